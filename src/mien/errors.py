@@ -1,0 +1,57 @@
+"""The error tree: everything that Mien raises on purpose.
+
+Each message says what was given, what was expected and what to do about it. Every leaf also inherits the
+builtin that a caller would try first, so ``except ValueError`` and ``except MienError`` both work.
+"""
+
+
+class MienError(Exception):
+    """Any error that Mien raises on purpose; catch this to catch them all."""
+
+
+class ImageError(MienError, ValueError):
+    """A picture that cannot be used: unreadable, truncated, too large, or an array of the wrong kind."""
+
+
+class FileMissingError(MienError, FileNotFoundError):
+    """A path that does not exist, or a folder that holds nothing of use."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class ModelError(MienError, ValueError):
+    """A model file that is foreign, damaged, or of another schema version."""
+
+
+class OptionError(MienError, ValueError):
+    """A setting outside its allowed values; the message names the nearest right one where there is one."""
+
+
+class RecipeError(OptionError):
+    """A training recipe with an unknown key, a wrong type or an impossible value."""
+
+
+class DataError(MienError, ValueError):
+    """A corpus that does not have the layout its reader expects."""
+
+
+class TrainingError(MienError, RuntimeError):
+    """A training run that cannot go on, such as a non-finite loss."""
+
+
+class MissingExtraError(MienError, ImportError):
+    """A feature that needs an extra which is not installed; the message holds the pip command."""
+
+    @classmethod
+    def for_extra(cls, feature: str, extra: str) -> "MissingExtraError":
+        """Build the message for ``feature``, which lives in ``mien[extra]``."""
+        return cls(f"{feature} needs packages that the base install leaves out. Run: pip install 'mien[{extra}]'")
+
+
+def nearest(given: str, allowed: "list[str] | tuple[str, ...]") -> str:
+    """Return `` Did you mean 'x'?`` for the closest of ``allowed``, or an empty string if none is close."""
+    import difflib
+
+    close = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
