@@ -1,0 +1,1 @@
+"""Corpora: readers that turn what people download into one ``FaceSet``."""

@@ -1,0 +1,1 @@
+"""Training: recipe → network → run folder → self-describing model file. The only importer of torch."""
