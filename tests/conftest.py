@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mien.datasets import fer2013
+from mien.datasets.faces import FaceSet
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
@@ -21,3 +24,9 @@ def data_dir() -> Path:
 def examples() -> Path:
     """The folder of the public-domain photo that ships with the repository."""
     return Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="session")
+def fer2013_faces(data_dir: Path) -> FaceSet:
+    """All of FER2013, read once."""
+    return fer2013.read(data_dir / "fer2013.zip")

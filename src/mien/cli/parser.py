@@ -1,0 +1,59 @@
+"""The parser that all verbs share: argparse, with errors of one line that name the nearest right word."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING, NoReturn
+
+from mien.errors import OptionError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Parser(ArgumentParser):
+    """The parser of one verb; ``error`` raises ``OptionError`` where argparse would print and exit."""
+
+    def __init__(self, verb: str, summary: str, *, epilog: str | None = None) -> None:
+        super().__init__(
+            f"mien {verb}",
+            description=summary,
+            epilog=epilog,
+            allow_abbrev=False,  # a shortened option would change its meaning when a longer one is added
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ``OptionError``: what argparse found, the nearest option, where the options are listed."""
+        unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
+        hint = nearest(unknown[1], re.findall(r"--[a-z-]+", self.format_help())) if unknown else ""
+        raise OptionError(f"{message}.{hint} See {self.prog} --help")
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """Return an argparse type that takes one of ``allowed`` and suggests the nearest for anything else."""
+
+    def check(text: str) -> str:
+        if text not in allowed:
+            raise ArgumentTypeError(
+                f"{text!r} is none of {', '.join(allowed)}.{nearest(text, allowed)}".rstrip(".")
+            )
+        return text
+
+    return check
+
+
+def count(text: str) -> int:
+    """Read a whole number from 1 up, as an argparse type."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r}: expected a whole number, 1 or more")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """Read a number, as an argparse type; its range is checked where it is used."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: expected a number") from None

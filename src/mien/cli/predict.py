@@ -1,0 +1,238 @@
+"""PATH is a photo, a folder (searched through all levels), a pattern ('photos/*.jpg'), or - for stdin.
+
+Exit codes: 0 all read; 2 failed, the message says why; 3 some files unreadable, listed last; 130 Ctrl-C.
+
+Next: mien predict photos --format csv --out faces.csv
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mien.cli import DONE, PARTLY, one_line
+from mien.cli.output import WRITERS, growing, replacing, standard_output
+from mien.cli.parser import count, number, one_of
+from mien.errors import ImageError, OptionError
+from mien.recognition.folder import CHUNK, Unreadable, find_images, read_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from mien.recognition.recognizer import Recognizer
+    from mien.results import ImageResult
+
+    Entry = ImageResult | Unreadable
+
+_STREAMS = ("jsonl", "csv")
+_DRAWN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_MANY = 8
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien predict``."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="photo, folder, pattern, or - for stdin")
+    add = parser.add_argument
+    add(
+        "--format",
+        type=one_of(*WRITERS),
+        default="table",
+        metavar="F",
+        help="table (default), json, jsonl or csv",
+    )
+    add("--out", type=Path, metavar="FILE", help="write there and not to stdout")
+    add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv)")
+    add("--save-annotated", type=Path, metavar="DIR", help="save the photos with boxes and emotions drawn in")
+    add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
+    add(
+        "--detector",
+        default="yunet",
+        metavar="D",
+        help="yunet (default), haar, mtcnn; whole: the photo is a face",
+    )
+    add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
+    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
+    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
+    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add(
+        "--progress",
+        action=BooleanOptionalAction,
+        help="progress bar on stderr (default: many photos, a terminal)",
+    )
+
+
+def run(options: Namespace) -> int:
+    """Read the photos that ``options`` name and write their results; return the exit code."""
+    _check(options)
+    sources = ["-"] if options.paths == ["-"] else [str(path) for path in find_images(options.paths)]
+    names = _annotated_names(options, sources)
+    recognizer = _load(options)
+    done, unreadable = _take_up(options, recognizer, sources)
+    entries = _read(recognizer, sources[done:], keep_pixels=names is not None)
+    entries = _annotated(entries, names) if names is not None else entries
+    with _open(options, fresh=not done) as stream:
+        _note_settings(options, recognizer)
+        unreadable += _write(
+            options, stream, recognizer.labels, _shown(options, entries, len(sources), done), done
+        )
+    for entry in unreadable:
+        sys.stderr.write(f"mien: unreadable: {one_line(_reason(entry))}\n")
+    return PARTLY if unreadable else DONE
+
+
+def _check(options: Namespace) -> None:
+    if "-" in options.paths and len(options.paths) > 1:
+        raise OptionError(
+            "- reads one photo from stdin and stands alone; call mien once more for the other paths."
+        )
+    if options.resume and (options.out is None or options.format not in _STREAMS or options.paths == ["-"]):
+        raise OptionError("--resume needs --out FILE, --format jsonl or csv, and photos that are files.")
+
+
+def _load(options: Namespace) -> Recognizer:
+    from mien.recognition.recognizer import load
+
+    return load(
+        options.model,
+        detector=options.detector,
+        threads=options.threads,
+        max_faces=options.max_faces,
+        min_size=options.min_size,
+        threshold=options.threshold,
+    )
+
+
+def _take_up(
+    options: Namespace, recognizer: Recognizer, sources: Sequence[str]
+) -> tuple[int, list[Unreadable]]:
+    """Return how many photos an earlier run has done already, and the unreadable ones among them."""
+    if not options.resume:
+        return 0, []
+    from mien.cli.resume import take_up
+
+    kept = take_up(options.out, _settings(options, recognizer), sources)
+    return kept.photos, list(kept.unreadable)
+
+
+def _note_settings(options: Namespace, recognizer: Recognizer) -> None:
+    if options.format in _STREAMS and options.out is not None and options.out.is_file():
+        from mien.cli.resume import write_settings
+
+        write_settings(options.out, _settings(options, recognizer))
+
+
+def _settings(options: Namespace, recognizer: Recognizer) -> dict[str, Any]:
+    from mien import __version__
+
+    names = ("format", "detector", "max_faces", "min_size", "threshold")
+    chosen = {name: getattr(options, name) for name in names}
+    return {"mien": __version__, "model": recognizer.bundle.digest, **chosen}
+
+
+def _read(recognizer: Recognizer, sources: Sequence[str], *, keep_pixels: bool) -> Iterator[Entry]:
+    if sources != ["-"]:
+        yield from read_folder(recognizer, sources, chunk=CHUNK, keep_pixels=keep_pixels)
+        return
+    try:
+        yield replace(recognizer.read(sys.stdin.buffer.read(), keep_pixels=keep_pixels), source="-")
+    except ImageError as error:
+        yield Unreadable("-", str(error))
+
+
+def _open(options: Namespace, *, fresh: bool) -> AbstractContextManager[TextIO]:
+    if options.out is None:
+        return standard_output()
+    return growing(options.out, fresh=fresh) if options.format in _STREAMS else replacing(options.out)
+
+
+def _write(
+    options: Namespace, stream: TextIO, labels: Sequence[str], entries: Iterable[Entry], done: int
+) -> list[Unreadable]:
+    """Write all entries and return the unreadable ones; what was printed stays valid on Ctrl-C."""
+    writer = WRITERS[options.format](stream, labels, fresh=not done)
+    unreadable = []
+    try:
+        for entry in entries:
+            writer.add(entry)
+            if options.format in _STREAMS:
+                stream.flush()
+            if isinstance(entry, Unreadable):
+                unreadable.append(entry)
+    finally:
+        writer.close()
+    return unreadable
+
+
+def _annotated_names(options: Namespace, sources: Sequence[str]) -> dict[str, Path] | None:
+    """Return source → file to draw into: the folders below the nearest common one stand again below DIR."""
+    if options.save_annotated is None:
+        return None
+    target = options.save_annotated.resolve()
+    if sources == ["-"]:
+        return {"-": target / "stdin.png"}
+    folders = [path for path in map(_absolute, options.paths) if path.is_dir()]
+    files = [_absolute(source) for source in sources]
+    base = _common([*folders, *(file.parent for file in files)])
+    names = [_drawable(target / file.relative_to(base)) for file in files]
+    # Drawn into a folder that is read, the pictures would be photos of the next run, or replace this one's.
+    if any(target.is_relative_to(folder.resolve()) for folder in folders) or {
+        f.resolve() for f in files
+    } & set(names):
+        raise OptionError(
+            f"--save-annotated {str(options.save_annotated)!r} lies among the photos; choose another."
+        )
+    return dict(zip(sources, names, strict=True))
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() makes two links to a photo one name
+
+
+def _common(folders: Sequence[Path]) -> str:
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:
+        raise OptionError(
+            "--save-annotated needs photos that lie on one drive; call mien once for each."
+        ) from None
+
+
+def _drawable(path: Path) -> Path:
+    return path if path.suffix.lower() in _DRAWN else path.with_name(path.name + ".png")
+
+
+def _annotated(entries: Iterable[Entry], names: dict[str, Path]) -> Iterator[Entry]:
+    for entry in entries:
+        if not isinstance(entry, Unreadable):
+            name = names[str(entry.source)]
+            name.parent.mkdir(parents=True, exist_ok=True)
+            entry.save(name)
+        yield entry
+
+
+def _shown(options: Namespace, entries: Iterable[Entry], total: int, done: int) -> Iterator[Entry]:
+    """Pass the entries on, with a bar on stderr if asked for, or if they are many and print nothing."""
+    prints = options.out is None and options.format != "table" and sys.stdout.isatty()
+    automatic = total >= _MANY and sys.stderr.isatty() and not prints
+    if not (automatic if options.progress is None else options.progress):
+        yield from entries
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mien.cli.output import console
+
+    columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(sys.stderr), transient=sys.stderr.isatty()) as bar:
+        task = bar.add_task("photos", total=total, completed=done)
+        for entry in entries:
+            yield entry
+            bar.advance(task)
+
+
+def _reason(entry: Unreadable) -> str:
+    return entry.error if entry.source in entry.error else f"{entry.source}: {entry.error}"

@@ -1,0 +1,1 @@
+"""Evaluation: figures with their intervals, calibration, and nothing chosen on PrivateTest."""

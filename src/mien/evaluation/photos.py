@@ -1,0 +1,78 @@
+"""End to end: labelled photos through detector, crop and network, as a user's photos go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from mien.datasets.photos import Photo
+from mien.errors import DataError
+from mien.evaluation.metrics import Metrics, score
+from mien.labels import LabelSet
+from mien.recognition.recognizer import Recognizer
+from mien.results import Face, ImageResult
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """A recognizer on N labelled photos of one face each.
+
+    found:    share of the photos in which a face was found.
+    accuracy: share of all photos read rightly; a photo without a found face counts as wrong.
+    of_found: figures on the photos with a face.
+    left_out: photos of classes that the model does not have, by class.
+    """
+
+    photos: int
+    found: float
+    accuracy: float
+    of_found: Metrics
+    left_out: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        own = {"photos": self.photos, "found": self.found, "accuracy": self.accuracy, "left_out": self.left_out}
+        return {**own, "of_found": self.of_found.to_dict()}
+
+
+def read_photos(recognizer: Recognizer, photos: Iterable[Photo]) -> EndToEnd:
+    """Read labelled photos; of several faces in one photo the largest counts.
+
+    Raises ``DataError`` if no photo has a class of the model, or no face is found at all.
+    """
+    label_set = recognizer.bundle.labels
+    left_out: Counter[str] = Counter()
+    rows: list[list[float]] = []
+    labels: list[int] = []
+    count = 0
+    known = iter(_known(photos, label_set, left_out))
+    while group := list(islice(known, 32)):
+        results = recognizer.read_many([photo.content for photo in group], keep_pixels=False)
+        count += len(group)
+        for photo, result in zip(group, results, strict=True):
+            if result.faces:
+                rows.append(list(largest(result).values))
+                labels.append(label_set.index(photo.label))
+    if not rows:
+        raise DataError(f"No face found in {count} photos (left out: {dict(left_out)}); is this the right corpus?")
+    metrics = score(np.array(rows), np.array(labels, np.int64), label_set)
+    right = round(metrics.accuracy * len(rows))
+    return EndToEnd(count, len(rows) / count, right / count, metrics, dict(left_out))
+
+
+def _known(photos: Iterable[Photo], label_set: LabelSet, left_out: Counter[str]) -> Iterable[Photo]:
+    for photo in photos:
+        if photo.label in label_set.labels:
+            yield photo
+        else:
+            left_out[photo.label] += 1
+
+
+def largest(result: ImageResult) -> Face:
+    """Return the face with the largest box; the result must hold one."""
+    return max(result.faces, key=lambda face: face.box.width * face.box.height)

@@ -1,0 +1,253 @@
+"""Path, bytes, file, PIL image or array → upright RGB pixels: the only door by which pixels come in.
+
+Pillow decodes; this module adds the limits (no decompression bombs, nothing truncated) and one meaning for every
+colour mode, so that a picture gives the same pixels whichever way it is handed over.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeAlias, Union
+
+import numpy as np
+
+from mien.errors import FileMissingError, ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image as PILImage
+
+ImageInput: TypeAlias = Union["str | PathLike[str] | bytes | IO[bytes] | PILImage.Image", "NDArray[np.uint8]"]
+"""What ``load`` takes: path, encoded bytes, binary file, PIL image, uint8 (H, W, 3) RGB or (H, W) grey array."""
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})  # fmt: skip
+"""Endings, in lower case, of the files that are read from a folder."""
+
+MAX_PIXELS = 100_000_000
+"""Default limit on width × height: 300 MB as RGB."""
+
+# A closed list, because Pillow's other readers start programs (EPS runs Ghostscript) or are rarely tested.
+_COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
+_FURTHER = ("WEBP", "TIFF")
+
+# All that Pillow's readers are known to raise on damaged files.
+_DECODE_ERRORS = (
+    OSError, SyntaxError, ValueError, struct.error, EOFError, TypeError, IndexError, KeyError, OverflowError, zlib.error,
+    MemoryError, ZeroDivisionError, AttributeError, NotImplementedError,
+)  # fmt: skip
+
+_warnings_lock = threading.Lock()
+
+
+def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Return ``image`` as uint8 (H, W, 3) RGB, C-contiguous, upright (EXIF orientation applied), in memory of its own.
+
+    Transparency is laid over white, of an animation the first frame is taken, 16-bit values are scaled from
+    0–65535 to 0–255. The size is read from the header, so that more than ``max_pixels`` is refused before
+    anything is decoded.
+
+    Raises ``FileMissingError`` for a path that does not exist, ``ImageError`` for everything else that is no whole
+    picture: another type, dtype or shape, a folder, no permission, an unknown format, a truncated file.
+    """
+    from PIL import Image
+
+    if isinstance(image, np.ndarray):
+        return _from_array(image, max_pixels)
+    if isinstance(image, Image.Image):
+        return _from_pil(image, "PIL image", max_pixels)
+    if isinstance(image, (str, PathLike)):
+        return _from_path(image, max_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _from_file(io.BytesIO(image), f"{len(image)} bytes", max_pixels)
+    if hasattr(image, "read") and not isinstance(image, io.TextIOBase):
+        return _from_file(image, f"file {_short(str(getattr(image, 'name', image)))}", max_pixels)
+    raise ImageError(
+        f"Got {type(image).__module__}.{type(image).__qualname__}: expected a path, bytes, a file opened with 'rb', a PIL "
+        "image or a uint8 array (H, W, 3) RGB or (H, W) grey. Turn a tensor into an array first."
+    )
+
+
+def source_name(image: ImageInput) -> str | None:
+    """Return the path that ``image`` was given as, or None where it is not a path."""
+    return fspath(image) if isinstance(image, (str, PathLike)) else None
+
+
+def _from_path(path: str | PathLike[str], max_pixels: int) -> NDArray[np.uint8]:
+    name = _short(fspath(path))
+    try:
+        file = Path(path).open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileMissingError(f"No such picture: {name!r} (current folder: {Path.cwd()}). Check the path.") from None
+    except (OSError, ValueError) as error:
+        # Windows answers PermissionError for a folder, so the folder is looked for by name.
+        if not isinstance(error, ValueError) and Path(path).is_dir():
+            raise ImageError(
+                f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
+                "and give them to read_many."
+            ) from None
+        raise ImageError(f"Cannot open {name!r}: {_short(str(error))}. Expected a readable picture file.") from None
+    with file:
+        return _from_file(file, repr(name), max_pixels)
+
+
+def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        picture = _open(file)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} is too large ({error}): expected at most {max_pixels} pixels. Shrink it first.") from None
+    except _DECODE_ERRORS as error:
+        raise ImageError(_undecodable(file, name, error)) from None
+    # Not `with picture`: that would close the caller's file.
+    return _from_pil(picture, name, max_pixels)
+
+
+def _open(file: IO[bytes]) -> PILImage.Image:
+    """Read the header only."""
+    from PIL import Image, UnidentifiedImageError
+
+    with _silenced():
+        try:
+            return Image.open(file, formats=_COMMON)
+        except UnidentifiedImageError:
+            # Named here so that Pillow need not load its forty other readers to find these two.
+            from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401
+
+            return Image.open(file, formats=_FURTHER)
+
+
+def _undecodable(file: IO[bytes], name: str, error: BaseException) -> str:
+    from PIL import UnidentifiedImageError
+
+    known = ", ".join(_COMMON + _FURTHER)
+    if not isinstance(error, UnidentifiedImageError):
+        return f"{name} cannot be read as a picture: {_short(str(error))}. Expected a whole, undamaged file."
+    empty = not file.closed and file.seekable() and file.seek(0, io.SEEK_END) == 0
+    found = "is empty (0 bytes)" if empty else "is not a picture in a known format"
+    return f"{name} {found}: expected one of {known}. Convert it, or check that the download is complete."
+
+
+def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    _check_size(picture.width, picture.height, name, max_pixels)
+    try:
+        picture.load()
+        return np.array(_upright(_rgb(picture, name), _orientation(picture)))
+    except ImageError:
+        raise
+    except _DECODE_ERRORS as error:
+        raise ImageError(
+            f"{name} ({picture.format}, {picture.width}×{picture.height}, mode {picture.mode}) is damaged or cut off: "
+            f"{_short(str(error))}. Expected a whole picture; get the file again."
+        ) from None
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"{name} is {width}×{height} pixels: expected at least 1×1.")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} is {width}×{height} = {width * height} pixels: expected at most {max_pixels}. "
+            "Shrink it, or raise max_pixels if the memory is there."
+        )
+
+
+def _rgb(picture: PILImage.Image, name: str) -> PILImage.Image:
+    if picture.mode.startswith("I"):
+        return _from_16_bit(picture, name)
+    if picture.mode == "F":
+        raise ImageError(f"{name} holds floating-point values, whose range is unknown. Scale it to 8 bits first.")
+    if picture.mode == "La":
+        picture = picture.convert("LA")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    from PIL import Image
+
+    layer = picture.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _from_16_bit(picture: PILImage.Image, name: str) -> PILImage.Image:
+    from PIL import Image
+
+    values = np.asarray(picture)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError(f"{name} holds values from {values.min()} to {values.max()}: expected 0 to 65535. Scale it first.")
+    scaled = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return Image.fromarray(scaled).convert("RGB")
+
+
+def _orientation(picture: PILImage.Image) -> int:
+    with _silenced():
+        try:
+            orientation = picture.getexif().get(0x0112)
+        except _DECODE_ERRORS:
+            # A broken EXIF block says nothing about the pixels, which every viewer shows unturned.
+            return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _upright(picture: PILImage.Image, orientation: int) -> PILImage.Image:
+    """Undo the EXIF orientation; Pillow's own ``exif_transpose`` also rewrites the EXIF block, which may be broken."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+    }  # fmt: skip
+    return picture.transpose(turns[orientation]) if orientation in turns else picture
+
+
+def _from_array(array: NDArray[np.uint8], max_pixels: int) -> NDArray[np.uint8]:
+    shape = array.shape
+    good = array.ndim == 2 or (array.ndim == 3 and shape[2] in (1, 3))
+    if array.dtype != np.uint8 or not good or 0 in shape:
+        raise ImageError(
+            f"Array of dtype {array.dtype} and shape {shape}: expected uint8 (H, W, 3) RGB or (H, W) grey, not empty. "
+            + _advice(array)
+        )
+    _check_size(shape[1], shape[0], "Array", max_pixels)
+    grey = array.reshape(shape[:2]) if array.ndim == 2 or shape[2] == 1 else None
+    # A copy, so that a result keeps its pixels when the caller reuses the array for the next video frame.
+    return np.repeat(grey[:, :, None], 3, axis=2) if grey is not None else np.array(array, np.uint8, order="C", subok=False)
+
+
+def _advice(array: NDArray[np.uint8]) -> str:
+    shape = array.shape
+    if array.dtype.kind == "f":
+        return "For finite values from 0 to 1: (array * 255).round().astype(np.uint8)."
+    if array.dtype.kind == "b":
+        return "Use array.astype(np.uint8) * 255."
+    if array.dtype != np.uint8:
+        return "For values from 0 to 255: array.astype(np.uint8)."
+    if array.ndim == 4:
+        return "Pass several pictures as a list to read_many."
+    if array.ndim == 3 and shape[2] == 4:
+        return "Drop the alpha channel: array[:, :, :3]."
+    if array.ndim == 3 and shape[0] in (1, 3):
+        return "Put the channels last: array.transpose(1, 2, 0)."
+    return "Pass one picture with its rows first, columns second and colours last."
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep Pillow's warnings (its own size limit, odd metadata) from the user, who gets an ``ImageError`` or pixels.
+
+    ``catch_warnings`` swaps a list that all threads share, hence the lock; only header reading runs under it.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:100]}…{text[-60:]}"

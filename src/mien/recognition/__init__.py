@@ -1,0 +1,1 @@
+"""The light runtime: photo → faces → emotions, on NumPy, OpenCV and ONNX Runtime; never on torch."""

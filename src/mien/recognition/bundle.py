@@ -1,0 +1,290 @@
+"""Read, write and verify a model file: an ONNX file that describes itself.
+
+The file is an ONNX ``ModelProto`` whose ``metadata_props`` (field 14) hold one entry ``mien`` with a JSON value:
+labels, preprocessing, temperature, measured figures, provenance, licence. Protocol Buffers let fields stand in any
+order and be appended, so the few lines below split and extend the file without the onnx package.
+
+Graph contract: input ``crops`` float32 (N, channels, size, size); output ``logits`` float32 (N, C).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from mien.errors import DataError, FileMissingError, ModelError, OptionError, nearest
+from mien.labels import LabelSet
+from mien.preprocess import PreprocessSpec
+
+SCHEMA = 1
+
+_KEY = "mien"
+_GRAPH_FIELD, _METADATA_FIELD = 7, 14
+_WEIGHTS = Path(__file__).parent.parent / "weights"
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "schema": int, "name": str, "labels": dict, "preprocess": dict, "temperature": (int, float),
+    "uncertain_below": (int, float), "metrics": dict, "provenance": dict, "licence": str, "recipe_digest": str,
+    "digest": str, "seal": str,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model file's content.
+
+    temperature:     the logits are divided by it before softmax (calibration); above 0.
+    uncertain_below: a face whose highest probability is below this is marked uncertain; 0 to 1.
+    metrics:         measured figures with the split they were measured on.
+    provenance:      what data the model was trained on.
+    recipe_digest:   of the recipe that trained it.
+    digest:          SHA-256 (hex) over ``graph``.
+    graph:           the ONNX file without its metadata.
+    """
+
+    name: str
+    labels: LabelSet
+    preprocess: PreprocessSpec
+    temperature: float
+    uncertain_below: float
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+    licence: str
+    recipe_digest: str
+    digest: str
+    graph: bytes = field(repr=False)
+
+
+def shipped() -> tuple[str, ...]:
+    """Return the names of the models inside the package, sorted."""
+    return tuple(sorted(file.stem for file in _WEIGHTS.glob("*.onnx")))
+
+
+def read(model: str | PathLike[str]) -> Bundle:
+    """Read a model file, or by a plain word one of the models inside the package (``"default"``).
+
+    Raises ``FileMissingError`` for a path that does not exist and ``ModelError`` for an unknown word or a file
+    that is no ONNX, was not written by Mien, is damaged, or is of another schema.
+    """
+    path = _locate(model)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileMissingError(f"No such model file: {str(path)!r}. Check the path.") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"Cannot read the model file {str(path)!r}: {error}. Expected an .onnx file.") from None
+    graph, value = _parts(content, path)
+    return _bundle(_described(value, path), graph, path)
+
+
+def write(
+    path: str | PathLike[str],
+    graph: bytes,
+    *,
+    name: str,
+    labels: LabelSet,
+    preprocess: PreprocessSpec,
+    temperature: float,
+    uncertain_below: float,
+    metrics: dict[str, Any],
+    provenance: dict[str, Any],
+    licence: str,
+    recipe_digest: str,
+) -> Bundle:
+    """Write ``graph`` (a serialised ONNX ``ModelProto``) with its description to ``path``.
+
+    Metadata already in ``graph`` is dropped. The file appears whole or not at all. Raises ``ModelError`` if a value
+    is out of range or cannot be said in JSON.
+    """
+    path = Path(path)
+    bare, _ = _parts(graph, path)
+    described: dict[str, Any] = {
+        "schema": SCHEMA, "name": name, "labels": {"name": labels.name, "labels": list(labels.labels)},
+        "preprocess": preprocess.to_dict(), "temperature": temperature, "uncertain_below": uncertain_below,
+        "metrics": metrics, "provenance": provenance, "licence": licence, "recipe_digest": recipe_digest,
+        "digest": hashlib.sha256(bare).hexdigest(),
+    }  # fmt: skip
+    try:
+        described = json.loads(json.dumps(described, allow_nan=False))  # tuples and integer keys become what is read back
+        described["seal"] = _seal(described)
+        value = json.dumps(described, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The description of model {name!r} does not fit JSON: {error}. Use plain, finite values.") from None
+    bundle = _bundle(described, bare, path)
+    _store(path, bare + _field(_METADATA_FIELD, _field(1, _KEY.encode()) + _field(2, value)))
+    return bundle
+
+
+def _store(path: Path, content: bytes) -> None:
+    scratch = path.with_name(path.name + ".part")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"Cannot write the model file {str(path)!r}: {error}. Name a file in a writable folder.") from None
+
+
+def _locate(model: str | PathLike[str]) -> Path:
+    text = fspath(model)
+    word = isinstance(model, str) and not model.endswith(".onnx") and not any(sep in text for sep in (os.sep, "/"))
+    if not word or Path(text).is_file():
+        return Path(text)
+    names = shipped()
+    if text not in names:
+        raise ModelError(
+            f"Unknown model {text!r}: expected one of {', '.join(names) or '(none inside this package)'}, or the path of "
+            f"an .onnx file written by Mien.{nearest(text, names)}"
+        )
+    return _WEIGHTS / f"{text}.onnx"
+
+
+def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
+    """Split a model file into its bytes without metadata and the value of our metadata entry, None if absent."""
+    bare, value, numbers = bytearray(), None, set()
+    try:
+        for number, start, payload, end in _walk(content):
+            numbers.add(number)
+            if number != _METADATA_FIELD:
+                bare += content[start:end]
+                continue
+            entry = content[payload:end]
+            pair = {key: entry[begin:stop] for key, _, begin, stop in _walk(entry)}
+            value = pair.get(2, b"") if pair.get(1) == _KEY.encode() else value
+    except (IndexError, ValueError):
+        numbers.clear()
+    if _GRAPH_FIELD not in numbers:
+        raise ModelError(
+            f"{str(path)!r} ({len(content)} bytes) is not a whole ONNX file: expected an .onnx file written by Mien. "
+            "Check that it is the right file and that the copy is complete."
+        )
+    return bytes(bare), value
+
+
+def _walk(message: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (field number, start, start of payload, end) of each top-level field of a Protocol Buffers message."""
+    position = 0
+    while position < len(message):
+        start = position
+        tag, position = _varint(message, position)
+        payload, kind = position, tag & 7
+        if kind == 0:
+            _, position = _varint(message, position)
+        elif kind == 2:
+            length, payload = _varint(message, position)
+            position = payload + length
+        elif kind in (1, 5):
+            position += 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if position > len(message) or tag < 8:
+            raise ValueError("truncated")
+        yield tag >> 3, start, payload, position
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while shift < 64:
+        byte = message[position]
+        value |= (byte & 127) << shift
+        position += 1
+        if byte < 128:
+            return value, position
+        shift += 7
+    raise ValueError("varint too long")
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    return _to_varint(number << 3 | 2) + _to_varint(len(payload)) + payload
+
+
+def _to_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _seal(described: dict[str, Any]) -> str:
+    """Checksum over the description itself: a flipped digit in the temperature would change every probability."""
+    unsealed = {key: value for key, value in described.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(unsealed, sort_keys=True).encode()).hexdigest()
+
+
+def _described(value: bytes | None, path: Path) -> dict[str, Any]:
+    if value is None:
+        raise ModelError(
+            f"{str(path)!r} is an ONNX file without Mien's description: expected a metadata entry {_KEY!r} with labels and "
+            "preprocessing. Export the model with Mien; what a foreign file expects as input cannot be guessed."
+        )
+    try:
+        described = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"The description in {str(path)!r} is damaged: {error}. Copy or export the file again.") from None
+    if not isinstance(described, dict):
+        raise ModelError(f"The description in {str(path)!r} is no JSON object. Export the model again.")
+    return described
+
+
+def _bundle(described: dict[str, Any], graph: bytes, path: Path) -> Bundle:
+    _check_schema(described.get("schema"), path)
+    _check_fields(described, path)
+    _check_digests(described, graph, path)
+    labels = described["labels"]
+    try:
+        return Bundle(
+            name=described["name"],
+            labels=LabelSet(labels["name"], tuple(_words(labels["labels"]))),
+            preprocess=PreprocessSpec.from_dict(described["preprocess"]),
+            temperature=float(described["temperature"]),
+            uncertain_below=float(described["uncertain_below"]),
+            **{key: described[key] for key in ("metrics", "provenance", "licence", "recipe_digest", "digest")},
+            graph=graph,
+        )
+    except (KeyError, TypeError, DataError, OptionError, ModelError) as error:
+        raise ModelError(f"Model file {str(path)!r} describes itself wrongly: {error}. Export the model again.") from None
+
+
+def _words(labels: object) -> list[str]:
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise TypeError(f"labels are {labels!r}, expected a list of words")
+    return labels
+
+
+def _check_schema(schema: object, path: Path) -> None:
+    if schema == SCHEMA:
+        return
+    newer = isinstance(schema, int) and schema > SCHEMA
+    advice = "Upgrade: pip install --upgrade mien" if newer else "Export the model again with this version."
+    raise ModelError(f"Model file {str(path)!r} has schema {schema!r}; this version of Mien reads {SCHEMA}. {advice}")
+
+
+def _check_fields(described: dict[str, Any], path: Path) -> None:
+    odd = sorted(set(described) ^ set(_TYPES))
+    odd += [key for key, kind in _TYPES.items() if key in described and not isinstance(described[key], kind)]
+    if odd:
+        raise ModelError(
+            f"Model file {str(path)!r} has missing, unknown or wrongly typed fields: {', '.join(odd)}. Expected "
+            f"{', '.join(_TYPES)}. Export the model again."
+        )
+    temperature, below = described["temperature"], described["uncertain_below"]
+    if not (0 < temperature <= 1000 and 0 <= below <= 1):
+        raise ModelError(
+            f"Model file {str(path)!r}: temperature = {temperature}, uncertain_below = {below}; expected a temperature "
+            "above 0 and at most 1000, and a threshold from 0 to 1. Export the model again."
+        )
+
+
+def _check_digests(described: dict[str, Any], graph: bytes, path: Path) -> None:
+    digest = hashlib.sha256(graph).hexdigest()
+    if described["digest"] != digest or described["seal"] != _seal(described):
+        raise ModelError(
+            f"Model file {str(path)!r} is damaged: its content does not match the checksums it was written with (expected "
+            f"sha256 {described['digest'][:16]}…, found {digest[:16]}…). Copy or export the file again."
+        )

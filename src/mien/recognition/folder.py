@@ -1,0 +1,137 @@
+"""Many photos in, one result each out: folders, patterns and lists, in bounded memory."""
+
+# os.path answers False where pathlib raises: names that are too long, or hold what no name can hold.
+# ruff: noqa: PTH100, PTH112, PTH118, PTH122, PTH206, PTH207, PTH208
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.errors import FileMissingError, ImageError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mien.recognition.recognizer import Recognizer
+    from mien.results import ImageResult
+
+CHUNK = 16
+"""Photos whose faces share one batch. More costs memory and wins no time: the network is fed well by then."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is no usable picture: its path as given, and the reason."""
+
+    source: str
+    error: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return ``{"source", "error"}``, the entry that takes the place of a result."""
+        return asdict(self)
+
+
+def find_images(paths: Iterable[str | Path]) -> list[Path]:
+    """Turn files, folders and glob patterns into the list of image files that they stand for.
+
+    A folder is searched through all its levels for the endings in ``images.SUFFIXES``, in natural order
+    (``2.jpg`` before ``10.jpg``); hidden ones are passed over, links to folders are not followed. A pattern
+    counts where no file has that very name, and stands for what a shell makes of it. A file that is named is
+    taken whatever its ending. The order of ``paths`` is kept, and a file named twice comes once.
+
+    Raises ``FileMissingError`` for a path that does not exist, a pattern without a match, a folder without images.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        for image in _expand(str(path)):
+            found.setdefault(os.path.abspath(image), image)
+    return list(found.values())
+
+
+def read_folder(
+    recognizer: Recognizer, paths: Iterable[str | Path], *, chunk: int = CHUNK, keep_pixels: bool = False
+) -> Iterator[ImageResult | Unreadable]:
+    """Read photo after photo: yield an ``ImageResult`` or ``Unreadable`` for each path, in their order.
+
+    The faces of ``chunk`` photos share one batch, and no more than that many photos are held at a time. With
+    ``keep_pixels`` each result can be drawn, at 3 bytes a pixel. A file that cannot be used becomes
+    ``Unreadable`` and stops nothing. Raises ``OptionError`` for a chunk below 1.
+    """
+    if chunk < 1:
+        raise OptionError(f"chunk = {chunk}: expected 1 or more photos.")
+    remaining = iter(paths)
+    while batch := list(islice(remaining, chunk)):
+        yield from _read_chunk(recognizer, batch, keep_pixels)
+
+
+def _read_chunk(
+    recognizer: Recognizer, batch: Sequence[str | Path], keep_pixels: bool
+) -> Sequence[ImageResult | Unreadable]:
+    try:
+        return recognizer.read_many(batch, keep_pixels=keep_pixels)
+    except (ImageError, FileMissingError):
+        # Costs the good photos of this chunk a second reading, less than checking every photo first.
+        return [_read_one(recognizer, path, keep_pixels) for path in batch]
+
+
+def _read_one(recognizer: Recognizer, path: str | Path, keep_pixels: bool) -> ImageResult | Unreadable:
+    try:
+        return recognizer.read(path, keep_pixels=keep_pixels)
+    except (ImageError, FileMissingError) as error:
+        return Unreadable(str(path), str(error))
+
+
+def _expand(path: str) -> list[Path]:
+    if os.path.isdir(path):
+        return _walk(path)
+    if os.path.lexists(path):
+        return [Path(path)]
+    if glob.has_magic(path):
+        return _match(path)
+    raise FileMissingError(f"No file or folder {path!r}.{_closest(path)}")
+
+
+def _walk(folder: str) -> list[Path]:
+    from mien.images import SUFFIXES
+
+    names: list[str] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names += [os.path.join(parent, name) for name in files if _is_image(name, SUFFIXES)]
+    if not names:
+        raise FileMissingError(
+            f"No images in the folder {folder!r}; looked for {', '.join(sorted(SUFFIXES))}."
+        )
+    return [Path(name) for name in sorted(names, key=lambda name: _natural(os.path.relpath(name, folder)))]
+
+
+def _is_image(name: str, suffixes: frozenset[str]) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
+
+
+def _match(pattern: str) -> list[Path]:
+    matches = sorted(glob.glob(pattern, recursive=True), key=_natural)
+    if not matches:
+        raise FileMissingError(f"No file matches {pattern!r}.")
+    # A pattern such as ** names folders and what is in them alike; the files then stand for the folders.
+    files = [match for match in matches if not os.path.isdir(match)]
+    return [Path(file) for file in files] or [image for folder in matches for image in _walk(folder)]
+
+
+def _natural(path: str) -> tuple[list[list[tuple[int, int, str]]], str]:
+    """Sort key: by folder, then name, numbers by value; the path settles ``1.jpg`` against ``01.jpg``."""
+    pieces = [re.split(r"([0-9]+)", part.casefold()) for part in path.split(os.sep)]
+    return [[(0, int(t), "") if t.isdecimal() else (1, 0, t) for t in part if t] for part in pieces], path
+
+
+def _closest(path: str) -> str:
+    from mien.errors import nearest
+
+    parent, name = os.path.split(path)
+    return nearest(name, os.listdir(parent or ".")) if os.path.isdir(parent or ".") else ""

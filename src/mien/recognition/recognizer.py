@@ -1,0 +1,137 @@
+"""Photo → faces → emotions: detect, crop, preprocess, classify; all faces in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien import images, preprocess
+from mien.errors import ImageError, OptionError
+from mien.recognition import bundle as bundles
+from mien.recognition.crop import cut
+from mien.recognition.detect import Detection, Detector, get_detector
+from mien.recognition.session import OnnxSession, Session
+from mien.results import Face, ImageResult
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mien.images import ImageInput
+    from mien.recognition.bundle import Bundle
+
+# Bounds the memory of one run; larger batches are no faster on a CPU.
+_BATCH = 256
+
+
+def load(
+    model: str | PathLike[str] = "default",
+    *,
+    detector: str | Detector = "yunet",
+    threads: int | None = None,
+    max_faces: int | None = None,
+    min_size: float | None = None,
+    threshold: float | None = None,
+) -> Recognizer:
+    """Load a model and a face detector.
+
+    model:     the name of a model inside the package, or the path of a model file.
+    detector:  ``"yunet"``, ``"haar"``, ``"mtcnn"``, ``"whole"`` (the picture is the face), or a ``Detector``.
+    threads:   CPU threads for the network; None for all cores.
+    max_faces, min_size, threshold: see ``mien.recognition.detect.Limits``; only with a detector given by name.
+
+    Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
+    """
+    bundle = bundles.read(model)
+    spec = bundle.preprocess
+    inputs = (spec.channels, spec.size, spec.size)
+    session = OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
+    if isinstance(detector, str):
+        return Recognizer(bundle, session, get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces))
+    if (threshold, min_size, max_faces) != (None, None, None):
+        raise OptionError("threshold, min_size and max_faces were given with a detector object: set them on that object.")
+    return Recognizer(bundle, session, detector)
+
+
+class Recognizer:
+    """A model and a detector, ready to read pictures; may be shared by threads."""
+
+    def __init__(self, bundle: Bundle, session: Session, detector: Detector) -> None:
+        self.bundle = bundle
+        self.detector = detector
+        self._session = session
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of ``classify``."""
+        return self.bundle.labels.labels
+
+    def read(self, image: ImageInput, *, keep_pixels: bool = True) -> ImageResult:
+        """Find all faces of one picture (see ``mien.images.load``) and what they show.
+
+        ``keep_pixels=False`` saves memory; the result can then not be drawn. Raises ``ImageError`` or
+        ``FileMissingError``; a picture without a face is a result without faces.
+        """
+        return self.read_many([image], keep_pixels=keep_pixels)[0]
+
+    def read_many(self, images: Iterable[ImageInput], *, keep_pixels: bool = True) -> list[ImageResult]:
+        """Read several pictures; the faces of all of them go through the network together.
+
+        Same results as ``read`` on each, with probabilities equal to 1e-5. Raises as ``read`` does, naming the
+        picture; no result is returned then.
+        """
+        if isinstance(images, (str, bytes, np.ndarray)) or not isinstance(images, Iterable):
+            raise ImageError(f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one.")
+        blanks, crops = [], []
+        for image in images:
+            blank, detections, pieces = self._detect(image, keep_pixels)
+            blanks.append((blank, detections))
+            crops += pieces
+        rows = iter(self._probabilities(crops))
+        return [self._filled(blank, [(one, next(rows)) for one in found]) for blank, found in blanks]
+
+    def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return float32 (N, C) probabilities, each row with sum 1, of N ready-made face crops.
+
+        crops: uint8 arrays, (H, W, 3) RGB or (H, W) grey, of any sizes; or one array (N, H, W[, 3]). N may be 0.
+        Raises ``ImageError`` for another dtype or shape.
+        """
+        if isinstance(crops, np.ndarray) and (crops.ndim < 3 or (crops.ndim == 3 and crops.shape[2] == 3)):
+            raise ImageError(f"classify got one crop of shape {crops.shape}: expected a list of crops. Pass [crop].")
+        return self._probabilities(crops).astype(np.float32)
+
+    def _detect(
+        self, image: ImageInput, keep_pixels: bool
+    ) -> tuple[ImageResult, tuple[Detection, ...], list[NDArray[np.uint8]]]:
+        pixels = images.load(image)
+        detections = self.detector.detect(pixels)
+        crops = [cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections]
+        height, width = pixels.shape[:2]
+        blank = ImageResult(
+            images.source_name(image), width, height, (), self.bundle.name, self.detector.name, pixels if keep_pixels else None
+        )
+        return blank, detections, crops
+
+    def _filled(self, blank: ImageResult, found: list[tuple[Detection, NDArray[np.float64]]]) -> ImageResult:
+        from dataclasses import replace
+
+        return replace(blank, faces=tuple(self._face(one, row) for one, row in found))
+
+    def _face(self, detection: Detection, row: NDArray[np.float64]) -> Face:
+        values = tuple(row.tolist())
+        uncertain = max(values) < self.bundle.uncertain_below
+        return Face(detection.box, detection.score, detection.landmarks, self.labels, values, uncertain)
+
+    def _probabilities(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float64]:
+        rows = np.empty((len(crops), len(self.labels)), np.float64)
+        for start in range(0, len(crops), _BATCH):
+            batch = preprocess.apply(crops[start : start + _BATCH], self.bundle.preprocess)
+            rows[start : start + len(batch)] = self._session.logits(batch)
+        return _softmax(rows / self.bundle.temperature)
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]

@@ -1,0 +1,110 @@
+"""Run a network: the one place that knows ONNX Runtime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mien.errors import ModelError, OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Tried in this order where the installed ONNX Runtime offers them; the CPU is always there.
+_ACCELERATORS = ("CUDAExecutionProvider",)
+
+
+class Session(Protocol):
+    """Anything that turns a batch of network inputs into logits."""
+
+    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map float32 (N, channels, size, size) to float32 (N, C)."""
+        ...
+
+
+class OnnxSession:
+    """A network on ONNX Runtime; safe to use from several threads at once.
+
+    graph:   a serialised ONNX ``ModelProto`` with input ``crops`` and output ``logits``.
+    threads: CPU threads for one batch; None leaves it to ONNX Runtime (all cores).
+    inputs:  the (channels, height, width) and ``classes`` the number of outputs that the caller expects; checked.
+
+    Raises ``ModelError`` if the graph cannot be loaded or is not of that form.
+    """
+
+    def __init__(
+        self,
+        graph: bytes,
+        threads: int | None = None,
+        *,
+        inputs: tuple[int, int, int] | None = None,
+        classes: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise OptionError(f"threads = {threads}: expected at least 1, or None for all cores.")
+        self._session = _open(graph, threads)
+        _check_names(self._session)
+        expected = None if inputs is None else (None, *inputs)
+        _check_shape("crops", self._session.get_inputs()[0], expected, 4)
+        output = self._session.get_outputs()[0]
+        _check_shape("logits", output, None if classes is None else (None, classes), 2)
+        self._classes = output.shape[1] if isinstance(output.shape[1], int) else classes
+
+    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map float32 (N, channels, size, size) to float32 (N, C); an empty batch to (0, C).
+
+        Raises ``ModelError`` if the batch has another shape, or the graph answers with one.
+        """
+        if len(batch) == 0 and self._classes is not None:
+            return np.empty((0, self._classes), np.float32)
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        try:
+            logits = np.asarray(self._session.run(["logits"], {"crops": batch})[0])
+        except (state.InvalidArgument, state.RuntimeException, state.Fail, state.NotImplemented) as error:
+            raise ModelError(f"The model cannot run on a batch of shape {batch.shape}: {error}.") from None
+        if logits.shape != (len(batch), self._classes or logits.shape[-1]) or logits.dtype != np.float32:
+            raise ModelError(
+                f"The model answered {logits.dtype} {logits.shape} to {len(batch)} faces: expected float32 "
+                f"({len(batch)}, {self._classes or 'classes'}). Export the model again."
+            )
+        return logits
+
+
+def _open(graph: bytes, threads: int | None) -> Any:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings concern graph optimisation, which no user can act upon
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in _ACCELERATORS if name in available] + ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=providers)
+    except (state.InvalidProtobuf, state.InvalidGraph, state.Fail, state.NotImplemented, state.InvalidArgument, state.RuntimeException) as error:  # fmt: skip
+        raise ModelError(f"ONNX Runtime cannot load the model: {error}. Export the model again.") from None
+
+
+def _check_names(session: Any) -> None:
+    names = [[node.name for node in nodes] for nodes in (session.get_inputs(), session.get_outputs())]
+    if names != [["crops"], ["logits"]]:
+        raise ModelError(
+            f"The graph has inputs {names[0]} and outputs {names[1]}: expected one input 'crops' and one output "
+            "'logits'. Export the model with Mien."
+        )
+
+
+def _check_shape(name: str, node: Any, expected: tuple[int | None, ...] | None, rank: int) -> None:
+    """Compare the sizes that are fixed on both sides; a named (dynamic) size agrees with all."""
+    shape = tuple(node.shape)
+    sizes = zip(shape, expected or (), strict=False)
+    differs = any(isinstance(have, int) and want is not None and have != want for have, want in sizes)
+    if len(shape) != rank or differs or node.type != "tensor(float)":
+        raise ModelError(
+            f"The graph's {name!r} is {node.type} {shape}: expected tensor(float) {expected or f'of rank {rank}'}, where "
+            "None is free. The description and the graph do not belong together; export the model again."
+        )

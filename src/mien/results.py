@@ -1,0 +1,181 @@
+"""What a recognizer returns: frozen values with one JSON shape for Python, command line and web.
+
+Nothing is rounded here; rounding is for display.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import FileMissingError, MissingExtraError, OptionError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+    from PIL import Image
+
+Point = tuple[float, float]
+
+_FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of the upright picture; it may lie partly outside."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return ``{"left", "top", "width", "height"}``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face and what it shows.
+
+    score:     how sure the detector is that this is a face, 0 to 1.
+    landmarks: right eye, left eye, nose, right and left mouth corner as (x, y) pixels, where right is the person's
+               right (the picture's left); None where the detector gives none.
+    labels:    class names, in the order of the model file.
+    values:    probability per label, sum 1.
+    uncertain: True if ``confidence`` is below the threshold of the model file.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[Point, ...] | None
+    labels: tuple[str, ...]
+    values: tuple[float, ...]
+    uncertain: bool
+
+    @property
+    def emotion(self) -> str:
+        """The most probable label; of equal ones the first."""
+        return self.labels[self.values.index(max(self.values))]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of ``emotion``."""
+        return max(self.values)
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Probability by label."""
+        return dict(zip(self.labels, self.values, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "box": self.box.to_dict(),
+            "score": self.score,
+            "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
+            "emotion": self.emotion,
+            "confidence": self.confidence,
+            "uncertain": self.uncertain,
+            "probabilities": self.probabilities,
+        }
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """All faces of one picture, best detection first; a picture without a face has an empty tuple.
+
+    source:   path as it was given; None for pixels that came without one.
+    width, height: of the upright picture.
+    model, detector: names of what produced the result.
+    pixels:   uint8 (H, W, 3) RGB of the upright picture, or None (``keep_pixels=False``); not part of equality.
+    """
+
+    source: str | None
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    model: str
+    detector: str
+    pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values, pixels left out."""
+        return {
+            "source": self.source,
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
+            "detector": self.detector,
+            "faces": [face.to_dict() for face in self.faces],
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a face: source, face (position), box, score, emotion, confidence, uncertain, one column a label.
+
+        Raises ``MissingExtraError`` where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtraError.for_extra("to_pandas()", "train") from None
+        fixed = ["source", "face", "left", "top", "width", "height", "score", "emotion", "confidence", "uncertain"]
+        rows = [self._row(index, face) for index, face in enumerate(self.faces)]
+        return pd.DataFrame(rows, columns=None if rows else fixed)
+
+    def _row(self, index: int, face: Face) -> dict[str, Any]:
+        about = {"score": face.score, "emotion": face.emotion, "confidence": face.confidence, "uncertain": face.uncertain}
+        return {"source": self.source, "face": index, **face.box.to_dict(), **about, **face.probabilities}
+
+    def draw(self) -> Image.Image:
+        """Return a copy of the picture with boxes and emotions. Raises ``OptionError`` without pixels."""
+        if self.pixels is None:
+            raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
+        from mien.recognition.draw import draw
+
+        return draw(self.pixels, self.faces)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the annotated picture, or for a name ending in ``.json`` the values of ``to_dict``.
+
+        Raises ``OptionError`` for another ending, without pixels, or where the file cannot be written;
+        ``FileMissingError`` if the folder does not exist.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".json":
+            content = (json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode()
+        elif suffix in _FORMATS:
+            content = _encode(self.draw(), suffix)
+        else:
+            allowed = (*_FORMATS, ".json")
+            raise OptionError(
+                f"Cannot save as {fspath(path)!r}: expected a name ending in {', '.join(allowed)}.{nearest(suffix, allowed)}"
+            )
+        _write(Path(path), content)
+
+    def _repr_png_(self) -> bytes | None:
+        """Show the annotated picture in a notebook; None lets it fall back to the text."""
+        return None if self.pixels is None else _encode(self.draw(), ".png")
+
+
+def _encode(picture: Image.Image, suffix: str) -> bytes:
+    buffer = io.BytesIO()
+    options = {"quality": 92} if _FORMATS[suffix] in ("JPEG", "WEBP") else {}
+    picture.save(buffer, format=_FORMATS[suffix], **options)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except FileNotFoundError:
+        raise FileMissingError(f"No such folder: {str(path.parent)!r}. Create it before saving {path.name!r} there.") from None
+    except (OSError, ValueError) as error:
+        raise OptionError(f"Cannot write {str(path)!r}: {error}. Choose a file name in a folder you may write to.") from None
