@@ -7,6 +7,7 @@ colour mode, so that a picture gives the same pixels whichever way it is handed 
 from __future__ import annotations
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 ImageInput: TypeAlias = Union["str | PathLike[str] | bytes | IO[bytes] | PILImage.Image", "NDArray[np.uint8]"]
 """What ``load`` takes: path, encoded bytes, binary file, PIL image, uint8 (H, W, 3) RGB or (H, W) grey array."""
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})  # fmt: skip
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
 """Endings, in lower case, of the files that are read from a folder."""
 
 MAX_PIXELS = 100_000_000
@@ -38,10 +41,10 @@ MAX_PIXELS = 100_000_000
 _COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
 _FURTHER = ("WEBP", "TIFF")
 
-# All that Pillow's readers are known to raise on damaged files.
+# All that Pillow's readers are known to raise on damaged files; UserWarning where warnings are made errors.
 _DECODE_ERRORS = (
-    OSError, SyntaxError, ValueError, struct.error, EOFError, TypeError, IndexError, KeyError, OverflowError, zlib.error,
-    MemoryError, ZeroDivisionError, AttributeError, NotImplementedError,
+    OSError, SyntaxError, ValueError, struct.error, EOFError, TypeError, IndexError, KeyError, OverflowError,
+    zlib.error, MemoryError, ZeroDivisionError, AttributeError, NotImplementedError, UserWarning,
 )  # fmt: skip
 
 _warnings_lock = threading.Lock()
@@ -70,8 +73,8 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
     if hasattr(image, "read") and not isinstance(image, io.TextIOBase):
         return _from_file(image, f"file {_short(str(getattr(image, 'name', image)))}", max_pixels)
     raise ImageError(
-        f"Got {type(image).__module__}.{type(image).__qualname__}: expected a path, bytes, a file opened with 'rb', a PIL "
-        "image or a uint8 array (H, W, 3) RGB or (H, W) grey. Turn a tensor into an array first."
+        f"Got {type(image).__module__}.{type(image).__qualname__}: expected a path, bytes, a file opened with 'rb', "
+        "a PIL image or a uint8 array (H, W, 3) RGB or (H, W) grey. Turn a tensor into an array first."
     )
 
 
@@ -88,12 +91,13 @@ def _from_path(path: str | PathLike[str], max_pixels: int) -> NDArray[np.uint8]:
         raise FileMissingError(f"No such picture: {name!r} (current folder: {Path.cwd()}). Check the path.") from None
     except (OSError, ValueError) as error:
         # Windows answers PermissionError for a folder, so the folder is looked for by name.
-        if not isinstance(error, ValueError) and Path(path).is_dir():
+        if os.path.isdir(path):
             raise ImageError(
                 f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
                 "and give them to read_many."
             ) from None
-        raise ImageError(f"Cannot open {name!r}: {_short(str(error))}. Expected a readable picture file.") from None
+        reason = getattr(error, "strerror", None) or _short(str(error))
+        raise ImageError(f"Cannot open {name!r}: {reason}. Expected a readable picture file.") from None
     with file:
         return _from_file(file, repr(name), max_pixels)
 
@@ -104,7 +108,9 @@ def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]
     try:
         picture = _open(file)
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large ({error}): expected at most {max_pixels} pixels. Shrink it first.") from None
+        raise ImageError(
+            f"{name} is too large ({error}): expected at most {max_pixels} pixels. Shrink it first."
+        ) from None
     except _DECODE_ERRORS as error:
         raise ImageError(_undecodable(file, name, error)) from None
     # Not `with picture`: that would close the caller's file.
@@ -120,7 +126,7 @@ def _open(file: IO[bytes]) -> PILImage.Image:
             return Image.open(file, formats=_COMMON)
         except UnidentifiedImageError:
             # Named here so that Pillow need not load its forty other readers to find these two.
-            from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401
+            from PIL import TiffImagePlugin, WebPImagePlugin
 
             return Image.open(file, formats=_FURTHER)
 
@@ -181,7 +187,9 @@ def _from_16_bit(picture: PILImage.Image, name: str) -> PILImage.Image:
 
     values = np.asarray(picture)
     if values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"{name} holds values from {values.min()} to {values.max()}: expected 0 to 65535. Scale it first.")
+        raise ImageError(
+            f"{name} holds values from {values.min()} to {values.max()}: expected 0 to 65535. Scale it first."
+        )
     scaled = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return Image.fromarray(scaled).convert("RGB")
 
@@ -218,22 +226,23 @@ def _from_array(array: NDArray[np.uint8], max_pixels: int) -> NDArray[np.uint8]:
     _check_size(shape[1], shape[0], "Array", max_pixels)
     grey = array.reshape(shape[:2]) if array.ndim == 2 or shape[2] == 1 else None
     # A copy, so that a result keeps its pixels when the caller reuses the array for the next video frame.
-    return np.repeat(grey[:, :, None], 3, axis=2) if grey is not None else np.array(array, np.uint8, order="C", subok=False)
+    if grey is not None:
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.array(array, np.uint8, order="C", subok=False)
 
 
 def _advice(array: NDArray[np.uint8]) -> str:
-    shape = array.shape
-    if array.dtype.kind == "f":
-        return "For finite values from 0 to 1: (array * 255).round().astype(np.uint8)."
-    if array.dtype.kind == "b":
-        return "Use array.astype(np.uint8) * 255."
     if array.dtype != np.uint8:
-        return "For values from 0 to 255: array.astype(np.uint8)."
+        kinds = {
+            "f": "For finite values from 0 to 1: (array * 255).round().astype(np.uint8).",
+            "b": "Use array.astype(np.uint8) * 255.",
+        }
+        return kinds.get(array.dtype.kind, "For values from 0 to 255: array.astype(np.uint8).")
     if array.ndim == 4:
         return "Pass several pictures as a list to read_many."
-    if array.ndim == 3 and shape[2] == 4:
+    if array.ndim == 3 and array.shape[2] == 4:
         return "Drop the alpha channel: array[:, :, :3]."
-    if array.ndim == 3 and shape[0] in (1, 3):
+    if array.ndim == 3 and array.shape[0] in (1, 3):
         return "Put the channels last: array.transpose(1, 2, 0)."
     return "Pass one picture with its rows first, columns second and colours last."
 

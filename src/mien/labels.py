@@ -31,7 +31,9 @@ def canonical(word: str) -> str:
     noun = _WORDS.get(word.strip().lower())
     if noun is None:
         known = sorted(set(_WORDS.values()))
-        raise DataError(f"Unknown emotion {word!r}; known are {', '.join(known)}.{nearest(word.lower(), tuple(_WORDS))}")
+        raise DataError(
+            f"Unknown emotion {word!r}; known are {', '.join(known)}.{nearest(word.lower(), tuple(_WORDS))}"
+        )
     return noun
 
 

@@ -73,12 +73,12 @@ def _csv_rows(source: Path) -> Iterator[Row]:
                 raise DataError(f"{source} lacks the columns {sorted(missing)}; expected emotion, pixels, Usage.")
             for number, row in enumerate(reader):
                 values = [row[header[name]] or "" for name in ("emotion", "pixels", "Usage")]
-                yield _csv_row(*values, name=f"{source.name}:{number + 2}")
+                yield _csv_row(f"{source.name}:{number + 2}", *values)
     except UnicodeDecodeError as error:
         raise DataError(f"{source} is not a text file: {error}. Expected fer2013.csv, a folder or a zip.") from error
 
 
-def _csv_row(emotion: str, pixels: str, usage: str, name: str) -> Row:
+def _csv_row(name: str, emotion: str, pixels: str, usage: str) -> Row:
     try:
         values = np.array(pixels.split(), np.int64)
         label = int(emotion)
@@ -111,7 +111,12 @@ def _image_row(member: PurePosixPath, content: bytes, source: Path) -> Row:
             f"{source}: {member} does not start with {', '.join(SPLITS)}; without that the official part is "
             "unknown. Use the original CSV or the folders that keep these names."
         )
-    return str(member), FER2013.index(canonical(member.parent.name)), split, _decode(content, f"{source}: {member}")
+    return (
+        str(member),
+        FER2013.index(canonical(member.parent.name)),
+        split,
+        _decode(content, f"{source}: {member}"),
+    )
 
 
 def _decode(content: bytes, name: str) -> NDArray[np.uint8]:

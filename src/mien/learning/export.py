@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import warnings
@@ -91,8 +90,6 @@ def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
 
 def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
     """Return the network as ONNX bytes: ``crops`` float32 (N, channels, size, size) → ``logits`` (N, C)."""
-    import onnx
-
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
     faces = torch.export.Dim("faces", min=1, max=65_536)
     with warnings.catch_warnings(), _muted("torch.onnx", "onnxscript", "onnx_ir"):
@@ -107,11 +104,9 @@ def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
             external_data=False,
             verbose=False,
         )
-    buffer = io.BytesIO()
     if program is None:
         raise ModelError("PyTorch exported nothing; expected an ONNX program. Update torch and onnxscript.")
-    program.save(buffer)
-    return _slim(onnx.load_from_string(buffer.getvalue()))
+    return _slim(program.model_proto)
 
 
 def _slim(model: Any) -> bytes:

@@ -49,9 +49,15 @@ def load(
     inputs = (spec.channels, spec.size, spec.size)
     session = OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
     if isinstance(detector, str):
-        return Recognizer(bundle, session, get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces))
+        return Recognizer(
+            bundle,
+            session,
+            get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces),
+        )
     if (threshold, min_size, max_faces) != (None, None, None):
-        raise OptionError("threshold, min_size and max_faces were given with a detector object: set them on that object.")
+        raise OptionError(
+            "threshold, min_size and max_faces were given with a detector object: set them on that object."
+        )
     return Recognizer(bundle, session, detector)
 
 
@@ -83,7 +89,9 @@ class Recognizer:
         picture; no result is returned then.
         """
         if isinstance(images, (str, bytes, np.ndarray)) or not isinstance(images, Iterable):
-            raise ImageError(f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one.")
+            raise ImageError(
+                f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one."
+            )
         blanks, crops = [], []
         for image in images:
             blank, detections, pieces = self._detect(image, keep_pixels)
@@ -110,7 +118,13 @@ class Recognizer:
         crops = [cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections]
         height, width = pixels.shape[:2]
         blank = ImageResult(
-            images.source_name(image), width, height, (), self.bundle.name, self.detector.name, pixels if keep_pixels else None
+            images.source_name(image),
+            width,
+            height,
+            (),
+            self.bundle.name,
+            self.detector.name,
+            pixels if keep_pixels else None,
         )
         return blank, detections, crops
 

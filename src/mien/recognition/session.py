@@ -83,9 +83,10 @@ def _open(graph: bytes, threads: int | None) -> Any:
         options.inter_op_num_threads = 1
     available = onnxruntime.get_available_providers()
     providers = [name for name in _ACCELERATORS if name in available] + ["CPUExecutionProvider"]
+    unusable = (state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.InvalidArgument)
     try:
         return onnxruntime.InferenceSession(graph, options, providers=providers)
-    except (state.InvalidProtobuf, state.InvalidGraph, state.Fail, state.NotImplemented, state.InvalidArgument, state.RuntimeException) as error:  # fmt: skip
+    except (*unusable, state.Fail, state.RuntimeException) as error:
         raise ModelError(f"ONNX Runtime cannot load the model: {error}. Export the model again.") from None
 
 
@@ -105,6 +106,6 @@ def _check_shape(name: str, node: Any, expected: tuple[int | None, ...] | None, 
     differs = any(isinstance(have, int) and want is not None and have != want for have, want in sizes)
     if len(shape) != rank or differs or node.type != "tensor(float)":
         raise ModelError(
-            f"The graph's {name!r} is {node.type} {shape}: expected tensor(float) {expected or f'of rank {rank}'}, where "
-            "None is free. The description and the graph do not belong together; export the model again."
+            f"The graph's {name!r} is {node.type} {shape}: expected tensor(float) {expected or f'of rank {rank}'} "
+            "(None is free). The description and the graph do not belong together; export the model again."
         )
