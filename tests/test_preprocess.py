@@ -24,7 +24,8 @@ def test_grey_and_rgb_of_the_same_picture_agree() -> None:
     grey = noise(60, 50)[:, :, 0]
     rgb = np.repeat(grey[:, :, None], 3, axis=2)
     for spec in (PLAIN, PreprocessSpec(clahe=True), PreprocessSpec(grey=False, channels=3)):
-        assert np.allclose(*apply([grey, rgb], spec), atol=1e-6)
+        one, two = apply([grey, rgb], spec)
+        assert np.allclose(one, two, atol=1e-6)
 
 
 def test_shape_dtype_and_layout() -> None:

@@ -92,8 +92,8 @@ def test_save_refusals(tmp_path: Path) -> None:
         RESULT.save(tmp_path / "a.jpge")
     with pytest.raises(FileMissingError, match="No such folder"):
         RESULT.save(tmp_path / "none" / "a.png")
+    (tmp_path / "folder.png").mkdir()
     with pytest.raises(OptionError, match="Cannot write"):
-        (tmp_path / "folder.png").mkdir()
         RESULT.save(tmp_path / "folder.png")
 
 

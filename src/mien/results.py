@@ -155,7 +155,7 @@ class ImageResult:
         """Return a copy of the picture with boxes and emotions. Raises ``OptionError`` without pixels."""
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
-        from mien.recognition.draw import draw
+        from mien.draw import draw
 
         return draw(self.pixels, self.faces)
 

@@ -1,4 +1,4 @@
-"""The house rules that tools can check: format, lint, types, import directions, and README, recipes and code in step."""
+"""The house rules that tools can check: format, lint, types, imports; README, recipes and code in step."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.evaluation.calibration import Threshold, calibration_error, fit_temperature, fit_threshold, softmax
+from mien.evaluation.calibration import Threshold, calibration_error, fit_temperature, fit_threshold
+from mien.recognition.session import softmax
 
 
 @pytest.fixture(scope="module")

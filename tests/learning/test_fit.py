@@ -18,13 +18,13 @@ torch.set_num_threads(1)  # pictures this small gain nothing from a second threa
 
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError  # noqa: E402
-from mien.evaluation.calibration import softmax  # noqa: E402
 from mien.learning import export as exporting  # noqa: E402
 from mien.learning.fit import Epoch, fit  # noqa: E402
 from mien.learning.recipe import Recipe, parse  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recognition.bundle import read  # noqa: E402
 from mien.recognition.recognizer import load  # noqa: E402
+from mien.recognition.session import softmax  # noqa: E402
 
 
 def smoke(**train: Any) -> Recipe:

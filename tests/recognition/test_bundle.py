@@ -91,7 +91,7 @@ def test_other_files(path: Path, content: bytes) -> None:
 
 def test_foreign_onnx(path: Path) -> None:
     path.write_bytes(linear_graph(PreprocessSpec(size=16), 7))
-    with pytest.raises(ModelError, match="without Mien's description.*cannot be guessed"):
+    with pytest.raises(ModelError, match=r"without Mien's description.*cannot be guessed"):
         bundle.read(path)
 
 
@@ -121,7 +121,7 @@ def described(path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> No
         ({"extra": 1}, "extra"),
         ({"temperature": "hot"}, "temperature"),
         ({"temperature": 0}, "above 0"),
-        ({"temperature": float("inf")}, "above 0"),
+        ({"temperature": 10**400}, "above 0"),
         ({"uncertain_below": 1.5}, "from 0 to 1"),
         ({"labels": {"name": "x", "labels": ["a", "a"]}}, "distinct"),
         ({"labels": {"name": "x", "labels": "anger"}}, "list of words"),
@@ -133,10 +133,6 @@ def described(path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> No
     ],
 )
 def test_wrong_descriptions(path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str) -> None:
-    if changes.get("temperature") == float("inf"):
-        monkeypatch.setattr(
-            bundle.json, "dumps", lambda *a, dumps=json.dumps, **k: dumps(*a, **{**k, "allow_nan": True})
-        )
     described(path, monkeypatch, **changes)
     with pytest.raises(ModelError, match=message) as caught:
         bundle.read(path)

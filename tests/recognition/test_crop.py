@@ -63,7 +63,7 @@ def test_eyes_become_level(angle: float) -> None:
     picture = np.zeros((240, 240), np.uint8)
     radians = math.radians(angle)
     across = np.array([math.cos(radians), math.sin(radians)])
-    marks = [tuple(float(v) for v in np.array([120, 100]) + 30 * side * across) for side in (-1, 1)]
+    marks = [(float(120 + 30 * side * across[0]), float(100 + 30 * side * across[1])) for side in (-1, 1)]
     for x, y in marks:
         yy, xx = np.mgrid[0:240, 0:240]
         # A mark at (x, y) lies between pixels, whose centres are at + 0.5.

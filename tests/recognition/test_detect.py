@@ -105,9 +105,11 @@ def test_no_face_in_noise_and_textures(detector: Detector) -> None:
         assert detector.detect(picture) == ()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 5), (1, 900), (900, 2), (19, 19), (25, 14)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (1, 900), (40, 900), (900, 2), (900, 40), (19, 19), (25, 14)])
 def test_odd_sizes(detector: Detector, size: tuple[int, int]) -> None:
     for seed in range(3):
+        # A large picture in between leaves its numbers in the engine's memory.
+        detector.detect(noise(300, 300))
         assert detector.detect(noise(*size, seed)) == ()
 
 
@@ -135,7 +137,7 @@ def test_threads_share_a_detector(detector: Detector, photo: NDArray[np.uint8]) 
     pictures = [photo, photo[:400], photo[:, :300], photo[30:300, 100:400]]
     alone = [detector.detect(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(detector.detect, pictures * 2)) == alone * 2
+        assert list(pool.map(detector.detect, pictures)) == alone
 
 
 def test_whole() -> None:
@@ -151,10 +153,14 @@ def test_names_and_options() -> None:
         get_detector("yolo")
     with pytest.raises(OptionError, match="Did you mean 'mtcnn'"):
         get_detector("mtccn")
-    for wrong in ({"threshold": 1.1}, {"threshold": float("nan")}, {"min_size": -1}, {"max_faces": 0}):
-        for name in ("yunet", "whole"):
-            with pytest.raises(OptionError, match=next(iter(wrong))):
-                get_detector(name, **wrong)  # type: ignore[arg-type]
+    for name in ("yunet", "whole"):
+        for threshold in (1.1, float("nan")):
+            with pytest.raises(OptionError, match="threshold"):
+                get_detector(name, threshold=threshold)
+        with pytest.raises(OptionError, match="min_size"):
+            get_detector(name, min_size=-1)
+        with pytest.raises(OptionError, match="max_faces"):
+            get_detector(name, max_faces=0)
 
 
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ Next: mien predict photos --format csv --out faces.csv
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
@@ -99,20 +98,16 @@ def _check_out(options: Namespace, sources: Sequence[str]) -> None:
 
 
 def _load(options: Namespace) -> Recognizer:
-    gc.disable()  # some 800 modules load here; looking for garbage among them costs 5 % of the start and finds none
-    try:
-        from mien.recognition.recognizer import load
+    from mien.recognition.recognizer import load
 
-        return load(
-            options.model,
-            detector=options.detector,
-            threads=options.threads,
-            max_faces=options.max_faces,
-            min_size=options.min_size,
-            threshold=options.threshold,
-        )
-    finally:
-        gc.enable()
+    return load(
+        options.model,
+        detector=options.detector,
+        threads=options.threads,
+        max_faces=options.max_faces,
+        min_size=options.min_size,
+        threshold=options.threshold,
+    )
 
 
 def _take_up(options: Namespace, recognizer: Recognizer, sources: Sequence[str]) -> tuple[int, list[Unreadable]]:

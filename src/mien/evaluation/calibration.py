@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.recognition.session import softmax
+
 Floats = NDArray[np.floating[Any]]
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return probabilities (N, C) of logits (N, C) divided by the temperature."""
-    scaled = logits.astype(np.float64) / temperature
-    powers: NDArray[np.float64] = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return shares
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:

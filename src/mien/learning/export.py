@@ -16,13 +16,13 @@ from torch import nn
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError
-from mien.evaluation.calibration import fit_temperature, fit_threshold, softmax
+from mien.evaluation.calibration import fit_temperature, fit_threshold
 from mien.evaluation.evaluate import logits, report, report_with_copies
 from mien.learning.module import Classifier
 from mien.learning.recipe import Recipe, parse
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import bundle
-from mien.recognition.session import OnnxSession
+from mien.recognition.session import OnnxSession, softmax
 
 TOLERANCE = 1e-4
 LICENCE = (

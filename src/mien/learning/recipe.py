@@ -159,10 +159,7 @@ def _explain(detail: dict[str, Any]) -> str:
 def _keys(parents: tuple[str, ...]) -> tuple[str, ...]:
     table: Any = Recipe
     for parent in parents:
-        if parent.isdigit():
-            table = get_args(table)[0]
-        else:
-            table = table.model_fields[parent].annotation
+        table = get_args(table)[0] if parent.isdigit() else table.model_fields[parent].annotation
     if isinstance(table, types.UnionType):
         table = get_args(table)[0]
     return tuple(getattr(table, "model_fields", None) or table.__dataclass_fields__)

@@ -33,6 +33,8 @@ WHOLE_CROP = CropSpec(scale=1.0, shift=0.0, align=False)
 
 _LARGE, _SMALL = 640, 240
 _BORDER = 60
+# With a side of 32 or less OpenCV 4.14 reads YuNet's answer from memory that was never written: scores of 1.0 nowhere.
+_YUNET_LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,15 @@ class YuNet(_Searcher):
         self._engine = cv2.FaceDetectorYN.create("onnx", model, config, (320, 320), self._limits.threshold, 0.3, 5000)
 
     def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
-        self._engine.setInputSize((pixels.shape[1], pixels.shape[0]))
-        rows = self._engine.detect(np.ascontiguousarray(pixels[:, :, ::-1]))[1]
+        import cv2
+
+        height, width = pixels.shape[:2]
+        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        if min(height, width) < _YUNET_LEAST:
+            below, right = max(0, _YUNET_LEAST - height), max(0, _YUNET_LEAST - width)
+            bgr = cv2.copyMakeBorder(bgr, 0, below, 0, right, cv2.BORDER_CONSTANT)
+        self._engine.setInputSize((bgr.shape[1], bgr.shape[0]))
+        rows = self._engine.detect(bgr)[1]
         for row in () if rows is None else rows.astype(float).tolist():
             marks = tuple((row[at], row[at + 1]) for at in range(4, 14, 2))
             yield Detection(Box(*row[:4]), min(1.0, row[14]), marks)

@@ -13,7 +13,7 @@ from mien.errors import ImageError, OptionError
 from mien.recognition import bundle as bundles
 from mien.recognition.crop import cut
 from mien.recognition.detect import Detection, Detector, get_detector
-from mien.recognition.session import OnnxSession, Session
+from mien.recognition.session import OnnxSession, Session, softmax
 from mien.results import Face, ImageResult
 
 if TYPE_CHECKING:
@@ -143,9 +143,4 @@ class Recognizer:
         for start in range(0, len(crops), _BATCH):
             batch = preprocess.apply(crops[start : start + _BATCH], self.bundle.preprocess)
             rows[start : start + len(batch)] = self._session.logits(batch)
-        return _softmax(rows / self.bundle.temperature)
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+        return softmax(rows, self.bundle.temperature)

@@ -23,6 +23,14 @@ class Session(Protocol):
         ...
 
 
+def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return the probabilities (N, C) of logits (N, C) divided by the temperature, computed in float64."""
+    scaled = logits.astype(np.float64) / temperature
+    powers: NDArray[np.float64] = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
 class OnnxSession:
     """A network on ONNX Runtime; safe to use from several threads at once.
 
@@ -78,6 +86,8 @@ def _open(graph: bytes, threads: int | None) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings concern graph optimisation, which no user can act upon
+    # Waiting threads would otherwise spin on the cores that detection and decoding need in the meantime.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -93,15 +94,14 @@ def _label(
     # Heights of one sample with ascender and descender, so that all labels are equally high.
     _, top, _, bottom = canvas.textbbox((0, 0), "dp%", font=font)
     pad = max(1.0, (bottom - top) / 4)
-    width, height = right - left + 4 * pad, bottom - top + 2 * pad
+    width, height = math.ceil(right - left + 4 * pad), math.ceil(bottom - top + 2 * pad)
     box = _corners(face)
     # Above the box; inside it where there is no room above; always within the picture.
     y = box[1] - height if box[1] >= height else box[1]
     x, y = (
-        round(max(0.0, min(at, limit - extent)))
-        for at, limit, extent in ((box[0], size[0], width), (y, size[1], height))
+        round(max(0, min(at, limit - extent))) for at, limit, extent in ((box[0], size[0], width), (y, size[1], height))
     )
-    canvas.rectangle((x, y, x + width, y + height), fill=_colour(face))
+    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=_colour(face))
     canvas.text((x + 2 * pad - left, y + pad - top), text, fill=_ink(_colour(face)), font=font)
 
 
