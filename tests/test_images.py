@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,11 +214,24 @@ def test_paths_that_cannot_be_opened(tmp_path: Path) -> None:
         assert len(str(caught.value)) < 600
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user whom permissions bind")
-def test_no_permission(tmp_path: Path) -> None:
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything; for the length of a test it becomes a user who may not."""
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield
+    if root:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_no_permission(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     path = tmp_path / "secret.png"
     path.write_bytes(PNG)
     path.chmod(0)
+    images.load(PNG)  # loads Pillow while the packages may still be read
+    request.getfixturevalue("ordinary_user")
     with pytest.raises(ImageError, match="secret"):
         images.load(path)
 

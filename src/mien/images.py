@@ -87,6 +87,11 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
     )
 
 
+def warm_up() -> None:
+    """Load Pillow and its JPEG reader, so that the first picture does not have to."""
+    from PIL import JpegImagePlugin  # noqa: F401
+
+
 def source_name(image: ImageInput) -> str | None:
     """Return the path that ``image`` was given as, or None where it is not a path."""
     return fspath(image) if isinstance(image, (str, PathLike)) else None

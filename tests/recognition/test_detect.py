@@ -201,3 +201,17 @@ def test_png_and_array_give_the_same_faces(photo: NDArray[np.uint8]) -> None:
     Image.fromarray(photo).save(buffer, "PNG")
     detector = get_detector("yunet")
     assert detector.detect(images.load(buffer.getvalue())) == detector.detect(photo)
+
+
+def test_small_and_large_faces_of_one_large_photo_are_found_once_each(photo: NDArray[np.uint8]) -> None:
+    canvas = np.full((1600, 2400, 3), 120, np.uint8)
+    canvas[:1500, 900:2400] = cv2.resize(photo, (1500, 1500), interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)  # its face is 45 pixels wide, 12 at 640
+    for row in range(3):
+        canvas[60 + 450 * row : 316 + 450 * row, 100:356] = small
+        canvas[60 + 450 * row : 316 + 450 * row, 500:756] = small
+    found = get_detector("yunet").detect(canvas)
+    widths = sorted(one.box.width for one in found)
+    assert len(found) == 7
+    assert widths[5] < 60
+    assert widths[6] > 200

@@ -151,12 +151,12 @@ def _locate(model: str | PathLike[str]) -> Path:
 
 def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
     """Split a model file into its bytes without metadata and the value of our metadata entry, None if absent."""
-    bare, value, numbers = bytearray(), None, set()
+    view, pieces, value, numbers = memoryview(content), [], None, set()
     try:
         for number, start, payload, end in _walk(content):
             numbers.add(number)
             if number != _METADATA_FIELD:
-                bare += content[start:end]
+                pieces.append(view[start:end])
                 continue
             entry = content[payload:end]
             pair = {key: entry[begin:stop] for key, _, begin, stop in _walk(entry)}
@@ -168,7 +168,7 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
             f"{str(path)!r} ({len(content)} bytes) is not a whole ONNX file: expected an .onnx file written by Mien. "
             "Check that it is the right file and that the copy is complete."
         )
-    return bytes(bare), value
+    return b"".join(pieces), value  # one copy: the weights are megabytes
 
 
 def _walk(message: bytes) -> Iterator[tuple[int, int, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -45,20 +46,23 @@ def load(
     Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
     """
     bundle = bundles.read(model)
+    # ONNX Runtime builds the session outside Python's lock; what else the first picture needs is loaded meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        session = pool.submit(_session, bundle, threads)
+        if isinstance(detector, str):
+            detector = get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces)
+        elif (threshold, min_size, max_faces) != (None, None, None):
+            raise OptionError(
+                "threshold, min_size and max_faces were given with a detector object: set them on that object."
+            )
+        images.warm_up()
+        return Recognizer(bundle, session.result(), detector)
+
+
+def _session(bundle: Bundle, threads: int | None) -> OnnxSession:
     spec = bundle.preprocess
     inputs = (spec.channels, spec.size, spec.size)
-    session = OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
-    if isinstance(detector, str):
-        return Recognizer(
-            bundle,
-            session,
-            get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces),
-        )
-    if (threshold, min_size, max_faces) != (None, None, None):
-        raise OptionError(
-            "threshold, min_size and max_faces were given with a detector object: set them on that object."
-        )
-    return Recognizer(bundle, session, detector)
+    return OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
 
 
 class Recognizer:
