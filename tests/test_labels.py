@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mien.errors import DataError
-from mien.labels import FER2013, LabelSet, canonical
+from mien.errors import DataError, OptionError
+from mien.labels import FER2013, LabelSet, canonical, grouped, scheme, smallest
 
 
 def test_fer2013_codes() -> None:
@@ -42,3 +42,36 @@ def test_refusals_name_the_word() -> None:
         LabelSet("double", ("anger", "anger"))
     with pytest.raises(DataError, match="at least one"):
         LabelSet("none", ())
+
+
+def test_every_set_and_scheme() -> None:
+    names = {"fer2013": 7, "ferplus": 8, "ckplus": 7, "kdef": 7, "harmonised": 8, "system-a": 10}
+    assert {name: len(scheme(name).classes) for name in names} == names
+    with pytest.raises(OptionError, match="Did you mean 'ferplus'"):
+        scheme("ferpls")
+
+
+def test_system_a_keeps_the_words_of_its_two_corpora_apart() -> None:
+    ten = scheme("system-a")
+    nouns = scheme("harmonised").classes.labels
+    assert {ten.of(noun, "ckplus") for noun in nouns} | {ten.of(noun, "kdef") for noun in nouns} == set(
+        ten.classes.labels
+    )
+    assert (ten.of("anger", "ckplus"), ten.of("anger", "kdef")) == ("anger", "angry")
+    assert (ten.of("sadness", "ckplus"), ten.of("sadness", "kdef")) == ("sadness", "sad")
+
+
+def test_groups_of_the_users_own() -> None:
+    mine = grouped("valence", {"negative": ["angry", "fear", "SA"], "positive": ["joy"]})
+    assert mine.classes.labels == ("negative", "positive")
+    assert [mine.of(noun) for noun in ("sadness", "happiness", "neutral", None)] == ["negative", "positive", None, None]
+    with pytest.raises(DataError, match="fear stands in 'a' and in 'b'"):
+        grouped("twice", {"a": ["fear"], "b": ["afraid"]})
+
+
+def test_smallest_set_that_holds_all() -> None:
+    assert smallest({"anger", "neutral"}).classes is FER2013
+    assert smallest({"anger", "contempt"}).classes.name == "ckplus"
+    assert smallest({"neutral", "contempt"}).classes.name == "ferplus"
+    with pytest.raises(DataError, match="negative"):
+        smallest({"negative"})

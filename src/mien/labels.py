@@ -7,9 +7,10 @@ a facial-emotion model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from mien.errors import DataError, nearest
+from mien.errors import DataError, OptionError, nearest
 
 _WORDS: dict[str, str] = {
     "anger": "anger", "angry": "anger", "an": "anger",
@@ -19,7 +20,7 @@ _WORDS: dict[str, str] = {
     "sadness": "sadness", "sad": "sadness", "sa": "sadness",
     "surprise": "surprise", "surprised": "surprise", "su": "surprise",
     "neutral": "neutral", "ne": "neutral",
-    "contempt": "contempt",
+    "contempt": "contempt", "contemptuous": "contempt",
 }  # fmt: skip
 
 
@@ -61,3 +62,128 @@ class LabelSet:
 
 FER2013 = LabelSet("fer2013", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"))
 """The codes 0–6 of ``fer2013.csv``, in order (system B)."""
+
+FERPLUS = LabelSet("ferplus", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
+"""The eight emotions of FER+ (Barsoum et al. 2016), in the order of its vote columns."""
+
+CKPLUS = LabelSet("ckplus", ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"))
+"""The seven peak expressions of CK+ (Lucey et al. 2010); neutral is the first frame of each sequence."""
+
+KDEF = LabelSet("kdef", ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"))
+"""The seven expressions of KDEF (Lundqvist et al. 1998); JAFFE's and RAF-DB's classes are the same."""
+
+HARMONISED = LabelSet(
+    "harmonised", ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+)
+"""Every noun that Mien knows: what merged corpora share."""
+
+SYSTEM_A = LabelSet(
+    "system-a",
+    ("anger", "angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "sadness", "surprise"),
+)
+"""System A's ten classes: CK+'s and KDEF's words side by side, not unified (anger and angry, sad and sadness)."""
+
+CKPLUS_CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+"""CK+'s ``*_emotion.txt`` holds the position in this order."""
+
+RAFDB_CODES = (None, "surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+"""RAF-DB's ``list_patition_label.txt`` counts from 1."""
+
+AFFECTNET_CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+"""AffectNet's expressions 0–7."""
+
+AFFECTNET_FLAGS = {8: "none", 9: "uncertain", 10: "no_face"}
+"""AffectNet's codes that are no expression."""
+
+UNKNOWN, NO_FACE = "unknown", "no_face"
+"""FER+ verdicts that are no emotion."""
+
+VOTES = (*FERPLUS.labels, UNKNOWN, NO_FACE)
+"""What each of the ten FER+ vote counts stands for; the last is the column ``NF``."""
+
+
+def majority(votes: Sequence[int]) -> str:
+    """Return the FER+ verdict on ten vote counts: a noun of ``FERPLUS``, ``"unknown"`` or ``"no_face"``.
+
+    The rule of the FER+ authors: single votes are outliers and do not count; the winner needs more than half
+    of what is left, otherwise the face is ``"unknown"``. Raises ``DataError`` for anything but ten counts.
+    """
+    counts = _counted(votes)
+    best = max(range(len(VOTES)), key=lambda place: counts[place])
+    return VOTES[best] if counts[best] * 2 > sum(counts) else UNKNOWN
+
+
+def distribution(votes: Sequence[int]) -> tuple[float, ...] | None:
+    """Return the share of each ``FERPLUS`` emotion among the emotion votes, single votes left out; sum 1.
+
+    None where ``unknown`` and ``NF`` together have as many votes as the emotions, or more: such a face has no
+    distribution to learn from.
+    """
+    counts = _counted(votes)
+    emotions = counts[: len(FERPLUS)]
+    total = sum(emotions)
+    return tuple(count / total for count in emotions) if total > sum(counts[len(FERPLUS) :]) else None
+
+
+def _counted(votes: Sequence[int]) -> list[int]:
+    if len(votes) != len(VOTES) or min(votes) < 0:
+        raise DataError(f"FER+ votes {tuple(votes)}: expected {len(VOTES)} counts ({', '.join(VOTES)}).")
+    return [count if count > 1 else 0 for count in votes]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How nouns become the classes of a label set; a noun without a class is left out, and counted.
+
+    classes: the classes in order.  words: noun → class.  datasets: corpus → words that differ there.
+    """
+
+    classes: LabelSet
+    words: Mapping[str, str]
+    datasets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, noun: str | None, dataset: str = "") -> str | None:
+        """Return the class of a noun that comes from ``dataset``; None for no noun or one without a class."""
+        if noun is None:
+            return None
+        return self.datasets.get(dataset, {}).get(noun, self.words.get(noun))
+
+
+def scheme(name: str) -> Scheme:
+    """Return the scheme of a label set: fer2013, ferplus, ckplus, kdef, harmonised, system-a. ``OptionError``."""
+    if name not in _SCHEMES:
+        raise OptionError(f"No label set {name!r}; there are {', '.join(_SCHEMES)}.{nearest(name, tuple(_SCHEMES))}")
+    return _SCHEMES[name]
+
+
+def grouped(name: str, groups: Mapping[str, Sequence[str]]) -> Scheme:
+    """Return a scheme of the user's own, such as ``{"negative": ["anger", "fear"], "positive": ["happy"]}``.
+
+    Raises ``DataError`` for an unknown emotion and for one that stands in two groups.
+    """
+    words: dict[str, str] = {}
+    for group, members in groups.items():
+        for noun in map(canonical, members):
+            if words.setdefault(noun, group) != group:
+                raise DataError(f"Label set {name!r}: {noun} stands in {words[noun]!r} and in {group!r}.")
+    return Scheme(LabelSet(name, tuple(groups)), words)
+
+
+def smallest(nouns: set[str]) -> Scheme:
+    """Return the scheme of the smallest label set that holds all ``nouns``; FER2013's before others of its size."""
+    for candidate in (FER2013, CKPLUS, FERPLUS, HARMONISED):
+        if nouns <= set(candidate.labels):
+            return _SCHEMES[candidate.name]
+    raise DataError(f"No label set holds {', '.join(sorted(nouns))}; build one with labels.grouped.")
+
+
+_SCHEMES = {
+    each.name: Scheme(each, {noun: noun for noun in each.labels})
+    for each in (FER2013, FERPLUS, CKPLUS, KDEF, HARMONISED)
+} | {
+    "system-a": Scheme(
+        SYSTEM_A,
+        {noun: noun for noun in HARMONISED.labels} | {"happiness": "happy"},
+        {"kdef": {"anger": "angry", "sadness": "sad"}},
+    )
+}

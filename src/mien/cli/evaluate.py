@@ -26,7 +26,7 @@ def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien evaluate``."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="shipped model or .onnx file")
-    add("--data", type=Path, metavar="FER2013", help="fer2013.csv, or its class folders, zipped or not")
+    add("--data", type=Path, metavar="DATA", help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar")
     add("--split", default="PublicTest", metavar="S", help="Training, PublicTest (default) or PrivateTest")
     add("--photos", type=Path, metavar="DIR", help="labelled photos in class folders, zipped or not")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn, whole; for --photos")

@@ -19,24 +19,26 @@ def data_argument(parser: ArgumentParser) -> None:
         "--data",
         type=Path,
         required=True,
-        metavar="FER2013",
-        help="fer2013.csv, or its class folders, zipped or not",
+        metavar="DATA",
+        help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar",
     )
 
 
 def read_faces(path: Path) -> FaceSet:
-    """Read FER2013 with a progress bar on stderr."""
-    from mien.datasets import fer2013
+    """Read a manifest or any corpus with a known layout, with a progress bar on stderr."""
+    from mien.datasets import faces
 
-    return fer2013.read(path, lambda rows: watched(rows, "reading"))
+    return faces.load(path, watch=lambda rows: watched(rows, "reading"))
 
 
 def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:
-    """Wrap an iterable of unknown length in a progress bar on stderr."""
+    """Wrap an iterable of unknown length in a progress bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
-    return track(rows, task, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # Rich ends a bar that nobody sees with an empty line, which would stand among the errors.
+    return track(rows, task, console=console, transient=True) if console.is_terminal else rows
 
 
 def require_learning(verb: str) -> None:

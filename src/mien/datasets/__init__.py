@@ -1,1 +1,1 @@
-"""Corpora: readers that turn what people download into one ``FaceSet``."""
+"""Corpora: readers for what people download, the manifest that indexes it, splits, and the guard against leaks."""

@@ -1,0 +1,88 @@
+"""AffectNet (Mollahosseini et al. 2017): ``annotations/123_exp.npy`` beside ``images/123.jpg``, or its CSV lists."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from mien.datasets import tables
+from mien.datasets.archive import Source, unsafe
+from mien.datasets.folders import PARTS, is_image
+from mien.datasets.rows import Item, Options, Problem, Row
+from mien.errors import DataError
+from mien.labels import AFFECTNET_CODES, AFFECTNET_FLAGS
+
+_ANNOTATION = re.compile(r"(.*/)?annotations/\d+_(exp|aro|val|lnd)\.npy")
+_COLUMNS = ("subDirectory_filePath", "expression")
+_FOLDERS = ("", "Manually_Annotated_Images/", "Automatically_Annotated_Images/", "Manually_Annotated/")
+
+
+def evidence(source: Source, names: Sequence[str]) -> str | None:
+    """Say which annotation file or list is AffectNet's."""
+    found = next((name for name in names if _ANNOTATION.fullmatch(name)), None)
+    if found:
+        return f"{found} is an AffectNet annotation"
+    lists = _lists(source, names)
+    return f"{lists[0]} has AffectNet's columns" if lists else None
+
+
+def rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield every image with its expression; codes 8–10 (none, uncertain, no face) give no label but a flag."""
+    lists = _lists(source, [name for name in source.members() if name.lower().endswith(".csv")])
+    if lists:
+        for name in lists:
+            yield from _listed(source, name)
+        return
+    for name in source.members():
+        path = PurePosixPath(name)
+        if is_image(name) and path.parent.name == "images":
+            yield _annotated(source, name, str(path.parent.parent / "annotations" / f"{path.stem}_exp.npy"))
+
+
+def _annotated(source: Source, name: str, annotation: str) -> Item:
+    try:
+        value = np.load(io.BytesIO(source.read(annotation)), allow_pickle=False)
+        return _row(name, name, str(value.reshape(-1)[0]), _split(name))
+    except (DataError, ValueError, EOFError, IndexError) as error:
+        return Problem(name, f"its expression cannot be read from {annotation}: {error}")
+
+
+def _listed(source: Source, name: str) -> Iterator[Item]:
+    folder = PurePosixPath(name).parent
+    for record in tables.records(source, name, _COLUMNS):
+        if isinstance(record, Problem):
+            yield record
+            continue
+        where, path = f"{name}:{record[0]}", record[1]["subDirectory_filePath"]
+        if not path or unsafe(path):
+            yield Problem(where, f"unsafe path {path!r}, not followed")
+            continue
+        places = [str(folder / prefix / path) for prefix in _FOLDERS]
+        member = next((place for place in places if place in source), places[0])
+        yield _row(where, member, record[1]["expression"], _split(PurePosixPath(name).stem))
+
+
+def _row(where: str, member: str, code: str, split: str) -> Item:
+    try:
+        number = int(float(code))
+    except ValueError:
+        number = -1
+    if number in AFFECTNET_FLAGS:
+        return Row(member, None, "affectnet", split, flags=(AFFECTNET_FLAGS[number],))
+    if not 0 <= number < len(AFFECTNET_CODES):
+        return Problem(where, f"expression {code!r}; expected 0–10")
+    return Row(member, AFFECTNET_CODES[number], "affectnet", split)
+
+
+def _lists(source: Source, names: Sequence[str]) -> list[str]:
+    found = [name for name in names if name.lower().endswith(".csv")][:20]
+    return [name for name in found if set(_COLUMNS) <= set(tables.header(source, name))]
+
+
+def _split(path: str) -> str:
+    words = re.split(r"[/_]", path.lower())
+    return next((PARTS[word] for word in words if word in PARTS), "")

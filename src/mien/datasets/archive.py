@@ -1,0 +1,249 @@
+"""Folders, zips and tars behind one door: member names in order, and the bytes of one member at a time.
+
+Nothing is unpacked to disk. The table of members is kept compact (a name and two integers each): ``zipfile`` keeps
+an object of about 550 bytes for each, which made the memory of indexing grow with the number of images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tarfile
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, BinaryIO, Self
+
+from mien.datasets.directory import Directory
+from mien.datasets.rows import Problem
+from mien.datasets.zipped import ZipTable
+from mien.errors import DataError, FileMissingError
+
+_JUNK = ("__MACOSX/", "._", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def open_source(path: str | Path) -> Source:
+    """Open a folder, a zip, a tar (plain, gz, bz2, xz) or a single file as a source of members.
+
+    Raises ``FileMissingError`` for a missing path and ``DataError`` for a damaged archive.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise FileMissingError(f"{place} does not exist; expected a folder, a zip, a tar or a CSV file.")
+    if place.is_dir():
+        return FolderSource(place)
+    if zipfile.is_zipfile(place) or place.suffix.lower() == ".zip":
+        return ZipSource(place)
+    if place.suffix.lower() != ".csv" and tarfile.is_tarfile(place):
+        return TarSource(place)
+    return FileSource(place)
+
+
+def unsafe(name: str) -> bool:
+    """Say whether a member's name leaves its archive: absolute, with a drive letter, or climbing with ``..``."""
+    parts = name.replace("\\", "/").split("/")
+    return name.startswith(("/", "\\")) or ".." in parts or bool(re.match(r"[A-Za-z]:", name)) or "\0" in name
+
+
+class Source(ABC):
+    """A corpus on disk. ``problems`` holds what was wrong with the member list: unsafe or repeated names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[Problem] = []
+        self._directory = Directory()
+        self._list()
+        for name in self._directory.freeze(order=self._reading_order()):
+            self.problems.append(Problem(name, "occurs twice in the archive; the first one is read"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._directory)
+
+    def __contains__(self, name: str) -> bool:
+        return self._directory.find(name) >= 0
+
+    def members(self) -> Iterator[str]:
+        """Yield the names of all members, sorted; of a compressed tar in the order of the archive."""
+        return iter(self._directory)
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return one member's content. Raises ``DataError``, naming it, if it is missing or damaged."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one member for reading from its start, for files too large to hold."""
+        return io.BytesIO(self.read(name))
+
+    def digest(self) -> str:
+        """Return the sha256 of the file; of a folder, that of its names and sizes."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def size(self) -> int:
+        """Return the number of bytes on disk."""
+        return self.path.stat().st_size
+
+    def close(self) -> None:  # noqa: B027 - a folder holds nothing open
+        """Close the file behind the source."""
+
+    @abstractmethod
+    def _list(self) -> None: ...
+
+    def _reading_order(self) -> bool:
+        return False
+
+    def _add(self, name: str, *numbers: int) -> None:
+        if unsafe(name):
+            self.problems.append(Problem(name, "unsafe name, not followed: it points outside the archive"))
+        elif not (name.startswith(_JUNK) or PurePosixPath(name).name.startswith(_JUNK)):
+            self._directory.add(name, *numbers)
+
+    def _place(self, name: str) -> list[int]:
+        index = self._directory.find(name)
+        if index < 0:
+            raise DataError(f"{self.path} has no member {name!r}.")
+        return self._directory.numbers(index)
+
+
+class FolderSource(Source):
+    """A folder, read with all the folders in it; links to folders are not followed."""
+
+    def read(self, name: str) -> bytes:
+        """Return one file's content."""
+        with self.open(name) as file:
+            return file.read()
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one file."""
+        if unsafe(name):
+            raise DataError(f"{name!r} is an unsafe name: it points outside {self.path}.")
+        try:
+            return (self._root() / name).open("rb")
+        except OSError as error:
+            raise DataError(f"{name} cannot be read: {error.strerror or error}") from error
+
+    def digest(self) -> str:
+        """Return the sha256 of names and sizes; of all contents it would take as long as reading the corpus."""
+        digest = hashlib.sha256()
+        for name in self.members():
+            digest.update(f"{name}\0{(self.path / name).stat().st_size}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def size(self) -> int:
+        """Return the sum of the file sizes."""
+        return sum((self.path / name).stat().st_size for name in self.members())
+
+    def _root(self) -> Path:
+        return self.path
+
+    def _list(self) -> None:
+        folders = [""]
+        while folders:
+            prefix = folders.pop()
+            try:
+                with os.scandir(self.path / prefix) as entries:
+                    for entry in entries:
+                        self._entry(entry, prefix, folders)
+            except OSError as error:
+                self.problems.append(Problem(prefix, f"folder cannot be read: {error.strerror}"))
+
+    def _entry(self, entry: os.DirEntry[str], prefix: str, folders: list[str]) -> None:
+        name = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(name + "/")
+        elif entry.is_dir():
+            self.problems.append(Problem(name, "link to a folder, not followed"))
+        elif not name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in name):
+            self.problems.append(Problem(ascii(name), "name is not valid UTF-8; rename the file"))
+        else:
+            self._add(name)
+
+
+class FileSource(FolderSource):
+    """A single file, such as a CSV; ``read`` and ``open`` also reach the files beside and below it."""
+
+    def digest(self) -> str:
+        """Return the sha256 of the file."""
+        return Source.digest(self)
+
+    def size(self) -> int:
+        """Return the file's size in bytes."""
+        return Source.size(self)
+
+    def _root(self) -> Path:
+        return self.path.parent
+
+    def _list(self) -> None:
+        self._add(self.path.name)
+
+
+class ZipSource(Source):
+    """A zip; stored and deflated members, zip64 included."""
+
+    def read(self, name: str) -> bytes:
+        """Return one member's content, its checksum verified."""
+        return self._table.read(name, self._place(name)[0])
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one member as a stream."""
+        self._place(name)
+        return zipfile.ZipFile(self.path).open(name)  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Close the zip."""
+        self._table.close()
+
+    def _list(self) -> None:
+        self._table = ZipTable(self.path)
+        for name, place in self._table.entries():
+            if not name.endswith("/"):
+                self._add(name, place)
+
+
+class TarSource(Source):
+    """A tar, plain or compressed. A compressed one is read in its own order: going back would start it again."""
+
+    def read(self, name: str) -> bytes:
+        """Return one member's content."""
+        start, size = self._place(name)[:2]
+        try:
+            self._file.seek(start)
+            content = self._file.read(size)
+        except (OSError, EOFError) as error:
+            raise DataError(f"{name} cannot be read from the archive: {error}") from error
+        if len(content) != size:
+            raise DataError(f"{name} is truncated: {len(content)} of {size} bytes.")
+        return content
+
+    def close(self) -> None:
+        """Close the tar."""
+        self._tar.close()
+
+    def _list(self) -> None:
+        try:
+            self._tar = tarfile.open(self.path)  # noqa: SIM115
+            self._file: IO[bytes] = self._tar.fileobj  # type: ignore[assignment]
+            while (info := self._tar.next()) is not None:
+                self._tar.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps an object for each
+                self._entry(info)
+        except (tarfile.TarError, OSError, EOFError) as error:
+            self.problems.append(Problem(self.path.name, f"the archive ends early or is damaged: {error}"))
+
+    def _entry(self, info: tarfile.TarInfo) -> None:
+        if info.isreg():
+            self._add(re.sub(r"^(\./)+", "", info.name), info.offset_data, info.size)
+        elif not info.isdir():
+            self.problems.append(Problem(info.name, "link or special file, not followed"))
+
+    def _reading_order(self) -> bool:
+        return not isinstance(self._file, io.BufferedReader)

@@ -1,0 +1,101 @@
+"""Plain class folders (``…/<emotion>/name.jpg``, with or without train and test above them) and plain CSV lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from mien.datasets import tables
+from mien.datasets.archive import Source, unsafe
+from mien.datasets.rows import Item, Options, Problem, Row
+from mien.errors import DataError
+from mien.images import SUFFIXES
+from mien.labels import canonical
+
+PARTS = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Folder names that are a split, and the split they are."""
+
+
+def is_image(name: str) -> bool:
+    """Say whether a member's ending is one of an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def noun(word: str) -> str | None:
+    """Return Mien's noun for a class word, None for a word no known corpus uses."""
+    try:
+        return canonical(word)
+    except DataError:
+        return None
+
+
+def labelled(source: Source, dataset: str) -> Iterator[Item]:
+    """Yield every member of a class folder: a row for an image, a problem for anything else.
+
+    What lies outside class folders is passed over unless it is an image, which then has no class: a problem.
+    """
+    for name in source.members():
+        parent = PurePosixPath(name).parent.name
+        label = noun(parent)
+        if label and is_image(name):
+            yield Row(name, label, dataset, _split(name))
+        elif label:
+            yield Problem(name, f"lies in a class folder but {PurePosixPath(name).suffix or 'no ending'} is no image's")
+        elif is_image(name):
+            yield Problem(name, f"no class: Unknown emotion {parent!r} as its folder's name")
+
+
+def evidence(_: Source, names: Sequence[str]) -> str | None:
+    """Say which image lies in a folder named after an emotion."""
+    found = [name for name in names if is_image(name) and noun(PurePosixPath(name).parent.name)]
+    return f"{found[0]} lies in a folder named after an emotion" if found else None
+
+
+def rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield the images of class folders; the dataset's name is that of the folder or archive."""
+    yield from labelled(source, source.path.name.split(".")[0].lower())
+
+
+def _split(name: str) -> str:
+    return next((PARTS[part] for part in map(str.lower, PurePosixPath(name).parts) if part in PARTS), "")
+
+
+def csv_evidence(source: Source, names: Sequence[str]) -> str | None:
+    """Say which CSV has the columns path and label."""
+    found = _csv_name(source, names)
+    return f"{found} has the columns path and label" if found else None
+
+
+def csv_rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield the rows of a CSV with the columns path and label, and perhaps split, subject, session and pose.
+
+    Paths are relative to the CSV. The images are looked for beside it: in the same folder or archive.
+    """
+    name = _csv_name(source, [name for name in source.members() if name.lower().endswith(".csv")])
+    if name is None:
+        raise DataError(f"{source.path} has no CSV with the columns path and label.")
+    dataset = PurePosixPath(name).stem.lower()
+    for record in tables.records(source, name, ("path", "label")):
+        if isinstance(record, Problem):
+            yield record
+        else:
+            yield _csv_row(f"{name}:{record[0]}", record[1], PurePosixPath(name).parent, dataset)
+
+
+def _csv_name(source: Source, names: Sequence[str]) -> str | None:
+    candidates = [name for name in names if name.lower().endswith(".csv")][:20]
+    return next((name for name in candidates if {"path", "label"} <= set(tables.header(source, name))), None)
+
+
+def _csv_row(where: str, cells: dict[str, str], folder: PurePosixPath, dataset: str) -> Item:
+    path, label = cells["path"], noun(cells["label"])
+    if not path or unsafe(path):
+        return Problem(where, f"unsafe path {path!r}, not followed; expected a path relative to the CSV, without '..'")
+    if label is None:
+        return Problem(where, f"Unknown emotion {cells['label']!r}")
+    split, subject, session, pose = (cells.get(key, "") for key in ("split", "subject", "session", "pose"))
+    return Row(str(folder / path), label, dataset, split, subject, session, pose)

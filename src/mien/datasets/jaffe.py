@@ -1,0 +1,34 @@
+"""JAFFE (Lyons, Kamachi & Gyoba 1998): ten women, ``KA.AN1.39.tiff``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from mien.datasets.archive import Source
+from mien.datasets.folders import is_image
+from mien.datasets.rows import Item, Options, Problem, Row
+from mien.labels import canonical
+
+_NAME = re.compile(r"([A-Z]{2})[.-](AN|DI|FE|HA|NE|SA|SU)(\d)[.-](\d{1,3})", re.IGNORECASE)
+
+
+def evidence(_: Source, names: Sequence[str]) -> str | None:
+    """Say how many images follow JAFFE's naming."""
+    found = [PurePosixPath(name).stem for name in names if is_image(name)]
+    own = [stem for stem in found if _NAME.fullmatch(stem)]
+    return f"files such as {own[0]} follow JAFFE's naming" if len(own) * 2 > len(found) else None
+
+
+def rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield every image: subject, emotion and take (as session) by name."""
+    for name in source.members():
+        if not is_image(name):
+            continue
+        match = _NAME.fullmatch(PurePosixPath(name).stem)
+        if match is None:
+            yield Problem(name, "does not follow JAFFE's naming: subject.emotion+take.number (KA.AN1.39)")
+        else:
+            subject, emotion, take, _number = (part.upper() for part in match.groups())
+            yield Row(name, canonical(emotion), "jaffe", subject=subject, session=take)

@@ -1,0 +1,53 @@
+"""RAF-DB, basic set (Li, Deng & Du 2017): ``EmoLabel/list_patition_label.txt`` beside ``Image/aligned``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from mien.datasets.archive import Source
+from mien.datasets.folders import is_image
+from mien.datasets.rows import Item, Options, Problem, Row
+from mien.errors import DataError
+from mien.labels import RAFDB_CODES
+
+LIST = "list_patition_label.txt"  # spelt so by the authors
+
+
+def evidence(source: Source, names: Sequence[str]) -> str | None:
+    """Say where RAF-DB's list is."""
+    found = next((name for name in names if PurePosixPath(name).name == LIST), None)
+    return f"{found} is RAF-DB's list" if found else None
+
+
+def rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield every line of the list with its image: aligned (100×100) where there is one, else the original."""
+    places = {PurePosixPath(name).name: name for name in source.members() if is_image(name)}
+    name = next((name for name in source.members() if PurePosixPath(name).name == LIST), None)
+    if name is None:
+        raise DataError(f"{source.path} has no {LIST}, which holds RAF-DB's labels.")
+    used = set()
+    for number, line in enumerate(source.read(name).decode("utf-8", "replace").splitlines(), 1):
+        if line.strip():
+            used.add(_stem(line.split()[0]))
+            yield _row(f"{name}:{number}", line.split(), places)
+    for image in sorted(places.values()):
+        if _stem(image) not in used:
+            yield Problem(image, f"is not in {LIST}")
+
+
+def _row(where: str, words: list[str], places: dict[str, str]) -> Item:
+    if len(words) != 2 or words[1] not in set("1234567"):
+        return Problem(where, f"{' '.join(words)[:80]!r}; expected a file name and a code 1–7")
+    stem, suffix = PurePosixPath(words[0]).stem, PurePosixPath(words[0]).suffix
+    member = places.get(f"{stem}_aligned{suffix}") or places.get(words[0])
+    if member is None:
+        return Problem(where, f"{words[0]} is not among the images, neither aligned nor original")
+    split = stem.partition("_")[0]
+    if split not in ("train", "test"):
+        return Problem(where, f"{words[0]} starts with neither train_ nor test_")
+    return Row(member, RAFDB_CODES[int(words[1])], "rafdb", split)
+
+
+def _stem(member: str) -> str:
+    return PurePosixPath(member).stem.removesuffix("_aligned")
