@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from mien.results import Point
 
-# Measured: the crops on which a network trained on FER2013's framing is most often right.
-YUNET_CROP = CropSpec(scale=1.15, shift=0.0, align=True)
-HAAR_CROP = CropSpec(scale=0.95, shift=0.03, align=False)
+# Measured with benchmarks/crop_geometry.py; docs/crops.md has the tables.
+YUNET_CROP = CropSpec(scale=1.1, shift=-0.05, align=True)
+HAAR_CROP = CropSpec(scale=1.2, shift=-0.05, align=False)
 MTCNN_CROP = CropSpec(scale=1.2, shift=0.0, align=True)
 WHOLE_CROP = CropSpec(scale=1.0, shift=0.0, align=False)
 
