@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Measured with benchmarks/crop_geometry.py; docs/crops.md has the tables.
 YUNET_CROP = CropSpec(scale=1.1, shift=-0.05, align=True)
 HAAR_CROP = CropSpec(scale=1.2, shift=-0.05, align=False)
-MTCNN_CROP = CropSpec(scale=1.2, shift=0.0, align=True)
+MTCNN_CROP = CropSpec(scale=1.1, shift=-0.05, align=True)
 WHOLE_CROP = CropSpec(scale=1.0, shift=0.0, align=False)
 
 _SMALL, _BORDER = 240, 60
