@@ -1,0 +1,168 @@
+"""The figures of ``mien data explore``: Okabe–Ito colours, class names, labelled axes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien.datasets.measures import MEASURES
+from mien.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C", "#000000", "#F0E442")
+"""Colours that people with any kind of colour vision can tell apart (Okabe and Ito 2008); yellow last, as it is pale."""
+
+_STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.axisbelow": True,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mien",
+}
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each class; names beyond the nine colours begin again."""
+    return {name: OKABE_ITO[place % len(OKABE_ITO)] for place, name in enumerate(names)}
+
+
+def new(width: float, height: float) -> Figure:
+    """Return an empty figure, size in inches, that no global state knows of."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError.for_extra("mien data explore", "train") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
+    """Return a figure as the content of a file, ``png`` or ``svg``."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+    return buffer.getvalue()
+
+
+def _styled(draw: Any) -> Any:
+    from functools import wraps
+
+    @wraps(draw)
+    def styled(*given: Any, **named: Any) -> Any:
+        figure = new(1, 1)  # raises the message with the pip command before anything else
+        from matplotlib import rc_context
+
+        del figure
+        with rc_context(_STYLE):
+            return draw(*given, **named)
+
+    return styled
+
+
+@_styled
+def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Figure:
+    """Class counts per split: a panel each, all bars with their number."""
+    width = max(4.5, 3.1 * len(counts) + 0.8)
+    figure = new(width, 0.36 * len(names) + 1.2)
+    panels = np.atleast_1d(figure.subplots(1, len(counts), sharey=True))
+    palette = colours(names)
+    for axes, (split, row) in zip(panels, counts.items(), strict=True):
+        values = [row.get(name, 0) for name in names]
+        bars = axes.barh(names, values, color=[palette[name] for name in names])
+        axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=9)
+        axes.set(title=f"{split or 'no split'} ({sum(row.values()):,})", xlabel="images")
+        axes.margins(x=0.28)
+        axes.locator_params(axis="x", nbins=4)
+    panels[0].invert_yaxis()
+    return figure
+
+
+@_styled
+def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
+    """Class weights N / (classes × count): what each image of a class has to count for balance."""
+    figure = new(6.4, 0.36 * len(values) + 1.2)
+    axes = figure.subplots()
+    bars = axes.barh(list(values), list(values.values()), color=list(colours(list(values)).values()))
+    axes.bar_label(bars, [f"{value:.2f}" for value in values.values()], padding=3, fontsize=9)
+    axes.axvline(1, color="#555555", linewidth=1, linestyle="--", zorder=0)
+    axes.set(xlabel="class weight (1 = balanced)", title=f"{split or 'all images'}: imbalance ratio {ratio:.1f}")
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+    return figure
+
+
+@_styled
+def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int, title: str = "") -> Figure:
+    """Rows of images, the row's name to the left, a caption under an image that has one."""
+    captions = any(text for row in rows.values() for _, text in row)
+    figure = new(0.95 * columns + 1.3, len(rows) * (1.13 if captions else 0.97) + (0.4 if title else 0.1))
+    panels = figure.subplots(max(1, len(rows)), columns, squeeze=False)
+    for line, (name, tiles) in zip(panels, rows.items(), strict=True):
+        for axes in line:
+            axes.set_axis_off()
+        for axes, (image, text) in zip(line, tiles, strict=False):
+            _picture(axes, image, text)
+        line[0].text(-0.12, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _picture(axes: Axes, image: Image, text: str) -> None:
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_title(text, fontsize=8, y=-0.24, pad=0)
+
+
+@_styled
+def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
+    """Histograms of the four measures; sharpness on a logarithmic axis, as it spans decades."""
+    figure = new(8.4, 5.2)
+    for axes, (name, numbers) in zip(figure.subplots(2, 2).flat, values.items(), strict=True):
+        wide = name == "sharpness"
+        numbers = np.maximum(numbers, 1) if wide else numbers
+        low, high = float(numbers.min()), max(float(numbers.max()), float(numbers.min()) + 1e-3)
+        bins = np.geomspace(low, high, 50) if wide else np.linspace(low, high, 50)
+        axes.hist(numbers, bins=bins, color="#0072B2")
+        middle = float(np.median(numbers))
+        axes.axvline(middle, color="#D55E00", linewidth=1.5, label=f"median {middle:,.4g}")
+        axes.set(xlabel=MEASURES[name], ylabel="images", title=name)
+        axes.margins(y=0.18)
+        axes.legend(frameon=False, fontsize=9, loc="upper left" if name == "entropy" else "upper right")
+        if wide:
+            axes.set_xscale("log")
+    return figure
+
+
+@_styled
+def scatter(points: NDArray[np.float64], labels: NDArray[np.str_], share: Sequence[float]) -> Figure:
+    """PCA in 2-D or 3-D, by the number of columns of ``points``, coloured by class; the axes say their variance."""
+    deep = points.shape[1] == 3
+    figure = new(7.6, 5.6)
+    axes: Any = figure.add_subplot(projection="3d" if deep else None)
+    names = sorted(set(labels.tolist()))
+    for name, colour in colours(names).items():
+        chosen = points[labels == name]
+        axes.scatter(*chosen.T, s=9, alpha=0.5, color=colour, linewidths=0, label=name or "no label", rasterized=True)
+    told = [f"component {place} ({part:.1%} of variance)" for place, part in enumerate(share, 1)]
+    axes.set(xlabel=told[0], ylabel=told[1])
+    if deep:
+        axes.set_zlabel(told[2], labelpad=6)
+        axes.tick_params(labelsize=8)
+        axes.set_box_aspect(None, zoom=0.86)
+    handles = figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, title="class").legend_handles
+    for handle in handles:
+        if handle is not None:
+            handle.set_alpha(1)
+    return figure
