@@ -64,7 +64,10 @@ def main() -> None:
     options = parser.parse_args()
     recognizer = load(options.model, detector=get_detector(options.detector))
     corpora = [detect_all(recognizer, options.data / name) for name in CORPORA]
-    print("found", *(f"{name} {len(seen)}/{count}" for name, (seen, count) in zip(CORPORA, corpora, strict=True)))
+    print(
+        "found",
+        *(f"{name} {len(seen)}/{count}" for name, (seen, count) in zip(CORPORA, corpora, strict=True)),
+    )
     aligns = (False, True) if any(face.landmarks for _, face, _ in corpora[0][0]) else (False,)
     rows = []
     for spec in grid(options.scales, options.shifts, aligns):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mien.datasets import fer2013
 from mien.datasets.faces import FaceSet
+from mien.datasets.index import index
+from mien.datasets.manifest import Manifest, read
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,12 @@ def examples() -> Path:
 
 
 @pytest.fixture(scope="session")
-def fer2013_faces(data_dir: Path) -> FaceSet:
-    """All of FER2013, read once."""
-    return fer2013.read(data_dir / "fer2013.zip")
+def fer2013_manifest(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """All of FER2013, indexed once."""
+    return read(index([data_dir / "fer2013.zip"], tmp_path_factory.mktemp("fer2013") / "fer2013.parquet").path)
+
+
+@pytest.fixture(scope="session")
+def fer2013_faces(fer2013_manifest: Manifest) -> FaceSet:
+    """All of FER2013 in memory."""
+    return FaceSet.from_manifest(fer2013_manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -70,4 +71,42 @@ def write_csv(faces: FaceSet, path: Path, header: str = "emotion,pixels,Usage") 
     for pixels, label, split in zip(faces.pixels, faces.labels, faces.splits, strict=True):
         lines.append(f"{label},{' '.join(map(str, pixels.ravel().tolist()))},{split}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def face(seed: int, side: int = 48) -> np.ndarray:
+    """A picture with structure at all scales, unlike the one of any other seed; uint8 (side, side)."""
+    draw = np.random.default_rng(seed)
+    picture = np.zeros((side, side))
+    for size in (4, 8, 16):
+        coarse = Image.fromarray(draw.normal(0, 1, (size, size)).astype(np.float32))
+        picture += np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
+    low, high = picture.min(), picture.max()
+    return ((picture - low) / (high - low) * 215 + 20).astype(np.uint8)
+
+
+def plant(folder: Path, files: dict[str, bytes | str]) -> Path:
+    """Write files below a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def pack_zip(path: Path, files: dict[str, bytes | str], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    """Write files as a zip."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def pack_tar(path: Path, files: dict[str, bytes | str], mode: str = "w:gz") -> Path:
+    """Write files as a tar."""
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            raw = content.encode() if isinstance(content, str) else content
+            info = tarfile.TarInfo(name)
+            info.size = len(raw)
+            archive.addfile(info, io.BytesIO(raw))
     return path

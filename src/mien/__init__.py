@@ -5,8 +5,7 @@ The names below load on first use, so that ``import mien`` costs no OpenCV, ONNX
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers take it for true; importing it from typing costs all that this module costs
 if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.recognition.recognizer import Recognizer, load

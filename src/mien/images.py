@@ -7,6 +7,7 @@ colour mode, so that a picture gives the same pixels whichever way it is handed 
 from __future__ import annotations
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -28,20 +29,31 @@ if TYPE_CHECKING:
 ImageInput: TypeAlias = Union["str | PathLike[str] | bytes | IO[bytes] | PILImage.Image", "NDArray[np.uint8]"]
 """What ``load`` takes: path, encoded bytes, binary file, PIL image, uint8 (H, W, 3) RGB or (H, W) grey array."""
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})  # fmt: skip
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
 """Endings, in lower case, of the files that are read from a folder."""
 
 MAX_PIXELS = 100_000_000
 """Default limit on width × height: 300 MB as RGB."""
 
-# A closed list, because Pillow's other readers start programs (EPS runs Ghostscript) or are rarely tested.
-_COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
-_FURTHER = ("WEBP", "TIFF")
+# First bytes → Pillow's reader. ``Image.open`` would load five readers for one picture (8 ms), offer ones that start
+# programs (EPS runs Ghostscript), and warn about sizes that are refused below anyway.
+_READERS = {
+    b"\xff\xd8\xff": ("JpegImagePlugin", "JpegImageFile"),
+    b"\x89PNG\r\n\x1a\n": ("PngImagePlugin", "PngImageFile"),
+    b"RIFF": ("WebPImagePlugin", "WebPImageFile"),
+    b"GIF8": ("GifImagePlugin", "GifImageFile"),
+    b"II": ("TiffImagePlugin", "TiffImageFile"),
+    b"MM": ("TiffImagePlugin", "TiffImageFile"),
+    b"BM": ("BmpImagePlugin", "BmpImageFile"),
+    b"P": ("PpmImagePlugin", "PpmImageFile"),
+}
 
-# All that Pillow's readers are known to raise on damaged files.
+# All that Pillow's readers are known to raise on damaged files; UserWarning where warnings are made errors.
 _DECODE_ERRORS = (
-    OSError, SyntaxError, ValueError, struct.error, EOFError, TypeError, IndexError, KeyError, OverflowError, zlib.error,
-    MemoryError, ZeroDivisionError, AttributeError, NotImplementedError,
+    OSError, SyntaxError, ValueError, struct.error, EOFError, TypeError, IndexError, KeyError, OverflowError,
+    zlib.error, MemoryError, ZeroDivisionError, AttributeError, NotImplementedError, UserWarning,
 )  # fmt: skip
 
 _warnings_lock = threading.Lock()
@@ -70,9 +82,14 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
     if hasattr(image, "read") and not isinstance(image, io.TextIOBase):
         return _from_file(image, f"file {_short(str(getattr(image, 'name', image)))}", max_pixels)
     raise ImageError(
-        f"Got {type(image).__module__}.{type(image).__qualname__}: expected a path, bytes, a file opened with 'rb', a PIL "
-        "image or a uint8 array (H, W, 3) RGB or (H, W) grey. Turn a tensor into an array first."
+        f"Got {type(image).__module__}.{type(image).__qualname__}: expected a path, bytes, a file opened with 'rb', "
+        "a PIL image or a uint8 array (H, W, 3) RGB or (H, W) grey. Turn a tensor into an array first."
     )
+
+
+def warm_up() -> None:
+    """Load Pillow and its JPEG reader, so that the first picture does not have to."""
+    from PIL import JpegImagePlugin  # noqa: F401
 
 
 def source_name(image: ImageInput) -> str | None:
@@ -83,57 +100,54 @@ def source_name(image: ImageInput) -> str | None:
 def _from_path(path: str | PathLike[str], max_pixels: int) -> NDArray[np.uint8]:
     name = _short(fspath(path))
     try:
-        file = Path(path).open("rb")
+        file = Path(path).open("rb")  # noqa: SIM115 - closed below; here only opening may fail
     except (FileNotFoundError, NotADirectoryError):
-        raise FileMissingError(f"No such picture: {name!r} (current folder: {Path.cwd()}). Check the path.") from None
+        raise FileMissingError(f"No such picture: {name!r}. Check the path.") from None
     except (OSError, ValueError) as error:
         # Windows answers PermissionError for a folder, so the folder is looked for by name.
-        if not isinstance(error, ValueError) and Path(path).is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for names too long to exist
             raise ImageError(
                 f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
                 "and give them to read_many."
             ) from None
-        raise ImageError(f"Cannot open {name!r}: {_short(str(error))}. Expected a readable picture file.") from None
+        reason = getattr(error, "strerror", None) or _short(str(error))
+        raise ImageError(f"Cannot open {name!r}: {reason}. Expected a readable picture file.") from None
     with file:
         return _from_file(file, repr(name), max_pixels)
 
 
 def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
-    from PIL import Image
-
     try:
-        picture = _open(file)
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large ({error}): expected at most {max_pixels} pixels. Shrink it first.") from None
+        picture = _open(file, name)
+    except ImageError:
+        raise
     except _DECODE_ERRORS as error:
-        raise ImageError(_undecodable(file, name, error)) from None
+        reason = _short(str(error)) or type(error).__name__
+        raise ImageError(
+            f"{name} cannot be read as a picture: {reason}. Expected a whole, undamaged picture file opened with 'rb'."
+        ) from None
     # Not `with picture`: that would close the caller's file.
     return _from_pil(picture, name, max_pixels)
 
 
-def _open(file: IO[bytes]) -> PILImage.Image:
+def _open(file: IO[bytes], name: str) -> PILImage.Image:
     """Read the header only."""
-    from PIL import Image, UnidentifiedImageError
+    from importlib import import_module
 
+    file = file if hasattr(file, "seekable") and file.seekable() else io.BytesIO(file.read())
+    file.seek(0)
+    prefix = file.read(16)
+    file.seek(0)
+    reader = next((reader for start, reader in _READERS.items() if prefix.startswith(start)), None)
+    if reader is None:
+        found = "is not a picture in a known format" if prefix else "is empty (0 bytes)"
+        raise ImageError(
+            f"{name} {found}: expected JPEG, PNG, WebP, GIF, TIFF, BMP or PPM. Convert it, or check that the download "
+            "is complete."
+        )
     with _silenced():
-        try:
-            return Image.open(file, formats=_COMMON)
-        except UnidentifiedImageError:
-            # Named here so that Pillow need not load its forty other readers to find these two.
-            from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401
-
-            return Image.open(file, formats=_FURTHER)
-
-
-def _undecodable(file: IO[bytes], name: str, error: BaseException) -> str:
-    from PIL import UnidentifiedImageError
-
-    known = ", ".join(_COMMON + _FURTHER)
-    if not isinstance(error, UnidentifiedImageError):
-        return f"{name} cannot be read as a picture: {_short(str(error))}. Expected a whole, undamaged file."
-    empty = not file.closed and file.seekable() and file.seek(0, io.SEEK_END) == 0
-    found = "is empty (0 bytes)" if empty else "is not a picture in a known format"
-    return f"{name} {found}: expected one of {known}. Convert it, or check that the download is complete."
+        picture: PILImage.Image = getattr(import_module(f"PIL.{reader[0]}"), reader[1])(file)
+    return picture
 
 
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -181,7 +195,9 @@ def _from_16_bit(picture: PILImage.Image, name: str) -> PILImage.Image:
 
     values = np.asarray(picture)
     if values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"{name} holds values from {values.min()} to {values.max()}: expected 0 to 65535. Scale it first.")
+        raise ImageError(
+            f"{name} holds values from {values.min()} to {values.max()}: expected 0 to 65535. Scale it first."
+        )
     scaled = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return Image.fromarray(scaled).convert("RGB")
 
@@ -218,22 +234,23 @@ def _from_array(array: NDArray[np.uint8], max_pixels: int) -> NDArray[np.uint8]:
     _check_size(shape[1], shape[0], "Array", max_pixels)
     grey = array.reshape(shape[:2]) if array.ndim == 2 or shape[2] == 1 else None
     # A copy, so that a result keeps its pixels when the caller reuses the array for the next video frame.
-    return np.repeat(grey[:, :, None], 3, axis=2) if grey is not None else np.array(array, np.uint8, order="C", subok=False)
+    if grey is not None:
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.array(array, np.uint8, order="C", subok=False)
 
 
 def _advice(array: NDArray[np.uint8]) -> str:
-    shape = array.shape
-    if array.dtype.kind == "f":
-        return "For finite values from 0 to 1: (array * 255).round().astype(np.uint8)."
-    if array.dtype.kind == "b":
-        return "Use array.astype(np.uint8) * 255."
     if array.dtype != np.uint8:
-        return "For values from 0 to 255: array.astype(np.uint8)."
+        kinds = {
+            "f": "For finite values from 0 to 1: (array * 255).round().astype(np.uint8).",
+            "b": "Use array.astype(np.uint8) * 255.",
+        }
+        return kinds.get(array.dtype.kind, "For values from 0 to 255: array.astype(np.uint8).")
     if array.ndim == 4:
         return "Pass several pictures as a list to read_many."
-    if array.ndim == 3 and shape[2] == 4:
+    if array.ndim == 3 and array.shape[2] == 4:
         return "Drop the alpha channel: array[:, :, :3]."
-    if array.ndim == 3 and shape[0] in (1, 3):
+    if array.ndim == 3 and array.shape[0] in (1, 3):
         return "Put the channels last: array.transpose(1, 2, 0)."
     return "Pass one picture with its rows first, columns second and colours last."
 

@@ -63,9 +63,7 @@ class LabelSet:
 FER2013 = LabelSet("fer2013", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"))
 """The codes 0–6 of ``fer2013.csv``, in order (system B)."""
 
-FERPLUS = LabelSet(
-    "ferplus", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-)
+FERPLUS = LabelSet("ferplus", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
 """The eight emotions of FER+ (Barsoum et al. 2016), in the order of its vote columns."""
 
 CKPLUS = LabelSet("ckplus", ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"))

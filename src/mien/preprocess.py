@@ -61,7 +61,10 @@ class PreprocessSpec:
             raise OptionError(f"size = {self.size}: expected 8 to 1024 pixels.")
         if self.std <= 0 or self.clahe_tiles < 1 or self.clahe_clip <= 0:
             raise OptionError("std, clahe_tiles and clahe_clip must be positive.")
-        for name, allowed in (("interpolation", ("area", "bicubic", "bilinear")), ("standardise", ("none", "image", "fixed"))):
+        for name, allowed in (
+            ("interpolation", ("area", "bicubic", "bilinear")),
+            ("standardise", ("none", "image", "fixed")),
+        ):
             if getattr(self, name) not in allowed:
                 raise OptionError(f"{name} = {getattr(self, name)!r}: expected one of {', '.join(allowed)}.")
 

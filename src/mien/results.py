@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Point = tuple[float, float]
 
 _FORMATS = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF",
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
+    ".tif": "TIFF", ".tiff": "TIFF",
 }  # fmt: skip
 
 
@@ -118,7 +119,7 @@ class ImageResult:
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a face: source, face (position), box, score, emotion, confidence, uncertain, one column a label.
+        """Return one row a face: source, position, box, score, emotion, confidence, uncertain, then a column a label.
 
         Raises ``MissingExtraError`` where pandas is not installed.
         """
@@ -126,19 +127,35 @@ class ImageResult:
             import pandas as pd
         except ImportError:
             raise MissingExtraError.for_extra("to_pandas()", "train") from None
-        fixed = ["source", "face", "left", "top", "width", "height", "score", "emotion", "confidence", "uncertain"]
+        fixed = [
+            "source",
+            "face",
+            "left",
+            "top",
+            "width",
+            "height",
+            "score",
+            "emotion",
+            "confidence",
+            "uncertain",
+        ]
         rows = [self._row(index, face) for index, face in enumerate(self.faces)]
         return pd.DataFrame(rows, columns=None if rows else fixed)
 
     def _row(self, index: int, face: Face) -> dict[str, Any]:
-        about = {"score": face.score, "emotion": face.emotion, "confidence": face.confidence, "uncertain": face.uncertain}
+        about = {
+            "score": face.score,
+            "emotion": face.emotion,
+            "confidence": face.confidence,
+            "uncertain": face.uncertain,
+        }
         return {"source": self.source, "face": index, **face.box.to_dict(), **about, **face.probabilities}
 
     def draw(self) -> Image.Image:
         """Return a copy of the picture with boxes and emotions. Raises ``OptionError`` without pixels."""
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
-        from mien.recognition.draw import draw
+        from mien.draw import draw
 
         return draw(self.pixels, self.faces)
 
@@ -156,7 +173,8 @@ class ImageResult:
         else:
             allowed = (*_FORMATS, ".json")
             raise OptionError(
-                f"Cannot save as {fspath(path)!r}: expected a name ending in {', '.join(allowed)}.{nearest(suffix, allowed)}"
+                f"Cannot save as {fspath(path)!r}: expected a name ending in {', '.join(allowed)}."
+                f"{nearest(suffix, allowed)}"
             )
         _write(Path(path), content)
 
@@ -176,6 +194,10 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except FileNotFoundError:
-        raise FileMissingError(f"No such folder: {str(path.parent)!r}. Create it before saving {path.name!r} there.") from None
+        raise FileMissingError(
+            f"No such folder: {str(path.parent)!r}. Create it before saving {path.name!r} there."
+        ) from None
     except (OSError, ValueError) as error:
-        raise OptionError(f"Cannot write {str(path)!r}: {error}. Choose a file name in a folder you may write to.") from None
+        raise OptionError(
+            f"Cannot write {str(path)!r}: {error}. Choose a file name in a folder you may write to."
+        ) from None

@@ -14,6 +14,7 @@ from mien.errors import FileMissingError, RecipeError  # noqa: E402
 from mien.learning.recipe import load, parse  # noqa: E402
 
 GOOD: dict[str, Any] = {"name": "x", "train": {"epochs": 3}}
+GROWING = [{"epoch": 0, "size": 32}, {"epoch": 2, "size": 48}]
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
@@ -36,6 +37,7 @@ def test_shipped_recipes_load_and_are_named_as_their_files(path: Path) -> None:
         ({"network": {"name": "four_blok"}}, "Input should be 'four_block'"),
         ({"train": {"epochs": 3, "sizes": [{"epoch": 1, "size": 48}]}}, "must start at epoch 0"),
         ({"train": {"epochs": 3, "sizes": [{"epoch": 0, "size": 32}]}}, "must be preprocess.size = 48"),
+        ({"train": {"epochs": 3, "sizes": GROWING, "patience": 2}}, "train.patience does not go with growing"),
         ({"preprocess": {"size": 4}}, "expected 8 to 1024 pixels"),
     ],
 )
@@ -48,8 +50,7 @@ def test_mistakes_name_key_and_remedy(change: dict[str, Any], says: str) -> None
 
 
 def test_sizes_follow_the_epochs() -> None:
-    sizes = [{"epoch": 0, "size": 32}, {"epoch": 2, "size": 48}]
-    recipe = parse({"name": "x", "train": {"epochs": 3, "sizes": sizes}})
+    recipe = parse({"name": "x", "train": {"epochs": 3, "sizes": GROWING}})
     assert [recipe.size_at(epoch) for epoch in range(3)] == [32, 32, 48]
 
 

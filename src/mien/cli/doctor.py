@@ -57,9 +57,7 @@ class Check:
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien doctor``."""
-    parser.add_argument(
-        "--format", type=one_of("table", "json"), default="table", help="table (default) or json"
-    )
+    parser.add_argument("--format", type=one_of("table", "json"), default="table", help="table (default) or json")
 
 
 def run(options: Namespace) -> int:
@@ -106,7 +104,7 @@ def _libraries() -> Iterator[Check]:
 
 
 def _opencv(version: str) -> Check:
-    if int(version.split(".")[0]) < 5:
+    if int(version.split(".", maxsplit=1)[0]) < 5:
         return Check("libraries", "opencv", version)
     advice = "has no CascadeClassifier. Run: pip install 'opencv-python-headless<5'"
     return Check("libraries", "opencv", f"{version} {advice}", "broken")
@@ -118,9 +116,7 @@ def _opencv_packages() -> Iterator[Check]:
     several = sorted(name for name in names if name.startswith("opencv-") and "python" in name)
     if len(several) > 1:
         advice = f"Run: pip uninstall {' '.join(several)}, then: pip install 'opencv-python-headless<5'"
-        yield Check(
-            "libraries", "opencv packages", f"{', '.join(several)} overwrite each other. {advice}", "broken"
-        )
+        yield Check("libraries", "opencv packages", f"{', '.join(several)} overwrite each other. {advice}", "broken")
 
 
 def _runtime() -> Iterator[Check]:
@@ -153,11 +149,7 @@ def _model(name: str) -> Check:
     except MienError as error:
         return Check("models", name, str(error), "broken")
     size = f"{len(bundle.graph) / 1e6:.1f} MB"
-    figure = (
-        f", {bundle.metrics['private_test']['accuracy']:.1%} on PrivateTest"
-        if _measured(bundle.metrics)
-        else ""
-    )
+    figure = f", {bundle.metrics['private_test']['accuracy']:.1%} on PrivateTest" if _measured(bundle.metrics) else ""
     labels = f"{len(bundle.labels)} emotions ({', '.join(bundle.labels.labels)})"
     return Check("models", name, f"{bundle.name}, sha256 {bundle.digest[:12]}, {size}, {labels}{figure}")
 
@@ -198,9 +190,7 @@ def _print_json(checks: list[Check]) -> None:
     import json
 
     sound = all(check.state != "broken" for check in checks)
-    sys.stdout.write(
-        json.dumps({"ok": sound, "checks": [asdict(check) for check in checks]}, indent=1) + "\n"
-    )
+    sys.stdout.write(json.dumps({"ok": sound, "checks": [asdict(check) for check in checks]}, indent=1) + "\n")
 
 
 def _print_table(checks: list[Check]) -> None:
@@ -208,12 +198,12 @@ def _print_table(checks: list[Check]) -> None:
     from rich.markup import escape
 
     marks = {"ok": "[green]ok[/]", "optional": "[dim]-[/]", "broken": "[bold red]broken[/]"}
-    view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in ("", "", "", "found"):
-        view.add_column(heading, overflow="fold")
+    view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=False)
+    for _ in range(4):
+        view.add_column(overflow="fold")
     previous = ""
     for check in checks:
         group = "" if check.group == previous else check.group
-        view.add_row(group, check.name, marks[check.state], escape(check.found), end_section=False)
+        view.add_row(group, check.name, marks[check.state], escape(check.found))
         previous = check.group
     console(sys.stdout).print(view)

@@ -32,11 +32,13 @@ def read_faces(path: Path) -> FaceSet:
 
 
 def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:
-    """Wrap an iterable of unknown length in a progress bar on stderr."""
+    """Wrap an iterable of unknown length in a progress bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
-    return track(rows, task, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # Rich ends a bar that nobody sees with an empty line, which would stand among the errors.
+    return track(rows, task, console=console, transient=True) if console.is_terminal else rows
 
 
 def require_learning(verb: str) -> None:

@@ -105,32 +105,55 @@ class Table(Writer):
         """Keep the rows of one photo, not the photo."""
         name = one_line(str(entry.source))
         if isinstance(entry, Unreadable):
-            self.rows.append((name, "", "", "[red]unreadable[/]", "", ""))
+            self.rows.append((name, "", "", "unreadable", "", ""))
         elif not entry.faces:
-            self.rows.append((name, "", "", "[dim]no face[/]", "", ""))
+            self.rows.append((name, "", "", "no face", "", ""))
         else:
             self.uncertain |= any(face.uncertain for face in entry.faces)
             for position, face in enumerate(entry.faces):
                 self.rows.append(("" if position else name, str(position), *_cells(face)))
 
     def close(self) -> None:
-        """Show the table."""
-        from rich import box, table
-        from rich.markup import escape
+        """Show the table: with Rich on a terminal; plain elsewhere, where Rich would add its start-up time alone."""
+        show = _show if self.stream.isatty() else _show_plain
+        show(self.stream, self.rows, _LEGEND if self.uncertain else "")
 
-        view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        view.add_column("file", overflow="fold")
-        view.add_column("face", justify="right", style="dim")
-        view.add_column("box", style="dim", no_wrap=True)
-        view.add_column("emotion", no_wrap=True)
-        view.add_column("confidence", justify="right", no_wrap=True)
-        view.add_column("next", style="dim", no_wrap=True)
-        for name, *cells in self.rows:
-            view.add_row(escape(name), *cells)
-        screen = console(self.stream)
-        screen.print(view)
-        if self.uncertain:
-            screen.print("? uncertain: below the confidence that the model file asks for", style="dim")
+
+_COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess")
+_RIGHT = ("face", "confidence")
+_DIM = ("face", "box", "second guess")
+_LEGEND = "? uncertain: below the confidence that the model file asks for"
+
+
+def _show_plain(stream: TextIO, rows: Sequence[tuple[str, ...]], legend: str) -> None:
+    table = [_COLUMNS, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = zip(_COLUMNS, row, widths, strict=True)
+        line = "  ".join(cell.rjust(w) if name in _RIGHT else cell.ljust(w) for name, cell, w in cells)
+        stream.write(line.rstrip() + "\n")
+    stream.write(f"{legend}\n" if legend else "")
+
+
+def _show(stream: TextIO, rows: Sequence[tuple[str, ...]], legend: str) -> None:
+    from rich import box, table
+    from rich.text import Text
+
+    view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in _COLUMNS:
+        view.add_column(
+            name,
+            justify="right" if name in _RIGHT else "left",
+            style="dim" if name in _DIM else "",
+            overflow="fold",
+            no_wrap=name != "file",
+        )
+    styles = {"unreadable": "red", "no face": "dim"}
+    for row in rows:
+        view.add_row(*[Text(cell, styles.get(cell, "yellow" if cell.endswith(" ?") else "")) for cell in row])
+    screen = console(stream)
+    screen.print(view)
+    screen.print(Text(legend, "dim"), end="\n" if legend else "")
 
 
 WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
@@ -215,9 +238,8 @@ def _numbers(face: Face) -> list[Any]:
 
 def _cells(face: Face) -> tuple[str, ...]:
     best, *others = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
-    name = f"{best[0]} [yellow]?[/]" if face.uncertain else f"[bold]{best[0]}[/]"
     runner_up = f"{others[0][0]} {others[0][1]:.0%}" if others else ""
-    return (_place(face.box), name, f"{best[1]:.0%}", runner_up)
+    return (_place(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up)
 
 
 def _place(box: Box) -> str:

@@ -28,7 +28,7 @@ class Parser(ArgumentParser):
         """Raise ``OptionError``: what argparse found, the nearest option, where the options are listed."""
         unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
         hint = nearest(unknown[1], re.findall(r"--[a-z-]+", self.format_help())) if unknown else ""
-        raise OptionError(f"{message}.{hint} See {self.prog} --help")
+        raise OptionError(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'}{hint} See {self.prog} --help")
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -36,9 +36,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in allowed:
-            raise ArgumentTypeError(
-                f"{text!r} is none of {', '.join(allowed)}.{nearest(text, allowed)}".rstrip(".")
-            )
+            raise ArgumentTypeError(f"{text!r} is none of {', '.join(allowed)}.{nearest(text, allowed)}")
         return text
 
     return check

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _STREAMS = ("jsonl", "csv")
 _DRAWN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _MANY = 8
+_CHUNK_WITH_PIXELS = CHUNK // 4  # a photo of 12 megapixels takes 36 MB until it is drawn
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -70,16 +71,15 @@ def run(options: Namespace) -> int:
     """Read the photos that ``options`` name and write their results; return the exit code."""
     _check(options)
     sources = ["-"] if options.paths == ["-"] else [str(path) for path in find_images(options.paths)]
+    _check_out(options, sources)
     names = _annotated_names(options, sources)
     recognizer = _load(options)
     done, unreadable = _take_up(options, recognizer, sources)
-    entries = _read(recognizer, sources[done:], keep_pixels=names is not None)
+    entries = _read(recognizer, sources[done:], _chunk(options), keep_pixels=names is not None)
     entries = _annotated(entries, names) if names is not None else entries
     with _open(options, fresh=not done) as stream:
         _note_settings(options, recognizer)
-        unreadable += _write(
-            options, stream, recognizer.labels, _shown(options, entries, len(sources), done), done
-        )
+        unreadable += _write(options, stream, recognizer.labels, _shown(options, entries, len(sources), done), done)
     for entry in unreadable:
         sys.stderr.write(f"mien: unreadable: {one_line(_reason(entry))}\n")
     return PARTLY if unreadable else DONE
@@ -87,11 +87,14 @@ def run(options: Namespace) -> int:
 
 def _check(options: Namespace) -> None:
     if "-" in options.paths and len(options.paths) > 1:
-        raise OptionError(
-            "- reads one photo from stdin and stands alone; call mien once more for the other paths."
-        )
+        raise OptionError("- reads one photo from stdin and stands alone; call mien once more for the other paths.")
     if options.resume and (options.out is None or options.format not in _STREAMS or options.paths == ["-"]):
         raise OptionError("--resume needs --out FILE, --format jsonl or csv, and photos that are files.")
+
+
+def _check_out(options: Namespace, sources: Sequence[str]) -> None:
+    if options.out is not None and options.out.resolve() in {Path(source).resolve() for source in sources}:
+        raise OptionError(f"--out {str(options.out)!r} is one of the photos; choose another file.")
 
 
 def _load(options: Namespace) -> Recognizer:
@@ -107,9 +110,7 @@ def _load(options: Namespace) -> Recognizer:
     )
 
 
-def _take_up(
-    options: Namespace, recognizer: Recognizer, sources: Sequence[str]
-) -> tuple[int, list[Unreadable]]:
+def _take_up(options: Namespace, recognizer: Recognizer, sources: Sequence[str]) -> tuple[int, list[Unreadable]]:
     """Return how many photos an earlier run has done already, and the unreadable ones among them."""
     if not options.resume:
         return 0, []
@@ -131,12 +132,16 @@ def _settings(options: Namespace, recognizer: Recognizer) -> dict[str, Any]:
 
     names = ("format", "detector", "max_faces", "min_size", "threshold")
     chosen = {name: getattr(options, name) for name in names}
-    return {"mien": __version__, "model": recognizer.bundle.digest, **chosen}
+    return {"mien": __version__, "model": recognizer.bundle.digest, "batch": _chunk(options), **chosen}
 
 
-def _read(recognizer: Recognizer, sources: Sequence[str], *, keep_pixels: bool) -> Iterator[Entry]:
+def _chunk(options: Namespace) -> int:
+    return CHUNK if options.save_annotated is None else _CHUNK_WITH_PIXELS
+
+
+def _read(recognizer: Recognizer, sources: Sequence[str], chunk: int, *, keep_pixels: bool) -> Iterator[Entry]:
     if sources != ["-"]:
-        yield from read_folder(recognizer, sources, chunk=CHUNK, keep_pixels=keep_pixels)
+        yield from read_folder(recognizer, sources, chunk=chunk, keep_pixels=keep_pixels)
         return
     try:
         yield replace(recognizer.read(sys.stdin.buffer.read(), keep_pixels=keep_pixels), source="-")
@@ -180,12 +185,8 @@ def _annotated_names(options: Namespace, sources: Sequence[str]) -> dict[str, Pa
     base = _common([*folders, *(file.parent for file in files)])
     names = [_drawable(target / file.relative_to(base)) for file in files]
     # Drawn into a folder that is read, the pictures would be photos of the next run, or replace this one's.
-    if any(target.is_relative_to(folder.resolve()) for folder in folders) or {
-        f.resolve() for f in files
-    } & set(names):
-        raise OptionError(
-            f"--save-annotated {str(options.save_annotated)!r} lies among the photos; choose another."
-        )
+    if any(target.is_relative_to(folder.resolve()) for folder in folders) or {f.resolve() for f in files} & set(names):
+        raise OptionError(f"--save-annotated {str(options.save_annotated)!r} lies among the photos; choose another.")
     return dict(zip(sources, names, strict=True))
 
 
@@ -197,9 +198,7 @@ def _common(folders: Sequence[Path]) -> str:
     try:
         return os.path.commonpath(folders)
     except ValueError:
-        raise OptionError(
-            "--save-annotated needs photos that lie on one drive; call mien once for each."
-        ) from None
+        raise OptionError("--save-annotated needs photos that lie on one drive; call mien once for each.") from None
 
 
 def _drawable(path: Path) -> Path:

@@ -1,8 +1,8 @@
 """Taking up a run that was cut off, so that its output ends up equal to an uninterrupted one, byte for byte.
 
-Beside OUT lies OUT.run.json with the settings that decide its contents. It stays when the run is done, as it says
-what made the numbers. Photos are taken up at the start of the last batch that was begun, since the last digits of
-a probability may depend on which faces share a batch.
+Beside OUT lies OUT.run.json with the settings that decide its contents. It stays when the run is done, as it
+says what made the numbers. The run goes on at the start of the last batch that was begun, since the last
+digits of a probability may depend on which faces share a batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays of an earlier output: its first ``photos``, up to byte ``end``; the unreadable among them."""
+    """What stays of an earlier output: the first ``photos``, up to byte ``end``; those unreadable."""
 
     photos: int = 0
     end: int = 0
@@ -57,9 +57,7 @@ def _compare(out: Path, settings: dict[str, Any]) -> None:
     try:
         before = json.loads(settings_file(out).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        raise OptionError(
-            f"--resume needs {str(settings_file(out))!r}, which {str(out)!r} was written with."
-        ) from None
+        raise OptionError(f"--resume needs {str(settings_file(out))!r}, which {str(out)!r} was written with.") from None
     other = [key for key in settings if not isinstance(before, dict) or before.get(key) != settings[key]]
     if other:
         raise OptionError(
@@ -96,9 +94,7 @@ def _entries(stream: BinaryIO, form: str, out: Path) -> Iterator[tuple[int, str,
         try:
             yield (start, *(_csv_entry(record) if form == "csv" else _json_entry(record)))
         except (ValueError, LookupError, TypeError):
-            raise OptionError(
-                f"--resume: {str(out)!r} is damaged at byte {start}. Choose another --out."
-            ) from None
+            raise OptionError(f"--resume: {str(out)!r} is damaged at byte {start}. Choose another --out.") from None
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -44,9 +44,7 @@ def run(options: Namespace) -> int:
     faces = read_faces(options.data)
     _fit(recipe, faces, folder, resume=options.resume)
     show_figures(export(folder, faces).metrics)
-    sys.stdout.write(
-        f"\nModel: {folder / 'model.onnx'}\nNext:  mien predict PHOTO --model {folder / 'model.onnx'}\n"
-    )
+    sys.stdout.write(f"\nModel: {folder / 'model.onnx'}\nNext:  mien predict PHOTO --model {folder / 'model.onnx'}\n")
     return DONE
 
 

@@ -93,7 +93,7 @@ class Source(ABC):
         """Return the number of bytes on disk."""
         return self.path.stat().st_size
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a folder holds nothing open
         """Close the file behind the source."""
 
     @abstractmethod
@@ -234,7 +234,7 @@ class TarSource(Source):
             self._tar = tarfile.open(self.path)  # noqa: SIM115
             self._file: IO[bytes] = self._tar.fileobj  # type: ignore[assignment]
             while (info := self._tar.next()) is not None:
-                self._tar.members = []  # otherwise tarfile keeps an object for each
+                self._tar.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps an object for each
                 self._entry(info)
         except (tarfile.TarError, OSError, EOFError) as error:
             self.problems.append(Problem(self.path.name, f"the archive ends early or is damaged: {error}"))

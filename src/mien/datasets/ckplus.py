@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 
 from mien.datasets.archive import Source
-from mien.datasets.folders import is_image, labelled
+from mien.datasets.folders import is_image, labelled, noun
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError
 from mien.labels import CKPLUS_CODES
@@ -64,8 +64,8 @@ def _sequence(frames: list[str], label: str | None, key: tuple[str, str], option
 
 
 def peak_evidence(_: Source, names: Sequence[str]) -> str | None:
-    """Say how many images are named subject_sequence_frame, as CK+48's are."""
-    found = [PurePosixPath(name).stem for name in names if is_image(name)]
+    """Say which image of a class folder is named subject_sequence_frame, as CK+48's are."""
+    found = [PurePosixPath(name).stem for name in names if is_image(name) and noun(PurePosixPath(name).parent.name)]
     peaks = [stem for stem in found if _PEAK.fullmatch(stem)]
     return f"files such as {peaks[0]} are CK+ peak frames" if len(peaks) * 2 > len(found) else None
 

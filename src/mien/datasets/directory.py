@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import MissingExtraError
-
-try:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-except ImportError as error:
-    raise MissingExtraError.for_extra("Reading corpora", "train") from error
+from mien.datasets.arrow import pa, pc
 
 _WIDTH = 4
 _CHUNK = 2048

@@ -85,9 +85,8 @@ class FaceSet:
         words = [scheme.of(noun, dataset) for noun, dataset in zip(nouns, datasets, strict=True)]
         kept = manifest.where(np.array([word is not None for word in words], bool))
         images = [grey(image) for batch in kept.images(watch=watch) for image in batch.pixels]
-        return _collect(
-            kept.column("id"), [word for word in words if word], kept.column("split"), images, scheme, len(words)
-        )
+        rows = list(zip(kept.column("id"), kept.column("split"), (word for word in words if word), strict=True))
+        return _collect(rows, images, scheme, len(words) - len(rows))
 
 
 def load(
@@ -126,33 +125,24 @@ def _from_corpus(path: str | Path, scheme: Scheme | None, reader: str | None, wa
     scheme = scheme or smallest({row.label for row in rows if row.label})
     words = [scheme.of(row.label, row.dataset) for row in rows]
     kept = [place for place, word in enumerate(words) if word is not None]
-    return _collect(
-        [rows[place].member for place in kept],
-        [word for word in words if word],
-        [rows[place].split for place in kept],
-        [images[place] for place in kept],
-        scheme,
-        len(rows),
-    )
+    found_rows = [(rows[place].member, rows[place].split, words[place] or "") for place in kept]
+    return _collect(found_rows, [images[place] for place in kept], scheme, len(rows) - len(kept))
 
 
 def _collect(
-    ids: Sequence[str],
-    words: Sequence[str],
-    splits: Sequence[str],
-    images: Sequence[NDArray[np.uint8]],
-    scheme: Scheme,
-    total: int,
+    rows: Sequence[tuple[str, str, str]], images: Sequence[NDArray[np.uint8]], scheme: Scheme, left_out: int
 ) -> FaceSet:
-    if not ids:
-        raise DataError(f"The data holds no rows with a class of {scheme.classes.name}; it has {total} rows.")
+    """Build the set from (id, split, class) and the grey image of each row."""
+    if not rows:
+        raise DataError(f"The data holds no row with a class of {scheme.classes.name}; {left_out} rows have none.")
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
         sizes = ", ".join(f"{width}×{height}" for height, width in shapes[:4])
         raise DataError(f"Images of {len(shapes)} sizes ({sizes}); expected one. Crop them with mien data prepare.")
     places = {word: place for place, word in enumerate(scheme.classes.labels)}
+    ids, splits, words = zip(*rows, strict=True)
     labels = np.array([places[word] for word in words], np.int64)
-    return FaceSet(scheme.classes, np.stack(images), labels, np.array(splits, str), tuple(ids), total - len(ids))
+    return FaceSet(scheme.classes, np.stack(images), labels, np.array(splits, str), ids, left_out)
 
 
 def also_in(faces: FaceSet, others: FaceSet) -> NDArray[np.bool_]:

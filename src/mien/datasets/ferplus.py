@@ -77,8 +77,8 @@ class Join:
     def _numbered(self, number: int, row: Row) -> tuple[int | None, str]:
         if number >= len(self.votes) or self.votes[number][0] != row.split:
             raise DataError(
-                f"{row.member} ({row.split}) is not row {number} of {VOTES}. Votes join by line number only to the whole "
-                f"original fer2013.csv, {ROWS:,} rows in their order."
+                f"{row.member} ({row.split}) is not row {number} of {VOTES}. Votes join by line number only to "
+                f"the whole original fer2013.csv, {ROWS:,} rows in their order."
             )
         return number, "unique"
 
@@ -156,5 +156,3 @@ def rows(source: Source, _: Options) -> Iterator[Item]:
                 yield item
         elif is_image(member):
             yield Problem(member, "is not named as FER+ names images (fer0000017.png)")
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from mien.datasets import tables
@@ -98,5 +97,5 @@ def _csv_row(where: str, cells: dict[str, str], folder: PurePosixPath, dataset: 
         return Problem(where, f"unsafe path {path!r}, not followed; expected a path relative to the CSV, without '..'")
     if label is None:
         return Problem(where, f"Unknown emotion {cells['label']!r}")
-    row = Row(str(folder / path), label, dataset, cells.get("split", ""))
-    return replace(row, **{key: cells[key] for key in ("subject", "session", "pose") if key in cells})
+    split, subject, session, pose = (cells.get(key, "") for key in ("split", "subject", "session", "pose"))
+    return Row(str(folder / path), label, dataset, split, subject, session, pose)

@@ -49,8 +49,8 @@ class Leak:
         return len({held for _, held in self.pairs})
 
     def __str__(self) -> str:
-        what = {"exact": "an exact copy", "near": "a near copy", "mirrored": "a mirrored copy"}
-        return f"{self.copies} images of {self.held_out} have {what.get(self.kind, 'an augmented copy')} in {self.training}"
+        article = "a" if self.kind in ("near", "mirrored") else "an"
+        return f"{self.copies} images of {self.held_out} have {article} {self.kind} copy in {self.training}"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mien import labels
 from mien.datasets import manifest, readers
 from mien.datasets.archive import Source, open_source
-from mien.datasets.directory import pa
+from mien.datasets.arrow import pa, parquet
 from mien.datasets.ferplus import Join, open_join
 from mien.datasets.pixels import PixelReader, checksum, decode, hashes, true_kind
 from mien.datasets.rows import Item, Options, Problem, Row
@@ -85,8 +85,11 @@ def index(
     try:
         with _Writer(unfinished) as writer, _Problems(found, strict=strict) as report:
             sources = [Path(path) for path in paths]
+            how = _How(reader, options or Options(), join, watch)
             for path in sources:
-                _one_source(path, sources, found, writer, report, (reader, options or Options(), join, watch))
+                with open_source(path) as source:
+                    prefix = f"{path.name}/" if len(sources) > 1 else ""
+                    found.sources.append(_one_source(source, prefix, how, report, writer))
             if not found.rows:
                 raise DataError(_nothing(sources, found))
             found.votes = dict(join.counts) if join else {}
@@ -124,28 +127,39 @@ def load(read: PixelReader, row: Row) -> tuple[NDArray[np.uint8], Problem | None
     return pixels, problem
 
 
-def _one_source(
-    path: Path,
-    among: list[Path],
-    found: Indexed,
-    writer: _Writer,
-    report: _Problems,
-    how: tuple[str | None, Options, Join | None, Watch | None],
-) -> None:
-    reader, options, join, watch = how
-    with open_source(path) as source:
-        name, evidence = (reader, "named") if reader else readers.detect(source)
-        stored = manifest.relative(path, found.path.parent)
-        before = found.rows
-        all_items: Iterable[Item] = items(source, name, options, join)
-        for batch in _batches(source, watch(all_items) if watch else all_items, report):
-            columns = _columns(batch, stored, f"{path.name}/" if len(among) > 1 else "")
+@dataclass(frozen=True)
+class _How:
+    reader: str | None
+    options: Options
+    join: Join | None
+    watch: Watch | None
+
+
+def _one_source(source: Source, prefix: str, how: _How, report: _Problems, writer: _Writer) -> dict[str, Any]:
+    """Write the rows of one source and return what the metadata records of it."""
+    found = report.found
+    name, evidence = (how.reader, "named") if how.reader else readers.detect(source)
+    stored, before = manifest.relative(source.path, found.path.parent), found.rows
+    all_items: Iterable[Item] = items(source, name, how.options, how.join)
+    with _closing(how.watch(all_items) if how.watch else all_items) as watched:
+        for batch in _batches(source, watched, report):
+            columns = _columns(batch, stored, prefix)
             found.rows += len(batch)
             found.flags.update(flag for flags in columns["flags"] for flag in flags)
             found.nouns.update(label for label in columns["label"] if label)
             writer.add(columns)
-        about = {"path": stored, "reader": name, "evidence": evidence, "digest": source.digest()}
-        found.sources.append({**about, "bytes": source.size(), "rows": found.rows - before})
+    about = {"path": stored, "reader": name, "evidence": evidence, "digest": source.digest()}
+    return {**about, "bytes": source.size(), "rows": found.rows - before}
+
+
+@contextmanager
+def _closing(watched: Iterable[Item]) -> Iterator[Iterable[Item]]:
+    """End a progress bar before an error is told, not when its generator happens to be collected."""
+    try:
+        yield watched
+    finally:
+        if isinstance(watched, Generator):
+            watched.close()
 
 
 def _batches(source: Source, all_items: Iterable[Item], report: _Problems) -> Iterator[list[Loaded]]:
@@ -209,8 +223,6 @@ class _Writer:
     """A Parquet file that grows by row groups."""
 
     def __init__(self, path: Path) -> None:
-        from pyarrow import parquet
-
         self._file = parquet.ParquetWriter(path, manifest.COLUMNS)
         self._waiting: list[Any] = []
         self._rows = 0
@@ -243,7 +255,7 @@ class _Problems:
     """Counts problems, keeps the first few, writes all of them to a CSV; raises the first if ``strict``."""
 
     def __init__(self, found: Indexed, *, strict: bool) -> None:
-        self._found, self._strict = found, strict
+        self.found, self._strict = found, strict
         self._path = found.path.with_name(found.path.name + ".problems.csv")
         self._file: TextIO | None = None
 
@@ -261,9 +273,9 @@ class _Problems:
         if self._file is None:
             self._file = self._path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
             csv.writer(self._file).writerow(("where", "what", "kept"))
-            self._found.problem_file = self._path
+            self.found.problem_file = self._path
         csv.writer(self._file).writerow((problem.where, problem.what, problem.kept))
-        self._found.problems += 1
-        self._found.dropped += not problem.kept
-        if len(self._found.first_problems) < SHOWN:
-            self._found.first_problems.append(problem)
+        self.found.problems += 1
+        self.found.dropped += not problem.kept
+        if len(self.found.first_problems) < SHOWN:
+            self.found.first_problems.append(problem)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets.archive import open_source
-from mien.datasets.directory import pa
+from mien.datasets.arrow import pa, parquet
 from mien.datasets.pixels import PixelReader
 from mien.errors import DataError, FileMissingError, ImageError, OptionError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
 
 SCHEMA = 1
 KEY = b"mien"
@@ -121,7 +123,7 @@ class Manifest:
         column = pa.array(values, COLUMNS.field(name).type)
         return replace(self, table=self.table.set_column(place, name, column), info={**self.info, **recorded})
 
-    def images(self, batch: int = 256, watch: Callable[[Iterable[Any]], Iterable[Any]] | None = None) -> Iterator[Batch]:
+    def images(self, batch: int = 256, watch: Watch | None = None) -> Iterator[Batch]:
         """Yield all rows with their pixels, ``batch`` at a time; no more than one batch is held.
 
         watch: wraps the iterable of row numbers, for a progress bar. Raises ``DataError`` where a source has gone
@@ -152,8 +154,6 @@ class Manifest:
 
     def write(self, path: str | Path) -> Path:
         """Write the manifest as Parquet and return its path."""
-        from pyarrow import parquet
-
         place = Path(path)
         moved = self._rebased(place)
         schema = COLUMNS.with_metadata({KEY: json.dumps(moved.info, ensure_ascii=False)})
@@ -222,8 +222,6 @@ def is_manifest(path: str | Path) -> bool:
 
 def read(path: str | Path) -> Manifest:
     """Read a manifest. Raises ``FileMissingError``, and ``DataError`` for any other file."""
-    from pyarrow import parquet
-
     place = Path(path)
     if not place.exists():
         raise FileMissingError(f"{place} does not exist; write it with mien data index CORPUS --out {place}.")

@@ -168,4 +168,4 @@ def _basis(size: int, reduced: int = 32, count: int = 12) -> NDArray[np.float32]
     overlap = np.minimum(edges[1:, None], samples + 1) - np.maximum(edges[:-1, None], samples)
     averages = np.clip(overlap, 0, None) / (size / reduced)
     waves = np.cos(np.pi * np.arange(count)[:, None] * (2 * np.arange(reduced) + 1) / (2 * reduced))
-    return (waves @ averages).astype(np.float32)
+    return np.asarray(waves @ averages, np.float32)

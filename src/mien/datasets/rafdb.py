@@ -29,9 +29,8 @@ def rows(source: Source, _: Options) -> Iterator[Item]:
     used = set()
     for number, line in enumerate(source.read(name).decode("utf-8", "replace").splitlines(), 1):
         if line.strip():
-            item = _row(f"{name}:{number}", line.split(), places)
-            used.add(_stem(item.member) if isinstance(item, Row) else "")
-            yield item
+            used.add(_stem(line.split()[0]))
+            yield _row(f"{name}:{number}", line.split(), places)
     for image in sorted(places.values()):
         if _stem(image) not in used:
             yield Problem(image, f"is not in {LIST}")

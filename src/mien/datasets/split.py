@@ -13,6 +13,8 @@ from mien.errors import DataError, MissingExtraError, OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Rows = NDArray[np.intp]
+
 PARTS = {2: ("train", "test"), 3: ("train", "validation", "test")}
 """What the parts of a split are called, by their number."""
 
@@ -75,7 +77,9 @@ def folds(manifest: Manifest, count: int, *, by: str = "image", seed: int = 0) -
     ]
 
 
-def _with_split(manifest: Manifest, used: NDArray[np.intp], parts: Sequence[str], recipe: Mapping[str, Any]) -> Manifest:
+def _with_split(
+    manifest: Manifest, used: NDArray[np.intp], parts: Sequence[str], recipe: Mapping[str, Any]
+) -> Manifest:
     column = np.full(len(manifest), "", object)
     column[used] = parts
     return manifest.with_column("split", column.tolist(), split=dict(recipe))
@@ -91,7 +95,7 @@ def _by_image(labels: NDArray[Any], goal: NDArray[np.float64], seed: int) -> NDA
     return parts
 
 
-def _draw(left: NDArray[np.intp], labels: NDArray[Any], size: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _draw(left: Rows, labels: NDArray[Any], size: int, seed: int) -> tuple[Rows, Rows]:
     selection = _sklearn_selection()
     try:
         found = selection.train_test_split(left, test_size=size, random_state=seed, stratify=labels[left])
@@ -111,9 +115,7 @@ def _image_folds(labels: NDArray[Any], count: int, seed: int) -> NDArray[np.intp
     return parts
 
 
-def _by_subject(
-    labels: NDArray[Any], subjects: NDArray[Any], goal: NDArray[np.float64], seed: int
-) -> NDArray[np.intp]:
+def _by_subject(labels: NDArray[Any], subjects: NDArray[Any], goal: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
     """Give each person, those with most images first, to the part that then stands nearest to its share.
 
     Nearness is the squared distance of the class counts from their goals, each class relative to its size, so that

@@ -68,7 +68,9 @@ class ZipTable:
         except zlib.error as error:
             raise DataError(f"{name} is damaged in the zip: {error}") from error
         if len(content) != size or zlib.crc32(content) != crc:
-            raise DataError(f"{name} is truncated or damaged in the zip: {len(content)} of {size} bytes, checksum wrong.")
+            raise DataError(
+                f"{name} is truncated or damaged in the zip: {len(content)} of {size} bytes, checksum wrong."
+            )
         return content
 
     def _take(self, count: int) -> bytes:

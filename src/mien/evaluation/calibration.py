@@ -8,16 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DataError
+from mien.recognition.session import softmax
 
 Floats = NDArray[np.floating[Any]]
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return probabilities (N, C) of logits (N, C) divided by the temperature."""
-    scaled = logits.astype(np.float64) / temperature
-    powers: NDArray[np.float64] = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
@@ -56,7 +49,8 @@ class Threshold:
 def fit_threshold(probabilities: Floats, labels: NDArray[np.int64], accuracy: float = 0.8) -> Threshold:
     """Return the lowest confidence at and above which at least ``accuracy`` of the faces are classified rightly.
 
-    Answers below it are called uncertain. Raises ``DataError`` if even the most confident answers are worse.
+    Answers below it are called uncertain; where even the most confident ones are worse, that is all of them
+    (confidence 1, accuracy and coverage 0).
     """
     confidence = probabilities.max(1).astype(np.float64)
     order = np.argsort(-confidence, kind="stable")
@@ -64,6 +58,6 @@ def fit_threshold(probabilities: Floats, labels: NDArray[np.int64], accuracy: fl
     share = np.cumsum(right) / np.arange(1, len(right) + 1)
     good = np.flatnonzero(share >= accuracy)
     if not len(good):
-        raise DataError(f"No confidence reaches an accuracy of {accuracy:.0%} on these faces; ask for less.")
+        return Threshold(1.0, 0.0, 0.0)
     last = int(good[-1])
     return Threshold(float(confidence[order][last]), float(share[last]), (last + 1) / len(right))

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from mien.datasets.faces import FaceSet, also_in
 from mien.errors import DataError
-from mien.evaluation.calibration import softmax
 from mien.evaluation.metrics import score
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec, apply
-from mien.recognition.session import Session
+from mien.recognition.session import Session, softmax
 
 Watch = Callable[[Iterable[int]], Iterable[int]]
 

@@ -36,7 +36,12 @@ class EndToEnd:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        own = {"photos": self.photos, "found": self.found, "accuracy": self.accuracy, "left_out": self.left_out}
+        own = {
+            "photos": self.photos,
+            "found": self.found,
+            "accuracy": self.accuracy,
+            "left_out": self.left_out,
+        }
         return {**own, "of_found": self.of_found.to_dict()}
 
 

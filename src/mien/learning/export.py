@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import warnings
@@ -17,13 +16,13 @@ from torch import nn
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError
-from mien.evaluation.calibration import fit_temperature, fit_threshold, softmax
+from mien.evaluation.calibration import fit_temperature, fit_threshold
 from mien.evaluation.evaluate import logits, report, report_with_copies
 from mien.learning.module import Classifier
 from mien.learning.recipe import Recipe, parse
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import bundle
-from mien.recognition.session import OnnxSession
+from mien.recognition.session import OnnxSession, softmax
 
 TOLERANCE = 1e-4
 LICENCE = (
@@ -91,8 +90,6 @@ def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
 
 def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
     """Return the network as ONNX bytes: ``crops`` float32 (N, channels, size, size) → ``logits`` (N, C)."""
-    import onnx
-
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
     faces = torch.export.Dim("faces", min=1, max=65_536)
     with warnings.catch_warnings(), _muted("torch.onnx", "onnxscript", "onnx_ir"):
@@ -107,11 +104,9 @@ def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
             external_data=False,
             verbose=False,
         )
-    buffer = io.BytesIO()
     if program is None:
         raise ModelError("PyTorch exported nothing; expected an ONNX program. Update torch and onnxscript.")
-    program.save(buffer)
-    return _slim(onnx.load_from_string(buffer.getvalue()))
+    return _slim(program.model_proto)
 
 
 def _slim(model: Any) -> bytes:

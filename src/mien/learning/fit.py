@@ -11,15 +11,16 @@ import logging
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler, TensorDataset
 
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError
@@ -57,7 +58,7 @@ def fit(recipe: Recipe, faces: FaceSet, run: Path, *, resume: bool = False, watc
     torch.manual_seed(recipe.train.seed)
     module = Classifier(recipe, len(faces.label_set))
     if recipe.train.channels_last:
-        module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.network.to(memory_format=torch.channels_last)
     best = _best_checkpoint(run)
     with _quiet():
         trainer = _trainer(recipe, run, [*_callbacks(recipe, run), best, History(recipe, run, watch)])
@@ -94,26 +95,52 @@ def _loader(recipe: Recipe, faces: FaceSet, split: str) -> DataLoader[tuple[torc
     part = faces.part(split)
     crops = torch.from_numpy(apply(part.pixels, recipe.preprocess))
     dataset = TensorDataset(crops, torch.from_numpy(part.labels))
-    training = split == "Training"
-    order = RandomSampler(dataset) if training else SequentialSampler(dataset)
-    size = recipe.train.batch_size if training else 256
+    batches: Sampler[list[int]] = (
+        ShuffledBatches(len(dataset), recipe.train.batch_size, recipe.train.seed)
+        if split == "Training"
+        else BatchSampler(SequentialSampler(dataset), 256, drop_last=False)
+    )
     # Indexing the tensor with a whole batch of indices costs a hundredth of collating it image by image.
-    return DataLoader(dataset, sampler=BatchSampler(order, size, drop_last=training), batch_size=None)
+    return DataLoader(dataset, sampler=batches, batch_size=None)
+
+
+class ShuffledBatches(Sampler[list[int]]):
+    """Full batches of indices in an order drawn from seed and epoch alone, so that a resumed run sees the same one."""
+
+    def __init__(self, faces: int, size: int, seed: int) -> None:
+        if faces < size:
+            raise OptionError(f"train.batch_size = {size} is more than the {faces} training faces; lower it.")
+        self.faces, self.size, self.seed, self.epoch = faces, size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the epoch's number; Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.faces // self.size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.faces)
+        yield from order[: len(self) * self.size].reshape(-1, self.size).tolist()
 
 
 def _best_checkpoint(run: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
-        run / "checkpoints", "best", monitor="public_accuracy", mode="max", save_last=True, enable_version_counter=False
+        run / "checkpoints",
+        "best",
+        monitor="choice",
+        mode="max",
+        enable_version_counter=False,
     )
 
 
 def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
     table = recipe.train
-    callbacks: list[Callback] = []
+    callbacks: list[Callback] = [ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)]
     if table.ema:
         callbacks.append(EMAWeightAveraging(decay=table.ema))
     if table.patience:
-        callbacks.append(EarlyStopping("public_accuracy", mode="max", patience=table.patience))
+        callbacks.append(EarlyStopping("choice", mode="max", patience=table.patience))
     return callbacks
 
 
@@ -138,6 +165,15 @@ class History(Callback):
         self.recipe, self.path, self.watch = recipe, run / "history.csv", watch
         self.begun = time.perf_counter()
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Drop the rows of epochs that the checkpoint does not hold and that are therefore trained again."""
+        if self.path.exists():
+            with self.path.open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
+            self.path.unlink()
+            for row in rows:
+                self._append(row)
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the finished epoch's row."""
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -153,7 +189,7 @@ class History(Callback):
         if self.watch:
             self.watch(row)
 
-    def _append(self, row: dict[str, float]) -> None:
+    def _append(self, row: Mapping[str, object]) -> None:
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, row)

@@ -22,7 +22,8 @@ class Classifier(LightningModule):
     """A recipe's network with its loss, augmentation and optimiser.
 
     Batches are (crops float32 (N, C, S, S), labels int64 (N,)). Logs ``loss`` and ``accuracy`` of the augmented
-    training faces, ``public_loss`` and ``public_accuracy`` of PublicTest, all in [0, 1] but the losses (nats).
+    training faces, ``public_loss`` and ``public_accuracy`` of PublicTest, all in [0, 1] but the losses (nats), and
+    ``choice``: the PublicTest accuracy in epochs of full-size images, 0 before; the best epoch is chosen by it.
     """
 
     def __init__(self, recipe: Recipe, classes: int) -> None:
@@ -38,14 +39,12 @@ class Classifier(LightningModule):
         logits: torch.Tensor = self.network(crops)
         return logits
 
-    def on_train_epoch_start(self) -> None:
-        """Seed each epoch by its number, so that a resumed run draws what an uninterrupted one would."""
-        torch.manual_seed(self.recipe.train.seed * 100_003 + self.current_epoch)
-
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches and shrink all to the epoch's size: on the device, in float32."""
         crops, labels = batch
         if self.trainer.training:
+            # Seeded by the step, augmentation and dropout of a resumed run are those of an uninterrupted one.
+            torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step)
             crops = self.augment(crops)
         size = self.recipe.size_at(self.current_epoch)
         if size != crops.shape[-1]:
@@ -73,12 +72,16 @@ class Classifier(LightningModule):
         """Log loss and accuracy on PublicTest."""
         crops, labels = batch
         logits = self(crops).float()
-        self._log("public_", functional.cross_entropy(logits, labels), logits, labels)
+        accuracy = self._log("public_", functional.cross_entropy(logits, labels), logits, labels)
+        # A network that has only seen small faces may not be chosen: it fails on full-size ones.
+        full_size = self.recipe.size_at(self.current_epoch) == self.recipe.preprocess.size
+        self.log("choice", accuracy * full_size, on_step=False, on_epoch=True, batch_size=len(labels))
 
-    def _log(self, prefix: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def _log(self, prefix: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         accuracy = (logits.argmax(1) == labels).float().mean()
         values = {f"{prefix}loss": loss.detach(), f"{prefix}accuracy": accuracy}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels))
+        return accuracy
 
     def configure_optimizers(self) -> Any:
         """Build the recipe's optimiser and schedule."""
@@ -93,13 +96,10 @@ def _optimizer(network: nn.Module, table: TrainTable) -> torch.optim.Optimizer:
     groups = [{"params": weights, "weight_decay": table.decay}, {"params": rest, "weight_decay": 0.0}]
     if table.optimizer == "sgd":
         return torch.optim.SGD(groups, table.rate, momentum=0.9, nesterov=True)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[table.optimizer]
-    return kind(groups, table.rate)
+    return torch.optim.Adam(groups, table.rate) if table.optimizer == "adam" else torch.optim.AdamW(groups, table.rate)
 
 
-def _scheduler(
-    optimizer: torch.optim.Optimizer, table: TrainTable, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
+def _scheduler(optimizer: torch.optim.Optimizer, table: TrainTable, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
     if table.schedule == "one_cycle":
         # Momentum stays fixed: with Adam its cycling moves beta 1, which the moving average does not like.
         return torch.optim.lr_scheduler.OneCycleLR(

@@ -35,9 +35,7 @@ class FourBlock(nn.Module):
 
 
 def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        *_conv(inputs, outputs), *_conv(outputs, outputs), nn.MaxPool2d(2), nn.Dropout2d(dropout)
-    )
+    return nn.Sequential(*_conv(inputs, outputs), *_conv(outputs, outputs), nn.MaxPool2d(2), nn.Dropout2d(dropout))
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

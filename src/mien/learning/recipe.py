@@ -106,6 +106,8 @@ class Recipe(_Table):
             raise ValueError("train.sizes must start at epoch 0, rise, and end before train.epochs")
         if epochs and self.train.sizes[-1].size != self.preprocess.size:
             raise ValueError(f"the last of train.sizes must be preprocess.size = {self.preprocess.size}")
+        if len(epochs) > 1 and self.train.patience:
+            raise ValueError("train.patience does not go with growing train.sizes: early epochs cannot be compared")
         return self
 
     def size_at(self, epoch: int) -> int:
@@ -150,16 +152,14 @@ def _explain(detail: dict[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"{where!r} is required"
     given = "" if detail["type"] == "value_error" and not where else f"{where} = {detail['input']!r}: "
-    return given + detail["msg"].removeprefix("Value error, ")
+    message: str = detail["msg"]
+    return given + message.removeprefix("Value error, ")
 
 
 def _keys(parents: tuple[str, ...]) -> tuple[str, ...]:
     table: Any = Recipe
     for parent in parents:
-        if parent.isdigit():
-            table = get_args(table)[0]
-        else:
-            table = table.model_fields[parent].annotation
+        table = get_args(table)[0] if parent.isdigit() else table.model_fields[parent].annotation
     if isinstance(table, types.UnionType):
         table = get_args(table)[0]
     return tuple(getattr(table, "model_fields", None) or table.__dataclass_fields__)

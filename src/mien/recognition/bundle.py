@@ -111,11 +111,14 @@ def write(
         "digest": hashlib.sha256(bare).hexdigest(),
     }  # fmt: skip
     try:
-        described = json.loads(json.dumps(described, allow_nan=False))  # tuples and integer keys become what is read back
+        # Once there and back, so that tuples and integer keys are sealed as what will be read.
+        described = json.loads(json.dumps(described, allow_nan=False))
         described["seal"] = _seal(described)
         value = json.dumps(described, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise ModelError(f"The description of model {name!r} does not fit JSON: {error}. Use plain, finite values.") from None
+        raise ModelError(
+            f"The description of model {name!r} does not fit JSON: {error}. Use plain, finite values."
+        ) from None
     bundle = _bundle(described, bare, path)
     _store(path, bare + _field(_METADATA_FIELD, _field(1, _KEY.encode()) + _field(2, value)))
     return bundle
@@ -127,7 +130,9 @@ def _store(path: Path, content: bytes) -> None:
         scratch.write_bytes(content)
         scratch.replace(path)
     except (OSError, ValueError) as error:
-        raise ModelError(f"Cannot write the model file {str(path)!r}: {error}. Name a file in a writable folder.") from None
+        raise ModelError(
+            f"Cannot write the model file {str(path)!r}: {error}. Name a file in a writable folder."
+        ) from None
 
 
 def _locate(model: str | PathLike[str]) -> Path:
@@ -138,20 +143,20 @@ def _locate(model: str | PathLike[str]) -> Path:
     names = shipped()
     if text not in names:
         raise ModelError(
-            f"Unknown model {text!r}: expected one of {', '.join(names) or '(none inside this package)'}, or the path of "
-            f"an .onnx file written by Mien.{nearest(text, names)}"
+            f"Unknown model {text!r}: expected one of {', '.join(names) or '(none inside this package)'}, or the path "
+            f"of an .onnx file written by Mien.{nearest(text, names)}"
         )
     return _WEIGHTS / f"{text}.onnx"
 
 
 def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
     """Split a model file into its bytes without metadata and the value of our metadata entry, None if absent."""
-    bare, value, numbers = bytearray(), None, set()
+    view, pieces, value, numbers = memoryview(content), [], None, set()
     try:
         for number, start, payload, end in _walk(content):
             numbers.add(number)
             if number != _METADATA_FIELD:
-                bare += content[start:end]
+                pieces.append(view[start:end])
                 continue
             entry = content[payload:end]
             pair = {key: entry[begin:stop] for key, _, begin, stop in _walk(entry)}
@@ -163,7 +168,7 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
             f"{str(path)!r} ({len(content)} bytes) is not a whole ONNX file: expected an .onnx file written by Mien. "
             "Check that it is the right file and that the copy is complete."
         )
-    return bytes(bare), value
+    return b"".join(pieces), value  # one copy: the weights are megabytes
 
 
 def _walk(message: bytes) -> Iterator[tuple[int, int, int, int]]:
@@ -220,13 +225,15 @@ def _seal(described: dict[str, Any]) -> str:
 def _described(value: bytes | None, path: Path) -> dict[str, Any]:
     if value is None:
         raise ModelError(
-            f"{str(path)!r} is an ONNX file without Mien's description: expected a metadata entry {_KEY!r} with labels and "
-            "preprocessing. Export the model with Mien; what a foreign file expects as input cannot be guessed."
+            f"{str(path)!r} is an ONNX file without Mien's description: expected a metadata entry {_KEY!r} with labels "
+            "and preprocessing. Export the model with Mien; what a foreign file expects as input cannot be guessed."
         )
     try:
         described = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"The description in {str(path)!r} is damaged: {error}. Copy or export the file again.") from None
+        raise ModelError(
+            f"The description in {str(path)!r} is damaged: {error}. Copy or export the file again."
+        ) from None
     if not isinstance(described, dict):
         raise ModelError(f"The description in {str(path)!r} is no JSON object. Export the model again.")
     return described
@@ -248,7 +255,9 @@ def _bundle(described: dict[str, Any], graph: bytes, path: Path) -> Bundle:
             graph=graph,
         )
     except (KeyError, TypeError, DataError, OptionError, ModelError) as error:
-        raise ModelError(f"Model file {str(path)!r} describes itself wrongly: {error}. Export the model again.") from None
+        raise ModelError(
+            f"Model file {str(path)!r} describes itself wrongly: {error}. Export the model again."
+        ) from None
 
 
 def _words(labels: object) -> list[str]:
@@ -285,6 +294,6 @@ def _check_digests(described: dict[str, Any], graph: bytes, path: Path) -> None:
     digest = hashlib.sha256(graph).hexdigest()
     if described["digest"] != digest or described["seal"] != _seal(described):
         raise ModelError(
-            f"Model file {str(path)!r} is damaged: its content does not match the checksums it was written with (expected "
-            f"sha256 {described['digest'][:16]}…, found {digest[:16]}…). Copy or export the file again."
+            f"Model file {str(path)!r} is damaged: its content does not match the checksums it was written with "
+            f"(expected sha256 {described['digest'][:16]}…, found {digest[:16]}…). Copy or export the file again."
         )

@@ -42,9 +42,7 @@ class CropSpec:
             raise OptionError(f"{self}: expected a scale from 0.1 to 10 and a shift from -1 to 1.")
 
 
-def cut(
-    pixels: NDArray[np.uint8], box: Box, landmarks: Sequence[Point] | None, spec: CropSpec
-) -> NDArray[np.uint8]:
+def cut(pixels: NDArray[np.uint8], box: Box, landmarks: Sequence[Point] | None, spec: CropSpec) -> NDArray[np.uint8]:
     """Return the face as uint8 (S, S, 3) or (S, S), 1 <= S <= 512, in the colours of ``pixels``.
 
     pixels: uint8 (H, W, 3) or (H, W). Outside the picture its border is repeated. Without a turn no pixel is
@@ -88,7 +86,8 @@ def _span(middle: float, size: int, limit: int) -> NDArray[np.intp]:
     """Indices of ``size`` pixels around ``middle``; those outside point at the border."""
     # Clamped before rounding: far outside there is border only, and huge floats do not fit an index.
     start = round(max(-2.0 * size - limit, min(middle - size / 2, 2.0 * (size + limit))))
-    return np.clip(np.arange(start, start + size), 0, limit - 1)
+    # Every second pixel of a square above 4096 still averages 4 × 4 into one, at a quarter of the memory.
+    return np.clip(np.arange(start, start + size, 1 + size // (8 * MAX_SIDE)), 0, limit - 1)
 
 
 def _shrink(crop: NDArray[np.uint8], limit: int) -> NDArray[np.uint8]:
@@ -106,9 +105,8 @@ def _turned(pixels: NDArray[np.uint8], centre: tuple[float, float], side: float,
     reach = side * (abs(math.cos(radians)) + abs(math.sin(radians)))
     # First the upright square that holds the turned one, shrunk by averaging, since warpAffine itself would alias.
     factor = min(1.0, MAX_SIDE / max(side, 1.0))
-    outer = _square(pixels, centre, reach)
-    outer = _shrink(outer, max(1, round(len(outer) * factor)))
+    outer = _shrink(_square(pixels, centre, reach), max(1, round(reach * factor)))
     size = max(1, min(MAX_SIDE, round(side * factor)))
-    matrix = cv2.getRotationMatrix2D(((len(outer) - 1) / 2,) * 2, angle, 1.0)
+    matrix = np.array(cv2.getRotationMatrix2D(((len(outer) - 1) / 2,) * 2, angle, 1.0), np.float64)
     matrix[:, 2] -= (len(outer) - size) / 2
     return cv2.warpAffine(outer, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]

@@ -45,7 +45,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     counts where no file has that very name, and stands for what a shell makes of it. A file that is named is
     taken whatever its ending. The order of ``paths`` is kept, and a file named twice comes once.
 
-    Raises ``FileMissingError`` for a path that does not exist, a pattern without a match, a folder without images.
+    Raises ``FileMissingError`` for a missing path, a pattern without a match, a folder without images.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -105,9 +105,7 @@ def _walk(folder: str) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         names += [os.path.join(parent, name) for name in files if _is_image(name, SUFFIXES)]
     if not names:
-        raise FileMissingError(
-            f"No images in the folder {folder!r}; looked for {', '.join(sorted(SUFFIXES))}."
-        )
+        raise FileMissingError(f"No images in the folder {folder!r}; looked for {', '.join(sorted(SUFFIXES))}.")
     return [Path(name) for name in sorted(names, key=lambda name: _natural(os.path.relpath(name, folder)))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from mien.errors import ImageError, OptionError
 from mien.recognition import bundle as bundles
 from mien.recognition.crop import cut
 from mien.recognition.detect import Detection, Detector, get_detector
-from mien.recognition.session import OnnxSession, Session
+from mien.recognition.session import OnnxSession, Session, softmax
 from mien.results import Face, ImageResult
 
 if TYPE_CHECKING:
@@ -45,14 +46,23 @@ def load(
     Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
     """
     bundle = bundles.read(model)
+    # ONNX Runtime builds the session outside Python's lock; what else the first picture needs is loaded meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        session = pool.submit(_session, bundle, threads)
+        if isinstance(detector, str):
+            detector = get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces)
+        elif (threshold, min_size, max_faces) != (None, None, None):
+            raise OptionError(
+                "threshold, min_size and max_faces were given with a detector object: set them on that object."
+            )
+        images.warm_up()
+        return Recognizer(bundle, session.result(), detector)
+
+
+def _session(bundle: Bundle, threads: int | None) -> OnnxSession:
     spec = bundle.preprocess
     inputs = (spec.channels, spec.size, spec.size)
-    session = OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
-    if isinstance(detector, str):
-        return Recognizer(bundle, session, get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces))
-    if (threshold, min_size, max_faces) != (None, None, None):
-        raise OptionError("threshold, min_size and max_faces were given with a detector object: set them on that object.")
-    return Recognizer(bundle, session, detector)
+    return OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
 
 
 class Recognizer:
@@ -83,7 +93,9 @@ class Recognizer:
         picture; no result is returned then.
         """
         if isinstance(images, (str, bytes, np.ndarray)) or not isinstance(images, Iterable):
-            raise ImageError(f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one.")
+            raise ImageError(
+                f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one."
+            )
         blanks, crops = [], []
         for image in images:
             blank, detections, pieces = self._detect(image, keep_pixels)
@@ -110,7 +122,13 @@ class Recognizer:
         crops = [cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections]
         height, width = pixels.shape[:2]
         blank = ImageResult(
-            images.source_name(image), width, height, (), self.bundle.name, self.detector.name, pixels if keep_pixels else None
+            images.source_name(image),
+            width,
+            height,
+            (),
+            self.bundle.name,
+            self.detector.name,
+            pixels if keep_pixels else None,
         )
         return blank, detections, crops
 
@@ -129,9 +147,4 @@ class Recognizer:
         for start in range(0, len(crops), _BATCH):
             batch = preprocess.apply(crops[start : start + _BATCH], self.bundle.preprocess)
             rows[start : start + len(batch)] = self._session.logits(batch)
-        return _softmax(rows / self.bundle.temperature)
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+        return softmax(rows, self.bundle.temperature)

@@ -23,6 +23,14 @@ class Session(Protocol):
         ...
 
 
+def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return the probabilities (N, C) of logits (N, C) divided by the temperature, computed in float64."""
+    scaled = logits.astype(np.float64) / temperature
+    powers: NDArray[np.float64] = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
 class OnnxSession:
     """A network on ONNX Runtime; safe to use from several threads at once.
 
@@ -78,14 +86,17 @@ def _open(graph: bytes, threads: int | None) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings concern graph optimisation, which no user can act upon
+    # Waiting threads would otherwise spin on the cores that detection and decoding need in the meantime.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     available = onnxruntime.get_available_providers()
     providers = [name for name in _ACCELERATORS if name in available] + ["CPUExecutionProvider"]
+    unusable = (state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.InvalidArgument)
     try:
         return onnxruntime.InferenceSession(graph, options, providers=providers)
-    except (state.InvalidProtobuf, state.InvalidGraph, state.Fail, state.NotImplemented, state.InvalidArgument, state.RuntimeException) as error:  # fmt: skip
+    except (*unusable, state.Fail, state.RuntimeException) as error:
         raise ModelError(f"ONNX Runtime cannot load the model: {error}. Export the model again.") from None
 
 
@@ -105,6 +116,6 @@ def _check_shape(name: str, node: Any, expected: tuple[int | None, ...] | None, 
     differs = any(isinstance(have, int) and want is not None and have != want for have, want in sizes)
     if len(shape) != rank or differs or node.type != "tensor(float)":
         raise ModelError(
-            f"The graph's {name!r} is {node.type} {shape}: expected tensor(float) {expected or f'of rank {rank}'}, where "
-            "None is free. The description and the graph do not belong together; export the model again."
+            f"The graph's {name!r} is {node.type} {shape}: expected tensor(float) {expected or f'of rank {rank}'} "
+            "(None is free). The description and the graph do not belong together; export the model again."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def draw(pixels: NDArray[np.uint8], faces: Iterable[Face]) -> Image.Image:
     canvas = ImageDraw.Draw(picture)
     extent = (picture.width * picture.height) ** 0.5
     font = ImageFont.load_default(max(9.0, extent / 32))
-    width = max(1, round(extent / 220))
+    width = max(1, round(extent / 200))
     faces = tuple(faces)
     for face in reversed(faces):
         _frame(canvas, face, width)
@@ -58,17 +59,23 @@ def _corners(face: Face) -> tuple[float, float, float, float]:
 
 
 def _frame(canvas: ImageDraw.ImageDraw, face: Face, width: int) -> None:
-    corners = _corners(face)
-    if not face.uncertain:
-        canvas.rectangle(corners, outline=_colour(face), width=width)
-        return
-    for segment in _dashes(corners, 5.0 * width):
-        canvas.line(segment, fill=_colour(face), width=width)
+    left, top, right, bottom = _corners(face)
+    colour = _colour(face)
+    # A hair line of the opposite brightness keeps the frame visible on a background of its own colour.
+    edge = max(1, width // 2)
+    for grow, fill, thick in ((edge, _ink(colour), width + 2 * edge), (0, colour, width)):
+        corners = (left - grow, top - grow, right + grow, bottom + grow)
+        if not face.uncertain:
+            canvas.rectangle(corners, outline=fill, width=thick)
+        elif not grow:
+            for segment in _dashes(corners, 5.0 * width):
+                canvas.line(segment, fill=fill, width=thick)
 
 
 def _dashes(corners: tuple[float, float, float, float], length: float) -> Iterator[tuple[float, float, float, float]]:
     left, top, right, bottom = corners
-    for x0, y0, x1, y1 in ((left, top, right, top), (left, bottom, right, bottom), (left, top, left, bottom), (right, top, right, bottom)):  # fmt: skip
+    across = ((left, top, right, top), (left, bottom, right, bottom))
+    for x0, y0, x1, y1 in (*across, (left, top, left, bottom), (right, top, right, bottom)):
         # An odd number of equal parts, so that every side begins and ends with a dash and corners stay closed.
         parts = 2 * max(1, min(60, round((abs(x1 - x0) + abs(y1 - y0)) / length / 2))) + 1
         for part in range(0, parts, 2):
@@ -77,18 +84,25 @@ def _dashes(corners: tuple[float, float, float, float], length: float) -> Iterat
 
 
 def _label(
-    canvas: ImageDraw.ImageDraw, face: Face, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, size: tuple[int, int]
+    canvas: ImageDraw.ImageDraw,
+    face: Face,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    size: tuple[int, int],
 ) -> None:
     text = f"{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
-    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+    left, _, right, _ = canvas.textbbox((0, 0), text, font=font)
+    # Heights of one sample with ascender and descender, so that all labels are equally high.
+    _, top, _, bottom = canvas.textbbox((0, 0), "dp%", font=font)
     pad = max(1.0, (bottom - top) / 4)
-    width, height = right - left + 2 * pad, bottom - top + 2 * pad
+    width, height = math.ceil(right - left + 4 * pad), math.ceil(bottom - top + 2 * pad)
     box = _corners(face)
     # Above the box; inside it where there is no room above; always within the picture.
     y = box[1] - height if box[1] >= height else box[1]
-    x, y = (max(0.0, min(at, limit - extent)) for at, limit, extent in ((box[0], size[0], width), (y, size[1], height)))
-    canvas.rectangle((x, y, x + width, y + height), fill=_colour(face))
-    canvas.text((x + pad - left, y + pad - top), text, fill=_ink(_colour(face)), font=font)
+    x, y = (
+        round(max(0, min(at, limit - extent))) for at, limit, extent in ((box[0], size[0], width), (y, size[1], height))
+    )
+    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=_colour(face))
+    canvas.text((x + 2 * pad - left, y + pad - top), text, fill=_ink(_colour(face)), font=font)
 
 
 def _ink(paper: Colour) -> Colour:

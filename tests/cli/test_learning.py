@@ -1,0 +1,112 @@
+"""``mien train``, ``evaluate`` and ``export`` from the command line, on a generated corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from corpora import bars, png, write_zip
+
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
+
+from mien.cli import main  # noqa: E402
+from mien.recognition.bundle import read  # noqa: E402
+
+RECIPE = """
+name = "smoke"
+[preprocess]
+size = 16
+[network]
+spatial_dropout = 0.0
+dropout = 0.0
+[augment]
+flip = 0.0
+[train]
+epochs = 3
+batch_size = 16
+rate = 0.003
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_zip(
+        bars({"Training": 20, "PublicTest": 4, "PrivateTest": 4}), tmp_path_factory.mktemp("c") / "fer.zip"
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "smoke.toml").write_text(RECIPE)
+    assert main(["train", str(folder / "smoke.toml"), "--data", str(corpus), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_train_leaves_a_whole_run_folder(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert names == {"recipe.json", "environment.json", "history.csv", "checkpoints", "metrics.json", "model.onnx"}
+    assert json.loads((trained / "metrics.json").read_text())["private_scorings"] == 1
+
+
+def test_train_says_what_comes_next(corpus: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", str(trained.parent / "smoke.toml"), "--data", str(corpus), "--out", str(trained), "--resume"]
+    assert main(arguments) == 0
+    assert f"mien predict PHOTO --model {trained / 'model.onnx'}" in capsys.readouterr().out
+
+
+def test_evaluate_finds_the_figure_that_the_file_states(trained: Path, corpus: Path, tmp_path: Path) -> None:
+    model, out = trained / "model.onnx", tmp_path / "found.json"
+    arguments = ["evaluate", str(model), "--data", str(corpus), "--split", "PrivateTest", "--out", str(out)]
+    assert main(arguments) == 0
+    stated = read(model).metrics["private_test"]
+    found = json.loads(out.read_text())
+    assert {key: found[key] for key in stated} == stated
+
+
+def test_evaluate_photos_counts_faces_and_foreign_classes(trained: Path, tmp_path: Path) -> None:
+    faces = bars({"PublicTest": 2})
+    for label, folder in enumerate(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "photos" / folder / f"{number}.png").write_bytes(png(faces.pixels[(2 * label + number) % 14]))
+    out = tmp_path / "found.json"
+    arguments = ["evaluate", str(trained / "model.onnx"), "--photos", str(tmp_path / "photos"), "--out", str(out)]
+    assert main([*arguments, "--detector", "whole"]) == 0
+    found = json.loads(out.read_text())
+    assert (found["photos"], found["found"], found["left_out"]) == (14, 1.0, {"contempt": 2})
+    assert found["accuracy"] == found["of_found"]["accuracy"] >= 0.8
+
+
+def test_export_writes_the_same_graph_again(trained: Path, corpus: Path) -> None:
+    before = read(trained / "model.onnx")
+    (trained / "model.onnx").unlink()
+    assert main(["export", str(trained), "--data", str(corpus)]) == 0
+    assert read(trained / "model.onnx").digest == before.digest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "none.toml", "--data", "x"], "No recipe at none.toml"),
+        (["train", "{recipe}", "--data", "nowhere.zip"], "nowhere.zip does not exist"),
+        (["train", "{recipe}", "--dta", "x"], "--data"),
+        (["evaluate", "{model}"], "one of --data and --photos"),
+        (["evaluate", "{model}", "--data", "{corpus}", "--split", "Privat"], "Did you mean 'PrivateTest'"),
+        (["evaluate", "nothing.onnx", "--data", "{corpus}"], "nothing.onnx"),
+        (["export", "nowhere", "--data", "{corpus}"], "recipe.json"),
+        (["trian"], "Did you mean 'train'"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], says: str, trained: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"model": trained / "model.onnx", "corpus": corpus, "recipe": trained.parent / "smoke.toml"}
+    assert main([argument.format(**places) for argument in arguments]) == 2
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.splitlines()[-1].startswith("mien: error: ")
+    assert "Traceback" not in printed

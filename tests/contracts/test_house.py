@@ -1,0 +1,62 @@
+"""The house rules that tools can check: format, lint, types, imports; README, recipes and code in step."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+
+def run(*command: str) -> None:
+    """Run a tool in the repository; its output is the failure's message."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("format", "--check", "."), ("check", ".")], ids=["format", "lint"])
+def test_ruff(arguments: tuple[str, ...]) -> None:
+    run(sys.executable, "-m", "ruff", *arguments)
+
+
+def test_types() -> None:
+    run(sys.executable, "-m", "mypy")
+
+
+def test_imports_go_downward() -> None:
+    run(str(SCRIPTS / "lint-imports"), "--no-cache")
+
+
+def test_ci_runs_the_readme_test_command() -> None:
+    blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    command = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-1]
+    assert any(command == line.strip() for block in blocks for line in block.splitlines())
+
+
+def test_one_version() -> None:
+    import mien
+
+    declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert declared is not None
+    assert declared[1] == mien.__version__
+    assert f"## {mien.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_files_stay_short() -> None:
+    long = {
+        path.name: count
+        for path in (ROOT / "src").rglob("*.py")
+        if (count := len(path.read_text("utf-8").splitlines())) > 400
+    }
+    assert not long
+
+
+def test_no_registry_host_is_named() -> None:
+    for path in (ROOT / "pyproject.toml", ROOT / ".ci" / "run", *ROOT.glob("*.toml"), *ROOT.glob("*.lock")):
+        assert not re.search(r"(index-url|https?://\S*(pypi|simple))", path.read_text(encoding="utf-8")), path

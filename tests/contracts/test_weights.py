@@ -1,0 +1,125 @@
+"""The shipped weights keep what their file, the model card and the README state, measured again on the real data."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mien
+from mien import images
+from mien.datasets import photos
+from mien.datasets.faces import FaceSet, also_in
+from mien.evaluation.calibration import calibration_error
+from mien.evaluation.photos import read_photos
+from mien.recognition.bundle import read, shipped
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def private(fer2013_faces: FaceSet) -> FaceSet:
+    return fer2013_faces.part("PrivateTest")
+
+
+@pytest.fixture(scope="module")
+def probabilities(private: FaceSet) -> np.ndarray:
+    return mien.load(detector="whole").classify(private.pixels)
+
+
+def test_file_size() -> None:
+    for name in shipped():
+        assert (Path(mien.__file__).parent / "weights" / f"{name}.onnx").stat().st_size <= 6_000_000
+
+
+def test_the_example_photo() -> None:
+    result = mien.load().read(ROOT / "examples" / "astronaut.jpg")
+    assert [face.emotion for face in result.faces] == ["happiness"]
+    assert result.faces[0].confidence > 0.8
+    assert not result.faces[0].uncertain
+
+
+def test_every_door_gives_the_same_result(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = ROOT / "examples" / "astronaut.jpg"
+    recognizer = mien.load()
+    expected = recognizer.read(path).faces
+    with path.open("rb") as file, Image.open(path) as picture:
+        doors = [str(path), path.read_bytes(), file, picture, images.load(path)]
+        for image in doors:
+            assert recognizer.read(image).faces == expected
+
+
+@pytest.mark.data
+def test_accuracy_on_private_test(private: FaceSet, probabilities: np.ndarray) -> None:
+    stated = read("default").metrics["private_test"]
+    accuracy = float((probabilities.argmax(1) == private.labels).mean())
+    assert accuracy == pytest.approx(stated["accuracy"], abs=0.001)
+    assert accuracy >= 0.685
+    low, high = stated["interval"]
+    assert low < accuracy < high
+
+
+@pytest.mark.data
+def test_accuracy_without_training_copies(fer2013_faces: FaceSet, private: FaceSet, probabilities: np.ndarray) -> None:
+    own = ~also_in(private, fer2013_faces.part("Training"))
+    stated = read("default").metrics["private_test_without_training_copies"]
+    assert own.sum() == stated["faces"] == 3301
+    accuracy = float((probabilities.argmax(1) == private.labels)[own].mean())
+    assert accuracy == pytest.approx(stated["accuracy"], abs=0.001)
+
+
+@pytest.mark.data
+def test_a_permuted_label_order_would_be_noticed(private: FaceSet, probabilities: np.ndarray) -> None:
+    alphabetical = np.argsort(read("default").labels.labels)
+    assert (probabilities[:, alphabetical].argmax(1) == private.labels).mean() < 0.5
+
+
+@pytest.mark.data
+def test_another_preprocessing_would_be_noticed(private: FaceSet, probabilities: np.ndarray) -> None:
+    recognizer = mien.load(detector="whole")
+    inverted = recognizer.classify(255 - private.pixels[:500])
+    right = probabilities.argmax(1)[:500] == private.labels[:500]
+    assert (inverted.argmax(1) == private.labels[:500]).mean() < right.mean() - 0.15
+
+
+@pytest.mark.data
+def test_probabilities_are_calibrated_on_private_test(private: FaceSet, probabilities: np.ndarray) -> None:
+    assert calibration_error(probabilities, private.labels) <= 0.04
+
+
+@pytest.mark.data
+def test_certain_answers_are_right_more_often(private: FaceSet, probabilities: np.ndarray) -> None:
+    bundle = read("default")
+    certain = probabilities.max(1) >= bundle.uncertain_below
+    right = probabilities.argmax(1) == private.labels
+    assert right[certain].mean() == pytest.approx(bundle.metrics["uncertain"]["accuracy"], abs=0.03)
+    assert certain.mean() == pytest.approx(bundle.metrics["uncertain"]["coverage"], abs=0.03)
+    assert right[~certain].mean() < 0.6
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("corpus", "count", "least"), [("kdef_frontal350.zip", 979, 0.5), ("ckplus350.zip", 401, 0.5)])
+def test_end_to_end(data_dir: Path, corpus: str, count: int, least: float) -> None:
+    found = read_photos(mien.load(), photos.read(data_dir / corpus))
+    assert found.photos == count
+    assert found.found >= 0.99
+    assert found.accuracy >= least
+
+
+def test_readme_and_card_state_the_measured_figure() -> None:
+    stated = read("default").metrics["private_test"]["accuracy"]
+    for page in ("README.md", "MODEL_CARD.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert re.search(rf"{stated * 100:.1f}\s?%", text), f"{page} does not state {stated:.1%}"
+
+
+def test_figures_in_the_file_agree_with_the_committed_run() -> None:
+    recorded = json.loads((ROOT / "docs" / "runs" / "fer2013-four-block" / "metrics.json").read_text(encoding="utf-8"))
+    stated = read("default").metrics
+    assert stated["private_test"]["accuracy"] == recorded["private_test"]["accuracy"]
+    assert recorded["private_scorings"] == 1

@@ -1,0 +1,146 @@
+"""Folder, zip and tar are one source; what points outside, or is cut off, is named and never followed."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from corpora import pack_tar, pack_zip, plant
+
+from mien.datasets.archive import open_source, unsafe
+from mien.datasets.directory import Directory
+from mien.errors import DataError, FileMissingError
+
+FILES: dict[str, bytes | str] = {
+    "b/2.png": b"two" * 500,
+    "a/1.png": b"",
+    "a-b/ü.png": b"umlaut",
+    "b/10.png": b"ten",
+    "top.csv": "x,y\n",
+}
+
+
+def sources(folder: Path) -> list[Path]:
+    return [
+        plant(folder / "plain", FILES),
+        pack_zip(folder / "deflated.zip", FILES),
+        pack_zip(folder / "stored.zip", FILES, zipfile.ZIP_STORED),
+        pack_tar(folder / "plain.tar", FILES, "w"),
+        pack_tar(folder / "packed.tar.gz", FILES),
+    ]
+
+
+def test_every_kind_holds_the_same(tmp_path: Path) -> None:
+    for path in sources(tmp_path):
+        with open_source(path) as source:
+            names = list(source.members())
+            assert sorted(names) == sorted(FILES)
+            assert path.suffix == ".gz" or names == sorted(FILES)
+            contents = {name: source.read(name) for name in reversed(names)}
+            assert contents == {name: raw.encode() if isinstance(raw, str) else raw for name, raw in FILES.items()}
+            assert "b/2.png" in source
+            assert "b/3.png" not in source
+            assert len(source) == len(FILES)
+            assert not source.problems
+            with source.open("top.csv") as file:
+                assert file.readline() == b"x,y\n"
+            with pytest.raises(DataError, match="b/3"):
+                source.read("b/3.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../up.png", "a/../../up.png", "C:/x.png", "..\\up.png", "\\\\host\\x"]
+)
+def test_names_that_leave_the_archive(name: str) -> None:
+    assert unsafe(name)
+    assert not unsafe("a..b/c.png")
+
+
+@pytest.mark.parametrize("pack", [pack_zip, pack_tar])
+def test_zip_slip_is_reported_and_not_followed(pack, tmp_path: Path) -> None:
+    path = pack(tmp_path / "evil.archive", {"happy/1.png": b"x", "../../slip.png": b"y", "/abs.png": b"z"})
+    with open_source(path) as source:
+        assert list(source.members()) == ["happy/1.png"]
+        assert sorted(problem.where for problem in source.problems) == ["../../slip.png", "/abs.png"]
+        assert all("unsafe" in problem.what for problem in source.problems)
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    plant(tmp_path, {"outside/secret.png": b"s", "corpus/happy/1.png": b"x"})
+    (tmp_path / "corpus" / "linked").symlink_to(tmp_path / "outside")
+    with open_source(tmp_path / "corpus") as source:
+        assert list(source.members()) == ["happy/1.png"]
+        assert [problem.where for problem in source.problems] == ["linked"]
+        with pytest.raises(DataError, match="unsafe"):
+            source.read("../outside/secret.png")
+
+
+def test_damaged_zip_member_is_named(tmp_path: Path) -> None:
+    path = pack_zip(tmp_path / "broken.zip", {"a.png": b"A" * 90, "b.png": b"B" * 90}, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"B" * 90, b"B" * 89 + b"!"))
+    with open_source(path) as source:
+        assert source.read("a.png") == b"A" * 90
+        with pytest.raises(DataError, match=r"b\.png is truncated or damaged"):
+            source.read("b.png")
+
+
+def test_truncated_archives(tmp_path: Path) -> None:
+    whole = pack_zip(tmp_path / "w.zip", FILES).read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="not a whole zip"):
+        open_source(tmp_path / "cut.zip")
+    whole = pack_tar(tmp_path / "w.tar", FILES, "w").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[:1200])
+    with open_source(tmp_path / "cut.tar") as source:
+        told = [problem.what for problem in source.problems]
+        for name in source.members():
+            with pytest.raises(DataError, match=name):
+                source.read(name)
+    assert told
+
+
+def test_repeated_names_and_junk(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
+        archive.writestr("a.png", b"first")
+        archive.writestr("__MACOSX/._a.png", b"junk")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.png", b"second")
+    with open_source(tmp_path / "twice.zip") as source:
+        assert list(source.members()) == ["a.png"]
+        assert source.read("a.png") == b"first"
+        assert [problem.where for problem in source.problems] == ["a.png"]
+
+
+def test_encrypted_member_is_named(tmp_path: Path) -> None:
+    path = pack_zip(tmp_path / "locked.zip", {"a.png": b"secret"})
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(raw)
+    with open_source(path) as source, pytest.raises(DataError, match=r"a\.png is encrypted"):
+        source.read("a.png")
+
+
+def test_zip64_and_a_program_in_front(tmp_path: Path) -> None:
+    path = tmp_path / "wide.zip"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("a.png", "w", force_zip64=True) as member:
+        member.write(b"wide")
+    path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
+    with open_source(path) as source:
+        assert source.read("a.png") == b"wide"
+
+
+def test_missing_path(tmp_path: Path) -> None:
+    with pytest.raises(FileMissingError, match="does not exist"):
+        open_source(tmp_path / "nothing")
+
+
+def test_directory_finds_every_name_and_no_other() -> None:
+    names = [f"{number * 7919 % 5003:05d}" for number in range(5003)]
+    table = Directory()
+    for number, name in enumerate(names):
+        table.add(name, number)
+    assert table.freeze() == []
+    assert list(table) == sorted(names)
+    assert all(table.numbers(table.find(name))[0] == number for number, name in enumerate(names))
+    assert [table.find(name) for name in ("", "00000x", "99999")] == [-1, -1, -1]

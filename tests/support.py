@@ -1,0 +1,65 @@
+"""What several tests share: a network small enough to write down, model files around it, generated pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from mien.labels import FER2013, LabelSet
+from mien.preprocess import PreprocessSpec
+from mien.recognition import bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mien.recognition.bundle import Bundle
+
+
+def linear_weights(spec: PreprocessSpec, classes: int) -> NDArray[np.float32]:
+    """Return the matrix (channels × size × size, C) of the tiny network."""
+    shape = (spec.channels * spec.size**2, classes)
+    return np.random.default_rng(0).normal(0, 0.3, shape).astype(np.float32)
+
+
+def linear_graph(
+    spec: PreprocessSpec, classes: int, *, inputs: str = "crops", outputs: str = "logits", weights: Any = None
+) -> bytes:
+    """Return a network of one matrix, whose logits NumPy can check."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    matrix = linear_weights(spec, classes) if weights is None else weights
+    crops = helper.make_tensor_value_info(inputs, onnx.TensorProto.FLOAT, ["N", spec.channels, spec.size, spec.size])
+    logits = helper.make_tensor_value_info(outputs, onnx.TensorProto.FLOAT, ["N", classes])
+    nodes = [
+        helper.make_node("Flatten", [inputs], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], [outputs]),
+    ]
+    graph = helper.make_graph(nodes, "linear", [crops], [logits], [onnx.numpy_helper.from_array(matrix, "weights")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def write_model(path: Path, *, labels: LabelSet = FER2013, graph: bytes | None = None, **changes: Any) -> Bundle:
+    """Write a model file around the tiny network; ``changes`` replace parts of its description."""
+    spec = changes.get("preprocess", PreprocessSpec(size=16))
+    described: dict[str, Any] = {
+        "name": "tiny", "preprocess": spec, "temperature": 2.0, "uncertain_below": 0.4, "metrics": {"accuracy": 0.5},
+        "provenance": {"corpus": "none"}, "licence": "MIT", "recipe_digest": "0" * 64, **changes,
+    }  # fmt: skip
+    return bundle.write(path, graph or linear_graph(spec, len(labels)), labels=labels, **described)
+
+
+def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Return random RGB pixels, (height, width, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def gradient(height: int, width: int) -> NDArray[np.uint8]:
+    """Return smooth RGB pixels that differ in every place and direction."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1), (x + y) * 255 // max(height + width - 2, 1)]
+    return np.stack(planes, axis=2).astype(np.uint8)

@@ -1,0 +1,98 @@
+"""The annotated picture: legible, inside the frame, and never the caller's own pixels."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from mien.draw import COLOURS, _ink, _label, draw
+from mien.labels import FER2013
+from mien.results import Box, Face
+
+VALUES = (0.1, 0.05, 0.05, 0.6, 0.1, 0.05, 0.05)
+FACE = Face(Box(100, 100, 120, 150), 0.9, None, FER2013.labels, VALUES, False)
+GREY = np.full((400, 400, 3), 128, np.uint8)
+
+
+def painted(size: tuple[int, int], *faces: Face) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Where drawing changed the picture."""
+    pixels = np.full((*size, 3), 128, np.uint8)
+    return np.asarray((np.asarray(draw(pixels, faces)) != 128).any(axis=2))
+
+
+def test_pixels_are_left_alone() -> None:
+    pixels = GREY.copy()
+    pixels.flags.writeable = False
+    assert np.asarray(draw(pixels, [FACE])).std() > 0
+    assert (pixels == 128).all()
+    assert np.array_equal(np.asarray(draw(pixels, [])), pixels)
+
+
+def test_box_stands_where_the_face_is() -> None:
+    mask = painted((400, 400), FACE)
+    assert mask[100:250, 100].all()
+    assert mask[100:250, 220].all()
+    assert mask[250, 100:220].all()
+    assert not mask[110:240, 110:210].any()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(0, 0, 120, 80), Box(330, 0, 70, 90), Box(300, 350, 100, 50), Box(-50, -60, 500, 550), Box(395, 395, 80, 80),
+        Box(600, 600, 40, 40), Box(-300, 100, 20, 20), Box(200, 200, 0, 0),
+    ],
+)  # fmt: skip
+def test_label_stays_inside(box: Box) -> None:
+    assert label_pixels(box) == label_pixels(FACE.box)
+
+
+def label_pixels(box: Box) -> int:
+    picture = Image.fromarray(GREY)
+    _label(ImageDraw.Draw(picture), replace(FACE, box=box), ImageFont.load_default(14), picture.size)
+    return int((np.asarray(picture) != 128).any(axis=2).sum())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (40, 40)])
+def test_small_pictures(size: tuple[int, int]) -> None:
+    assert draw(np.zeros((*size, 3), np.uint8), [FACE, replace(FACE, uncertain=True)]).size == size[::-1]
+
+
+def test_lines_and_letters_grow_with_the_picture() -> None:
+    small = painted((500, 500), replace(FACE, box=Box(125, 125, 150, 187)))
+    large = painted((1000, 1000), replace(FACE, box=Box(250, 250, 300, 375)))
+    assert large.mean() == pytest.approx(small.mean(), rel=0.25)
+
+
+def test_uncertain_is_dashed() -> None:
+    mask = painted((400, 400), replace(FACE, uncertain=True))
+    side = mask[100:250, 100]
+    assert 0.3 < side.mean() < 0.75
+    assert np.abs(np.diff(side.astype(int))).sum() > 6
+    assert mask[100, 100]
+    assert mask[250, 220]
+
+
+def test_every_emotion_has_a_colour_of_its_own() -> None:
+    assert set(COLOURS) == set(FER2013.labels)
+    for one, two in itertools.combinations(COLOURS.values(), 2):
+        assert np.abs(np.subtract(one, two)).sum() > 60
+
+
+def test_ink_contrasts_with_every_label() -> None:
+    def luminance(colour: tuple[int, ...]) -> float:
+        parts = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+        return float(np.dot(parts, (0.2126, 0.7152, 0.0722)))
+
+    for colour in COLOURS.values():
+        low, high = sorted((luminance(colour), luminance(_ink(colour))))
+        assert (high + 0.05) / (low + 0.05) > 4.5
+
+
+def test_labels_of_other_models() -> None:
+    face = replace(FACE, labels=("contempt", "ennui"), values=(0.3, 0.7))
+    assert painted((400, 400), face).any()

@@ -1,0 +1,112 @@
+"""Results: the JSON shape, the table, the annotated picture."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import FileMissingError, MissingExtraError, OptionError
+from mien.labels import FER2013
+from mien.results import Box, Face, ImageResult
+
+VALUES = (0.1, 0.05, 0.05, 0.6, 0.1, 0.05, 0.05)
+MARKS = ((12.0, 14.0), (24.0, 14.0), (18.0, 20.0), (13.0, 26.0), (23.0, 26.0))
+FACE = Face(Box(8.25, 6.0, 20.0, 24.0), 0.9, MARKS, FER2013.labels, VALUES, False)
+PIXELS = np.full((48, 64, 3), 90, np.uint8)
+RESULT = ImageResult("a.jpg", 64, 48, (FACE, replace(FACE, landmarks=None, uncertain=True)), "tiny", "yunet", PIXELS)
+
+
+def test_emotion_is_the_most_probable_label() -> None:
+    assert (FACE.emotion, FACE.confidence) == ("happiness", 0.6)
+    assert list(FACE.probabilities) == list(FER2013.labels)
+    assert replace(FACE, values=(0.5, 0.5, 0, 0, 0, 0, 0)).emotion == "anger"
+
+
+def test_to_dict_survives_json_unrounded() -> None:
+    read = json.loads(json.dumps(RESULT.to_dict(), allow_nan=False))
+    assert read == RESULT.to_dict()
+    assert list(read) == ["source", "width", "height", "model", "detector", "faces"]
+    face = read["faces"][0]
+    assert list(face) == ["box", "score", "landmarks", "emotion", "confidence", "uncertain", "probabilities"]
+    assert face["box"] == {"left": 8.25, "top": 6.0, "width": 20.0, "height": 24.0}
+    assert face["landmarks"] == [list(mark) for mark in MARKS]
+    assert read["faces"][1]["landmarks"] is None
+
+
+def test_equality_ignores_pixels_and_results_are_frozen() -> None:
+    assert replace(RESULT, pixels=None) == RESULT
+    assert replace(RESULT, width=65) != RESULT
+    with pytest.raises(FrozenInstanceError):
+        RESULT.width = 3  # type: ignore[misc]
+    assert "array" not in repr(RESULT)
+
+
+def test_to_pandas() -> None:
+    table = RESULT.to_pandas()
+    assert table.shape == (2, 10 + 7)
+    assert table["emotion"].tolist() == ["happiness", "happiness"]
+    assert table["face"].tolist() == [0, 1]
+    assert table[list(FER2013.labels)].sum(axis=1).tolist() == pytest.approx([1, 1])
+    empty = replace(RESULT, faces=()).to_pandas()
+    assert len(empty) == 0
+    assert list(empty) == list(table)[:10]
+
+
+def test_to_pandas_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "pandas":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[train\]'"):
+        RESULT.to_pandas()
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out.PNG", "out.webp", "out.bmp", "out.tif", "out.gif", "é 表情.jpeg"])
+def test_save_picture(tmp_path: Path, name: str) -> None:
+    RESULT.save(tmp_path / name)
+    with Image.open(tmp_path / name) as picture:
+        assert picture.size == (64, 48)
+        assert np.ptp(np.asarray(picture.convert("RGB"))) > 50
+
+
+def test_save_json(tmp_path: Path) -> None:
+    replace(RESULT, source="é.jpg", pixels=None).save(str(tmp_path / "out.json"))
+    text = (tmp_path / "out.json").read_text("utf-8")
+    assert json.loads(text)["faces"] == RESULT.to_dict()["faces"]
+    assert "é.jpg" in text
+
+
+def test_save_refusals(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"Did you mean '.jpg'"):
+        RESULT.save(tmp_path / "a.jpge")
+    with pytest.raises(FileMissingError, match="No such folder"):
+        RESULT.save(tmp_path / "none" / "a.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(OptionError, match="Cannot write"):
+        RESULT.save(tmp_path / "folder.png")
+
+
+def test_without_pixels() -> None:
+    bare = replace(RESULT, pixels=None)
+    with pytest.raises(OptionError, match="keep_pixels=True"):
+        bare.draw()
+    with pytest.raises(OptionError, match="keep_pixels=True"):
+        bare.save("never.png")
+    assert bare._repr_png_() is None
+
+
+def test_notebook_picture() -> None:
+    content = RESULT._repr_png_()
+    assert content is not None
+    assert content.startswith(b"\x89PNG")
