@@ -13,11 +13,11 @@ import numpy as np
 
 from mien.datasets import figures, guard, page, sheets
 from mien.datasets.manifest import BLANK, Manifest
-from mien.datasets.measures import MEASURES, Measured, extremes, measure
+from mien.datasets.measures import Measured, extremes, measure
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -28,6 +28,8 @@ DISTANCE = 4
 """Near copies are looked for up to this many hash bits here; ``mien data check`` looks further, and at more pixels."""
 
 SAMPLES, PAIRS, PROBLEMS = 10, 12, 50
+
+_RANK = {"Training": 0, "train": 0, "PublicTest": 1, "validation": 1, "PrivateTest": 2, "test": 2}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,15 @@ class _Work:
     manifest: Manifest
     out: Path
     measured: Measured
+    report: guard.Report
+    wanted: dict[str, list[int]]
+    images: dict[int, NDArray[np.uint8]]
     written: list[Path] = field(default_factory=list)
+
+    def tiles(self, name: str, texts: Sequence[str] | None = None) -> list[tuple[NDArray[np.uint8], str]]:
+        """Return the images that were ``wanted`` under a name, with a caption each."""
+        places = self.wanted[name]
+        return [(self.images[at], text) for at, text in zip(places, texts or [""] * len(places), strict=True)]
 
     def figure(self, name: str, drawn: Figure, text: str) -> str:
         """Write a figure as PNG and SVG, and return it for the page."""
@@ -73,32 +83,49 @@ def explore(
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    work = _Work(manifest, folder, measure(manifest, sample=sample, seed=seed, watch=watch))
-    report = guard.check(manifest, distance=DISTANCE)
+    work = _gather(manifest, folder, sample, seed, watch)
     balance = _balance(manifest)
     listed = Path(problems) if problems else None
     sections = [
         ("Shape and types", _shape(work)),
         ("Missing and broken", _missing(manifest, listed)),
         ("Classes", _classes(work, balance)),
-        ("Samples", [_samples(work, seed)]),
+        ("Samples", [_samples(work)]),
         ("Mean faces", [_means(work)]),
         ("Image quality", _quality(work)),
-        ("Duplicates", _duplicates(work, report)),
+        ("Duplicates", _duplicates(work)),
         ("Principal components", _components(work)),
     ]
     names = ", ".join(Path(each["path"]).name for each in manifest.info.get("sources", []))
     lead = f"{len(manifest):,} images of {names or 'a manifest'}, as Mien {manifest.info.get('mien', '')} indexed them."
     written = page.write(folder / "index.html", "What the data holds", lead, sections)
-    facts = {"images": len(manifest), "counts": manifest.counts(), **balance, "duplicates": report.to_dict()}
+    facts = {"images": len(manifest), "counts": manifest.counts(), **balance, "duplicates": work.report.to_dict()}
     return Explored(written, tuple(work.written), facts)
+
+
+def _gather(manifest: Manifest, folder: Path, sample: int, seed: int, watch: Watch | None) -> _Work:
+    """Measure, compare, and fetch all images that will be shown in one go: opening a large zip takes a while."""
+    measured = measure(manifest, sample=sample, seed=seed, watch=watch)
+    report = guard.check(manifest, distance=DISTANCE)
+    labels, draw = manifest.array("label"), np.random.default_rng(seed)
+    wanted: dict[str, list[int]] = {}
+    for name in _names(manifest):
+        places = np.flatnonzero(labels == name)
+        wanted[f"class {name}"] = draw.choice(places, min(SAMPLES, len(places)), replace=False).tolist()
+    for name, numbers in measured.values.items():
+        wanted[f"lowest\n{name}"], wanted[f"highest\n{name}"] = extremes(numbers, SAMPLES)
+    for kind in guard.KINDS:
+        pairs = [pair for leak in report.leaks if leak.kind == kind for pair in leak.pairs][: PAIRS // 2]
+        wanted[f"{kind}\npairs"] = [place for pair in pairs for place in pair]
+    images = _look(manifest, [place for places in wanted.values() for place in places])
+    return _Work(manifest, folder, measured, report, wanted, images)
 
 
 def _names(manifest: Manifest) -> list[str]:
     return sorted(set(manifest.array("label").tolist()) - {""})
 
 
-def _training_side(counts: dict[str, dict[str, int]]) -> str:
+def training_side(counts: dict[str, dict[str, int]]) -> str:
     """Return the split that a network would learn from: by name, else the largest."""
     known = [name for name in ("Training", "train") if name in counts]
     return known[0] if known else max(counts, key=lambda name: sum(counts[name].values()))
@@ -106,7 +133,7 @@ def _training_side(counts: dict[str, dict[str, int]]) -> str:
 
 def _balance(manifest: Manifest) -> dict[str, Any]:
     counts = manifest.counts()
-    split = _training_side(counts)
+    split = training_side(counts)
     row = {name: count for name, count in counts[split].items() if name}
     if not row:
         return {"split": split, "imbalance": 1.0, "weights": {}}
@@ -157,7 +184,8 @@ def _classes(work: _Work, balance: dict[str, Any]) -> list[str]:
     if not names:
         return [page.paragraph("No row has a label.", "warn")]
     unlabelled = sum(row.get("", 0) for row in counts.values())
-    drawn = figures.classes({split: {n: c for n, c in row.items() if n} for split, row in counts.items()}, names)
+    ordered = sorted(counts, key=lambda split: (_RANK.get(split, 3), split))
+    drawn = figures.classes({split: {n: counts[split].get(n, 0) for n in names} for split in ordered}, names)
     told = (
         f"Imbalance ratio, largest class over smallest, of {balance['split'] or 'all images'}: "
         f"{balance['imbalance']:.1f}. A class weight is N / (classes × count)."
@@ -174,17 +202,11 @@ def _classes(work: _Work, balance: dict[str, Any]) -> list[str]:
     return [*parts, page.paragraph(f"{unlabelled:,} rows have no label.", "warn")] if unlabelled else parts
 
 
-def _samples(work: _Work, seed: int) -> str:
-    labels, draw = work.manifest.array("label"), np.random.default_rng(seed)
-    rows = {}
-    for name in _names(work.manifest):
-        places = np.flatnonzero(labels == name)
-        rows[name] = draw.choice(places, min(SAMPLES, len(places)), replace=False).tolist()
+def _samples(work: _Work) -> str:
+    rows = {name: work.tiles(f"class {name}") for name in _names(work.manifest)}
     if not rows:
         return page.paragraph("No row has a label.")
-    images = _look(work.manifest, [place for each in rows.values() for place in each])
-    drawn = figures.grid({name: [(images[at], "") for at in each] for name, each in rows.items()}, SAMPLES)
-    return work.figure("samples", drawn, f"{SAMPLES} images of each class, drawn at random")
+    return work.figure("samples", figures.grid(rows, SAMPLES), f"{SAMPLES} images of each class, drawn at random")
 
 
 def _means(work: _Work) -> str:
@@ -202,18 +224,21 @@ def _quality(work: _Work) -> list[str]:
     values = work.measured.values
     drawn = figures.qualities(values)
     parts = [work.figure("quality", drawn, "Histograms of brightness, contrast, sharpness and entropy")]
-    found = {name: extremes(numbers, SAMPLES) for name, numbers in values.items()}
-    images = _look(work.manifest, [place for pair in found.values() for side in pair for place in side])
     rows = {}
-    for name, (low, high) in found.items():
-        rows[f"lowest\n{name}"] = [(images[at], f"{values[name][at]:,.3g}") for at in low]
-        rows[f"highest\n{name}"] = [(images[at], f"{values[name][at]:,.0f}" if name == "sharpness" else f"{values[name][at]:,.3g}") for at in high]  # fmt: skip
+    for name, numbers in values.items():
+        for side in (f"lowest\n{name}", f"highest\n{name}"):
+            rows[side] = work.tiles(side, [_short(float(numbers[at])) for at in work.wanted[side]])
     parts.append(work.figure("extremes", figures.grid(rows, SAMPLES), "The images with the most extreme values"))
     blank = int(work.manifest.flagged(BLANK).sum())
     return [*parts, page.paragraph(f"{blank:,} images are blank: all their pixels have one value.")]
 
 
-def _duplicates(work: _Work, report: guard.Report) -> list[str]:
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _duplicates(work: _Work) -> list[str]:
+    report = work.report
     leaks = [(leak.kind, leak.training, leak.held_out, leak.copies) for leak in report.leaks]
     told = (
         f"{report.repeated:,} images equal an earlier one pixel by pixel; {report.conflicts:,} groups of equal images "
@@ -226,12 +251,8 @@ def _duplicates(work: _Work, report: guard.Report) -> list[str]:
         return [*found, page.paragraph("No image of one split was found in another.")]
     found.append(page.table(("kind of copy", "in", "also in", "images"), leaks))
     labels = work.manifest.array("label")
-    rows: dict[str, list[tuple[NDArray[np.uint8], str]]] = {}
-    for kind in guard.KINDS:
-        pairs = [pair for leak in report.leaks if leak.kind == kind for pair in leak.pairs][: PAIRS // 2]
-        if pairs:
-            images = _look(work.manifest, [place for pair in pairs for place in pair])
-            rows[f"{kind}\npairs"] = [(images[at], str(labels[at])) for pair in pairs for at in pair]
+    names = [f"{kind}\npairs" for kind in guard.KINDS]
+    rows = {name: work.tiles(name, labels[work.wanted[name]].tolist()) for name in names if work.wanted[name]}
     drawn = figures.grid(rows, PAIRS)
     return [*found, work.figure("duplicates", drawn, "Pairs of copies that stand in two splits, with their labels")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from math import isnan
 from pathlib import Path
 
 _STYLE = """
@@ -16,7 +17,8 @@ font:1rem/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;margin:.5rem 0}h2{font-size:1.2rem;margin:2.2rem 0 .4rem}
 p{margin:.4rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600}
 .wide{overflow-x:auto;border:1px solid var(--line);border-radius:.5rem;margin:.6rem 0}
-.wide.figure{background:#fff;padding:.5rem}.figure img{display:block;min-width:34rem;width:100%;height:auto;margin:auto}
+.wide.figure{background:#fff;padding:.5rem}.figure img{display:block;max-width:100%;height:auto;margin:auto}
+@media(max-width:40rem){.figure img{max-width:none;width:38rem}}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child td{border-bottom:0}td.n,th.n{text-align:right}td{overflow-wrap:anywhere}
@@ -46,7 +48,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
+    if isinstance(value, float) and isnan(value):  # NaN: there is no such figure
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))
 
 
 def figure(uri: str, text: str) -> str:
@@ -69,7 +73,7 @@ def write(path: Path, title: str, lead: str, sections: Sequence[tuple[str, Seque
     """Write a page of headed sections, each a list of the strings that the functions above return."""
     links = "".join(f'<a href="#s{at}">{escape(name)}</a>' for at, (name, _) in enumerate(sections))
     body = "".join(f'<h2 id="s{at}">{escape(name)}</h2>{"".join(parts)}' for at, (name, parts) in enumerate(sections))
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         f'<!DOCTYPE html><html lang="en"><head>{head}<title>{escape(title)}</title><style>{_STYLE}</style></head>'
