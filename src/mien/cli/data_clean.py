@@ -1,4 +1,5 @@
-"""Writes DIR/index.html with the suspects and DIR/review.csv with a proposal for each: drop or relabel. Non-faces are
+"""Writes DIR/index.html with the suspects and DIR/review.csv with a proposal for each: drop, relabel or
+keep. Non-faces are
 told by a detector, doubtful labels by confident learning on out-of-fold predictions. Where the manifest has FER+ votes
 (mien data index --votes), precision, recall and AUC of both are printed. The training side only, unless --split.
 
@@ -26,8 +27,9 @@ def arguments(parser: ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the page and review.csv")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar or mtcnn")
     add("--split", action="append", metavar="S", help="a split to clean (repeatable; default: the training side)")
-    add("--face", type=number, default=0.3, metavar="P", help="below this score an image is no face (default: 0.3)")
-    add("--relabel", type=number, default=0.6, metavar="P", help="least probability of a new label (default: 0.6)")
+    add("--face", type=number, default=0.05, metavar="P", help="below this score an image is no face (default: 0.05)")
+    add("--relabel", type=number, default=0.8, metavar="P", help="least probability of a new label (default: 0.8)")
+    add("--drop", type=number, default=0.05, metavar="P", help="drop doubtful labels less probable (default: 0.05)")
     add("--seed", type=int, default=0, metavar="N", help="seed of the folds (default: 0)")
 
 
@@ -45,12 +47,14 @@ def run(options: Namespace) -> int:
         splits=options.split,
         face=options.face,
         relabel=options.relabel,
+        drop=options.drop,
         seed=options.seed,
         watch=watched,
     )
     told = [
         f"{found.page}: {found.rows} images looked at",
         f"proposed: {found.drop} to drop, {found.non_faces} of them as non-faces; {found.relabel} to relabel",
+        f"doubtful, for you to decide: {found.keep}",
     ]
     for name, values in found.referee.items():
         told.append(f"FER+ {name}: " + ", ".join(_told(*pair) for pair in values.items() if not isnan(pair[1])))

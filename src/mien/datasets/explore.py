@@ -147,7 +147,7 @@ def _shape(work: _Work) -> list[str]:
     shown = [(f"{width} × {height}", count) for (width, height), count in sizes.most_common(8)]
     if len(sizes) > 8:
         shown.append((f"{len(sizes) - 8} other sizes", len(rows) - sum(count for _, count in shown)))
-    sources = [(each["path"], each["reader"], int(each["rows"])) for each in rows.info.get("sources", [])]
+    sources = [(Path(each["path"]).name, each["reader"], int(each["rows"])) for each in rows.info.get("sources", [])]
     kinds = [("grey", len(rows) - work.measured.colour), ("RGB", work.measured.colour)]
     told = "Pixels are 8-bit unsigned integers, 0 to 255. A file whose three channels are equal counts as grey."
     return [
@@ -230,7 +230,7 @@ def _quality(work: _Work) -> list[str]:
             rows[side] = work.tiles(side, [_short(float(numbers[at])) for at in work.wanted[side]])
     parts.append(work.figure("extremes", figures.grid(rows, SAMPLES), "The images with the most extreme values"))
     blank = int(work.manifest.flagged(BLANK).sum())
-    return [*parts, page.paragraph(f"{blank:,} images are blank: all their pixels have one value.")]
+    return [*parts, page.paragraph(f"Blank images, all of whose pixels have one value: {blank:,}.")]
 
 
 def _short(value: float) -> str:

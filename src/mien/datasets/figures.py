@@ -85,7 +85,7 @@ def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Fi
         axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=9)
         axes.set(title=f"{split or 'no split'} ({sum(row.values()):,})", xlabel="images")
         axes.margins(x=0.28)
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)
     panels[0].invert_yaxis()
     return figure
 
@@ -97,7 +97,6 @@ def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
     axes = figure.subplots()
     bars = axes.barh(list(values), list(values.values()), color=list(colours(list(values)).values()))
     axes.bar_label(bars, [f"{value:.2f}" for value in values.values()], padding=3, fontsize=9)
-    axes.axvline(1, color="#555555", linewidth=1, linestyle="--", zorder=0)
     axes.set(xlabel="class weight (1 = balanced)", title=f"{split or 'all images'}: imbalance ratio {ratio:.1f}")
     axes.margins(x=0.15)
     axes.invert_yaxis()
@@ -154,7 +153,7 @@ def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
         axes.axvline(middle, color="#D55E00", linewidth=1.5, label=f"median {middle:,.4g}")
         axes.set(xlabel=MEASURES[name], ylabel="images", title=name)
         axes.margins(y=0.18)
-        axes.legend(frameon=False, fontsize=9, loc="upper left" if name == "entropy" else "upper right")
+        axes.legend(frameon=False, fontsize=9, loc="upper left" if name in ("sharpness", "entropy") else "upper right")
         if wide:
             axes.set_xscale("log")
     return figure
@@ -170,12 +169,13 @@ def scatter(points: NDArray[np.float64], labels: NDArray[np.str_], share: Sequen
     for name, colour in colours(names).items():
         chosen = points[labels == name]
         axes.scatter(*chosen.T, s=9, alpha=0.5, color=colour, linewidths=0, label=name or "no label", rasterized=True)
-    told = [f"component {place} ({part:.1%} of variance)" for place, part in enumerate(share, 1)]
+    unit = "" if deep else " of variance"  # three long labels would run into each other
+    told = [f"component {place} ({part:.1%}{unit})" for place, part in enumerate(share, 1)]
     axes.set(xlabel=told[0], ylabel=told[1])
     if deep:
-        axes.set_zlabel(told[2], labelpad=2)
+        axes.set_zlabel(told[2], labelpad=4)
         axes.tick_params(labelsize=8)
-        axes.set_box_aspect(None, zoom=0.8)
+        axes.set_box_aspect(None, zoom=0.88)
     handles = figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, title="class").legend_handles
     for handle in handles:
         if handle is not None:

@@ -228,9 +228,7 @@ def _sheet(manifest: Manifest, entries: list[dict[str, Any]], found: NDArray[np.
         labels = manifest.array("label")[shown].tolist()
         images = [equalised(image, clahe=settings.clahe) for image in manifest.pixels(shown)]
         pictures = [_boxed(image, entries[at]["box"]) for image, at in zip(images, shown, strict=True)]
-        told = (
-            f"{heading} by {settings.detector}: {len(places):,} of {len(found):,} images; {len(shown)} drawn at random"
-        )
+        told = f"{heading} by {settings.detector}: {len(places):,} of {len(found):,} images; {len(shown)} shown"
         groups.append((told, list(zip(pictures, labels, strict=True))))
     return sheets.sheet(groups)
 
