@@ -22,12 +22,14 @@ from mien.datasets import explore, index, manifest
 
 
 def decode(path: Path) -> int:
+    """Decode all images of a zip with Pillow and return their number."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.lower().endswith((".png", ".jpg", ".jpeg"))]
         return sum(np.asarray(Image.open(io.BytesIO(archive.read(name)))).ndim > 0 for name in names)
 
 
 def main(path: Path) -> None:
+    """Measure and print."""
     start = time.perf_counter()
     count = decode(path)
     decoded = time.perf_counter()

@@ -35,7 +35,7 @@ _SHOWN = 120
 
 @dataclass(frozen=True)
 class Cleaned:
-    """page, review: files.  non_faces, drop, relabel, keep: how many rows are listed as what (non-faces are among drop).
+    """page, review: files.  non_faces, drop, relabel, keep: rows listed as such (non-faces are among drop).
     referee: FER+ figures, if any."""
 
     page: Path

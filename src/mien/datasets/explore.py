@@ -106,7 +106,8 @@ def explore(
 def _gather(manifest: Manifest, folder: Path, sample: int, seed: int, watch: Watch | None) -> _Work:
     """Measure, compare, and fetch all images that will be shown in one go: opening a large zip takes a while."""
     measured = measure(manifest, sample=sample, seed=seed, watch=watch)
-    report = guard.check(manifest, distance=DISTANCE)
+    report = guard.check(manifest, distance=DISTANCE, images=measured.images)
+    measured.images = {}
     labels, draw = manifest.array("label"), np.random.default_rng(seed)
     wanted: dict[str, list[int]] = {}
     for name in _names(manifest):

@@ -71,7 +71,7 @@ def tiles(items: Iterable[str]) -> str:
 
 def write(path: Path, title: str, lead: str, sections: Sequence[tuple[str, Sequence[str]]]) -> Path:
     """Write a page of headed sections, each a list of the strings that the functions above return."""
-    links = "".join(f'<a href="#s{at}">{escape(name)}</a>' for at, (name, _) in enumerate(sections))
+    links = " ".join(f'<a href="#s{at}">{escape(name)}</a>' for at, (name, _) in enumerate(sections))
     body = "".join(f'<h2 id="s{at}">{escape(name)}</h2>{"".join(parts)}' for at, (name, parts) in enumerate(sections))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
     path.parent.mkdir(parents=True, exist_ok=True)
