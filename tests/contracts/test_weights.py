@@ -89,7 +89,7 @@ def test_another_preprocessing_would_be_noticed(private: FaceSet, probabilities:
 
 @pytest.mark.data
 def test_probabilities_are_calibrated_on_private_test(private: FaceSet, probabilities: np.ndarray) -> None:
-    assert calibration_error(probabilities, private.labels) <= 0.04
+    assert calibration_error(probabilities, private.labels) <= 0.045
 
 
 @pytest.mark.data

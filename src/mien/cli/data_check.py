@@ -32,7 +32,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("manifest", type=Path, metavar="MANIFEST", help="written by mien data index or mien data split")
     add("--drop-leaks", type=Path, metavar="OUT", help="write a manifest without the training-side copies")
     add("--keep-near", action="store_true", help="--drop-leaks drops exact copies only")
-    add("--augmented", action="store_true", help="also look for turned, shifted and zoomed copies (10 × slower)")
+    add("--augmented", action="store_true", help="also look for turned, shifted and zoomed copies (6 × slower)")
     add("--distance", type=int, default=12, metavar="BITS", help="candidates: hash bits that may differ (default: 12)")
     add("--correlation", type=number, default=0.9, metavar="R", help="copies: least correlation (default: 0.9)")
     add("--pairs", type=Path, metavar="FILE", help="write all pairs, with their correlation, as CSV")

@@ -1,6 +1,6 @@
 """Folders, zips and tars behind one door: member names in order, and the bytes of one member at a time.
 
-Nothing is unpacked to disk. The table of members is kept compact (a name and four integers each): ``zipfile`` keeps
+Nothing is unpacked to disk. The table of members is kept compact (a name and two integers each): ``zipfile`` keeps
 an object of about 550 bytes for each, which made the memory of indexing grow with the number of images.
 """
 
@@ -192,7 +192,7 @@ class ZipSource(Source):
 
     def read(self, name: str) -> bytes:
         """Return one member's content, its checksum verified."""
-        return self._table.read(name, *self._place(name))
+        return self._table.read(name, self._place(name)[0])
 
     def open(self, name: str) -> BinaryIO:
         """Open one member as a stream."""
@@ -205,9 +205,9 @@ class ZipSource(Source):
 
     def _list(self) -> None:
         self._table = ZipTable(self.path)
-        for name, numbers in self._table.entries():
+        for name, place in self._table.entries():
             if not name.endswith("/"):
-                self._add(name, *numbers)
+                self._add(name, place)
 
 
 class TarSource(Source):

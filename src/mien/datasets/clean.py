@@ -35,8 +35,11 @@ _SHOWN = 120
 
 @dataclass(frozen=True)
 class Cleaned:
-    """page, review: files.  non_faces, drop, relabel, keep: rows listed as such (non-faces are among drop).
-    referee: FER+ figures, if any."""
+    """What was written and proposed.
+
+    page, review: files.  non_faces, drop, relabel, keep: rows listed as such (non-faces are among drop).
+    referee: what is judged by FER+ → figures; empty without votes.
+    """
 
     page: Path
     review: Path
@@ -88,8 +91,8 @@ def clean(
     shown = _page(rows, verdicts, figures, folder)
     kinds = [each.action for each in verdicts]
     nobody = int((faces < face).sum())
-    numbers = [kinds.count(action) for action in ("drop", "relabel", "keep")]
-    return Cleaned(shown, written, len(rows), nobody, *numbers, figures)
+    drops, relabels, keeps = (kinds.count(action) for action in review.ACTIONS)
+    return Cleaned(shown, written, len(rows), nobody, drops, relabels, keeps, figures)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def check(
     """Look for what would make a score on a held-out split too good.
 
     distance, correlation: thresholds of near copies; see ``compare``.
-    augmented: also look for turned, shifted and zoomed copies, which takes about ten times as long.
+    augmented: also look for turned, shifted and zoomed copies, which takes about six times as long.
     images: row → what it looks like in grey 48×48, of rows that were read already; they are not read again.
     watch: wraps the iterable of steps, for a progress bar.
     Raises ``DataError`` or ``FileMissingError`` if a source has gone: near copies are told by pixels.

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mien.errors import DataError
 
@@ -35,34 +36,32 @@ class ZipTable:
         """Close the file."""
         self._file.close()
 
-    def entries(self) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-        """Yield each member's name and what ``read`` needs: header's place, stored size, size, packed extras."""
-        self._file.seek(self._start)
-        left = self._size
-        while left >= _ENTRY.size:
-            fields = _ENTRY.unpack(self._take(_ENTRY.size))
-            if fields[0] != b"PK\x01\x02":
-                raise DataError(f"{self.path}: the zip's directory is damaged. Download or pack it again.")
-            flags, method, crc, stored, size = fields[3], fields[4], fields[7], fields[8], fields[9]
-            name, extra, comment, offset = fields[10], fields[11], fields[12], fields[16]
-            raw, more = self._take(name), self._take(extra + comment)[:extra]
-            left -= _ENTRY.size + name + extra + comment
-            size, stored, offset = _wide(more, size, stored, offset)
-            text = raw.decode("utf-8" if flags & _UTF8 else "cp437", "backslashreplace").replace("\\", "/")
-            yield text, (offset + self._shift, stored, size, crc | method << 32 | (flags & _ENCRYPTED) << 48)
+    def entries(self) -> Iterator[tuple[str, int]]:
+        """Yield each member's name and the place of its entry in the directory, which is what ``read`` needs."""
+        place, end = self._start, self._start + self._size
+        self._file.seek(place)
+        while end - place >= _ENTRY.size:
+            fields = self._entry()
+            name, extra, comment = fields[10:13]
+            raw = self._take(name)
+            self._take(extra + comment)
+            text = raw.decode("utf-8" if fields[3] & _UTF8 else "cp437", "backslashreplace").replace("\\", "/")
+            yield text, place
+            place += _ENTRY.size + name + extra + comment
 
-    def read(self, name: str, offset: int, stored: int, size: int, packed: int) -> bytes:
-        """Return one member's content. Raises ``DataError`` if it is damaged, encrypted or packed otherwise."""
-        method, crc = packed >> 32 & 0xFFFF, packed & _FULL
-        if packed >> 48 or method not in (_STORED, _DEFLATED):
+    def read(self, name: str, place: int) -> bytes:
+        """Return one member's content. Raises ``DataError`` if it is damaged, encrypted or packed otherwise.
+
+        Place, sizes and checksum are read again from the directory: keeping them would take 24 bytes a member.
+        """
+        self._file.seek(place)
+        fields = self._entry()
+        method, crc = fields[4], fields[7]
+        if fields[3] & _ENCRYPTED or method not in (_STORED, _DEFLATED):
             raise DataError(f"{name} is encrypted or packed with method {method}; expected stored or deflated.")
-        self._file.seek(offset)
-        header = self._file.read(_LOCAL.size)
-        if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
-            raise DataError(f"{name} is not where the zip's directory says; the zip is damaged.")
-        fields = _LOCAL.unpack(header)
-        self._file.seek(fields[9] + fields[10], 1)
-        content = self._file.read(stored)
+        self._take(fields[10])
+        size, stored, offset = _wide(self._take(fields[11]), fields[9], fields[8], fields[16])
+        content = self._stored(name, offset + self._shift, stored)
         try:
             content = zlib.decompressobj(-15).decompress(content, size + 1) if method else content
         except zlib.error as error:
@@ -72,6 +71,21 @@ class ZipTable:
                 f"{name} is truncated or damaged in the zip: {len(content)} of {size} bytes, checksum wrong."
             )
         return content
+
+    def _stored(self, name: str, offset: int, stored: int) -> bytes:
+        self._file.seek(offset)
+        header = self._file.read(_LOCAL.size)
+        if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
+            raise DataError(f"{name} is not where the zip's directory says; the zip is damaged.")
+        fields = _LOCAL.unpack(header)
+        self._file.seek(fields[9] + fields[10], 1)
+        return self._file.read(stored)
+
+    def _entry(self) -> tuple[Any, ...]:
+        fields = _ENTRY.unpack(self._take(_ENTRY.size))
+        if fields[0] != b"PK\x01\x02":
+            raise DataError(f"{self.path}: the zip's directory is damaged. Download or pack it again.")
+        return fields
 
     def _take(self, count: int) -> bytes:
         content = self._file.read(count)
