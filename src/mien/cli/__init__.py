@@ -30,6 +30,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "data index": ("mien.cli.data_index", "Read corpora and write the manifest that later stages work on."),
     "data split": ("mien.cli.data_split", "Split a manifest: official, by image or by person, or in folds."),
     "data check": ("mien.cli.data_check", "Look for copies and people on both sides of a split."),
+    "data explore": ("mien.cli.data_explore", "Show what a corpus holds: one page and its figures."),
+    "data prepare": ("mien.cli.data_prepare", "Find and crop the faces of a corpus: grey, CLAHE, box, 48×48."),
+    "data clean": ("mien.cli.data_clean", "Propose non-faces and doubtful labels for review."),
+    "data apply-review": ("mien.cli.data_review", "Drop and relabel what a review list says."),
+    "data preview": ("mien.cli.data_preview", "Show the batch that a recipe's network will see."),
     "doctor": ("mien.cli.doctor", "Check this installation and say what is missing."),
 }
 """Verb, of one word or two → the module that holds it, and the line that ``mien --help`` shows for it."""
@@ -118,7 +123,7 @@ def load_verb(verb: str) -> tuple[Parser, Run]:
 
 
 def _help(verbs: Sequence[str] = tuple(VERBS)) -> str:
-    return _HELP.format(verbs="\n".join(f"  {verb:<12}{VERBS[verb][1]}" for verb in verbs))
+    return _HELP.format(verbs="\n".join(f"  {verb:<19}{VERBS[verb][1]}" for verb in verbs))
 
 
 def _no_verb(verb: str, allowed: list[str]) -> str:

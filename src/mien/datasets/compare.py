@@ -78,12 +78,18 @@ ALL = (
 class Search:
     """Finds equal and similar images among the rows of one manifest; blank images are never copies of anything."""
 
-    def __init__(self, manifest: Manifest, distance: int = DISTANCE, correlation: float = CORRELATION) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        distance: int = DISTANCE,
+        correlation: float = CORRELATION,
+        images: dict[int, NDArray[np.uint8]] | None = None,
+    ) -> None:
         self.manifest, self.distance, self.correlation = manifest, distance, correlation
         self._checksums = manifest.array("sha256")
         self._hashes = manifest.array("phash")
         self._usable = ~manifest.flagged(BLANK)
-        self._images: dict[int, NDArray[np.uint8]] = {}
+        self._images = dict(images or {})
 
     def exact(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Iterator[Pair]:
         """Yield (row of first, row of second, 1.0) of all pairs with the same pixels."""

@@ -120,18 +120,20 @@ def check(
     distance: int = compare.DISTANCE,
     correlation: float = compare.CORRELATION,
     augmented: bool = False,
+    images: dict[int, NDArray[np.uint8]] | None = None,
     watch: Watch | None = None,
 ) -> Report:
     """Look for what would make a score on a held-out split too good.
 
     distance, correlation: thresholds of near copies; see ``compare``.
     augmented: also look for turned, shifted and zoomed copies, which takes about six times as long.
+    images: row → what it looks like in grey 48×48, of rows that were read already; they are not read again.
     watch: wraps the iterable of steps, for a progress bar.
     Raises ``DataError`` or ``FileMissingError`` if a source has gone: near copies are told by pixels.
     """
     splits = manifest.array("split")
     pairs = _pairs_of_splits(splits)
-    search = compare.Search(manifest, distance, correlation)
+    search = compare.Search(manifest, distance, correlation, images)
     variants = compare.ALL if augmented else compare.QUICK
     steps: Iterable[Any] = [(pair, variant) for pair in pairs for variant in (None, *variants)]
     leaks: dict[tuple[str, str, str], dict[tuple[int, int], float]] = defaultdict(dict)

@@ -1,0 +1,35 @@
+"""Shows faces of the training side as the network gets them: preprocessed by the recipe, then augmented.
+
+Next: mien train RECIPE --data DATA
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mien.cli import DONE
+from mien.cli.learning import data_argument, read_faces, require_learning
+from mien.cli.parser import count
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien data preview``."""
+    add = parser.add_argument
+    add("recipe", type=Path, metavar="RECIPE", help="a training recipe (.toml)")
+    data_argument(parser)
+    add("--out", type=Path, required=True, metavar="FILE", help="the picture (.png)")
+    add("--count", type=count, default=32, metavar="N", help="faces in the batch (default: 32)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draw and of the augmentation (default: 0)")
+
+
+def run(options: Namespace) -> int:
+    """Draw the batch, print its facts; return the exit code."""
+    require_learning("data preview")
+    from mien.learning import preview, recipe
+
+    plan = recipe.load(options.recipe)
+    told = preview.write(plan, read_faces(options.data), options.out, count=options.count, seed=options.seed)
+    sys.stdout.write(f"{options.out}: {told}\nNext: mien train {options.recipe} --data {options.data}\n")
+    return DONE

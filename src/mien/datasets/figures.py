@@ -1,0 +1,183 @@
+"""The figures of ``mien data explore``: Okabe–Ito colours, class names, labelled axes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien.datasets.measures import MEASURES
+from mien.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C", "#000000", "#F0E442")
+"""Colours told apart with any kind of colour vision (Okabe and Ito 2008); yellow last, as it is pale."""
+
+_CELL = 96
+
+_STYLE: Any = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.axisbelow": True,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mien",
+}
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each class; names beyond the nine colours begin again."""
+    return {name: OKABE_ITO[place % len(OKABE_ITO)] for place, name in enumerate(names)}
+
+
+def new(width: float, height: float) -> Figure:
+    """Return an empty figure, size in inches, that no global state knows of."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError.for_extra("mien data explore", "train") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
+    """Return a figure as the content of a file, ``png`` or ``svg``."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+    return buffer.getvalue()
+
+
+def _styled(draw: Any) -> Any:
+    from functools import wraps
+
+    @wraps(draw)
+    def styled(*given: Any, **named: Any) -> Any:
+        figure = new(1, 1)  # raises the message with the pip command before anything else
+        from matplotlib import rc_context
+
+        del figure
+        with rc_context(_STYLE):
+            return draw(*given, **named)
+
+    return styled
+
+
+@_styled
+def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Figure:
+    """Class counts per split: a panel each, all bars with their number."""
+    width = max(4.5, 3.1 * len(counts) + 0.8)
+    figure = new(width, 0.36 * len(names) + 1.2)
+    panels = np.atleast_1d(figure.subplots(1, len(counts), sharey=True))
+    palette = colours(names)
+    for axes, (split, row) in zip(panels, counts.items(), strict=True):
+        values = [row.get(name, 0) for name in names]
+        bars = axes.barh(names, values, color=[palette[name] for name in names])
+        axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=9)
+        axes.set(title=f"{split or 'no split'} ({sum(row.values()):,})", xlabel="images")
+        axes.margins(x=0.28)
+        axes.locator_params(axis="x", nbins=3)
+    panels[0].invert_yaxis()
+    return figure
+
+
+@_styled
+def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
+    """Class weights N / (classes × count): what each image of a class has to count for balance."""
+    figure = new(6.4, 0.36 * len(values) + 1.2)
+    axes = figure.subplots()
+    bars = axes.barh(list(values), list(values.values()), color=list(colours(list(values)).values()))
+    axes.bar_label(bars, [f"{value:.2f}" for value in values.values()], padding=3, fontsize=9)
+    axes.set(xlabel="class weight (1 = balanced)", title=f"{split or 'all images'}: imbalance ratio {ratio:.1f}")
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+    return figure
+
+
+@_styled
+def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figure:
+    """Rows of images, the row's name to the left, a caption under an image that has one.
+
+    All images are one picture on one pair of axes: a pair for each of 80 images took 20 s to lay out.
+    """
+    captions = any(text for row in rows.values() for _, text in row)
+    rise = _CELL + (18 if captions else 4)
+    canvas = np.full((len(rows) * rise, columns * (_CELL + 4), 3), 255, np.uint8)
+    figure = new(0.8 * columns + 1.1, 0.8 * len(canvas) / (_CELL + 4) + 0.1)
+    axes = figure.subplots()
+    for line, (name, tiles) in enumerate(rows.items()):
+        axes.text(-8, line * rise + _CELL / 2, name, ha="right", va="center")
+        for place, (image, text) in enumerate(tiles[:columns]):
+            _paste(canvas, image, line * rise, place * (_CELL + 4))
+            left, below = place * (_CELL + 4) + _CELL / 2, (line + 1) * rise - (rise - _CELL) + 2
+            axes.text(left, below, text, ha="center", va="top", fontsize=8)
+    axes.imshow(canvas, interpolation="nearest")
+    axes.set_axis_off()
+    return figure
+
+
+def _paste(canvas: Image, image: Image, top: int, left: int) -> None:
+    """Put an image, scaled to fit, into the middle of its cell."""
+    import cv2
+
+    height, width = image.shape[:2]
+    factor = _CELL / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    mode = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST
+    small = np.asarray(cv2.resize(image, size, interpolation=mode))
+    small = small if small.ndim == 3 else np.repeat(small[:, :, None], 3, axis=2)
+    top, left = top + (_CELL - size[1]) // 2, left + (_CELL - size[0]) // 2
+    canvas[top : top + size[1], left : left + size[0]] = small
+
+
+@_styled
+def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
+    """Histograms of the four measures; sharpness on a logarithmic axis, as it spans decades."""
+    figure = new(8.4, 5.2)
+    for axes, (name, given) in zip(figure.subplots(2, 2).flat, values.items(), strict=True):
+        wide = name == "sharpness"
+        numbers = np.maximum(given, 1) if wide else given
+        low, high = float(numbers.min()), max(float(numbers.max()), float(numbers.min()) + 1e-3)
+        bins = np.geomspace(low, high, 50) if wide else np.linspace(low, high, 50)
+        axes.hist(numbers, bins=bins, color="#0072B2")
+        middle = float(np.median(numbers))
+        axes.axvline(middle, color="#D55E00", linewidth=1.5, label=f"median {middle:,.4g}")
+        axes.set(xlabel=MEASURES[name], ylabel="images", title=name)
+        axes.margins(y=0.18)
+        axes.legend(frameon=False, fontsize=9, loc="upper left" if name in ("sharpness", "entropy") else "upper right")
+        if wide:
+            axes.set_xscale("log")
+    return figure
+
+
+@_styled
+def scatter(points: NDArray[np.float64], labels: NDArray[np.str_], share: Sequence[float]) -> Figure:
+    """PCA in 2-D or 3-D, by the number of columns of ``points``, coloured by class; the axes say their variance."""
+    deep = points.shape[1] == 3
+    figure = new(7.6, 5.6)
+    axes: Any = figure.add_subplot(projection="3d" if deep else None)
+    names = sorted(set(labels.tolist()))
+    for name, colour in colours(names).items():
+        chosen = points[labels == name]
+        axes.scatter(*chosen.T, s=9, alpha=0.5, color=colour, linewidths=0, label=name or "no label", rasterized=True)
+    unit = "" if deep else " of variance"  # three long labels would run into each other
+    told = [f"component {place} ({part:.1%}{unit})" for place, part in enumerate(share, 1)]
+    axes.set(xlabel=told[0], ylabel=told[1])
+    if deep:
+        axes.set_zlabel(told[2], labelpad=4)
+        axes.tick_params(labelsize=8)
+        axes.set_box_aspect(None, zoom=0.88)
+    handles = figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, title="class").legend_handles
+    for handle in handles:
+        if handle is not None:
+            handle.set_alpha(1)
+    return figure

@@ -1,0 +1,82 @@
+"""Pictures of many small pictures: contact sheets as PNG, and thumbnails for pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+TILE, CAPTION, GAP = 96, 16, 6
+
+
+def data_uri(content: bytes, kind: str = "image/png") -> str:
+    """Return a file's content as the source of an inlined picture."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def thumbnail(pixels: NDArray[np.uint8], side: int = TILE) -> Image:
+    """Return a picture whose long side is ``side``; enlarged ones keep their pixels sharp up to a factor of 2."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    factor = side / max(picture.size)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.LANCZOS)
+
+
+def thumbnail_uri(pixels: NDArray[np.uint8], side: int = TILE) -> str:
+    """Return a thumbnail as an inlined JPEG, a tenth of the size of a PNG, so that pages of hundreds stay light."""
+    buffer = io.BytesIO()
+    thumbnail(pixels, side).save(buffer, "JPEG", quality=80)
+    return data_uri(buffer.getvalue(), "image/jpeg")
+
+
+Group = tuple[str, Sequence[tuple["NDArray[np.uint8]", str]]]
+
+
+def sheet(groups: Sequence[Group], columns: int = 10) -> Image:
+    """Return a picture with a heading for each group and a caption under each of its images."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    small, large = ImageFont.load_default(11), ImageFont.load_default(16)
+    step, rise, head = TILE + GAP, TILE + CAPTION + GAP, 34
+    rows = [max(1, -(-len(tiles) // columns)) for _, tiles in groups]
+    picture = Image.new("RGB", (columns * step + GAP, sum(head + count * rise for count in rows) + GAP), "white")
+    pen, top = ImageDraw.Draw(picture), 0
+    for (heading, tiles), count in zip(groups, rows, strict=True):
+        pen.text((GAP, top + 8), heading, fill="black", font=large)
+        if not tiles:
+            pen.text((GAP, top + head), "none", fill="#555555", font=small)
+        for place, (pixels, caption) in enumerate(tiles):
+            left, down = GAP + place % columns * step, top + head + place // columns * rise
+            tile = thumbnail(pixels)
+            picture.paste(tile, (left + (TILE - tile.width) // 2, down + (TILE - tile.height) // 2))
+            pen.text((left, down + TILE + 1), _fitted(caption, small), fill="black", font=small)
+        top += head + count * rise
+    return picture
+
+
+def _fitted(text: str, font: object) -> str:
+    """Cut a caption to the width of a tile."""
+    length = font.getlength  # type: ignore[attr-defined]
+    if length(text) <= TILE:
+        return text
+    while text and length(text + "…") > TILE:
+        text = text[:-1]
+    return text + "…"
+
+
+def save(picture: Image, path: Path) -> Path:
+    """Write a picture so that a half-written one never carries its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    picture.save(unfinished, "PNG")
+    unfinished.replace(path)
+    return path
