@@ -103,7 +103,9 @@ def test_certain_answers_are_right_more_often(private: FaceSet, probabilities: n
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("corpus", "count", "least"), [("kdef_frontal350.zip", 979, 0.72), ("ckplus350.zip", 401, 0.79)])
+@pytest.mark.parametrize(
+    ("corpus", "count", "least"), [("kdef_frontal350.zip", 979, 0.72), ("ckplus350.zip", 401, 0.79)]
+)
 def test_end_to_end(data_dir: Path, corpus: str, count: int, least: float) -> None:
     found = read_photos(mien.load(), photos.read(data_dir / corpus))
     assert found.photos == count
