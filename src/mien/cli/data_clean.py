@@ -1,7 +1,8 @@
-"""Writes DIR/index.html with the suspects and DIR/review.csv with a proposal for each: drop, relabel or
-keep. Non-faces are
-told by a detector, doubtful labels by confident learning on out-of-fold predictions. Where the manifest has FER+ votes
-(mien data index --votes), precision, recall and AUC of both are printed. The training side only, unless --split.
+"""Writes DIR/index.html with the suspects and DIR/review.csv with a proposal for each: drop, relabel or keep.
+
+Non-faces are told by a detector, doubtful labels by confident learning on out-of-fold predictions. Where the manifest
+has FER+ votes (mien data index --votes), precision, recall and AUC of both are printed. Only the training side is
+cleaned, unless --split names another.
 
 Next: edit review.csv, then mien data apply-review MANIFEST DIR/review.csv OUT
 """
