@@ -214,6 +214,8 @@ def stop_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_in_a_process(many: Path, model: Path) -> None:
     at_the_first_result = (
         "import os, signal; from mien.results import ImageResult;"
+        # A shell that starts its jobs in the background has them ignore Ctrl-C, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "ImageResult.to_dict = lambda _: os.kill(os.getpid(), signal.SIGINT) or {};"
     )
     command = [sys.executable, "-c", at_the_first_result + RUN[2], "predict", str(many), "--model", str(model)]
