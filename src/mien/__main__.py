@@ -1,7 +1,5 @@
 """``python -m mien`` is the command ``mien``."""
 
-import sys
+from mien.cli import script
 
-from mien.cli import main
-
-sys.exit(main())
+script()

@@ -88,7 +88,8 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
 
 
 def warm_up() -> None:
-    """Load Pillow and its JPEG reader, so that the first picture does not have to."""
+    """Load OpenCV, Pillow and its JPEG reader, so that the first picture does not have to."""
+    import cv2  # noqa: F401
     from PIL import JpegImagePlugin  # noqa: F401
 
 

@@ -112,3 +112,15 @@ def test_help_on_an_ascii_terminal() -> None:
     done = subprocess.run([*RUN, "doctor", "--format", "json"], capture_output=True, check=False, env=settings)
     assert done.returncode in (0, 2)
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("path", "code"), [("examples/astronaut.jpg", 0), ("examples/none.jpg", 2)])
+def test_the_whole_process_says_what_main_says(
+    path: str, code: int, examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", str(examples.parent / path), "--format", "json"]
+    command = [sys.executable, "-m", "mien", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert main(arguments) == code == done.returncode
+    printed = capsys.readouterr()
+    assert (done.stdout, done.stderr) == (printed.out, printed.err)

@@ -9,8 +9,9 @@ first option is read, where NumPy, OpenCV and ONNX Runtime take 145 ms together.
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mien.errors import MienError, OptionError, nearest
 
@@ -72,6 +73,20 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     return code
+
+
+def script() -> NoReturn:
+    """Run ``main`` as the whole process: the entry point of the console script.
+
+    ``predict`` leaves without Python's clean-up, which frees for 25 ms what the system frees anyway, and without the
+    threads that NumPy's OpenBLAS starts and keeps spinning on every core: it does no linear algebra in NumPy.
+    """
+    if sys.argv[1:2] != ["predict"]:
+        sys.exit(main())
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def one_line(text: str) -> str:
@@ -144,7 +159,5 @@ def _never_fail_on_letters() -> None:
 
 def _silence_stdout() -> None:
     """Send what is still buffered to nowhere; Python would fail on it again as it flushes at its end."""
-    import os
-
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -45,24 +45,25 @@ def load(
 
     Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
     """
+    if not isinstance(detector, str) and (threshold, min_size, max_faces) != (None, None, None):
+        raise OptionError(
+            "threshold, min_size and max_faces were given with a detector object: set them on that object."
+        )
+    # Hashing the file and building the session leave Python's lock; what the first picture needs is loaded meanwhile.
+    warm_up = threading.Thread(target=images.warm_up)
+    warm_up.start()
+    bundle, session = _network(model, threads)
+    if isinstance(detector, str):
+        detector = get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces)
+    warm_up.join()
+    return Recognizer(bundle, session, detector)
+
+
+def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, OnnxSession]:
     bundle = bundles.read(model)
-    # ONNX Runtime builds the session outside Python's lock; what else the first picture needs is loaded meanwhile.
-    with ThreadPoolExecutor(1) as pool:
-        session = pool.submit(_session, bundle, threads)
-        if isinstance(detector, str):
-            detector = get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces)
-        elif (threshold, min_size, max_faces) != (None, None, None):
-            raise OptionError(
-                "threshold, min_size and max_faces were given with a detector object: set them on that object."
-            )
-        images.warm_up()
-        return Recognizer(bundle, session.result(), detector)
-
-
-def _session(bundle: Bundle, threads: int | None) -> OnnxSession:
     spec = bundle.preprocess
     inputs = (spec.channels, spec.size, spec.size)
-    return OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
+    return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
 
 
 class Recognizer:
