@@ -70,7 +70,7 @@ def prepare(
 ) -> Prepared:
     """Write ``crops/``, ``manifest.parquet``, ``undetected.csv`` and ``sheet.png`` into the folder ``out``.
 
-    The crop is the square of the detector's best box. Images without a face are listed and left out, or with
+    The crop is the square of the detector's largest box. Images without a face are listed and left out, or with
     ``keep_undetected`` taken whole and flagged ``no_detection``.
     watch: wraps the iterable of images still to do, for a progress bar.
     Raises ``OptionError`` if ``out`` holds crops made with other settings, ``DataError`` if a source has changed.
@@ -117,7 +117,9 @@ def _one(
         return None, 0.0, None
     side = float(min(flat.shape))
     left, top = (flat.shape[1] - side) / 2, (flat.shape[0] - side) / 2
-    box, score = (faces[0].box, faces[0].score) if faces else (None, 0.0)
+    # A corpus photo shows one person; false alarms are small, and CLAHE gives the cascade some with a good score.
+    face = max(faces, key=lambda one: one.box.width * one.box.height, default=None)
+    box, score = (face.box, face.score) if face else (None, 0.0)
     crop = cut(flat, box or Box(left, top, side, side), None, BOX)
     resized = cv2.resize(crop, (settings.size, settings.size), interpolation=cv2.INTER_CUBIC)
     return box, score, np.asarray(resized, np.uint8)
