@@ -54,6 +54,7 @@ def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
     buffer = io.BytesIO()
     with rc_context(_STYLE):
         figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+    figure.set_layout_engine("none")  # a second format keeps the layout: computing it costs as much as drawing
     return buffer.getvalue()
 
 
