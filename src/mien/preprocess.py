@@ -96,7 +96,7 @@ def apply(crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], spec: Preproce
 
 def _one(crop: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:
     _check(crop)
-    pixels = _resize(_equalise(_grey(crop) if spec.grey else _rgb(crop), spec), spec)
+    pixels = _resize(equalise(grey(crop) if spec.grey else _rgb(crop), spec), spec)
     planes = pixels.astype(np.float32) * np.float32(spec.scale)
     planes = planes[None] if planes.ndim == 2 else planes.transpose(2, 0, 1)
     planes = _standardise(planes, spec)
@@ -113,7 +113,8 @@ def _check(crop: NDArray[np.uint8]) -> None:
         )
 
 
-def _grey(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def grey(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luminance, uint8 (H, W), of (H, W, 3) RGB (ITU-R BT.601); a grey crop as it is."""
     import cv2
 
     return crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
@@ -123,7 +124,8 @@ def _rgb(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(crop[:, :, None], 3, axis=2) if crop.ndim == 2 else crop
 
 
-def _equalise(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
+def equalise(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """Return uint8 (H, W) or (H, W, 3) after the spec's CLAHE; of a colour crop the lightness (CIELAB) is equalised."""
     if not spec.clahe:
         return pixels
     import cv2

@@ -294,10 +294,3 @@ def test_hash_of_a_mirror_needs_no_pixels() -> None:
     assert np.array_equal(
         pixels.hashes(originals) ^ pixels.MIRROR, pixels.hashes([image[:, ::-1] for image in originals])
     )
-
-
-def test_grey_is_the_one_of_preprocessing() -> None:
-    from mien.preprocess import _grey
-
-    colour = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    assert np.array_equal(pixels.grey(colour), _grey(colour))

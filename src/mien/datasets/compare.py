@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets.manifest import BLANK, Manifest
-from mien.datasets.pixels import MIRROR, grey, hashes
+from mien.datasets.pixels import MIRROR, hashes
+from mien.preprocess import grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

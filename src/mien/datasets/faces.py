@@ -78,7 +78,7 @@ class FaceSet:
         scheme: None takes the smallest label set that holds all labels. Colour is turned into luminance grey.
         Raises ``DataError`` if the images differ in size, or a source has changed.
         """
-        from mien.datasets.pixels import grey
+        from mien.preprocess import grey
 
         nouns, datasets = manifest.column("label"), manifest.column("dataset")
         scheme = scheme or smallest({noun for noun in nouns if noun})
@@ -109,8 +109,9 @@ def load(
 def _from_corpus(path: str | Path, scheme: Scheme | None, reader: str | None, watch: Watch | None) -> FaceSet:
     from mien.datasets import index, readers
     from mien.datasets.archive import open_source
-    from mien.datasets.pixels import PixelReader, grey
+    from mien.datasets.pixels import PixelReader
     from mien.datasets.rows import strictly
+    from mien.preprocess import grey
 
     rows, images = [], []
     with open_source(path) as source:

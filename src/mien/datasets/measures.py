@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.datasets.manifest import Manifest
-from mien.datasets.pixels import grey
+from mien.preprocess import grey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,6 +15,7 @@ import numpy as np
 
 from mien import images
 from mien.errors import DataError
+from mien.preprocess import grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,15 +122,6 @@ def checksum(pixels: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
-
-
-def grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return uint8 (H, W): luminance 0.299 R + 0.587 G + 0.114 B, as ``preprocess`` takes it."""
-    if pixels.ndim == 2:
-        return pixels
-    import cv2
-
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
 
 
 FREQUENCIES = sorted((u * u + v * v, u, v) for u in range(12) for v in range(12) if u or v)[:64]

@@ -16,9 +16,9 @@ import numpy as np
 
 from mien.datasets import sheets
 from mien.datasets.manifest import Manifest
-from mien.datasets.pixels import checksum, grey, hashes
+from mien.datasets.pixels import checksum, hashes
 from mien.errors import DataError, OptionError
-from mien.preprocess import PreprocessSpec
+from mien.preprocess import PreprocessSpec, equalise, grey
 from mien.recognition.crop import CropSpec, cut
 from mien.results import Box
 
@@ -97,13 +97,7 @@ def prepare(
 
 def equalised(image: NDArray[np.uint8], *, clahe: bool) -> NDArray[np.uint8]:
     """Return luminance grey, uint8 (H, W), after CLAHE (clip 2.0, tiles 8 × 8) if asked for."""
-    flat = grey(image)
-    if not clahe:
-        return flat
-    import cv2
-
-    spec = PreprocessSpec()
-    return np.asarray(cv2.createCLAHE(spec.clahe_clip, (spec.clahe_tiles,) * 2).apply(flat), np.uint8)
+    return equalise(grey(image), PreprocessSpec(clahe=clahe))
 
 
 def _one(

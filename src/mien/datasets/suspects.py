@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets.manifest import Manifest
-from mien.datasets.pixels import grey
 from mien.errors import DataError, MissingExtraError
+from mien.preprocess import grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
