@@ -148,6 +148,7 @@ def test_the_file_describes_itself(run: Path, exported: Path) -> None:
     assert bundle.labels.labels[:2] == ("anger", "disgust")
     assert bundle.preprocess == smoke().preprocess
     assert bundle.recipe_digest == smoke().digest()
+    assert bundle.provenance["trained_on"] == "Training: 168 faces with the labels of fer2013"
     assert bundle.metrics["private_test"]["accuracy"] == metrics["private_test"]["accuracy"] > 0.9
     assert bundle.uncertain_below == metrics["uncertain"]["confidence"]
     assert metrics["private_test"]["without_training_copies"]["faces"] == 42

@@ -26,8 +26,8 @@ from mien.recognition.session import OnnxSession, softmax
 
 TOLERANCE = 1e-4
 LICENCE = (
-    "Weights: MIT, as Mien. FER2013's images carry their owners' terms and are not included; check them before "
-    "commercial use."
+    "Not stated by whoever trained these weights. The training images carry their owners' terms; check them before "
+    "you pass the weights on."
 )
 
 
@@ -62,7 +62,7 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
         temperature=temperature,
         uncertain_below=threshold.confidence,
         metrics=_headline(metrics),
-        provenance=_provenance(run, recipe),
+        provenance=_provenance(run, recipe, faces),
         licence=LICENCE,
         recipe_digest=recipe.digest(),
     )
@@ -175,11 +175,15 @@ def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _provenance(run: Path, recipe: Recipe) -> dict[str, Any]:
+def _provenance(run: Path, recipe: Recipe, faces: FaceSet) -> dict[str, Any]:
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return {
-        "trained_on": "FER2013 Training (28,709 faces), original pixel values",
-        "selected_on": "FER2013 PublicTest",
+        "trained_on": _described(faces, "Training"),
+        "selected_on": _described(faces, "PublicTest"),
         "recipe": recipe.name,
         "environment": environment,
     }
+
+
+def _described(faces: FaceSet, split: str) -> str:
+    return f"{split}: {len(faces.part(split))} faces with the labels of {faces.label_set.name}"
