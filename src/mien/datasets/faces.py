@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.datasets.rows import Row, strictly
 from mien.errors import DataError, ImageError, nearest
-from mien.labels import LabelSet, Scheme, smallest
+from mien.labels import FERPLUS, LabelSet, Scheme, distribution, smallest
 
 if TYPE_CHECKING:
     from mien.datasets.manifest import Manifest
@@ -24,11 +25,13 @@ SAME_PART = {"Training": "train", "PublicTest": "validation", "PrivateTest": "te
 
 @dataclass(frozen=True)
 class FaceSet:
-    """N labelled face crops of one corpus.
+    """N labelled face crops, of one corpus or of several.
 
     pixels: uint8 (N, H, W) grey.  labels: int64 (N,), index into ``label_set``.
-    splits: (N,) strings, the corpus's own parts.  ids: N distinct names that point back to the source.
-    left_out: how many rows had no class in ``label_set``.
+    splits: (N,) strings, the corpus's own parts.  ids: N names that point back to the source.
+    subjects: (N,) strings, corpus and person; '' where unknown; None if nobody is known.
+    votes: float32 (N, C), each row the people's votes as shares of 1, or zeros where there are none; None if no face
+    has any.  left_out: how many rows had no class in ``label_set``.
     """
 
     label_set: LabelSet
@@ -37,9 +40,12 @@ class FaceSet:
     splits: NDArray[np.str_]
     ids: tuple[str, ...]
     left_out: int = 0
+    subjects: NDArray[np.str_] | None = None
+    votes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
+        lengths |= {len(each) for each in (self.subjects, self.votes) if each is not None}
         if len(lengths) != 1 or self.pixels.ndim != 3 or self.pixels.dtype != np.uint8:
             raise DataError(
                 f"FaceSet of pixels {self.pixels.shape} {self.pixels.dtype}, {len(self.labels)} labels, "
@@ -49,22 +55,40 @@ class FaceSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def part(self, split: str) -> FaceSet:
-        """Return one split's faces in the same order; ``Training`` also finds ``train``, and so on.
-
-        Raises ``DataError`` naming the splits there are.
-        """
+    def split_named(self, split: str) -> str:
+        """Return what this data calls a split: ``Training`` may be ``train``. Raises ``DataError`` if it has none."""
         present = sorted(set(self.splits.tolist()))
-        name = split if split in present else SAME_PART.get(split, split)
+        other = {theirs: ours for ours, theirs in SAME_PART.items()} | SAME_PART
+        name = split if split in present else other.get(split, split)
         if name not in present:
             told = ", ".join(name or "no split at all" for name in present)
             raise DataError(f"No split {split!r}; this data has {told}.{nearest(split, present)}")
-        return self.where(self.splits == name)
+        return name
+
+    def part(self, split: str) -> FaceSet:
+        """Return one split's faces in the same order; ``Training`` also finds ``train`` and the reverse, and so on.
+
+        Raises ``DataError`` naming the splits there are.
+        """
+        return self.where(self.splits == self.split_named(split))
 
     def where(self, mask: NDArray[np.bool_]) -> FaceSet:
         """Return the faces for which ``mask``, bool (N,), is true."""
-        ids = tuple(name for name, keep in zip(self.ids, mask, strict=True) if keep)
-        return FaceSet(self.label_set, self.pixels[mask], self.labels[mask], self.splits[mask], ids)
+        return replace(
+            self,
+            pixels=self.pixels[mask],
+            labels=self.labels[mask],
+            splits=self.splits[mask],
+            ids=tuple(name for name, keep in zip(self.ids, mask, strict=True) if keep),
+            left_out=0,
+            subjects=None if self.subjects is None else self.subjects[mask],
+            votes=None if self.votes is None else self.votes[mask],
+        )
+
+    def resplit(self, splits: Sequence[str] | NDArray[np.str_]) -> FaceSet:
+        """Return the same faces in other parts; a face whose part is '' is left out."""
+        moved = replace(self, splits=np.asarray(splits, str))
+        return moved if (moved.splits != "").all() else moved.where(moved.splits != "")
 
     def counts(self) -> dict[str, int]:
         """Return the number of faces per class, classes in label order, empty ones included."""
@@ -78,21 +102,17 @@ class FaceSet:
         scheme: None takes the smallest label set that holds all labels. Colour is turned into luminance grey.
         Raises ``DataError`` if the images differ in size, or a source has changed.
         """
-        from mien.preprocess import grey
-
-        nouns, datasets = manifest.column("label"), manifest.column("dataset")
-        scheme = scheme or smallest({noun for noun in nouns if noun})
-        words = [scheme.of(noun, dataset) for noun, dataset in zip(nouns, datasets, strict=True)]
-        kept = manifest.where(np.array([word is not None for word in words], bool))
-        images = [grey(image) for batch in kept.images(watch=watch) for image in batch.pixels]
-        rows = list(zip(kept.column("id"), kept.column("split"), (word for word in words if word), strict=True))
-        return _collect(rows, images, scheme, len(words) - len(rows))
+        return _collect(_manifest_rows(manifest, scheme, watch), scheme)
 
 
 def load(
-    path: str | Path, scheme: Scheme | None = None, *, reader: str | None = None, watch: Watch | None = None
+    path: str | Path | Sequence[str | Path],
+    scheme: Scheme | None = None,
+    *,
+    reader: str | None = None,
+    watch: Watch | None = None,
 ) -> FaceSet:
-    """Read a manifest, or any corpus that ``readers.detect`` knows, into memory.
+    """Read a manifest, or any corpus that ``readers.detect`` knows, or several of them, into memory.
 
     scheme: None takes the smallest label set that holds all labels.  reader: None finds the format by itself.
     watch:  wraps the iterable of rows, for a progress bar.
@@ -101,49 +121,94 @@ def load(
     """
     from mien.datasets import manifest
 
-    if manifest.is_manifest(path):
-        return FaceSet.from_manifest(manifest.read(path), scheme, watch)
-    return _from_corpus(path, scheme, reader, watch)
+    rows: list[Row] = []
+    for each in [path] if isinstance(path, str | Path) else path:
+        if manifest.is_manifest(each):
+            rows += _manifest_rows(manifest.read(each), scheme, watch)
+        else:
+            rows += _corpus_rows(each, reader, watch)
+    return _collect(rows, scheme)
 
 
-def _from_corpus(path: str | Path, scheme: Scheme | None, reader: str | None, watch: Watch | None) -> FaceSet:
+def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | None) -> list[Row]:
+    """Return the rows of a manifest; those without a class in ``scheme`` keep no pixels, which are not even read."""
+    from mien.preprocess import grey
+
+    nouns, datasets = manifest.column("label"), manifest.column("dataset")
+    known = [bool(noun) and (scheme is None or scheme.of(noun, dataset) is not None)
+             for noun, dataset in zip(nouns, datasets, strict=True)]  # fmt: skip
+    names = ("id", "label", "dataset", "split", "subject", "votes")
+    columns = zip(*(manifest.column(name) for name in names), strict=True)
+    images = manifest.where(np.array(known, bool)).images(watch=watch)
+    pixels = (grey(image) for batch in images for image in batch.pixels)
+    return [
+        Row(
+            name,
+            noun,
+            dataset,
+            split or "",
+            subject or "",
+            votes=tuple(votes) if votes else None,
+            pixels=next(pixels) if has_class else None,
+        )
+        for has_class, (name, noun, dataset, split, subject, votes) in zip(known, columns, strict=True)
+    ]
+
+
+def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None) -> list[Row]:
     from mien.datasets import index, readers
     from mien.datasets.archive import open_source
     from mien.datasets.pixels import PixelReader
-    from mien.datasets.rows import strictly
     from mien.preprocess import grey
 
-    rows, images = [], []
+    rows = []
     with open_source(path) as source:
         found = strictly(index.items(source, reader or readers.detect(source)[0]))
         read = PixelReader(source)
         for row in watch(found) if watch else found:
             try:
-                images.append(grey(index.load(read, row)[0]))
+                rows.append(replace(row, pixels=grey(index.load(read, row)[0])))
             except (DataError, ImageError) as error:
                 raise DataError(f"{path}: {row.member}: {error}") from error
-            rows.append(row)
+    return rows
+
+
+def _collect(rows: Sequence[Row], scheme: Scheme | None) -> FaceSet:
     scheme = scheme or smallest({row.label for row in rows if row.label})
-    words = [scheme.of(row.label, row.dataset) for row in rows]
-    kept = [place for place, word in enumerate(words) if word is not None]
-    found_rows = [(rows[place].member, rows[place].split, words[place] or "") for place in kept]
-    return _collect(found_rows, [images[place] for place in kept], scheme, len(rows) - len(kept))
-
-
-def _collect(
-    rows: Sequence[tuple[str, str, str]], images: Sequence[NDArray[np.uint8]], scheme: Scheme, left_out: int
-) -> FaceSet:
-    """Build the set from (id, split, class) and the grey image of each row."""
-    if not rows:
-        raise DataError(f"The data holds no row with a class of {scheme.classes.name}; {left_out} rows have none.")
+    classes = [scheme.of(row.label, row.dataset) for row in rows]
+    kept = [(row, word) for row, word in zip(rows, classes, strict=True) if word is not None]
+    if not kept:
+        raise DataError(f"The data holds no row with a class of {scheme.classes.name}; {len(rows)} rows have none.")
+    images = [row.pixels for row, _ in kept if row.pixels is not None]
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
-        sizes = ", ".join(f"{width}×{height}" for height, width in shapes[:4])
+        sizes = ", ".join(f"{shape[1]}×{shape[0]}" for shape in shapes[:4])
         raise DataError(f"Images of {len(shapes)} sizes ({sizes}); expected one. Crop them with mien data prepare.")
     places = {word: place for place, word in enumerate(scheme.classes.labels)}
-    ids, splits, words = zip(*rows, strict=True)
-    labels = np.array([places[word] for word in words], np.int64)
-    return FaceSet(scheme.classes, np.stack(images), labels, np.array(splits, str), ids, left_out)
+    subjects = np.array([f"{row.dataset}/{row.subject}" if row.subject else "" for row, _ in kept], str)
+    return FaceSet(
+        scheme.classes,
+        np.stack(images),
+        np.array([places[word] for _, word in kept], np.int64),
+        np.array([row.split for row, _ in kept], str),
+        tuple(row.member for row, _ in kept),
+        len(rows) - len(kept),
+        subjects if (subjects != "").any() else None,
+        _shares([row.votes for row, _ in kept], scheme) if any(row.votes for row, _ in kept) else None,
+    )
+
+
+def _shares(votes: Sequence[tuple[int, ...] | None], scheme: Scheme) -> NDArray[np.float32]:
+    """Return float32 (N, C): FER+ votes as shares of the scheme's classes; zeros where no vote is for one of them."""
+    classes = [scheme.of(noun) for noun in FERPLUS.labels]
+    turn = np.array([[word == name for name in scheme.classes.labels] for word in classes], np.float32)
+    found = np.zeros((len(votes), len(scheme.classes)), np.float32)
+    for place, counts in enumerate(votes):
+        shares = distribution(counts) if counts else None
+        if shares:
+            found[place] = np.asarray(shares, np.float32) @ turn
+    totals = found.sum(axis=1, keepdims=True)
+    return np.divide(found, totals, out=np.zeros_like(found), where=totals > 0)
 
 
 def also_in(faces: FaceSet, others: FaceSet) -> NDArray[np.bool_]:

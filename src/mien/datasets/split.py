@@ -34,6 +34,25 @@ def official(manifest: Manifest) -> Manifest:
     return manifest.with_column("split", manifest.column("split"), split={"method": "official"})
 
 
+def parts(
+    labels: NDArray[Any], shares: Sequence[float], *, subjects: NDArray[Any] | None = None, seed: int = 0
+) -> list[str]:
+    """Return the part of each of N labelled faces, as ``ratios`` draws it.
+
+    labels: (N,).  shares: 2 or 3 positive numbers.  subjects: (N,) strings to keep each person in one part.
+    Raises ``OptionError``, and ``DataError`` for classes or people too few, or a face of nobody.
+    """
+    if len(shares) not in PARTS or min(shares) <= 0:
+        raise OptionError(f"Shares {tuple(shares)}: expected 2 or 3 positive numbers, such as 80/20 or 70/15/15.")
+    goal = np.asarray(shares, float) / sum(shares)
+    if subjects is None:
+        drawn = _by_image(labels, goal, seed)
+    else:
+        _check_known(subjects)
+        drawn = _by_subject(labels, subjects, goal, seed)
+    return [PARTS[len(shares)][part] for part in drawn]
+
+
 def ratios(manifest: Manifest, shares: Sequence[float], *, by: str = "image", seed: int = 0) -> Manifest:
     """Split at random into parts of the given shares, every class in the same proportion in each.
 
@@ -43,17 +62,12 @@ def ratios(manifest: Manifest, shares: Sequence[float], *, by: str = "image", se
     Rows without a label get no split. Raises ``OptionError``, and ``DataError`` for classes or people too few.
     """
     _check_by(by)
-    if len(shares) not in PARTS or min(shares) <= 0:
-        raise OptionError(f"Shares {tuple(shares)}: expected 2 or 3 positive numbers, such as 80/20 or 70/15/15.")
-    goal = np.asarray(shares, float) / sum(shares)
     labels = manifest.array("label")
     used = np.flatnonzero(labels != "")
-    if by == "subject":
-        parts = _by_subject(labels[used], _subjects(manifest)[used], goal, seed)
-    else:
-        parts = _by_image(labels[used], goal, seed)
-    recipe = {"method": "ratios", "by": by, "shares": [float(share) for share in goal], "seed": seed}
-    return _with_split(manifest, used, [PARTS[len(shares)][part] for part in parts], recipe)
+    subjects = _subjects(manifest)[used] if by == "subject" else None
+    drawn = parts(labels[used], shares, subjects=subjects, seed=seed)
+    goal = [float(share) / sum(shares) for share in shares]
+    return _with_split(manifest, used, drawn, {"method": "ratios", "by": by, "shares": goal, "seed": seed})
 
 
 def folds(manifest: Manifest, count: int, *, by: str = "image", seed: int = 0) -> list[Manifest]:
@@ -67,12 +81,12 @@ def folds(manifest: Manifest, count: int, *, by: str = "image", seed: int = 0) -
     labels = manifest.array("label")
     used = np.flatnonzero(labels != "")
     if by == "subject":
-        parts = _by_subject(labels[used], _subjects(manifest)[used], np.full(count, 1 / count), seed)
+        places = _by_subject(labels[used], _subjects(manifest)[used], np.full(count, 1 / count), seed)
     else:
-        parts = _image_folds(labels[used], count, seed)
+        places = _image_folds(labels[used], count, seed)
     recipe = {"method": "folds", "by": by, "folds": count, "seed": seed}
     return [
-        _with_split(manifest, used, np.where(parts == fold, "test", "train").tolist(), {**recipe, "fold": fold + 1})
+        _with_split(manifest, used, np.where(places == fold, "test", "train").tolist(), {**recipe, "fold": fold + 1})
         for fold in range(count)
     ]
 
@@ -142,10 +156,14 @@ def _by_subject(labels: NDArray[Any], subjects: NDArray[Any], goal: NDArray[np.f
 def _subjects(manifest: Manifest) -> NDArray[Any]:
     """Return (N,) corpus and subject of each row: F01 of one corpus is another person than F01 of the next."""
     subjects = manifest.array("subject")
+    _check_known(subjects)
+    return np.char.add(np.char.add(manifest.array("dataset"), "/"), subjects)
+
+
+def _check_known(subjects: NDArray[Any]) -> None:
     without = int((subjects == "").sum())
     if without:
-        raise DataError(f"{without} of {len(manifest)} rows name no subject, so they cannot be split by subject.")
-    return np.char.add(np.char.add(manifest.array("dataset"), "/"), subjects)
+        raise DataError(f"{without} of {len(subjects)} rows name no subject, so they cannot be split by subject.")
 
 
 def _check_by(by: str) -> None:

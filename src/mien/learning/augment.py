@@ -1,11 +1,11 @@
-"""Augmentation of whole batches on the device, after the one pixel path (Kornia)."""
+"""Augmentation of whole batches on the device, after the one pixel path (Kornia, torchvision)."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from mien.learning.recipe import AugmentTable
+from mien.learning.tables import AugmentTable
 
 
 class Augment(nn.Module):
@@ -22,6 +22,8 @@ class Augment(nn.Module):
         steps: list[nn.Module] = []
         if table.flip:
             steps.append(kornia.RandomHorizontalFlip(p=table.flip))
+        if table.vertical_flip:
+            steps.append(kornia.RandomVerticalFlip(p=table.vertical_flip))
         if table.rotate or table.shift or table.zoom:
             steps.append(
                 kornia.RandomAffine(
@@ -32,6 +34,8 @@ class Augment(nn.Module):
                     p=1.0,
                 )
             )
+        if table.brightness:
+            steps.append(Brightness(table.brightness))
         if table.erase:
             steps.append(kornia.RandomErasing(scale=(0.02, 0.15), ratio=(0.4, 2.5), p=table.erase))
         self.steps = nn.Sequential(*steps)
@@ -41,3 +45,38 @@ class Augment(nn.Module):
         """Return the changed batch, same shape and dtype."""
         changed: torch.Tensor = self.steps(crops)
         return changed
+
+
+class Brightness(nn.Module):
+    """Multiply each face by its own factor in 1 ± ``spread``, as Keras' brightness range does (systems C and E).
+
+    Kornia's version clips to [0, 1], which would cut off the negative half of standardised crops.
+    """
+
+    def __init__(self, spread: float) -> None:
+        super().__init__()
+        self.spread = spread
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Map float (N, C, S, S) to the same shape."""
+        factors = torch.empty(len(crops), 1, 1, 1, device=crops.device, dtype=crops.dtype)
+        return crops * factors.uniform_(1 - self.spread, 1 + self.spread)
+
+
+class Mix(nn.Module):
+    """Mixup and CutMix of a batch and its targets; both at once draw one of them for each batch."""
+
+    def __init__(self, table: AugmentTable) -> None:
+        super().__init__()
+        from torchvision.transforms import v2
+
+        self.ways = [v2.MixUp(alpha=table.mixup)] if table.mixup else []
+        self.ways += [v2.CutMix(alpha=table.cutmix)] if table.cutmix else []
+
+    def forward(self, crops: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mixed crops float (N, C, S, S) and targets float (N, K); as they are if the recipe mixes nothing."""
+        if not self.ways:
+            return crops, targets
+        way = self.ways[int(torch.randint(len(self.ways), ()))]
+        mixed: tuple[torch.Tensor, torch.Tensor] = way(crops, targets)
+        return mixed

@@ -16,15 +16,18 @@ from torch import nn
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError
-from mien.evaluation.calibration import fit_temperature, fit_threshold
+from mien.evaluation.calibration import Threshold, fit_temperature, fit_threshold
 from mien.evaluation.evaluate import logits, report, report_with_copies
-from mien.learning.module import Classifier
+from mien.learning import parts
+from mien.learning.fit import check_data
+from mien.learning.module import network_of
 from mien.learning.recipe import Recipe, parse
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import bundle
-from mien.recognition.session import OnnxSession, softmax
+from mien.recognition.session import OnnxSession, Session, softmax
 
 TOLERANCE = 1e-4
+PARITY_FACES = 512
 LICENCE = (
     "Not stated by whoever trained these weights. The training images carry their owners' terms; check them before "
     "you pass the weights on."
@@ -34,25 +37,22 @@ LICENCE = (
 def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model.onnx`` from the run's best checkpoint and ``run/metrics.json``, and return the bundle.
 
-    faces: must hold Training, PublicTest and PrivateTest. The temperature and the uncertainty threshold are
-    fitted on PublicTest; PrivateTest is scored after everything is fixed, and each scoring is recorded.
-    Raises ``FileMissingError`` for an unfinished run, ``ModelError`` if ONNX and PyTorch disagree.
+    faces: what the run was trained on, with its test part. The temperature and the uncertainty threshold are
+    fitted on the validation part; the test part is scored after everything is fixed, and each scoring is recorded.
+    Raises ``FileMissingError`` for an unfinished run, ``ModelError`` if ONNX and PyTorch disagree, ``OptionError``
+    for other faces than the run's.
     """
-    recipe = _recipe(run)
+    recipe = recipe_of(run)
+    faces = parts.arrange(faces, recipe.data)
+    check_data(run, parts.described(faces))
     network = load_network(run, recipe, len(faces.label_set))
     graph = to_onnx(network, recipe.preprocess)
-    public = faces.part("PublicTest")
-    answers = logits(OnnxSession(graph), recipe.preprocess, public)
-    difference = parity(network, answers, public, recipe.preprocess)
-    temperature = fit_temperature(answers, public.labels)
-    threshold = fit_threshold(softmax(answers, temperature), public.labels)
-    metrics: dict[str, Any] = {
-        "parity": difference,
-        "uncertain": asdict(threshold),
-        "public_test": report(answers, public, faces.label_set, temperature),
-        "private_test": _private(graph, recipe.preprocess, faces, temperature),
-    }
-    _record(run, metrics)
+    session = OnnxSession(graph)
+    scores, temperature, threshold = scored(session, recipe.preprocess, faces)
+    validation = faces.part(parts.VALIDATION).where(np.arange(len(faces.part(parts.VALIDATION))) < PARITY_FACES)
+    difference = parity(network, logits(session, recipe.preprocess, validation), validation, recipe.preprocess)
+    metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(threshold), **scores}
+    record(run, metrics)
     return bundle.write(
         run / "model.onnx",
         graph,
@@ -61,14 +61,15 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
         preprocess=recipe.preprocess,
         temperature=temperature,
         uncertain_below=threshold.confidence,
-        metrics=_headline(metrics),
+        metrics=headline(metrics),
         provenance=_provenance(run, recipe, faces),
         licence=LICENCE,
         recipe_digest=recipe.digest(),
     )
 
 
-def _recipe(run: Path) -> Recipe:
+def recipe_of(run: Path) -> Recipe:
+    """Return the recipe that a run folder was made with. Raises ``FileMissingError``."""
     path = run / "recipe.json"
     if not path.exists():
         raise FileMissingError(f"{run} holds no recipe.json; expected the folder that `mien train` wrote.")
@@ -77,15 +78,39 @@ def _recipe(run: Path) -> Recipe:
     return parse(values, str(path))
 
 
+def scored(session: Session, spec: PreprocessSpec, faces: FaceSet) -> tuple[dict[str, Any], float, Threshold]:
+    """Return the figures of the validation and the test part by the parts' names, the temperature and the threshold.
+
+    Both are fitted on the validation part, before the test part is looked at.
+    """
+    validation = faces.part(parts.VALIDATION)
+    answers = logits(session, spec, validation)
+    temperature = fit_temperature(answers, validation.labels)
+    threshold = fit_threshold(softmax(answers, temperature), validation.labels)
+    test = faces.part(parts.TEST)
+    figures = report_with_copies(logits(session, spec, test), test, faces.part(parts.TRAIN), temperature)
+    scores = {
+        _key(faces, parts.VALIDATION): report(answers, validation, faces.label_set, temperature),
+        _key(faces, parts.TEST): figures,
+    }
+    return scores, temperature, threshold
+
+
+def _key(faces: FaceSet, part: str) -> str:
+    name = faces.split_named(part)
+    return {parts.VALIDATION: "public_test", parts.TEST: "private_test"}.get(name, name)
+
+
 def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
     """Return the run's best network (averaged weights where the recipe averages) in evaluation mode, float32."""
     path = run / "checkpoints" / "best.ckpt"
     if not path.exists():
         raise FileMissingError(f"{run} holds no checkpoints/best.ckpt; finish the run with `mien train … --resume`.")
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    module = Classifier(recipe, classes)
-    module.load_state_dict(checkpoint["state_dict"])
-    return module.network.float().eval()
+    network = network_of(recipe, classes, trained=True)
+    weights = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
+    network.load_state_dict(weights)
+    return network.float().eval()
 
 
 def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
@@ -144,46 +169,45 @@ def parity(network: nn.Module, answers: NDArray[np.float32], faces: FaceSet, spe
     Raises ``ModelError`` above 1e-4.
     """
     with torch.inference_mode():
-        own = network(torch.from_numpy(apply(faces.pixels[:512], spec))).numpy()
+        own = network(torch.from_numpy(apply(faces.pixels[:PARITY_FACES], spec))).numpy()
     difference = float(np.abs(softmax(own) - softmax(answers[: len(own)])).max())
     if not difference <= TOLERANCE:
         raise ModelError(f"ONNX and PyTorch differ by {difference:.2e} in probability; expected ≤ {TOLERANCE:.0e}.")
     return difference
 
 
-def _private(graph: bytes, spec: PreprocessSpec, faces: FaceSet, temperature: float) -> dict[str, Any]:
-    private = faces.part("PrivateTest")
-    answers = logits(OnnxSession(graph), spec, private)
-    return report_with_copies(answers, private, faces.part("Training"), temperature)
-
-
-def _record(run: Path, metrics: dict[str, Any]) -> None:
+def record(run: Path, metrics: dict[str, Any]) -> None:
+    """Write ``run/metrics.json``, which also counts how often the test part has been scored."""
     path = run / "metrics.json"
-    earlier = json.loads(path.read_text(encoding="utf-8"))["private_scorings"] if path.exists() else 0
-    path.write_text(json.dumps({**metrics, "private_scorings": earlier + 1}, indent=1), encoding="utf-8")
+    earlier = json.loads(path.read_text(encoding="utf-8"))["test_scorings"] if path.exists() else 0
+    path.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
 
 
-def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
+def headline(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a run's metrics goes into its model file."""
     keep = ("faces", "accuracy", "interval", "macro_f1", "ece")
-    private = metrics["private_test"]
-    return {
-        "parity": metrics["parity"],
-        "uncertain": metrics["uncertain"],
-        "public_test": {key: metrics["public_test"][key] for key in keep},
-        "private_test": {key: private[key] for key in keep},
-        "private_test_without_training_copies": {key: private["without_training_copies"][key] for key in keep},
-    }
+    found: dict[str, Any] = {}
+    for name, values in metrics.items():
+        if not isinstance(values, dict) or "macro_f1" not in values:
+            found[name] = values
+            continue
+        found[name] = {key: values[key] for key in keep}
+        if "without_training_copies" in values:
+            clean = values["without_training_copies"]
+            found[f"{name}_without_training_copies"] = {key: clean[key] for key in keep}
+    return found
 
 
 def _provenance(run: Path, recipe: Recipe, faces: FaceSet) -> dict[str, Any]:
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return {
-        "trained_on": _described(faces, "Training"),
-        "selected_on": _described(faces, "PublicTest"),
+        "trained_on": _described(faces, parts.TRAIN),
+        "selected_on": _described(faces, parts.VALIDATION),
         "recipe": recipe.name,
         "environment": environment,
     }
 
 
 def _described(faces: FaceSet, split: str) -> str:
-    return f"{split}: {len(faces.part(split))} faces with the labels of {faces.label_set.name}"
+    part = faces.part(split)
+    return f"{faces.split_named(split)}: {len(part)} faces with the labels of {faces.label_set.name}"

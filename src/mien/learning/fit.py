@@ -1,6 +1,6 @@
-"""Recipe + faces → run folder: resolved recipe, environment, history, checkpoints.
+"""Recipe + faces → run folder: resolved recipe, environment, data digest, history, TensorBoard log, checkpoints.
 
-Training sees the Training part. Epochs are chosen on PublicTest. PrivateTest is not even passed in.
+The training part trains, the validation part (FER2013's PublicTest) chooses the epoch; the test part is not read.
 """
 
 from __future__ import annotations
@@ -8,22 +8,28 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler, TensorDataset
 
 from mien.datasets.faces import FaceSet
-from mien.errors import OptionError
+from mien.errors import OptionError, TrainingError
+from mien.learning import parts
+from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
 from mien.learning.recipe import Recipe
 from mien.preprocess import apply
@@ -38,48 +44,86 @@ class Epoch:
     rate: float
     loss: float
     accuracy: float
-    public_loss: float
-    public_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
     minutes: float
 
 
 Watcher = Callable[[Epoch], None]
 
 
-def fit(recipe: Recipe, faces: FaceSet, run: Path, *, resume: bool = False, watch: Watcher | None = None) -> Path:
-    """Train ``recipe`` on ``faces`` and return the checkpoint with the best PublicTest accuracy.
+def fit(
+    recipe: Recipe,
+    faces: FaceSet,
+    run: Path,
+    *,
+    resume: bool = False,
+    watch: Watcher | None = None,
+    processes: int = 1,
+) -> Path:
+    """Train ``recipe`` on ``faces`` and return the checkpoint of the best epoch on the validation part.
 
-    faces:  must hold the splits Training and PublicTest.
+    faces:  all parts; ``parts.arrange`` says which face trains and which chooses the epoch.
     run:    folder to write; must be empty or absent unless ``resume``, which goes on from the last epoch's end.
     watch:  called with each finished epoch.
-    Raises ``OptionError`` for a used folder or a run of another recipe, ``TrainingError`` for a non-finite loss.
+    processes: workers that share each batch (DDP: one GPU each, or gloo on CPUs). Lightning starts them by running
+    the program again, unless ``torchrun`` has; every one of them returns from here, ``rank()`` tells them apart.
+    Raises ``OptionError`` for a used folder or a run of another recipe or other data, ``TrainingError`` for a
+    non-finite loss or a batch that memory cannot hold, ``DataError`` and ``RecipeError`` as ``parts.arrange`` and
+    ``networks.build`` do.
     """
-    last = _prepare(recipe, run, resume)
-    torch.manual_seed(recipe.train.seed)
-    module = Classifier(recipe, len(faces.label_set))
-    if recipe.train.channels_last:
-        module.network.to(memory_format=torch.channels_last)
+    faces = parts.arrange(faces, recipe.data)
+    module = _module(recipe, faces)
+    if not rank():
+        _prepare(recipe, parts.described(faces), run, resume)
+    last = run / "checkpoints" / "last.ckpt"
     best = _best_checkpoint(run)
-    with _quiet():
-        trainer = _trainer(recipe, run, [*_callbacks(recipe, run), best, History(recipe, run, watch)])
-        trainer.fit(module, _loader(recipe, faces, "Training"), _loader(recipe, faces, "PublicTest"), ckpt_path=last)
+    with _quiet(), _memory(recipe):
+        trainer = _trainer(recipe, run, [*_callbacks(recipe, run), best, History(recipe, run, watch)], processes)
+        loaders = (_training_loader(recipe, faces), _validation_loader(recipe, faces))
+        trainer.fit(module, *loaders, ckpt_path=last if resume and last.exists() else None)
     return Path(best.best_model_path)
 
 
-def _prepare(recipe: Recipe, run: Path, resume: bool) -> Path | None:
-    last = run / "checkpoints" / "last.ckpt"
+def rank() -> int:
+    """Return this process's number among those of one training; 0 where there is one."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+
+
+def _module(recipe: Recipe, faces: FaceSet) -> Classifier:
+    torch.manual_seed(recipe.train.seed)
+    module = Classifier(recipe, list(faces.part(parts.TRAIN).counts().values()))
+    if recipe.train.channels_last:
+        module.network.to(memory_format=torch.channels_last)
+    return module
+
+
+def _prepare(recipe: Recipe, data: dict[str, Any], run: Path, resume: bool) -> None:
     if not resume and run.exists() and any(run.iterdir()):
         raise OptionError(f"The run folder {run} is not empty. Pass resume to go on with it, or another folder.")
     recorded = run / "recipe.json"
     if resume and recorded.exists() and json.loads(recorded.read_text())["digest"] != recipe.digest():
         raise OptionError(f"The run folder {run} was made by another recipe. Use the same recipe, or another folder.")
+    if resume and recorded.exists():
+        check_data(run, data)
     run.mkdir(parents=True, exist_ok=True)
     recorded.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
-    (run / "environment.json").write_text(json.dumps(_environment(), indent=1))
-    return last if resume and last.exists() else None
+    (run / "data.json").write_text(json.dumps(data, indent=1))
+    (run / "environment.json").write_text(json.dumps(environment(), indent=1))
 
 
-def _environment() -> dict[str, str | int]:
+def check_data(run: Path, data: dict[str, Any]) -> None:
+    """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with."""
+    before = json.loads((run / "data.json").read_text())
+    if before["digest"] != data["digest"]:
+        raise OptionError(
+            f"{run} was trained on other faces ({before['parts']}, now {data['parts']}), so its held-out faces may "
+            "stand among these training faces. Give the data that it was trained on."
+        )
+
+
+def environment() -> dict[str, str | int]:
+    """Return the versions and the machine that a run is recorded with."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "python": platform.python_version(),
@@ -91,26 +135,44 @@ def _environment() -> dict[str, str | int]:
     }
 
 
-def _loader(recipe: Recipe, faces: FaceSet, split: str) -> DataLoader[tuple[torch.Tensor, ...]]:
-    part = faces.part(split)
-    crops = torch.from_numpy(apply(part.pixels, recipe.preprocess))
-    dataset = TensorDataset(crops, torch.from_numpy(part.labels))
-    batches: Sampler[list[int]] = (
-        ShuffledBatches(len(dataset), recipe.train.batch_size, recipe.train.seed)
-        if split == "Training"
-        else BatchSampler(SequentialSampler(dataset), 256, drop_last=False)
+def _training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
+    part = faces.part(parts.TRAIN)
+    wanted = torch.from_numpy(parts.targets(part, recipe.data))
+    chances = class_weights(list(part.counts().values()), recipe.data.oversample)[part.labels]
+    batches = ShuffledBatches(
+        len(part),
+        recipe.train.batch_size,
+        recipe.train.seed,
+        chances / chances.sum() if recipe.data.oversample else None,
     )
+    return _loader(recipe, part, wanted, batches)
+
+
+def _validation_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
+    part = faces.part(parts.VALIDATION)
+    batches = BatchSampler(SequentialSampler(part.ids), 256, drop_last=False)
+    return _loader(recipe, part, torch.from_numpy(part.labels), batches)
+
+
+def _loader(
+    recipe: Recipe, part: FaceSet, wanted: torch.Tensor, batches: Sampler[list[int]]
+) -> DataLoader[tuple[torch.Tensor, ...]]:
+    crops = torch.from_numpy(apply(part.pixels, recipe.preprocess))
     # Indexing the tensor with a whole batch of indices costs a hundredth of collating it image by image.
-    return DataLoader(dataset, sampler=batches, batch_size=None)
+    return DataLoader(TensorDataset(crops, wanted), sampler=batches, batch_size=None)
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Full batches of indices in an order drawn from seed and epoch alone, so that a resumed run sees the same one."""
+    """Full batches of indices in an order drawn from seed and epoch alone, so that a resumed run sees the same one.
 
-    def __init__(self, faces: int, size: int, seed: int) -> None:
+    chances: each face's probability of being drawn, with replacement, (N,) summing to 1; None draws each face once.
+    Where several processes train together each gets its share of every batch.
+    """
+
+    def __init__(self, faces: int, size: int, seed: int, chances: NDArray[np.float64] | None = None) -> None:
         if faces < size:
             raise OptionError(f"train.batch_size = {size} is more than the {faces} training faces; lower it.")
-        self.faces, self.size, self.seed, self.epoch = faces, size, seed, 0
+        self.faces, self.size, self.seed, self.epoch, self.chances = faces, size, seed, 0, chances
 
     def set_epoch(self, epoch: int) -> None:
         """Take the epoch's number; Lightning calls this before each epoch."""
@@ -120,8 +182,19 @@ class ShuffledBatches(Sampler[list[int]]):
         return self.faces // self.size
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.faces)
-        yield from order[: len(self) * self.size].reshape(-1, self.size).tolist()
+        generator = np.random.default_rng((self.seed, self.epoch))
+        if self.chances is None:
+            order = generator.permutation(self.faces)
+        else:
+            order = generator.choice(self.faces, self.faces, p=self.chances)
+        first, step = _place()
+        for batch in order[: len(self) * self.size].reshape(-1, self.size):
+            yield batch[first::step].tolist()
+
+
+def _place() -> tuple[int, int]:
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
 
 
 def _best_checkpoint(run: Path) -> ModelCheckpoint:
@@ -144,13 +217,23 @@ def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
     return callbacks
 
 
-def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback]) -> lightning.Trainer:
+def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: int) -> lightning.Trainer:
+    if processes > 1 and 0 < recipe.train.frozen < recipe.train.epochs:
+        raise OptionError("train.frozen ends in mid-run, which several processes cannot follow; train with one.")
+    if recipe.train.batch_size % processes:
+        raise OptionError(f"train.batch_size = {recipe.train.batch_size} does not divide among {processes} processes.")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     return lightning.Trainer(
         max_epochs=recipe.train.epochs,
         precision="bf16-mixed" if recipe.train.bfloat16 else "32-true",
-        devices=1,
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        devices=here,
+        num_nodes=processes // here,
+        strategy="ddp" if processes > 1 else "auto",
+        use_distributed_sampler=False,
+        gradient_clip_val=recipe.train.clip or None,
         callbacks=callbacks,
-        logger=False,
+        logger=TensorBoardLogger(run, name="", version="tensorboard"),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -167,7 +250,7 @@ class History(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Drop the rows of epochs that the checkpoint does not hold and that are therefore trained again."""
-        if self.path.exists():
+        if self.path.exists() and trainer.is_global_zero:
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
             self.path.unlink()
@@ -176,8 +259,10 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the finished epoch's row."""
+        if not trainer.is_global_zero:
+            return
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        names = ("loss", "accuracy", "public_loss", "public_accuracy")
+        names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
         row = Epoch(
             epoch=trainer.current_epoch,
             size=self.recipe.size_at(trainer.current_epoch),
@@ -210,3 +295,41 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _memory(recipe: Recipe) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        size = recipe.train.batch_size
+        raise TrainingError(
+            f"Memory cannot hold a batch of {size} faces of {recipe.preprocess.size} pixels. "
+            f"Try train.batch_size = {max(size // 2, 2)}."
+        ) from error
+
+
+def read_history(run: Path) -> list[Epoch]:
+    """Return the rows of ``run/history.csv``."""
+    with (run / "history.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            Epoch(int(row.pop("epoch")), int(row.pop("size")), **{name: float(value) for name, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def diverged(history: Sequence[Epoch], tolerance: float = 0.02) -> int | None:
+    """Return the epoch since which the curves diverge, or None (system B's advice on overfitting).
+
+    That is the epoch after the lowest validation loss, if the last five epochs' mean lies more than ``tolerance``
+    above it while the training loss went on falling. Only epochs of the last image size are compared.
+    """
+    rows = [row for row in history if row.size == history[-1].size]
+    best = min(range(len(rows)), key=lambda place: rows[place].validation_loss) if rows else 0
+    late = rows[best + 1 :][-5:]
+    if len(late) < 3:
+        return None
+    rises = float(np.mean([row.validation_loss for row in late])) > rows[best].validation_loss * (1 + tolerance)
+    return rows[best + 1].epoch if rises and late[-1].loss < rows[best].loss else None

@@ -9,86 +9,24 @@ import hashlib
 import json
 import tomllib
 import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mien.errors import FileMissingError, RecipeError, nearest
+from mien.learning.tables import AugmentTable, DataTable, LossTable, NetworkTable, Table, TrainTable
 from mien.preprocess import PreprocessSpec
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+SHIPPED = Path(__file__).parent.parent / "recipes"
+"""The recipes in the package."""
+
+SMOKE = "smoke"
+"""The budget that every recipe has without writing it down: seconds on a few generated faces."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataTable(_Table):
-    """Which corpus is read; the path is given at run time."""
-
-    corpus: Literal["fer2013"] = "fer2013"
-
-
-class NetworkTable(_Table):
-    """Which network, by its name in ``networks.NETWORKS``, and its dropout rates."""
-
-    name: Literal["four_block"] = "four_block"
-    spatial_dropout: Fraction = 0.25
-    dropout: Fraction = 0.5
-
-
-class AugmentTable(_Table):
-    """Random changes to each training face; 0 switches a change off.
-
-    flip: probability of mirroring. rotate: ± degrees. shift: ± fraction of the side. zoom: ± fraction of the size.
-    erase: probability of blanking one rectangle of 2–15 % of the area.
-    """
-
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
-    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    shift: Fraction = 0.0
-    zoom: Fraction = 0.0
-    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-class Stage(_Table):
-    """From which epoch (counted from 0) on the training images are how many pixels wide."""
-
-    epoch: Annotated[int, Field(ge=0)]
-    size: Annotated[int, Field(ge=16)]
-
-
-class TrainTable(_Table):
-    """The schedule.
-
-    sizes:     image side by epoch; empty means the preprocess size throughout. Small images early save time
-               (Howard 2018, progressive resizing); the last stage must be the preprocess size.
-    warmup:    fraction of a one-cycle run in which the rate rises.
-    decay:     weight decay, on matrices and kernels only: decaying biases and batch-norm gains only hurts.
-    ema:       decay per step of the exponential moving average of the weights; 0 switches it off.
-    patience:  epochs without a better PublicTest accuracy after which training stops; 0 never stops early.
-    bfloat16:  autocast; channels_last: memory layout. Together 2.3 × faster than neither on a CPU with AVX-512.
-    """
-
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=2)] = 64
-    sizes: tuple[Stage, ...] = ()
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    rate: Annotated[float, Field(gt=0)] = 1e-3
-    decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "one_cycle", "cosine"] = "one_cycle"
-    warmup: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    label_smoothing: Fraction = 0.0
-    ema: Fraction = 0.0
-    patience: Annotated[int, Field(ge=0)] = 0
-    bfloat16: bool = True
-    channels_last: bool = True
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-class Recipe(_Table):
+class Recipe(Table):
     """A whole training run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -97,6 +35,7 @@ class Recipe(_Table):
     preprocess: PreprocessSpec = PreprocessSpec()
     network: NetworkTable = NetworkTable()
     augment: AugmentTable = AugmentTable()
+    loss: LossTable = LossTable()
     train: TrainTable
 
     @model_validator(mode="after")
@@ -110,27 +49,103 @@ class Recipe(_Table):
             raise ValueError("train.patience does not go with growing train.sizes: early epochs cannot be compared")
         return self
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Recipe:
+        if self.data.hold_out and self.data.split != "own":
+            raise ValueError(
+                f"data.hold_out goes with data.split = 'own'; split {self.data.split!r} takes data.shares instead"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Recipe:
+        table = self.train
+        if table.frozen > table.epochs:
+            raise ValueError(f"train.frozen = {table.frozen} is more than train.epochs = {table.epochs}; lower it")
+        if table.frozen and not self.network.name.startswith("torchvision:"):
+            raise ValueError(f"train.frozen needs a backbone (torchvision:NAME); {self.network.name} has none")
+        if 0 < table.frozen < table.epochs and not table.thaw_rate:
+            raise ValueError("train.thaw_rate is required where train.frozen ends before train.epochs")
+        return self
+
     def size_at(self, epoch: int) -> int:
         """Return the side in pixels of the training images in ``epoch``."""
         sizes = [stage.size for stage in self.train.sizes if stage.epoch <= epoch]
         return sizes[-1] if sizes else self.preprocess.size
 
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with keys such as ``"train.rate"`` replaced. Raises ``RecipeError`` as ``parse``."""
+        return parse(merged(self.model_dump(mode="json", exclude_unset=True), _nested(values)))
+
     def digest(self) -> str:
-        """Return the sha256, hex, of the resolved recipe; equal for files that differ in comments only."""
-        values = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Return the sha256, hex, of the recipe; equal for files that differ in comments and spelled-out defaults.
+
+        Keys at their default do not count, so that a new key leaves the digests of earlier runs as they are.
+        """
+        values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(values.encode()).hexdigest()
 
 
-def load(path: str | Path) -> Recipe:
-    """Read a recipe file. Raises ``FileMissingError``, or ``RecipeError`` with one line per wrong key."""
-    source = Path(path)
+def shipped() -> tuple[str, ...]:
+    """Return the names of the recipes in the package, sorted."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml")))
+
+
+def load(path: str | Path, budget: str = "") -> Recipe:
+    """Read a recipe file, or a recipe of the package by its name.
+
+    budget: a table ``[budget.NAME]`` of the file, whose keys replace the recipe's, or ``smoke``.
+    Raises ``FileMissingError``, or ``RecipeError`` with one line per wrong key.
+    """
+    source = _find(path)
     try:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise FileMissingError(f"No recipe at {source}; the shipped ones are in the folder recipes/.") from error
+        raise FileMissingError(
+            f"No recipe at {source}, and none of this name in the package, which has {', '.join(shipped())}."
+            f"{nearest(str(path), shipped())}"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{source} is not valid TOML: {error}") from error
-    return parse(values, str(source))
+    budgets = values.pop("budget", {})
+    return _budgeted(parse(values, str(source)), values, budgets, budget, str(source))
+
+
+def _find(path: str | Path) -> Path:
+    return SHIPPED / f"{path}.toml" if str(path) in shipped() else Path(path)
+
+
+def _budgeted(recipe: Recipe, values: dict[str, Any], budgets: Any, budget: str, source: str) -> Recipe:
+    if not isinstance(budgets, dict) or not all(isinstance(each, dict) for each in budgets.values()):
+        raise RecipeError(f"{source}: 'budget' must hold tables such as [budget.2core.train].")
+    parsed = {
+        name: parse(merged(values, {**table, "name": f"{recipe.name}-{name}"}), f"{source} [budget.{name}]")
+        for name, table in budgets.items()
+    }
+    if not budget:
+        return recipe
+    if budget == SMOKE:
+        return smoke(recipe)
+    if budget not in parsed:
+        known = (*parsed, SMOKE)
+        raise RecipeError(f"{source} has no budget {budget!r}; it has {', '.join(known)}.{nearest(budget, known)}")
+    return parsed[budget]
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Return the recipe's smoke variant: two epochs of small batches, no weights from elsewhere; all else its own."""
+    frozen = min(recipe.train.frozen, 2 if recipe.train.frozen == recipe.train.epochs else 1)
+    values: dict[str, Any] = {
+        "name": f"{recipe.name}-{SMOKE}",
+        "train.epochs": 2,
+        "train.frozen": frozen,
+        "train.batch_size": 8,
+        "train.sizes": [],
+        "preprocess.size": min(recipe.preprocess.size, 48),
+    }
+    if recipe.network.name.startswith("torchvision:"):
+        values["network.pretrained"] = False
+    return recipe.with_values(values)
 
 
 def parse(values: dict[str, Any], source: str = "recipe") -> Recipe:
@@ -139,15 +154,33 @@ def parse(values: dict[str, Any], source: str = "recipe") -> Recipe:
         # JSON mode is the one in which strict types still take a TOML array for a tuple.
         return Recipe.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        lines = [_explain(dict(detail)) for detail in error.errors()]
+        lines = list(dict.fromkeys(_explain(dict(detail)) for detail in error.errors()))
         raise RecipeError(f"{source}: " + "; ".join(lines)) from error
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested ``values`` with those of ``changes`` put over them."""
+    found = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if both else value
+    return found
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn ``{"train.rate": 1}`` into ``{"train": {"rate": 1}}``."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        table, _, last = key.rpartition(".")
+        found = merged(found, {table: {last: value}} if table else {key: value})
+    return found
 
 
 def _explain(detail: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         *parents, key = detail["loc"]
-        allowed = _keys(tuple(str(parent) for parent in parents))
+        allowed = keys(tuple(str(parent) for parent in parents))
         return f"unknown key {where!r}.{nearest(str(key), allowed)} Known here: {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{where!r} is required"
@@ -156,7 +189,8 @@ def _explain(detail: dict[str, Any]) -> str:
     return given + message.removeprefix("Value error, ")
 
 
-def _keys(parents: tuple[str, ...]) -> tuple[str, ...]:
+def keys(parents: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the keys of the recipe or, with ``parents``, of a table in it."""
     table: Any = Recipe
     for parent in parents:
         table = get_args(table)[0] if parent.isdigit() else table.model_fields[parent].annotation

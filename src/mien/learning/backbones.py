@@ -1,0 +1,103 @@
+"""Any torchvision classifier on face crops, grey or pseudo-RGB, with the emotions as its classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from mien.errors import FileMissingError, RecipeError, nearest
+
+PREFIX = "torchvision:"
+
+
+class Backbone(nn.Module):
+    """A torchvision classifier whose last dense layer is new.
+
+    network: takes float (N, channels, S, S). head: the name of its last dense layer, the only part that learns while
+    the rest is frozen (systems A and D: head only, then fine-tuned).
+    """
+
+    def __init__(self, network: nn.Module, head: str) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+        self.frozen = False
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Map float (N, channels, S, S) to logits (N, classes)."""
+        logits: torch.Tensor = self.network(crops)
+        return logits
+
+    def freeze(self, frozen: bool) -> None:
+        """Stop or resume the learning of everything but the head, batch-norm statistics included."""
+        self.frozen = frozen
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not frozen or name.startswith(f"{self.head}."))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Switch to training mode; a frozen trunk stays as it is in evaluation, dropout before the head included."""
+        super().train(mode)
+        if mode and self.frozen:
+            self.network.eval()
+            self.network.get_submodule(self.head).train()
+        return self
+
+
+def backbone(
+    name: str,
+    classes: int,
+    channels: int,
+    *,
+    pretrained: bool = True,
+    dropout: float = 0.2,
+    stride: Literal[1, 2] | None = None,
+) -> Backbone:
+    """Build torchvision's classifier ``name`` for ``classes`` emotions.
+
+    channels: 1 adds the first convolution's kernels up over RGB, which is the same function on pseudo-RGB.
+    pretrained: ImageNet weights through torchvision's own loader, which fetches them once or takes them from its cache.
+    stride: of the first convolution; None leaves it.
+    Raises ``RecipeError`` for an unknown name, ``FileMissingError`` if the weights cannot be had.
+    """
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise RecipeError(f"torchvision has no classifier {name!r}.{nearest(name, known)}")
+    try:
+        network = models.get_model(name, weights="DEFAULT" if pretrained else None)
+    except OSError as error:
+        raise FileMissingError(
+            f"torchvision's weights for {name} could not be fetched: {error}. Put the file into "
+            f"{torch.hub.get_dir()}/checkpoints, or set network.pretrained = false."
+        ) from error
+    _adapt_stem(network, channels, stride)
+    return Backbone(network, _replace_head(network, classes, dropout))
+
+
+def _adapt_stem(network: nn.Module, channels: int, stride: int | None) -> None:
+    stem = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    if stem is None:
+        raise RecipeError("This classifier has no convolution to take face crops; choose a convolutional one.")
+    if channels == 1:
+        stem.in_channels = 1
+        stem.weight = nn.Parameter(stem.weight.detach().sum(1, keepdim=True))
+    if stride:
+        stem.stride = (stride, stride)
+
+
+def _replace_head(network: nn.Module, classes: int, dropout: float) -> str:
+    """Replace the last dense layer by dropout and a new one; return its name."""
+    name = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1:]
+    if not name:
+        raise RecipeError("This classifier does not end in a dense layer; choose another one.")
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # ours takes its place
+    owner = network.get_submodule(name[0].rpartition(".")[0])
+    old = network.get_submodule(name[0])
+    assert isinstance(old, nn.Linear)
+    setattr(owner, name[0].rpartition(".")[2], nn.Sequential(nn.Dropout(dropout), nn.Linear(old.in_features, classes)))
+    return name[0]

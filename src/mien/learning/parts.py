@@ -1,0 +1,90 @@
+"""Which face trains, which chooses the epoch, which is only scored: the recipe's ``[data]`` table applied to faces."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets import split
+from mien.datasets.faces import FaceSet
+from mien.errors import DataError
+from mien.learning.tables import DataTable
+
+TRAIN, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
+"""FER2013's words for the three parts; ``FaceSet.part`` finds other corpora's words by them."""
+
+
+def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
+    """Return the faces in the parts that the recipe asks for; the draw depends on ``table`` alone.
+
+    Raises ``DataError`` for a missing part, a class without training faces, fewer than two classes, or faces of
+    nobody where the recipe splits by subject.
+    """
+    if table.split != "own":
+        subjects = _subjects(faces) if table.split == "subject" else None
+        parts = split.parts(faces.labels, table.shares, subjects=subjects, seed=table.seed)
+        arranged = faces.resplit(parts)
+    else:
+        arranged = _held_out(faces, table) if table.hold_out else faces
+    _check(arranged)
+    return arranged
+
+
+def _subjects(faces: FaceSet) -> NDArray[np.str_]:
+    if faces.subjects is None:
+        raise DataError("This data names no subjects, so it cannot be split by subject; set data.split = 'image'.")
+    return faces.subjects
+
+
+def _held_out(faces: FaceSet, table: DataTable) -> FaceSet:
+    training = np.flatnonzero(faces.splits == faces.split_named(TRAIN))
+    drawn = split.parts(faces.labels[training], (1 - table.hold_out, table.hold_out), seed=table.seed)
+    parts = np.full(len(faces), "test", "U10")
+    parts[training] = ["validation" if part == "test" else part for part in drawn]
+    return faces.resplit(parts)
+
+
+def _check(faces: FaceSet) -> None:
+    classes = faces.label_set.labels
+    if len(classes) < 2:
+        raise DataError(f"The label set {faces.label_set.name} has one class; training needs two or more.")
+    empty = [name for name, count in faces.part(TRAIN).counts().items() if not count]
+    if empty:
+        raise DataError(
+            f"No training face of {', '.join(empty)}. Add some, or name with data.scheme a label set without "
+            f"{'it' if len(empty) == 1 else 'them'}."
+        )
+    faces.split_named(VALIDATION)
+
+
+def targets(faces: FaceSet, table: DataTable) -> NDArray[np.float32]:
+    """Return float32 (N, C), rows summing to 1: the labels, or the votes of faces that have some if the recipe says so.
+
+    Raises ``DataError`` if the recipe asks for votes and there are none.
+    """
+    found = np.eye(len(faces.label_set), dtype=np.float32)[faces.labels]
+    if not table.votes:
+        return found
+    if faces.votes is None:
+        raise DataError("data.votes = true, but the data has no votes; index it with mien data index --votes FER+.")
+    voted = faces.votes.sum(axis=1) > 0
+    found[voted] = faces.votes[voted]
+    return found
+
+
+def described(faces: FaceSet) -> dict[str, Any]:
+    """Return what a run records of its data: faces by part, and the digest of all that training and choosing saw."""
+    digest = hashlib.sha256()
+    for part in (faces.part(TRAIN), faces.part(VALIDATION)):
+        digest.update("\n".join(part.ids).encode())
+        digest.update(part.labels.tobytes())
+        digest.update(part.pixels.tobytes())
+    names, counts = np.unique(faces.splits, return_counts=True)
+    return {
+        "label_set": faces.label_set.name,
+        "parts": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        "digest": digest.hexdigest(),
+    }

@@ -1,0 +1,71 @@
+"""Optimisers and learning-rate schedules of a recipe, in one phase or, for thawed backbones, in two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from mien.learning.tables import TrainTable
+
+START, END = 1 / 25, 1e-4 / 25
+"""A one-cycle run's first and last rate, as fractions of its highest: those of ``torch.optim.lr_scheduler``."""
+
+
+def optimizer(network: nn.Module, table: TrainTable) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser over all parameters, weight decay only where the recipe asks for it."""
+    decayed = {id(parameter) for parameter in _decayed(network, table.decay_on)}
+    everything = list(network.parameters())
+    groups = [
+        {"params": [each for each in everything if id(each) in decayed], "weight_decay": table.decay},
+        {"params": [each for each in everything if id(each) not in decayed], "weight_decay": 0.0},
+    ]
+    if table.optimizer == "sgd":
+        return torch.optim.SGD(groups, table.rate, momentum=0.9, nesterov=True)
+    return torch.optim.Adam(groups, table.rate) if table.optimizer == "adam" else torch.optim.AdamW(groups, table.rate)
+
+
+def _decayed(network: nn.Module, where: str) -> list[nn.Parameter]:
+    if where == "dense":
+        return [module.weight for module in network.modules() if isinstance(module, nn.Linear)]
+    return [parameter for parameter in network.parameters() if parameter.ndim > 1]
+
+
+def scheduler(optimizer: torch.optim.Optimizer, table: TrainTable, steps: int) -> dict[str, Any]:
+    """Return Lightning's description of the recipe's schedule over ``steps`` optimiser steps."""
+    if table.schedule == "plateau":
+        plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=table.plateau)
+        return {"scheduler": plateau, "interval": "epoch", "monitor": "validation_loss"}
+    return {"scheduler": LambdaLR(optimizer, factors(table, steps)), "interval": "step"}
+
+
+def factors(table: TrainTable, steps: int) -> Callable[[int], float]:
+    """Return the function from a step, counted from 0, to the factor on ``table.rate``."""
+    thaw = steps * table.frozen // table.epochs
+    later = table.thaw_rate / table.rate
+
+    def factor(step: int) -> float:
+        if not 0 < thaw < steps:
+            return _shape(table, step, steps)
+        return _shape(table, step, thaw) if step < thaw else later * _shape(table, step - thaw, steps - thaw)
+
+    return factor
+
+
+def _shape(table: TrainTable, step: int, steps: int) -> float:
+    """Return the schedule's height, in (0, 1], at a step of one phase."""
+    last = max(steps - 1, 1)
+    if table.schedule == "one_cycle":
+        peak = max(table.warmup * steps - 1, 1e-9)
+        if step < peak:
+            return _cosine(START, 1.0, step / peak)
+        return _cosine(1.0, END, min((step - peak) / max(last - peak, 1e-9), 1.0))
+    return _cosine(1.0, 0.0, min(step / max(steps, 1), 1.0)) if table.schedule == "cosine" else 1.0
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

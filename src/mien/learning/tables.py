@@ -1,0 +1,147 @@
+"""The tables of a recipe: every key with its meaning, its limits and its default. ``recipe`` puts them together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=0)]
+
+
+class Table(BaseModel):
+    """Base of all tables: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataTable(Table):
+    """Which face plays which part; where the faces lie is said at run time.
+
+    scheme:   label set by its name in ``labels``; empty takes the smallest that holds all labels of the data.
+    split:    ``own`` keeps the corpus's parts; ``image`` and ``subject`` draw new ones in the proportions ``shares``
+              (train, validation, test), every class alike, ``subject`` with each person in one part only.
+    hold_out: share of the training faces set apart to choose the epoch on; all faces of the corpus's other parts
+              are then test faces (system D tests on FER2013's PublicTest and PrivateTest together).
+    seed:     of the draw; it does not change with ``train.seed``, so that several seeds share one split.
+    votes:    learn the FER+ votes as soft targets; faces without votes keep their label.
+    oversample: 0 draws each face once an epoch; 1 draws all classes equally often (system E); between them the
+              chance of a face falls with its class's size to that power.
+    """
+
+    scheme: str = ""
+    split: Literal["own", "image", "subject"] = "own"
+    shares: Annotated[tuple[Positive, ...], Field(min_length=3, max_length=3)] = (70.0, 15.0, 15.0)
+    hold_out: Fraction = 0.0
+    seed: Number = 0
+    votes: bool = False
+    oversample: Probability = 0.0
+
+
+class NetworkTable(Table):
+    """Which network, by its name in ``networks.NETWORKS`` or as ``torchvision:NAME``; its other keys are options.
+
+    An option left out has the network's own published default; one that the network does not have is an error.
+    dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
+    attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
+    pretrained: start from torchvision's ImageNet weights.  stride: of a backbone's first convolution; 1 keeps twice
+    the resolution at four times the cost.
+    """
+
+    name: str = "four_block"
+    spatial_dropout: Fraction | None = None
+    dropout: Fraction | None = None
+    attention: Literal["se", "cbam"] | None = None
+    pretrained: bool | None = None
+    stride: Literal[1, 2] | None = None
+
+
+class AugmentTable(Table):
+    """Random changes to each training face; 0 switches a change off.
+
+    flip, vertical_flip: probability of mirroring. rotate: ± degrees. shift: ± fraction of the side.
+    zoom: ± fraction of the size. brightness: ± fraction, a factor on the network's input.
+    erase: probability of blanking one rectangle of 2–15 % of the area (Zhong et al. 2020).
+    mixup, cutmix: α of the Beta distribution that two faces and their targets are mixed with (Zhang et al. 2018,
+    Yun et al. 2019); with both set each batch takes one of them.
+    """
+
+    flip: Probability = 0.5
+    vertical_flip: Probability = 0.0
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shift: Fraction = 0.0
+    zoom: Fraction = 0.0
+    brightness: Fraction = 0.0
+    erase: Probability = 0.0
+    mixup: NotNegative = 0.0
+    cutmix: NotNegative = 0.0
+
+
+class LossTable(Table):
+    """What is minimised; ``losses.Loss`` has the formulas.
+
+    gamma, alpha: of the focal loss; alpha is one factor for all classes or one per class, in label order.
+    label_smoothing: share of the target spread evenly over the classes.
+    class_weights: 0 weights all faces alike; 1 weights classes inversely to their size ("balanced", system E);
+                   between them the weight falls with the class's size to that power.
+    """
+
+    name: Literal["cross_entropy", "focal"] = "cross_entropy"
+    gamma: NotNegative = 2.0
+    alpha: Positive | tuple[Positive, ...] = 1.0
+    label_smoothing: Fraction = 0.0
+    class_weights: Probability = 0.0
+
+
+class Stage(Table):
+    """From which epoch (counted from 0) on the training images are how many pixels wide."""
+
+    epoch: Number
+    size: Annotated[int, Field(ge=16)]
+
+
+class TrainTable(Table):
+    """The schedule.
+
+    sizes:     image side by epoch; empty means the preprocess size throughout. Small images early save time
+               (Howard 2018, progressive resizing); the last stage must be the preprocess size.
+    schedule:  ``plateau`` multiplies the rate by 0.5 after ``plateau`` epochs without a lower validation loss.
+    warmup:    fraction of a one-cycle run in which the rate rises.
+    frozen:    epochs in which only a backbone's last layer learns; ``frozen`` = ``epochs`` trains the head only.
+    thaw_rate: learning rate from then on; the schedule starts anew.
+    decay:     weight decay, on matrices and kernels only: decaying biases and batch-norm gains only hurts.
+               With ``adam`` and ``sgd`` this is the gradient of ℓ2 · decay / 2, so Keras' l2(1e-4) is decay 2e-4.
+    decay_on:  ``dense`` decays the fully connected layers only (system A).
+    clip:      largest norm of the gradient; 0 does not clip.
+    ema:       decay per step of the exponential moving average of the weights; 0 switches it off.
+    choose:    the epoch that ships has the highest validation accuracy, or the lowest validation loss.
+    patience:  epochs without a better one after which training stops; 0 never stops early.
+    bfloat16:  autocast; channels_last: memory layout. Together 2.3 × faster than neither on a CPU with AVX-512.
+    compile:   ``torch.compile``; pays on a GPU, and on a CPU only for long runs of large networks.
+    """
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    sizes: tuple[Stage, ...] = ()
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    rate: Positive = 1e-3
+    decay: NotNegative = 0.0
+    decay_on: Literal["weights", "dense"] = "weights"
+    schedule: Literal["constant", "one_cycle", "cosine", "plateau"] = "one_cycle"
+    warmup: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    plateau: Count = 5
+    frozen: Number = 0
+    thaw_rate: NotNegative = 0.0
+    clip: NotNegative = 0.0
+    ema: Fraction = 0.0
+    choose: Literal["accuracy", "loss"] = "accuracy"
+    patience: Number = 0
+    bfloat16: bool = True
+    channels_last: bool = True
+    compile: bool = False
+    seed: Number = 0
