@@ -1,0 +1,91 @@
+"""The page of one published system as Markdown: what it claims, what was measured, and why the two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mien.learning.claims import published
+from mien.learning.finding import Finding
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim beside its measurement, all as text; an empty field is shown as a dash.
+
+    what: model and figure.  interval: 95 % interval of ``measured``.  why: why the two differ.
+    recipe: name of the recipe that was run.  source: table, figure or section of the claim.
+    """
+
+    what: str
+    claimed: str
+    measured: str
+    interval: str
+    why: str
+    recipe: str
+    source: str
+
+
+def page(system: str, rows: Sequence[Row], findings: Sequence[Finding]) -> str:
+    """Return the page of one system, ending in a line break. Raises ``OptionError`` for an unknown system."""
+    about = published(system)
+    wrong = sum(not finding.holds for finding in findings)
+    count = f"{len(findings)} statements, computed again from the document's tables, the network or the data"
+    lines = [
+        f"# System {system}: {about.title}",
+        "",
+        about.summary,
+        "",
+        "## Claimed and measured",
+        "",
+        *_measured(rows),
+        "",
+        "## Its own statements, recomputed",
+        "",
+        f"{count}: {len(findings) - wrong} hold, {wrong} do not.",
+        "",
+        *_recomputed(findings),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _measured(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return ["Nothing was measured."]
+    head = ("what", "claimed", "measured", "95 % interval", "why they differ", "recipe", "claimed in")
+    return _table(
+        head,
+        (
+            (
+                row.what,
+                row.claimed,
+                row.measured,
+                row.interval,
+                row.why,
+                f"`{row.recipe}`" * bool(row.recipe),
+                row.source,
+            )
+            for row in rows
+        ),
+    )
+
+
+def _recomputed(findings: Sequence[Finding]) -> list[str]:
+    return _table(
+        ("statement", "published", "recomputed", "holds", "why"),
+        (
+            (finding.claim, finding.published, finding.recomputed, "yes" if finding.holds else "**no**", finding.why)
+            for finding in findings
+        ),
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    body = [_line(row) for row in rows]
+    return [_line(head), "|" + " --- |" * len(head), *body] if body else []
+
+
+def _line(cells: Sequence[str]) -> str:
+    # A bar or a line break inside a cell would end it.
+    safe = (" ".join(cell.split()).replace("|", "\\|") or "–" for cell in cells)
+    return f"| {' | '.join(safe)} |"
