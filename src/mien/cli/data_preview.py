@@ -10,14 +10,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.learning import data_argument, read_faces, require_learning
+from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_arguments, require_learning
 from mien.cli.parser import count
 
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien data preview``."""
     add = parser.add_argument
-    add("recipe", type=Path, metavar="RECIPE", help="a training recipe (.toml)")
+    recipe_arguments(parser)
     data_argument(parser)
     add("--out", type=Path, required=True, metavar="FILE", help="the picture (.png)")
     add("--count", type=count, default=32, metavar="N", help="faces in the batch (default: 32)")
@@ -27,9 +27,10 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Draw the batch, print its facts; return the exit code."""
     require_learning("data preview")
-    from mien.learning import preview, recipe
+    from mien.learning import preview
 
-    plan = recipe.load(options.recipe)
-    told = preview.write(plan, read_faces(options.data), options.out, count=options.count, seed=options.seed)
-    sys.stdout.write(f"{options.out}: {told}\nNext: mien train {options.recipe} --data {options.data}\n")
+    plan = chosen_recipe(options)
+    faces = read_faces(options.data, plan.data.scheme)
+    told = preview.write(plan, faces, options.out, count=options.count, seed=options.seed)
+    sys.stdout.write(f"{options.out}: {told}\nNext: mien train {options.recipe} --data {options.data[0]}\n")
     return DONE

@@ -1,9 +1,10 @@
-"""What the verbs of the learning half share: reading the data with a progress bar, and the table of figures."""
+"""What the verbs of the learning half share: recipe and data options, reading with a bar, tables of figures."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Iterable
+import tomllib
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,24 +12,58 @@ from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from mien.datasets.faces import FaceSet
+    from mien.learning.recipe import Recipe
+
+
+def recipe_arguments(parser: ArgumentParser) -> None:
+    """Declare RECIPE, ``--budget`` and ``--set``."""
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", help="a recipe of the package by its name, or a file (.toml)")
+    add("--budget", default="", metavar="NAME", help="the recipe's variant of that name, such as 2core or smoke")
+    add("--set", type=setting, action="append", default=[], metavar="K=V", help="change a key, as train.rate=0.01")
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read ``train.rate=0.01`` as a key and a TOML value, as an argparse type; bare words are strings."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ArgumentTypeError(f"{text!r}: expected KEY=VALUE, such as train.rate=0.01")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def chosen_recipe(options: Namespace) -> Recipe:
+    """Return the recipe that the options of ``recipe_arguments`` name."""
+    from mien.learning import recipe
+
+    found = recipe.load(options.recipe, options.budget)
+    return found.with_values(dict(options.set)) if options.set else found
 
 
 def data_argument(parser: ArgumentParser) -> None:
-    """Declare ``--data``."""
+    """Declare ``--data``, which may be given several times."""
     parser.add_argument(
         "--data",
         type=Path,
         required=True,
+        action="append",
         metavar="DATA",
-        help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar",
+        help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar; several are put together",
     )
 
 
-def read_faces(path: Path) -> FaceSet:
-    """Read a manifest or any corpus with a known layout, with a progress bar on stderr."""
+def read_faces(paths: Path | Sequence[Path], scheme: str = "") -> FaceSet:
+    """Read manifests or any corpora with a known layout, with a progress bar on stderr.
+
+    scheme: the label set by its name; empty takes the smallest that holds all labels.
+    """
+    from mien import labels
     from mien.datasets import faces
 
-    return faces.load(path, watch=lambda rows: watched(rows, "reading"))
+    chosen = labels.scheme(scheme) if scheme else None
+    return faces.load(paths, chosen, watch=lambda rows: watched(rows, "reading"))
 
 
 def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:
@@ -55,9 +90,28 @@ def show_figures(metrics: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table("split", "faces", "accuracy", "95 % interval", "macro F1", "ECE")
-    for name in ("public_test", "private_test", "private_test_without_training_copies"):
-        table.add_row(name.replace("_", " "), *figures(metrics[name]))
+    for name, values in scored(metrics).items():
+        table.add_row(name.replace("_", " "), *figures(values))
     Console().print(table)
+
+
+def show_spread(runs: Sequence[dict[str, Any]]) -> None:
+    """Print mean ± standard deviation of accuracy and macro F1 over several runs' headline figures."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mien.learning.runs import spread
+
+    table = Table(f"{len(runs)} seeds", "accuracy", "macro F1")
+    for name in scored(runs[0]):
+        f1 = spread(runs, name, "macro_f1")
+        table.add_row(name.replace("_", " "), str(spread(runs, name)), f"{f1.mean:.3f} ± {f1.deviation:.3f}")
+    Console().print(table)
+
+
+def scored(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entries of headline figures that are a part's scores."""
+    return {name: values for name, values in metrics.items() if isinstance(values, dict) and "macro_f1" in values}
 
 
 def figures(values: dict[str, Any]) -> tuple[str, ...]:

@@ -1,6 +1,10 @@
-"""Trains on Training, chooses the epoch on PublicTest, then writes RUN/model.onnx and scores PrivateTest once.
+"""Trains on the training part, chooses the epoch on the validation part (FER2013: PublicTest), then writes
+RUN/model.onnx and scores the test part once.
 
-A run that was cut off goes on with --resume from the end of its last epoch.
+RECIPE is the name of a recipe in the package or a file. --data may be given several times. --budget takes the recipe's
+smaller variant, --set train.rate=0.01 changes a key, --seeds 3 trains three times into RUN/seed-N and states mean and
+standard deviation, --processes 2 shares each batch among two processes (or start it with torchrun).
+A run that was cut off, even by kill -9, goes on with --resume to the same weights. Curves: tensorboard --logdir RUN.
 
 Next: mien predict photo.jpg --model RUN/model.onnx
 """
@@ -10,10 +14,11 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning import data_argument, read_faces, show_figures
+from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_arguments, show_figures, show_spread
+from mien.cli.parser import count
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -26,29 +31,45 @@ if TYPE_CHECKING:
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien train``."""
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="recipe file, such as recipes/NAME.toml")
+    recipe_arguments(parser)
     data_argument(parser)
-    parser.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run folder of the same recipe")
+    add = parser.add_argument
+    add("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
+    add("--resume", action="store_true", help="go on with the run folder of the same recipe")
+    add("--seeds", type=count, default=1, metavar="N", help="train N times with other seeds (default: 1)")
+    add("--processes", type=count, default=1, metavar="N", help="share each batch among N processes (default: 1)")
 
 
 def run(options: Namespace) -> int:
     """Train, export and score; return the exit code."""
     try:
-        from mien.learning import recipe as recipes
-        from mien.learning.export import export
+        from mien.learning import runs
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien train (no {error.name})", "train") from error
-    recipe = recipes.load(options.recipe)
+    recipe = chosen_recipe(options)
     folder = options.out or Path("runs") / recipe.name
-    faces = read_faces(options.data)
-    _fit(recipe, faces, folder, resume=options.resume)
-    show_figures(export(folder, faces).metrics)
-    sys.stdout.write(f"\nModel: {folder / 'model.onnx'}\nNext:  mien predict PHOTO --model {folder / 'model.onnx'}\n")
+    faces = read_faces(options.data, recipe.data.scheme)
+    found = []
+    for each in runs.seeded(recipe, options.seeds):
+        place = folder / f"seed-{each.train.seed}" if options.seeds > 1 else folder
+        figures = _train(each, faces, place, options)
+        if figures is None:
+            return DONE
+        found.append(figures)
+        _tell(figures, place, runs.advice(place))
+    if options.seeds > 1:
+        show_spread(found)
     return DONE
 
 
-def _fit(recipe: Recipe, faces: FaceSet, folder: Path, *, resume: bool) -> None:
+def _tell(figures: dict[str, Any], run: Path, advice: str | None) -> None:
+    show_figures(figures)
+    if advice:
+        sys.stdout.write(f"\n{advice}\n")
+    sys.stdout.write(f"\nModel: {run / 'model.onnx'}\nNext:  mien predict PHOTO --model {run / 'model.onnx'}\n")
+
+
+def _train(recipe: Recipe, faces: FaceSet, folder: Path, options: Namespace) -> dict[str, Any] | None:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -59,7 +80,7 @@ def _fit(recipe: Recipe, faces: FaceSet, folder: Path, *, resume: bool) -> None:
         TimeRemainingColumn,
     )
 
-    from mien.learning.fit import fit
+    from mien.learning import fit, runs
 
     columns = (
         TextColumn("epoch"),
@@ -68,9 +89,11 @@ def _fit(recipe: Recipe, faces: FaceSet, folder: Path, *, resume: bool) -> None:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+    console = Console(stderr=True, quiet=fit.rank() > 0)
     # An epoch can last minutes: the speed is taken over all of them, not over the default half minute.
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=86_400) as bar:
-        fit(recipe, faces, folder, resume=resume, watch=_watcher(bar, recipe.train.epochs))
+    with Progress(*columns, console=console, speed_estimate_period=86_400) as bar:
+        watch = _watcher(bar, recipe.train.epochs)
+        return runs.train(recipe, faces, folder, resume=options.resume, watch=watch, processes=options.processes)
 
 
 def _watcher(bar: Progress, epochs: int) -> Watcher:
@@ -79,7 +102,7 @@ def _watcher(bar: Progress, epochs: int) -> Watcher:
     def watch(epoch: Epoch) -> None:
         bar.console.print(
             f"epoch {epoch.epoch + 1:3}  {epoch.size} px  loss {epoch.loss:.3f}  accuracy {epoch.accuracy:.1%}  "
-            f"PublicTest {epoch.public_accuracy:.2%}  {epoch.minutes:.1f} min",
+            f"validation {epoch.validation_loss:.3f} {epoch.validation_accuracy:.2%}  {epoch.minutes:.1f} min",
             highlight=False,
         )
         bar.update(task, completed=epoch.epoch + 1)

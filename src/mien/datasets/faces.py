@@ -208,7 +208,8 @@ def _shares(votes: Sequence[tuple[int, ...] | None], scheme: Scheme) -> NDArray[
         if shares:
             found[place] = np.asarray(shares, np.float32) @ turn
     totals = found.sum(axis=1, keepdims=True)
-    return np.divide(found, totals, out=np.zeros_like(found), where=totals > 0)
+    shares_of_one: NDArray[np.float32] = np.divide(found, totals, out=np.zeros_like(found), where=totals > 0)
+    return shares_of_one
 
 
 def also_in(faces: FaceSet, others: FaceSet) -> NDArray[np.bool_]:

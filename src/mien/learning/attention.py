@@ -17,7 +17,8 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Map float (N, C, H, W) to the same shape."""
-        return maps * self.gate(maps.mean((2, 3), keepdim=True)).sigmoid()
+        attended: torch.Tensor = maps * self.gate(maps.mean((2, 3), keepdim=True)).sigmoid()
+        return attended
 
 
 class CBAM(nn.Module):

@@ -100,4 +100,4 @@ def _replace_head(network: nn.Module, classes: int, dropout: float) -> str:
     old = network.get_submodule(name[0])
     assert isinstance(old, nn.Linear)
     setattr(owner, name[0].rpartition(".")[2], nn.Sequential(nn.Dropout(dropout), nn.Linear(old.in_features, classes)))
-    return name[0]
+    return str(name[0])

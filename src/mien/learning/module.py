@@ -14,7 +14,7 @@ from torch.nn import functional
 from mien.errors import RecipeError, TrainingError
 from mien.learning import networks, schedule
 from mien.learning.augment import Augment, Mix
-from mien.learning.backbones import Backbone
+from mien.learning.backbones import PREFIX, Backbone
 from mien.learning.losses import Loss
 from mien.learning.recipe import Recipe
 
@@ -27,7 +27,7 @@ NOT_YET = -1e9
 def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Module:
     """Build the recipe's network. trained: its weights will be replaced, so that ImageNet's need not be fetched."""
     options = recipe.network.model_dump(exclude={"name"}, exclude_none=True)
-    if trained and recipe.network.name.startswith(networks.PREFIX):
+    if trained and recipe.network.name.startswith(PREFIX):
         options["pretrained"] = False
     spec = recipe.preprocess
     network = networks.build(recipe.network.name, classes, spec.channels, spec.size, **options)

@@ -10,6 +10,7 @@ import torch
 
 from mien import preprocess
 from mien.datasets import sheets
+from mien.learning import parts
 from mien.learning.augment import Augment
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def batch(
 
     The faces are drawn from the training side. Raises ``DataError`` if there is none.
     """
-    part = faces.part("Training")
+    part = parts.arrange(faces, recipe.data).part(parts.TRAIN)
     chosen = np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False)
     plain = preprocess.apply(list(part.pixels[chosen]), recipe.preprocess)
     with torch.random.fork_rng(devices=[]):

@@ -141,6 +141,7 @@ def smoke(recipe: Recipe) -> Recipe:
         "train.frozen": frozen,
         "train.batch_size": 8,
         "train.sizes": [],
+        "train.ema": min(recipe.train.ema, 0.5),
         "preprocess.size": min(recipe.preprocess.size, 48),
     }
     if recipe.network.name.startswith("torchvision:"):

@@ -29,7 +29,7 @@ def optimizer(network: nn.Module, table: TrainTable) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups, table.rate) if table.optimizer == "adam" else torch.optim.AdamW(groups, table.rate)
 
 
-def _decayed(network: nn.Module, where: str) -> list[nn.Parameter]:
+def _decayed(network: nn.Module, where: str) -> list[torch.Tensor]:
     if where == "dense":
         return [module.weight for module in network.modules() if isinstance(module, nn.Linear)]
     return [parameter for parameter in network.parameters() if parameter.ndim > 1]
