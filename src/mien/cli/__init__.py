@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 VERBS: dict[str, tuple[str, str]] = {
     "predict": ("mien.cli.predict", "Read the emotions in photos and folders."),
     "train": ("mien.cli.train", "Train a recipe and export what was trained."),
+    "reproduce": ("mien.cli.reproduce", "Run a published system's recipes: claimed, measured, why they differ."),
     "evaluate": ("mien.cli.evaluate", "Measure a model on labelled crops or photos."),
     "export": ("mien.cli.export", "Write the model file of a training run."),
     "data index": ("mien.cli.data_index", "Read corpora and write the manifest that later stages work on."),

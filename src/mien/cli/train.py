@@ -70,6 +70,15 @@ def _tell(figures: dict[str, Any], run: Path, advice: str | None) -> None:
 
 
 def _train(recipe: Recipe, faces: FaceSet, folder: Path, options: Namespace) -> dict[str, Any] | None:
+    from mien.learning import runs
+
+    with training_bar() as bar:
+        watch = epoch_watcher(bar, recipe)
+        return runs.train(recipe, faces, folder, resume=options.resume, watch=watch, processes=options.processes)
+
+
+def training_bar() -> Progress:
+    """Return a progress bar of epochs with the time left, on stderr; silent in all processes but the first."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -80,24 +89,22 @@ def _train(recipe: Recipe, faces: FaceSet, folder: Path, options: Namespace) -> 
         TimeRemainingColumn,
     )
 
-    from mien.learning import fit, runs
+    from mien.learning.fit import rank
 
     columns = (
-        TextColumn("epoch"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True, quiet=fit.rank() > 0)
     # An epoch can last minutes: the speed is taken over all of them, not over the default half minute.
-    with Progress(*columns, console=console, speed_estimate_period=86_400) as bar:
-        watch = _watcher(bar, recipe.train.epochs)
-        return runs.train(recipe, faces, folder, resume=options.resume, watch=watch, processes=options.processes)
+    return Progress(*columns, console=Console(stderr=True, quiet=rank() > 0), speed_estimate_period=86_400)
 
 
-def _watcher(bar: Progress, epochs: int) -> Watcher:
-    task = bar.add_task("epoch", total=epochs)
+def epoch_watcher(bar: Progress, recipe: Recipe) -> Watcher:
+    """Return a watcher that prints each epoch of a recipe and moves the bar."""
+    task = bar.add_task(f"{recipe.name} seed {recipe.train.seed}", total=recipe.train.epochs)
 
     def watch(epoch: Epoch) -> None:
         bar.console.print(

@@ -309,7 +309,7 @@ CLAIMS: Mapping[str, System] = {
         "classes, and split 80/20 by image. A four-block CNN of 1.44 million parameters, trained from scratch, is set "
         "against MobileNetV2 with ImageNet weights, with an analysis of receptive fields, FLOPs and loss bounds.",
         _A,
-        {"CNN": (), "MobileNetV2": ()},
+        {"CNN": ("system-a-cnn", "system-a-cnn-by-subject"), "MobileNetV2": ("system-a-mobilenet",)},
     ),
     "B": System(
         "Seven-class CNN, data exploration and tuning",
@@ -317,28 +317,32 @@ CLAIMS: Mapping[str, System] = {
         "of convolution, pooling, dropout and dense layers in 20 epochs. Batch size, epochs and learning rate are "
         "discussed; PCA, HOG, KNN and SVM are the classical side. The document prints no test figure.",
         _B,
-        {"CNN": ()},
+        {"CNN": ("system-b",)},
     ),
     "C": System(
         "CNN with face detection",
         "Faces are found with Viola–Jones or MTCNN, turned grey, scaled to [0, 1] and 48×48 pixels, and classified by "
         "a CNN on FER2013 re-split 70/15/15, with accuracy, precision, recall and F1 per class.",
         _C,
-        {"CNN": ()},
+        {"CNN": ("system-c",)},
     ),
     "D": System(
         "Three models under focal loss",
         "A CNN from scratch and MobileNetV2, once with a frozen base and once fully fine-tuned, learn FER2013's "
         "Kaggle folders under focal loss and are compared by accuracy, confusion matrices and sample predictions.",
         _D,
-        {"Custom CNN": (), "MobileNetV2, fine-tuned": (), "MobileNetV2, head only": ()},
+        {
+            "Custom CNN": ("system-d-cnn",),
+            "MobileNetV2, fine-tuned": ("system-d-mobilenet",),
+            "MobileNetV2, head only": ("system-d-mobilenet-head",),
+        },
     ),
     "E": System(
         "Class-weighted CNN, explained and deployed",
         "A batch-normalised CNN of widths 32 to 256 learns FER2013 with class weights and augmentation, is explained "
         "with Grad-CAM, compared with figures from the literature and served on the web.",
         _E,
-        {"CNN": ()},
+        {"CNN": ("system-e",)},
     ),
 }
 

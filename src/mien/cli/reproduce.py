@@ -1,0 +1,50 @@
+"""Trains a published system's recipes on the corpora given and writes OUT/A.md and so on.
+
+Such a page holds what the document claims, what was measured, why the two differ, and the document's own statements
+computed again. A needs CK+48 and frontal KDEF photographs, B to E need FER2013. What has been trained stays in OUT, so
+that a run that was cut off goes on, and a finished one only writes its page. --budget 2core takes hours, not days.
+
+Next: open OUT/A.md
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from functools import partial
+from pathlib import Path
+
+from mien.cli import DONE
+from mien.cli.learning import data_argument, watched
+from mien.cli.parser import one_of
+from mien.cli.train import epoch_watcher, training_bar
+from mien.errors import MissingExtraError
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien reproduce``."""
+    add = parser.add_argument
+    add("system", type=one_of("A", "B", "C", "D", "E", "all"), metavar="SYSTEM", help="A, B, C, D, E or all")
+    data_argument(parser)
+    add("--out", type=Path, default=Path("reproduced"), metavar="OUT", help="folder (default: reproduced)")
+    add("--budget", default="", metavar="NAME", help="the recipes' variant of that name: 2core or smoke")
+
+
+def run(options: Namespace) -> int:
+    """Reproduce; return the exit code."""
+    try:
+        from mien.learning.reproduce import reproduce
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_extra(f"mien reproduce (no {error.name})", "train") from error
+    for system in "ABCDE" if options.system == "all" else options.system:
+        with training_bar() as bar:
+            page = reproduce(
+                system,
+                options.data,
+                options.out,
+                budget=options.budget,
+                watch=partial(epoch_watcher, bar),
+                reading=lambda rows: watched(rows, "reading"),
+            )
+        sys.stdout.write(f"{page}\n")
+    return DONE

@@ -1,0 +1,246 @@
+"""``mien reproduce``: a published system's recipes run on real corpora, and its page: claimed, measured, and why.
+
+Everything is kept under the folder ``out`` (crops, run folders, figures), so that a second call goes on where the
+first one stopped and only writes the page anew if all is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien import labels
+from mien.datasets import faces as loading
+from mien.datasets import index, manifest, readers
+from mien.datasets.faces import FaceSet, Watch
+from mien.datasets.prepare import prepare
+from mien.errors import DataError, RecipeError
+from mien.learning import parts, recipe, runs
+from mien.learning.claims import Claim, published
+from mien.learning.contradictions import findings
+from mien.learning.finding import Evidence
+from mien.learning.fit import Watcher, read_history
+from mien.learning.recipe import Recipe
+from mien.learning.systems_page import Row, page
+from mien.recognition.detect import get_detector
+
+CORPORA: Mapping[str, tuple[str, ...]] = {
+    "A": ("ckplus48", "kdef"),
+    "B": ("fer2013",),
+    "C": ("fer2013",),
+    "D": ("fer2013",),
+    "E": ("fer2013",),
+}
+"""Which corpora a system's recipes train on, by the first word of their reader's name."""
+
+SEEDS = {("A", "CNN"): 3}
+"""System and model whose claim is the mean of several seeds."""
+
+FACE_SIDE = 48
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One recipe of a system, run with one or several seeds.
+
+    model: as the claims name it.  test: the test part's figures, one entry a seed.  folder: of the first seed's run.
+    """
+
+    model: str
+    recipe: Recipe
+    test: tuple[dict[str, Any], ...]
+    folder: Path
+
+
+def reproduce(
+    system: str,
+    corpora: Sequence[Path],
+    out: Path,
+    *,
+    budget: str = "",
+    watch: Callable[[Recipe], Watcher] | None = None,
+    reading: Watch | None = None,
+) -> Path:
+    """Run a system's recipes on ``corpora`` and write ``out/SYSTEM.md``; return its path.
+
+    corpora: in any order; the readers say which is which.  budget: the recipes' variant, such as ``2core``.
+    watch:   given a recipe that is about to be trained, returns what its epochs are told to.
+    reading: wraps the iterables of images, for a progress bar.
+    Raises ``OptionError`` for an unknown system, ``DataError`` naming the corpora that are missing.
+    """
+    about = published(system)
+    found = _identified(system, corpora)
+    sources = [_faces_of(each, path, out / "data", reading) for each, path in found.items()]
+    bench = _Bench(system, out / system, sources, watch, reading)
+    outcomes = [
+        bench.outcome(model, recipe.load(name, budget)) for model, names in about.recipes.items() for name in names
+    ]
+    rows = [row for outcome in outcomes for row in _rows(system, outcome)]
+    text = page(system, rows, findings(system, _evidence(system, found, sources, outcomes, reading)))
+    written = out / f"{system}.md"
+    written.write_text(text, encoding="utf-8")
+    return written
+
+
+def _identified(system: str, corpora: Sequence[Path]) -> dict[str, Path]:
+    """Return the system's corpora by name."""
+    known = {readers.detect(path)[0]: path for path in corpora}
+    found = {each: path for each in CORPORA[system] for reader, path in known.items() if reader.startswith(each)}
+    missing = [each for each in CORPORA[system] if each not in found]
+    if missing:
+        told = ", ".join(f"{path.name} ({reader})" for reader, path in known.items()) or "nothing"
+        raise DataError(f"System {system} needs {' and '.join(missing)}; given: {told}. Pass each with --data.")
+    return found
+
+
+def _faces_of(corpus: str, path: Path, folder: Path, watch: Watch | None) -> Path:
+    """Return what a corpus is loaded from: itself, or for photographs the manifest of its crops.
+
+    System A's Algorithm 1 equalises, then detects and crops. Here Haar crops the plain photograph, and the recipe's
+    ``preprocess.clahe`` equalises the crop, so that training and serving see the same pixels.
+    """
+    if corpus != "kdef":
+        return path
+    crops = folder / "kdef48"
+    if not (crops / "manifest.parquet").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        listed = index.index([path], folder / "kdef.parquet", watch=watch).path
+        prepare(
+            manifest.read(listed), crops, get_detector("haar"), clahe=False, size=FACE_SIDE, keep_undetected=True,
+            watch=watch,
+        )  # fmt: skip
+    return crops / "manifest.parquet"
+
+
+def _load(plan: Recipe, sources: Sequence[Path], watch: Watch | None) -> FaceSet:
+    scheme = labels.scheme(plan.data.scheme) if plan.data.scheme else None
+    return loading.load(sources, scheme, watch=watch)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Where a system's recipes are run, and on what."""
+
+    system: str
+    folder: Path
+    sources: Sequence[Path]
+    watch: Callable[[Recipe], Watcher] | None
+    reading: Watch | None
+
+    def outcome(self, model: str, plan: Recipe) -> Outcome:
+        """Run a recipe with its seeds, but for those that have been run."""
+        scores: list[dict[str, Any]] = []
+        faces: FaceSet | None = None
+        folder = self.folder / plan.name
+        for each in runs.seeded(plan, SEEDS.get((self.system, model), 1)):
+            run = folder / f"seed-{each.train.seed}"
+            if not (run / "metrics.json").exists():
+                faces = faces or _load(plan, self.sources, self.reading)
+                runs.train(each, faces, run, resume=run.exists(), watch=self.watch(each) if self.watch else None)
+            scores.append(test_figures(run, each))
+        return Outcome(model, plan, tuple(scores), folder / f"seed-{plan.train.seed}")
+
+
+def test_figures(run: Path, plan: Recipe) -> dict[str, Any]:
+    """Return the test part's figures of a finished run. Raises ``RecipeError`` if another recipe made the run."""
+    recorded = json.loads((run / "recipe.json").read_text(encoding="utf-8"))["digest"]
+    if recorded != plan.digest():
+        raise RecipeError(
+            f"{run} was made by an earlier version of the recipe {plan.name} ({recorded[:12]}, now "
+            f"{plan.digest()[:12]}). Move it away to train again."
+        )
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    test: dict[str, Any] = metrics["private_test" if "private_test" in metrics else "test"]
+    return test
+
+
+def _rows(system: str, outcome: Outcome) -> Iterable[Row]:
+    """Yield a row for each claim that the outcome has a figure for, the accuracy in any case, with and without copies."""
+    why, name = outcome.recipe.about, outcome.recipe.name
+    claims = [claim for claim in published(system).claims if claim.model == outcome.model]
+    for claim in claims:
+        measured = _measured(claim, outcome)
+        if measured:
+            interval = _interval(outcome.test) if claim.what == "accuracy" else ""
+            yield Row(f"{claim.model}: {claim.what}", claim.text(), measured, interval, why, name, claim.where)
+    if not any(claim.what == "accuracy" for claim in claims):
+        interval = _interval(outcome.test)
+        yield Row(f"{outcome.model}: accuracy", "", _spread(outcome.test, "accuracy"), interval, why, name, "")
+    clean = tuple(figures["without_training_copies"] for figures in outcome.test)
+    copies = outcome.test[0]["faces"] - clean[0]["faces"]
+    if copies:
+        why = f"The {copies} test faces that are pixel for pixel training faces too are left out."
+        what = f"{outcome.model}: accuracy without training copies"
+        yield Row(what, "", _spread(clean, "accuracy"), _interval(clean), why, name, "")
+
+
+def _measured(claim: Claim, outcome: Outcome) -> str:
+    figures = {"accuracy": "accuracy", "macro F1": "macro_f1", "F1": "macro_f1", "loss": "log_loss"}
+    if claim.what in figures:
+        name = figures[claim.what]
+        return _spread(outcome.test, name, "" if claim.unit else "%")
+    if claim.what in ("precision", "recall"):
+        return _percent(_over_classes(outcome.test[0], claim.what))
+    if claim.what == "weighted F1":
+        return _percent(_over_classes(outcome.test[0], "f1", weighted=True))
+    if claim.what.startswith("recall of "):
+        noun = claim.what.removeprefix("recall of ")
+        return _percent(outcome.test[0]["per_class"][noun]["recall"])
+    if claim.what in ("epochs", "best epoch"):
+        history = read_history(outcome.folder)
+        best = int(np.argmin([row.validation_loss for row in history])) + 1
+        return f"{best if claim.what == 'best epoch' else len(history)} epochs"
+    return ""
+
+
+def _spread(test: Sequence[Mapping[str, Any]], figure: str, unit: str = "%") -> str:
+    values = np.array([figures[figure] for figures in test])
+    scale, digits = (100, 2) if unit else (1, 3)
+    text = f"{values.mean() * scale:.{digits}f}"
+    text += f" ± {values.std(ddof=1) * scale:.{digits}f}" if len(values) > 1 else ""
+    return f"{text} {unit}".rstrip()
+
+
+def _interval(test: Sequence[Mapping[str, Any]]) -> str:
+    lows, highs = zip(*(figures["interval"] for figures in test), strict=True)
+    return f"{np.mean(lows) * 100:.1f} – {np.mean(highs) * 100:.1f} %"
+
+
+def _percent(value: float) -> str:
+    return f"{value * 100:.2f} %"
+
+
+def _over_classes(figures: Mapping[str, Any], name: str, *, weighted: bool = False) -> float:
+    rows = list(figures["per_class"].values())
+    weights = [row["support"] for row in rows] if weighted else None
+    return float(np.average([row[name] for row in rows], weights=weights))
+
+
+def _evidence(
+    system: str,
+    found: Mapping[str, Path],
+    sources: Sequence[Path],
+    outcomes: Sequence[Outcome],
+    watch: Watch | None,
+) -> Evidence:
+    if system == "A":
+        ckplus, kdef = (loading.load(path, watch=watch).counts() for path in sources)
+        return Evidence(ckplus=ckplus, kdef=kdef, sides=_sides(outcomes[0].recipe, sources, watch))
+    whole = loading.load(found["fer2013"], watch=watch)
+    curves = None
+    if system == "B":
+        history = read_history(outcomes[0].folder)
+        curves = ([row.accuracy for row in history], [row.validation_accuracy for row in history])
+    return Evidence(fer2013=whole.counts(), fer2013_train=whole.part(parts.TRAIN).counts(), curves=curves)
+
+
+def _sides(plan: Recipe, sources: Sequence[Path], watch: Watch | None) -> tuple[list[str], list[str]]:
+    arranged = parts.arrange(_load(plan, sources, watch), plan.data)
+    sides = [arranged.part(part).subjects for part in (parts.TRAIN, parts.TEST)]
+    first, second = ([] if side is None else side.tolist() for side in sides)
+    return first, second
