@@ -160,7 +160,7 @@ def test_figures(run: Path, plan: Recipe) -> dict[str, Any]:
 
 
 def _rows(system: str, outcome: Outcome) -> Iterable[Row]:
-    """Yield a row for each claim that the outcome has a figure for, the accuracy in any case, with and without copies."""
+    """Yield a row for each claim that there is a figure for; the accuracy in any case, also without training copies."""
     why, name = outcome.recipe.about, outcome.recipe.name
     claims = [claim for claim in published(system).claims if claim.model == outcome.model]
     for claim in claims:
