@@ -11,11 +11,12 @@ import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Self, TypeVar, get_args, overload
 
 from pydantic import Field, ValidationError, model_validator
 
 from mien.errors import FileMissingError, RecipeError, nearest
+from mien.learning.classical_table import ClassicalTable
 from mien.learning.tables import AugmentTable, DataTable, LossTable, NetworkTable, Table, TrainTable
 from mien.preprocess import PreprocessSpec
 
@@ -26,13 +27,47 @@ SMOKE = "smoke"
 """The budget that every recipe has without writing it down: seconds on a few generated faces."""
 
 
-class Recipe(Table):
-    """A whole training run."""
+class Plan(Table):
+    """What every recipe has: a name, the data and how pixels become numbers."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     about: str = ""
     data: DataTable = DataTable()
     preprocess: PreprocessSpec = PreprocessSpec()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.data.hold_out and self.data.split != "own":
+            raise ValueError(
+                f"data.hold_out goes with data.split = 'own'; split {self.data.split!r} takes data.shares instead"
+            )
+        return self
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return the recipe with keys such as ``"train.rate"`` replaced. Raises ``RecipeError`` as ``parse``."""
+        return _validated(type(self), merged(self.model_dump(mode="json", exclude_unset=True), _nested(values)))
+
+    def digest(self) -> str:
+        """Return the sha256, hex, of the recipe; equal for files that differ in comments and spelled-out defaults.
+
+        Keys at their default do not count, so that a new key leaves the digests of earlier runs as they are.
+        """
+        values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return hashlib.sha256(values.encode()).hexdigest()
+
+
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
+
+
+class ClassicalRecipe(Plan):
+    """A classical baseline: hand-made features and a shallow classifier."""
+
+    classical: ClassicalTable
+
+
+class Recipe(Plan):
+    """A whole training run of a network."""
+
     network: NetworkTable = NetworkTable()
     augment: AugmentTable = AugmentTable()
     loss: LossTable = LossTable()
@@ -47,14 +82,6 @@ class Recipe(Table):
             raise ValueError(f"the last of train.sizes must be preprocess.size = {self.preprocess.size}")
         if len(epochs) > 1 and self.train.patience:
             raise ValueError("train.patience does not go with growing train.sizes: early epochs cannot be compared")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> Recipe:
-        if self.data.hold_out and self.data.split != "own":
-            raise ValueError(
-                f"data.hold_out goes with data.split = 'own'; split {self.data.split!r} takes data.shares instead"
-            )
         return self
 
     @model_validator(mode="after")
@@ -73,18 +100,6 @@ class Recipe(Table):
         sizes = [stage.size for stage in self.train.sizes if stage.epoch <= epoch]
         return sizes[-1] if sizes else self.preprocess.size
 
-    def with_values(self, values: Mapping[str, Any]) -> Recipe:
-        """Return the recipe with keys such as ``"train.rate"`` replaced. Raises ``RecipeError`` as ``parse``."""
-        return parse(merged(self.model_dump(mode="json", exclude_unset=True), _nested(values)))
-
-    def digest(self) -> str:
-        """Return the sha256, hex, of the recipe; equal for files that differ in comments and spelled-out defaults.
-
-        Keys at their default do not count, so that a new key leaves the digests of earlier runs as they are.
-        """
-        values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-        return hashlib.sha256(values.encode()).hexdigest()
-
 
 def shipped() -> tuple[str, ...]:
     """Return the names of the recipes in the package, sorted."""
@@ -92,11 +107,19 @@ def shipped() -> tuple[str, ...]:
 
 
 def load(path: str | Path, budget: str = "") -> Recipe:
-    """Read a recipe file, or a recipe of the package by its name.
+    """Read a network's recipe: a file, or a recipe of the package by its name.
 
     budget: a table ``[budget.NAME]`` of the file, whose keys replace the recipe's, or ``smoke``.
-    Raises ``FileMissingError``, or ``RecipeError`` with one line per wrong key.
+    Raises ``FileMissingError``, or ``RecipeError`` with one line per wrong key, or for a classical recipe.
     """
+    found = load_any(path, budget)
+    if isinstance(found, ClassicalRecipe):
+        raise RecipeError(f"{path} is a classical baseline, which has no network; expected a recipe with [train].")
+    return found
+
+
+def load_any(path: str | Path, budget: str = "") -> Recipe | ClassicalRecipe:
+    """Read the recipe of a network or of a classical baseline; arguments and errors as in ``load``."""
     source = _find(path)
     try:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
@@ -107,33 +130,39 @@ def load(path: str | Path, budget: str = "") -> Recipe:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{source} is not valid TOML: {error}") from error
-    budgets = values.pop("budget", {})
-    return _budgeted(parse(values, str(source)), values, budgets, budget, str(source))
+    variants = _variants(values, str(source))
+    if budget not in variants:
+        known = tuple(name for name in variants if name)
+        raise RecipeError(f"{source} has no budget {budget!r}; it has {', '.join(known)}.{nearest(budget, known)}")
+    return variants[budget]
 
 
 def _find(path: str | Path) -> Path:
     return SHIPPED / f"{path}.toml" if str(path) in shipped() else Path(path)
 
 
-def _budgeted(recipe: Recipe, values: dict[str, Any], budgets: Any, budget: str, source: str) -> Recipe:
+def _variants(values: dict[str, Any], source: str) -> dict[str, Recipe | ClassicalRecipe]:
+    """Return budget → recipe, '' for the recipe itself; all are checked, whichever is wanted."""
+    budgets = values.pop("budget", {})
     if not isinstance(budgets, dict) or not all(isinstance(each, dict) for each in budgets.values()):
         raise RecipeError(f"{source}: 'budget' must hold tables such as [budget.2core.train].")
-    parsed = {
-        name: parse(merged(values, {**table, "name": f"{recipe.name}-{name}"}), f"{source} [budget.{name}]")
-        for name, table in budgets.items()
-    }
-    if not budget:
-        return recipe
-    if budget == SMOKE:
-        return smoke(recipe)
-    if budget not in parsed:
-        known = (*parsed, SMOKE)
-        raise RecipeError(f"{source} has no budget {budget!r}; it has {', '.join(known)}.{nearest(budget, known)}")
-    return parsed[budget]
+    kind = ClassicalRecipe if "classical" in values else Recipe
+    found: dict[str, Recipe | ClassicalRecipe] = {"": _validated(kind, values, source)}
+    for name, table in budgets.items():
+        changed = merged(values, {**table, "name": f"{found[''].name}-{name}"})
+        found[name] = _validated(kind, changed, f"{source} [budget.{name}]")
+    return {**found, SMOKE: smoke(found[""])}
 
 
-def smoke(recipe: Recipe) -> Recipe:
+@overload
+def smoke(recipe: Recipe) -> Recipe: ...
+@overload
+def smoke(recipe: ClassicalRecipe) -> ClassicalRecipe: ...
+def smoke(recipe: Recipe | ClassicalRecipe) -> Recipe | ClassicalRecipe:
     """Return the recipe's smoke variant: two epochs of small batches, no weights from elsewhere; all else its own."""
+    if isinstance(recipe, ClassicalRecipe):
+        components = min(recipe.classical.components, 8)
+        return recipe.with_values({"name": f"{recipe.name}-{SMOKE}", "classical.components": components})
     frozen = min(recipe.train.frozen, 2 if recipe.train.frozen == recipe.train.epochs else 1)
     values: dict[str, Any] = {
         "name": f"{recipe.name}-{SMOKE}",
@@ -150,12 +179,16 @@ def smoke(recipe: Recipe) -> Recipe:
 
 
 def parse(values: dict[str, Any], source: str = "recipe") -> Recipe:
-    """Build a recipe from nested values; ``source`` names them in errors. Raises ``RecipeError``."""
+    """Build a network's recipe from nested values; ``source`` names them in errors. Raises ``RecipeError``."""
+    return _validated(Recipe, values, source)
+
+
+def _validated(kind: type[AnyPlan], values: dict[str, Any], source: str = "recipe") -> AnyPlan:
     try:
         # JSON mode is the one in which strict types still take a TOML array for a tuple.
-        return Recipe.model_validate_json(json.dumps(values, default=str), strict=True)
+        return kind.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        lines = list(dict.fromkeys(_explain(dict(detail)) for detail in error.errors()))
+        lines = list(dict.fromkeys(_explain(dict(detail), kind) for detail in error.errors()))
         raise RecipeError(f"{source}: " + "; ".join(lines)) from error
 
 
@@ -177,11 +210,11 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _explain(detail: dict[str, Any]) -> str:
+def _explain(detail: dict[str, Any], kind: type[Plan]) -> str:
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         *parents, key = detail["loc"]
-        allowed = keys(tuple(str(parent) for parent in parents))
+        allowed = keys(tuple(str(parent) for parent in parents), kind)
         return f"unknown key {where!r}.{nearest(str(key), allowed)} Known here: {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{where!r} is required"
@@ -190,9 +223,9 @@ def _explain(detail: dict[str, Any]) -> str:
     return given + message.removeprefix("Value error, ")
 
 
-def keys(parents: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the keys of the recipe or, with ``parents``, of a table in it."""
-    table: Any = Recipe
+def keys(parents: tuple[str, ...] = (), kind: type[Plan] = Recipe) -> tuple[str, ...]:
+    """Return the keys of a kind of recipe or, with ``parents``, of a table in it."""
+    table: Any = kind
     for parent in parents:
         table = get_args(table)[0] if parent.isdigit() else table.model_fields[parent].annotation
     if isinstance(table, types.UnionType):
