@@ -12,7 +12,7 @@ from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from mien.datasets.faces import FaceSet
-    from mien.learning.recipe import Recipe
+    from mien.learning.recipe import ClassicalRecipe, Recipe
 
 
 def recipe_arguments(parser: ArgumentParser) -> None:
@@ -35,10 +35,18 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def chosen_recipe(options: Namespace) -> Recipe:
-    """Return the recipe that the options of ``recipe_arguments`` name."""
+    """Return the network's recipe that the options of ``recipe_arguments`` name."""
     from mien.learning import recipe
 
     found = recipe.load(options.recipe, options.budget)
+    return found.with_values(dict(options.set)) if options.set else found
+
+
+def any_recipe(options: Namespace) -> Recipe | ClassicalRecipe:
+    """Return the recipe of a network or of a classical baseline that the options of ``recipe_arguments`` name."""
+    from mien.learning import recipe
+
+    found = recipe.load_any(options.recipe, options.budget)
     return found.with_values(dict(options.set)) if options.set else found
 
 

@@ -17,16 +17,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_arguments, show_figures, show_spread
+from mien.cli.learning import (
+    any_recipe,
+    data_argument,
+    read_faces,
+    recipe_arguments,
+    show_figures,
+    show_spread,
+    watched,
+)
 from mien.cli.parser import count
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import Progress
 
     from mien.datasets.faces import FaceSet
     from mien.learning.fit import Epoch, Watcher
-    from mien.learning.recipe import Recipe
+    from mien.learning.recipe import ClassicalRecipe, Recipe
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -46,12 +56,11 @@ def run(options: Namespace) -> int:
         from mien.learning import runs
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien train (no {error.name})", "train") from error
-    recipe = chosen_recipe(options)
+    recipe = any_recipe(options)
     folder = options.out or Path("runs") / recipe.name
     faces = read_faces(options.data, recipe.data.scheme)
     found = []
-    for each in runs.seeded(recipe, options.seeds):
-        place = folder / f"seed-{each.train.seed}" if options.seeds > 1 else folder
+    for each, place in _runs(recipe, folder, options.seeds):
         figures = _train(each, faces, place, options)
         if figures is None:
             return DONE
@@ -62,16 +71,36 @@ def run(options: Namespace) -> int:
     return DONE
 
 
+def _runs(
+    recipe: Recipe | ClassicalRecipe, folder: Path, seeds: int
+) -> Iterator[tuple[Recipe | ClassicalRecipe, Path]]:
+    from mien.learning import runs
+    from mien.learning.recipe import ClassicalRecipe
+
+    if seeds == 1:
+        yield recipe, folder
+    elif isinstance(recipe, ClassicalRecipe):
+        raise OptionError(f"{recipe.name} draws nothing at random, so --seeds would repeat one run; leave it out.")
+    else:
+        for each in runs.seeded(recipe, seeds):
+            yield each, folder / f"seed-{each.train.seed}"
+
+
 def _tell(figures: dict[str, Any], run: Path, advice: str | None) -> None:
     show_figures(figures)
     if advice:
         sys.stdout.write(f"\n{advice}\n")
-    sys.stdout.write(f"\nModel: {run / 'model.onnx'}\nNext:  mien predict PHOTO --model {run / 'model.onnx'}\n")
+    model = run / "model.onnx"
+    if model.exists():
+        sys.stdout.write(f"\nModel: {model}\nNext:  mien predict PHOTO --model {model}\n")
 
 
-def _train(recipe: Recipe, faces: FaceSet, folder: Path, options: Namespace) -> dict[str, Any] | None:
+def _train(recipe: Recipe | ClassicalRecipe, faces: FaceSet, folder: Path, options: Namespace) -> dict[str, Any] | None:
     from mien.learning import runs
+    from mien.learning.recipe import ClassicalRecipe
 
+    if isinstance(recipe, ClassicalRecipe):
+        return runs.train(recipe, faces, folder, resume=options.resume, working=lambda work: watched(work, recipe.name))
     with training_bar() as bar:
         watch = epoch_watcher(bar, recipe)
         return runs.train(recipe, faces, folder, resume=options.resume, watch=watch, processes=options.processes)

@@ -97,6 +97,6 @@ def _replace_head(network: nn.Module, classes: int, dropout: float) -> str:
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # ours takes its place
     owner = network.get_submodule(name[0].rpartition(".")[0])
-    features = network.get_submodule(name[0]).weight.shape[1]
+    features = int(network.state_dict()[f"{name[0]}.weight"].shape[1])
     setattr(owner, name[0].rpartition(".")[2], nn.Sequential(nn.Dropout(dropout), nn.Linear(features, classes)))
     return str(name[0])

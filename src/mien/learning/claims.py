@@ -317,7 +317,12 @@ CLAIMS: Mapping[str, System] = {
         "of convolution, pooling, dropout and dense layers in 20 epochs. Batch size, epochs and learning rate are "
         "discussed; PCA, HOG, KNN and SVM are the classical side. The document prints no test figure.",
         _B,
-        {"CNN": ("system-b",)},
+        {
+            "CNN": ("system-b",),
+            "HOG + SVM": ("hog-svm",),
+            "PCA + SVM": ("pca-svm",),
+            "PCA + KNN": ("pca-knn",),
+        },
     ),
     "C": System(
         "CNN with face detection",
@@ -342,7 +347,7 @@ CLAIMS: Mapping[str, System] = {
         "A batch-normalised CNN of widths 32 to 256 learns FER2013 with class weights and augmentation, is explained "
         "with Grad-CAM, compared with figures from the literature and served on the web.",
         _E,
-        {"CNN": ("system-e",)},
+        {"CNN": ("system-e",), "SVM, cited": ("hog-svm",)},
     ),
 }
 

@@ -31,7 +31,7 @@ from mien.errors import OptionError, TrainingError
 from mien.learning import parts
 from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
-from mien.learning.recipe import Recipe
+from mien.learning.recipe import Plan, Recipe
 from mien.preprocess import apply
 
 
@@ -75,7 +75,7 @@ def fit(
     faces = parts.arrange(faces, recipe.data)
     module = _module(recipe, faces)
     if not rank():
-        _prepare(recipe, parts.described(faces), run, resume)
+        prepare(recipe, parts.described(faces), run, resume)
     last = run / "checkpoints" / "last.ckpt"
     best = _best_checkpoint(run)
     with _quiet(), _memory(recipe):
@@ -98,7 +98,11 @@ def _module(recipe: Recipe, faces: FaceSet) -> Classifier:
     return module
 
 
-def _prepare(recipe: Recipe, data: dict[str, Any], run: Path, resume: bool) -> None:
+def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None:
+    """Make the run folder and record recipe, data (``parts.described``) and environment in it.
+
+    Raises ``OptionError`` for a folder in use, or with ``resume`` for one of another recipe or of other data.
+    """
     if not resume and run.exists() and any(run.iterdir()):
         raise OptionError(f"The run folder {run} is not empty. Pass resume to go on with it, or another folder.")
     recorded = run / "recipe.json"

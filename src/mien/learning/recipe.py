@@ -146,7 +146,7 @@ def _variants(values: dict[str, Any], source: str) -> dict[str, Recipe | Classic
     budgets = values.pop("budget", {})
     if not isinstance(budgets, dict) or not all(isinstance(each, dict) for each in budgets.values()):
         raise RecipeError(f"{source}: 'budget' must hold tables such as [budget.2core.train].")
-    kind = ClassicalRecipe if "classical" in values else Recipe
+    kind: type[Recipe | ClassicalRecipe] = ClassicalRecipe if "classical" in values else Recipe
     found: dict[str, Recipe | ClassicalRecipe] = {"": _validated(kind, values, source)}
     for name, table in budgets.items():
         changed = merged(values, {**table, "name": f"{found[''].name}-{name}"})

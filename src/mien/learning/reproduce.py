@@ -25,7 +25,7 @@ from mien.learning.claims import Claim, published
 from mien.learning.contradictions import findings
 from mien.learning.finding import Evidence
 from mien.learning.fit import Watcher, read_history
-from mien.learning.recipe import Recipe
+from mien.learning.recipe import ClassicalRecipe, Plan, Recipe
 from mien.learning.systems_page import Row, page
 from mien.recognition.detect import get_detector
 
@@ -52,7 +52,7 @@ class Outcome:
     """
 
     model: str
-    recipe: Recipe
+    recipe: Recipe | ClassicalRecipe
     test: tuple[dict[str, Any], ...]
     folder: Path
 
@@ -77,14 +77,18 @@ def reproduce(
     found = _identified(system, corpora)
     sources = [_faces_of(each, path, out / "data", reading) for each, path in found.items()]
     bench = _Bench(system, out / system, sources, watch, reading)
-    outcomes = [
-        bench.outcome(model, recipe.load(name, budget)) for model, names in about.recipes.items() for name in names
-    ]
+    outcomes = [bench.outcome(model, _plan(name, budget)) for model, names in about.recipes.items() for name in names]
     rows = [row for outcome in outcomes for row in _rows(system, outcome)]
     text = page(system, rows, findings(system, _evidence(system, found, sources, outcomes, reading)))
     written = out / f"{system}.md"
     written.write_text(text, encoding="utf-8")
     return written
+
+
+def _plan(name: str, budget: str) -> Recipe | ClassicalRecipe:
+    plan = recipe.load_any(name)
+    # A classical baseline has no schedule to shorten: only the smoke budget changes it.
+    return recipe.load_any(name, budget) if isinstance(plan, Recipe) or budget == recipe.SMOKE else plan
 
 
 def _identified(system: str, corpora: Sequence[Path]) -> dict[str, Path]:
@@ -117,7 +121,7 @@ def _faces_of(corpus: str, path: Path, folder: Path, watch: Watch | None) -> Pat
     return crops / "manifest.parquet"
 
 
-def _load(plan: Recipe, sources: Sequence[Path], watch: Watch | None) -> FaceSet:
+def _load(plan: Plan, sources: Sequence[Path], watch: Watch | None) -> FaceSet:
     scheme = labels.scheme(plan.data.scheme) if plan.data.scheme else None
     return loading.load(sources, scheme, watch=watch)
 
@@ -132,21 +136,28 @@ class _Bench:
     watch: Callable[[Recipe], Watcher] | None
     reading: Watch | None
 
-    def outcome(self, model: str, plan: Recipe) -> Outcome:
+    def outcome(self, model: str, plan: Recipe | ClassicalRecipe) -> Outcome:
         """Run a recipe with its seeds, but for those that have been run."""
         scores: list[dict[str, Any]] = []
         faces: FaceSet | None = None
         folder = self.folder / plan.name
-        for each in runs.seeded(plan, SEEDS.get((self.system, model), 1)):
-            run = folder / f"seed-{each.train.seed}"
+        planned = self._runs(model, plan, folder)
+        for run, each in planned.items():
             if not (run / "metrics.json").exists():
                 faces = faces or _load(plan, self.sources, self.reading)
-                runs.train(each, faces, run, resume=run.exists(), watch=self.watch(each) if self.watch else None)
+                watch = self.watch(each) if self.watch and isinstance(each, Recipe) else None
+                runs.train(each, faces, run, resume=run.exists(), watch=watch, working=self.reading)
             scores.append(test_figures(run, each))
-        return Outcome(model, plan, tuple(scores), folder / f"seed-{plan.train.seed}")
+        return Outcome(model, plan, tuple(scores), next(iter(planned)))
+
+    def _runs(self, model: str, plan: Recipe | ClassicalRecipe, folder: Path) -> dict[Path, Recipe | ClassicalRecipe]:
+        if isinstance(plan, ClassicalRecipe):
+            return {folder: plan}
+        seeds = SEEDS.get((self.system, model), 1)
+        return {folder / f"seed-{each.train.seed}": each for each in runs.seeded(plan, seeds)}
 
 
-def test_figures(run: Path, plan: Recipe) -> dict[str, Any]:
+def test_figures(run: Path, plan: Plan) -> dict[str, Any]:
     """Return the test part's figures of a finished run. Raises ``RecipeError`` if another recipe made the run."""
     recorded = json.loads((run / "recipe.json").read_text(encoding="utf-8"))["digest"]
     if recorded != plan.digest():
@@ -191,7 +202,7 @@ def _measured(claim: Claim, outcome: Outcome) -> str:
     if claim.what.startswith("recall of "):
         noun = claim.what.removeprefix("recall of ")
         return _percent(outcome.test[0]["per_class"][noun]["recall"])
-    if claim.what in ("epochs", "best epoch"):
+    if claim.what in ("epochs", "best epoch") and isinstance(outcome.recipe, Recipe):
         history = read_history(outcome.folder)
         best = int(np.argmin([row.validation_loss for row in history])) + 1
         return f"{best if claim.what == 'best epoch' else len(history)} epochs"
@@ -239,7 +250,7 @@ def _evidence(
     return Evidence(fer2013=whole.counts(), fer2013_train=whole.part(parts.TRAIN).counts(), curves=curves)
 
 
-def _sides(plan: Recipe, sources: Sequence[Path], watch: Watch | None) -> tuple[list[str], list[str]]:
+def _sides(plan: Plan, sources: Sequence[Path], watch: Watch | None) -> tuple[list[str], list[str]]:
     arranged = parts.arrange(_load(plan, sources, watch), plan.data)
     sides = [arranged.part(part).subjects for part in (parts.TRAIN, parts.TEST)]
     first, second = ([] if side is None else side.tolist() for side in sides)

@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.datasets.faces import FaceSet
-from mien.learning.export import export
-from mien.learning.fit import Watcher, diverged, fit, rank, read_history
-from mien.learning.recipe import Recipe
+from mien.datasets.faces import FaceSet, Watch
+from mien.learning import classical, parts
+from mien.learning.export import export, headline, record, scored
+from mien.learning.fit import Watcher, diverged, fit, prepare, rank, read_history
+from mien.learning.recipe import ClassicalRecipe, Recipe
+from mien.preprocess import apply
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | ClassicalRecipe,
     faces: FaceSet,
     run: Path,
     *,
     resume: bool = False,
     watch: Watcher | None = None,
+    working: Watch | None = None,
     processes: int = 1,
 ) -> dict[str, Any] | None:
     """Train ``recipe`` into the folder ``run``, export and score it; return its headline figures.
 
-    Arguments and errors as in ``fit.fit`` and ``export.export``. None in all processes but the first of several.
+    working: wraps the iterables of a classical baseline's work, for a progress bar; other arguments and errors as in
+    ``fit.fit`` and ``export.export``. None in all processes but the first of several.
     """
+    if isinstance(recipe, ClassicalRecipe):
+        return _baseline(recipe, faces, run, resume, working)
     fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
     return None if rank() else export(run, faces).metrics
+
+
+def _baseline(
+    recipe: ClassicalRecipe, faces: FaceSet, run: Path, resume: bool, working: Watch | None
+) -> dict[str, Any]:
+    """Fit a classical baseline into ``run/model.npz``; a run that was cut off starts anew."""
+    faces = parts.arrange(faces, recipe.data)
+    prepare(recipe, parts.described(faces), run, resume)
+    part = faces.part(parts.TRAIN)
+    crops = apply(part.pixels, recipe.preprocess)
+    model = classical.train(recipe.classical, crops, part.labels, len(faces.label_set), working)
+    classical.save(model, run / "model.npz")
+    scores, temperature, threshold = scored(model, recipe.preprocess, faces)
+    metrics = {"temperature": temperature, "uncertain": asdict(threshold), **scores}
+    record(run, metrics)
+    return headline(metrics)
 
 
 def seeded(recipe: Recipe, count: int) -> Iterator[Recipe]:
@@ -56,7 +78,9 @@ def spread(runs: Sequence[Mapping[str, Any]], part: str, figure: str = "accuracy
 
 
 def advice(run: Path) -> str | None:
-    """Return a line on overfitting if the run's curves diverge, else None (system B)."""
+    """Return a line on overfitting if the run has curves and they diverge, else None (system B)."""
+    if not (run / "history.csv").exists():
+        return None
     since = diverged(read_history(run))
     if since is None:
         return None
