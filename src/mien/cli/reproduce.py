@@ -27,6 +27,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("system", type=one_of("A", "B", "C", "D", "E", "all"), metavar="SYSTEM", help="A, B, C, D, E or all")
     data_argument(parser)
     add("--out", type=Path, default=Path("reproduced"), metavar="OUT", help="folder (default: reproduced)")
+    add("--page-only", action="store_true", help="train nothing, write the page of what has been run")
     add("--budget", default="", metavar="NAME", help="the recipes' variant of that name: 2core or smoke")
 
 
@@ -43,6 +44,7 @@ def run(options: Namespace) -> int:
                 options.data,
                 options.out,
                 budget=options.budget,
+                train=not options.page_only,
                 watch=partial(epoch_watcher, bar),
                 reading=lambda rows: watched(rows, "reading"),
             )

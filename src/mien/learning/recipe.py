@@ -120,6 +120,15 @@ def load(path: str | Path, budget: str = "") -> Recipe:
 
 def load_any(path: str | Path, budget: str = "") -> Recipe | ClassicalRecipe:
     """Read the recipe of a network or of a classical baseline; arguments and errors as in ``load``."""
+    found = variants(path)
+    if budget not in found:
+        known = tuple(name for name in found if name)
+        raise RecipeError(f"{path} has no budget {budget!r}; it has {', '.join(known)}.{nearest(budget, known)}")
+    return found[budget]
+
+
+def variants(path: str | Path) -> dict[str, Recipe | ClassicalRecipe]:
+    """Return budget → recipe, with '' for the recipe itself; all are checked. Errors as in ``load``."""
     source = _find(path)
     try:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
@@ -130,11 +139,7 @@ def load_any(path: str | Path, budget: str = "") -> Recipe | ClassicalRecipe:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{source} is not valid TOML: {error}") from error
-    variants = _variants(values, str(source))
-    if budget not in variants:
-        known = tuple(name for name in variants if name)
-        raise RecipeError(f"{source} has no budget {budget!r}; it has {', '.join(known)}.{nearest(budget, known)}")
-    return variants[budget]
+    return _variants(values, str(source))
 
 
 def _find(path: str | Path) -> Path:
@@ -142,7 +147,6 @@ def _find(path: str | Path) -> Path:
 
 
 def _variants(values: dict[str, Any], source: str) -> dict[str, Recipe | ClassicalRecipe]:
-    """Return budget → recipe, '' for the recipe itself; all are checked, whichever is wanted."""
     budgets = values.pop("budget", {})
     if not isinstance(budgets, dict) or not all(isinstance(each, dict) for each in budgets.values()):
         raise RecipeError(f"{source}: 'budget' must hold tables such as [budget.2core.train].")

@@ -63,12 +63,14 @@ def reproduce(
     out: Path,
     *,
     budget: str = "",
+    train: bool = True,
     watch: Callable[[Recipe], Watcher] | None = None,
     reading: Watch | None = None,
 ) -> Path:
     """Run a system's recipes on ``corpora`` and write ``out/SYSTEM.md``; return its path.
 
     corpora: in any order; the readers say which is which.  budget: the recipes' variant, such as ``2core``.
+    train:   False writes the page of what has been run, and trains nothing.
     watch:   given a recipe that is about to be trained, returns what its epochs are told to.
     reading: wraps the iterables of images, for a progress bar.
     Raises ``OptionError`` for an unknown system, ``DataError`` naming the corpora that are missing.
@@ -76,19 +78,14 @@ def reproduce(
     about = published(system)
     found = _identified(system, corpora)
     sources = [_faces_of(each, path, out / "data", reading) for each, path in found.items()]
-    bench = _Bench(system, out / system, sources, watch, reading)
-    outcomes = [bench.outcome(model, _plan(name, budget)) for model, names in about.recipes.items() for name in names]
+    bench = _Bench(system, out / "runs", sources, watch, reading)
+    plans = [(model, plan) for model, names in about.recipes.items() for plan in bench.planned(model, names, budget)]
+    outcomes = [bench.outcome(model, plan) for model, plan in plans if train or bench.finished(model, plan)]
     rows = [row for outcome in outcomes for row in _rows(system, outcome)]
     text = page(system, rows, findings(system, _evidence(system, found, sources, outcomes, reading)))
     written = out / f"{system}.md"
     written.write_text(text, encoding="utf-8")
     return written
-
-
-def _plan(name: str, budget: str) -> Recipe | ClassicalRecipe:
-    plan = recipe.load_any(name)
-    # A classical baseline has no schedule to shorten: only the smoke budget changes it.
-    return recipe.load_any(name, budget) if isinstance(plan, Recipe) or budget == recipe.SMOKE else plan
 
 
 def _identified(system: str, corpora: Sequence[Path]) -> dict[str, Path]:
@@ -136,12 +133,24 @@ class _Bench:
     watch: Callable[[Recipe], Watcher] | None
     reading: Watch | None
 
+    def planned(self, model: str, names: Sequence[str], budget: str) -> Iterable[Recipe | ClassicalRecipe]:
+        """Yield each recipe in the budget asked for, and in others whose runs are there; baselines have one only."""
+        for name in names:
+            found = recipe.variants(name)
+            wanted = budget if budget == recipe.SMOKE or isinstance(found[""], Recipe) else ""
+            yield recipe.load_any(name, wanted)
+            others = (plan for each, plan in found.items() if each not in (wanted, recipe.SMOKE))
+            yield from (plan for plan in others if self.finished(model, plan))
+
+    def finished(self, model: str, plan: Recipe | ClassicalRecipe) -> bool:
+        """Say whether all runs of a recipe have been scored."""
+        return all((run / "metrics.json").exists() for run in self._runs(model, plan))
+
     def outcome(self, model: str, plan: Recipe | ClassicalRecipe) -> Outcome:
         """Run a recipe with its seeds, but for those that have been run."""
         scores: list[dict[str, Any]] = []
         faces: FaceSet | None = None
-        folder = self.folder / plan.name
-        planned = self._runs(model, plan, folder)
+        planned = self._runs(model, plan)
         for run, each in planned.items():
             if not (run / "metrics.json").exists():
                 faces = faces or _load(plan, self.sources, self.reading)
@@ -150,7 +159,8 @@ class _Bench:
             scores.append(test_figures(run, each))
         return Outcome(model, plan, tuple(scores), next(iter(planned)))
 
-    def _runs(self, model: str, plan: Recipe | ClassicalRecipe, folder: Path) -> dict[Path, Recipe | ClassicalRecipe]:
+    def _runs(self, model: str, plan: Recipe | ClassicalRecipe) -> dict[Path, Recipe | ClassicalRecipe]:
+        folder = self.folder / plan.name
         if isinstance(plan, ClassicalRecipe):
             return {folder: plan}
         seeds = SEEDS.get((self.system, model), 1)
@@ -239,12 +249,12 @@ def _evidence(
     outcomes: Sequence[Outcome],
     watch: Watch | None,
 ) -> Evidence:
-    if system == "A":
+    if system == "A" and outcomes:
         ckplus, kdef = (loading.load(path, watch=watch).counts() for path in sources)
         return Evidence(ckplus=ckplus, kdef=kdef, sides=_sides(outcomes[0].recipe, sources, watch))
     whole = loading.load(found["fer2013"], watch=watch)
     curves = None
-    if system == "B":
+    if system == "B" and outcomes:
         history = read_history(outcomes[0].folder)
         curves = ([row.accuracy for row in history], [row.validation_accuracy for row in history])
     return Evidence(fer2013=whole.counts(), fer2013_train=whole.part(parts.TRAIN).counts(), curves=curves)
