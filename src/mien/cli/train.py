@@ -53,11 +53,11 @@ def run(options: Namespace) -> int:
     for each in runs.seeded(recipe, options.seeds):
         place = folder / f"seed-{each.train.seed}" if options.seeds > 1 else folder
         figures = _train(each, faces, place, options)
-        if figures is None:
-            return DONE
+        if figures is None:  # not the first of several processes, which all take part in every seed
+            continue
         found.append(figures)
         _tell(figures, place, runs.advice(place))
-    if options.seeds > 1:
+    if len(found) > 1:
         show_spread(found)
     return DONE
 
