@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import re
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -298,15 +299,17 @@ class History(Callback):
 @contextmanager
 def _quiet() -> Iterator[None]:
     # Lightning advises on data-loader workers, which batches taken from memory do not want.
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -314,7 +317,8 @@ def _explained(recipe: Recipe) -> Iterator[None]:
     """Raise what PyTorch says of memory and of lost processes as errors that say what to do."""
     try:
         yield
-    except SystemExit as error:  # Lightning's answer to Ctrl-C
+    except SystemExit as error:  # Lightning's answer to Ctrl-C, which it ignores from then on
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
     except RuntimeError as error:
         told = _told(error, recipe)
