@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,12 @@ from mien.recognition.session import OnnxSession  # noqa: E402
 
 def convolutions(*widths: int, norm: bool = True) -> int:
     """Parameters of 3×3 convolutions in a row: kernels, biases, and gain and offset of batch norm."""
-    pairs = zip(widths, widths[1:], strict=False)
+    pairs = itertools.pairwise(widths)
     return sum(9 * inputs * outputs + outputs * (3 if norm else 1) for inputs, outputs in pairs)
 
 
 def dense(*widths: int) -> int:
-    return sum((inputs + 1) * outputs for inputs, outputs in zip(widths, widths[1:], strict=False))
+    return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(widths))
 
 
 OWN = {
@@ -50,7 +51,7 @@ TORCHVISION = {
     "efficientnet_b0": (5_288_548, 1280, 32 * 9),
     "convnext_tiny": (28_589_128, 768, 96 * 16),
 }
-"""Parameters that torchvision's pages state for 1000 classes, features before the last layer, first kernel's weights."""
+"""Parameters that torchvision states for 1000 classes, features before the last layer, first kernel's weights."""
 
 
 def made(name: str, classes: int = 7, channels: int = 1, size: int = 48, **options: Any) -> nn.Module:
@@ -183,7 +184,11 @@ def test_onnx_says_what_pytorch_says(name: str, options: dict[str, Any]) -> None
     [
         ("fourblock", {}, "Did you mean 'four_block'"),
         ("torchvision:mobilenet_v9", {}, "no classifier 'mobilenet_v9'. Did you mean 'mobilenet_v"),
-        ("conv_pool", {"attention": "se"}, "network.attention does not go with conv_pool, which has spatial_dropout, dr"),
+        (
+            "conv_pool",
+            {"attention": "se"},
+            "network.attention does not go with conv_pool, which has spatial_dropout, dr",
+        ),
         ("vgg", {"spatial_dropout": 0.1}, "network.spatial_dropout does not go with vgg, which has dropout"),
         ("four_block", {"pretrained": False}, "network.pretrained does not go with four_block"),
         ("torchvision:resnet18", {"attention": "se"}, "network.attention does not go with torchvision:resnet18"),
@@ -253,4 +258,3 @@ def test_a_recipe_that_freezes_starts_frozen() -> None:
     network = {"name": "torchvision:mobilenet_v2", "pretrained": False}
     module = Classifier(parse({"name": "x", "network": network, "train": train}), [1, 1])
     assert parameter_count(module.network) == dense(1280, 2)
-

@@ -32,7 +32,9 @@ def test_plain_batch_comes_from_the_one_pixel_path() -> None:
 
 
 def test_caption_tells_shape_and_range(tmp_path: Path) -> None:
-    told = preview.write(recipe.parse(PLAN), corpora.bars({"Training": 1, "PublicTest": 1}), tmp_path / "batch.png", count=4)
+    told = preview.write(
+        recipe.parse(PLAN), corpora.bars({"Training": 1, "PublicTest": 1}), tmp_path / "batch.png", count=4
+    )
     assert told.startswith("(4, 3, 48, 48) float32, -")
     assert told.endswith("3 channels")
     assert (tmp_path / "batch.png").stat().st_size > 1000

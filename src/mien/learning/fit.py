@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler, TensorDataset
 
 from mien.datasets.faces import FaceSet
-from mien.errors import OptionError, TrainingError
+from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.learning import parts
 from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
@@ -109,14 +109,21 @@ def _prepare(recipe: Recipe, data: dict[str, Any], run: Path, resume: bool) -> N
     if resume and recorded.exists():
         check_data(run, data)
     run.mkdir(parents=True, exist_ok=True)
-    recorded.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
     (run / "data.json").write_text(json.dumps(data, indent=1))
     (run / "environment.json").write_text(json.dumps(environment(), indent=1))
+    # Last, because its presence says that the others are there, even after a kill -9 among these lines.
+    recorded.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
 
 
 def check_data(run: Path, data: dict[str, Any]) -> None:
-    """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with."""
-    before = json.loads((run / "data.json").read_text())
+    """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with.
+
+    Raises ``FileMissingError`` if the run does not say what it was made with.
+    """
+    recorded = run / "data.json"
+    if not recorded.exists():
+        raise FileMissingError(f"{run} holds no data.json; expected the folder that `mien train` wrote.")
+    before = json.loads(recorded.read_text())
     if before["digest"] != data["digest"]:
         raise OptionError(
             f"{run} was trained on other faces ({before['parts']}, now {data['parts']}), so its held-out faces may "
@@ -250,7 +257,9 @@ def _world(processes: int) -> tuple[int, int]:
         return processes, processes
     started = int(os.environ["WORLD_SIZE"])
     if processes not in (1, started):
-        raise OptionError(f"torchrun started {started} processes and {processes} were asked for; leave one of them out.")
+        raise OptionError(
+            f"torchrun started {started} processes and {processes} were asked for; leave one of them out."
+        )
     return started, int(os.environ["LOCAL_WORLD_SIZE"])
 
 
