@@ -48,8 +48,9 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_train_leaves_a_whole_run_folder(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert names == {"recipe.json", "environment.json", "history.csv", "checkpoints", "metrics.json", "model.onnx"}
-    assert json.loads((trained / "metrics.json").read_text())["private_scorings"] == 1
+    records = {"recipe.json", "data.json", "environment.json", "history.csv", "metrics.json"}
+    assert names == records | {"checkpoints", "tensorboard", "model.onnx"}
+    assert json.loads((trained / "metrics.json").read_text())["test_scorings"] == 1
 
 
 def test_train_says_what_comes_next(corpus: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

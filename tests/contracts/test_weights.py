@@ -124,4 +124,4 @@ def test_figures_in_the_file_agree_with_the_committed_run() -> None:
     recorded = json.loads((ROOT / "docs" / "runs" / "fer2013-four-block" / "metrics.json").read_text(encoding="utf-8"))
     stated = read("default").metrics
     assert stated["private_test"]["accuracy"] == recorded["private_test"]["accuracy"]
-    assert recorded["private_scorings"] == 1
+    assert recorded["test_scorings"] == 1

@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 
-from mien.learning.augment import Augment  # noqa: E402
+from mien.learning.augment import Augment, Mix  # noqa: E402
 from mien.learning.recipe import AugmentTable  # noqa: E402
 
 
@@ -63,3 +63,61 @@ def test_erasing_blanks_a_part_of_some_faces() -> None:
     blank = (Augment(AugmentTable(flip=0, erase=0.5))(faces) == 0).float().mean((1, 2, 3))
     assert 0.4 < (blank > 0).float().mean() < 0.6
     assert blank.max() <= 0.16
+
+
+def test_vertical_flip_mirrors_up_and_down_only(dot: torch.Tensor) -> None:
+    assert torch.equal(Augment(AugmentTable(flip=0, vertical_flip=1))(dot), dot.flip(2))
+
+
+def test_brightness_is_a_factor_of_its_own_for_each_face() -> None:
+    torch.manual_seed(0)
+    faces = torch.randn(1000, 1, 4, 4)
+    changed = Augment(AugmentTable(flip=0, brightness=0.2))(faces)
+    factors = (changed / faces).flatten(1)
+    assert factors.std(1).max() < 1e-5
+    assert 0.8 <= factors.min() < 0.81
+    assert 1.19 < factors.max() <= 1.2001
+    assert factors.mean().item() == pytest.approx(1, abs=0.015)  # 4 standard errors of a uniform draw of 1000
+    assert changed.min() < 0  # standardised faces keep their negative half
+
+
+def mixed(seed: int, **table: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """64 faces of one pixel value each, which is 1 for class 1 and 0 for class 0, mixed."""
+    labels = torch.arange(64) % 2
+    faces = labels.float()[:, None, None, None].expand(-1, 1, 16, 16).contiguous()
+    torch.manual_seed(seed)
+    return Mix(AugmentTable(**table))(faces, torch.nn.functional.one_hot(labels, 2).float())
+
+
+@pytest.mark.parametrize("table", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_mixed_targets_are_the_share_of_the_pixels(table: dict[str, float]) -> None:
+    between = 0
+    for seed in range(8):
+        faces, targets = mixed(seed, **table)
+        torch.testing.assert_close(targets.sum(1), torch.ones(64))
+        torch.testing.assert_close(faces.mean((1, 2, 3)), targets[:, 1], atol=1e-5, rtol=0)
+        between += int(((targets[:, 1] > 0.01) & (targets[:, 1] < 0.99)).any())
+    assert between >= 4
+
+
+def test_mixup_blends_and_cutmix_pastes() -> None:
+    assert not ((mixed(0, mixup=1.0)[0] % 1) == 0).all()
+    assert ((mixed(0, cutmix=1.0)[0] % 1) == 0).all()
+    ways = {bool(((mixed(seed, mixup=1.0, cutmix=1.0)[0] % 1) == 0).all()) for seed in range(12)}
+    assert ways == {True, False}
+
+
+def test_nothing_is_mixed_unless_asked_for() -> None:
+    faces, targets = torch.rand(4, 1, 8, 8), torch.rand(4, 3)
+    assert Mix(AugmentTable())(faces, targets) == (faces, targets)
+
+
+def test_the_seed_decides_every_draw() -> None:
+    table = AugmentTable(flip=0.5, rotate=10, shift=0.1, zoom=0.1, brightness=0.1, erase=0.5, mixup=0.3, cutmix=0.3)
+    faces, targets = torch.rand(16, 1, 24, 24), torch.eye(16)
+    found = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append(Mix(table)(Augment(table)(faces), targets))
+    assert all(torch.equal(*pair) for pair in zip(found[0], found[1], strict=True))
+    assert not torch.equal(found[0][0], found[2][0])

@@ -62,11 +62,11 @@ def run(options: Namespace) -> int:
     found = []
     for each, place in _runs(recipe, folder, options.seeds):
         figures = _train(each, faces, place, options)
-        if figures is None:
-            return DONE
+        if figures is None:  # not the first of several processes, which all take part in every seed
+            continue
         found.append(figures)
         _tell(figures, place, runs.advice(place))
-    if options.seeds > 1:
+    if len(found) > 1:
         show_spread(found)
     return DONE
 

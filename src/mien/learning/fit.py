@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import platform
+import re
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +29,7 @@ from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler, TensorDataset
 
 from mien.datasets.faces import FaceSet
-from mien.errors import OptionError, TrainingError
+from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.learning import parts
 from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
@@ -74,13 +76,13 @@ def fit(
     """
     faces = parts.arrange(faces, recipe.data)
     module = _module(recipe, faces)
-    if not rank():
-        prepare(recipe, parts.described(faces), run, resume)
     last = run / "checkpoints" / "last.ckpt"
     best = _best_checkpoint(run)
-    with _quiet(), _memory(recipe):
-        trainer = _trainer(recipe, run, [*_callbacks(recipe, run), best, History(recipe, run, watch)], processes)
+    with _quiet(), _explained(recipe):
+        trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
         loaders = (_training_loader(recipe, faces), _validation_loader(recipe, faces))
+        if not rank():
+            prepare(recipe, parts.described(faces), run, resume)
         trainer.fit(module, *loaders, ckpt_path=last if resume and last.exists() else None)
     return Path(best.best_model_path)
 
@@ -111,14 +113,21 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
     if resume and recorded.exists():
         check_data(run, data)
     run.mkdir(parents=True, exist_ok=True)
-    recorded.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
     (run / "data.json").write_text(json.dumps(data, indent=1))
     (run / "environment.json").write_text(json.dumps(environment(), indent=1))
+    # Last, because its presence says that the others are there, even after a kill -9 among these lines.
+    recorded.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
 
 
 def check_data(run: Path, data: dict[str, Any]) -> None:
-    """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with."""
-    before = json.loads((run / "data.json").read_text())
+    """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with.
+
+    Raises ``FileMissingError`` if the run does not say what it was made with.
+    """
+    recorded = run / "data.json"
+    if not recorded.exists():
+        raise FileMissingError(f"{run} holds no data.json; expected the folder that `mien train` wrote.")
+    before = json.loads(recorded.read_text())
     if before["digest"] != data["digest"]:
         raise OptionError(
             f"{run} was trained on other faces ({before['parts']}, now {data['parts']}), so its held-out faces may "
@@ -212,6 +221,7 @@ def _best_checkpoint(run: Path) -> ModelCheckpoint:
 
 
 def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
+    """Return the callbacks besides the best checkpoint's, which goes first: the last one records which was the best."""
     table = recipe.train
     callbacks: list[Callback] = [ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)]
     if table.ema:
@@ -222,11 +232,11 @@ def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
 
 
 def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: int) -> lightning.Trainer:
+    processes, here = _world(processes)
     if processes > 1 and 0 < recipe.train.frozen < recipe.train.epochs:
         raise OptionError("train.frozen ends in mid-run, which several processes cannot follow; train with one.")
     if recipe.train.batch_size % processes:
         raise OptionError(f"train.batch_size = {recipe.train.batch_size} does not divide among {processes} processes.")
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     return lightning.Trainer(
         max_epochs=recipe.train.epochs,
         precision="bf16-mixed" if recipe.train.bfloat16 else "32-true",
@@ -243,6 +253,18 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
         num_sanity_val_steps=0,
         default_root_dir=run,
     )
+
+
+def _world(processes: int) -> tuple[int, int]:
+    """Return how many processes train together, and how many of them on this machine."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return processes, processes
+    started = int(os.environ["WORLD_SIZE"])
+    if processes not in (1, started):
+        raise OptionError(
+            f"torchrun started {started} processes and {processes} were asked for; leave one of them out."
+        )
+    return started, int(os.environ["LOCAL_WORLD_SIZE"])
 
 
 class History(Callback):
@@ -290,29 +312,44 @@ class History(Callback):
 @contextmanager
 def _quiet() -> Iterator[None]:
     # Lightning advises on data-loader workers, which batches taken from memory do not want.
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
-def _memory(recipe: Recipe) -> Iterator[None]:
+def _explained(recipe: Recipe) -> Iterator[None]:
+    """Raise what PyTorch says of memory and of lost processes as errors that say what to do."""
     try:
         yield
+    except SystemExit as error:  # Lightning's answer to Ctrl-C, which it ignores from then on
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        told = _told(error, recipe)
+        if not told:
             raise
+        raise TrainingError(told) from error
+
+
+def _told(error: RuntimeError, recipe: Recipe) -> str | None:
+    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
         size = recipe.train.batch_size
-        raise TrainingError(
+        return (
             f"Memory cannot hold a batch of {size} faces of {recipe.preprocess.size} pixels. "
             f"Try train.batch_size = {max(size // 2, 2)}."
-        ) from error
+        )
+    if _place()[1] > 1 and re.search("gloo|nccl|Connection", str(error), re.IGNORECASE):
+        return "Another process of this training has ended; see its message. Go on with resume, perhaps with fewer."
+    return None
 
 
 def read_history(run: Path) -> list[Epoch]:

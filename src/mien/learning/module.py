@@ -52,6 +52,8 @@ class Classifier(LightningModule):
         super().__init__()
         self.recipe = recipe
         self.network = network_of(recipe, len(counts))
+        if isinstance(self.network, Backbone):
+            self.network.freeze(recipe.train.frozen > 0)  # DDP looks at what learns before the first epoch
         self.augment, self.mix = Augment(recipe.augment), Mix(recipe.augment)
         self.loss = Loss(recipe.loss, counts)
         if recipe.train.compile:

@@ -57,7 +57,12 @@ def _check(faces: FaceSet) -> None:
             f"No training face of {', '.join(empty)}. Add some, or name with data.scheme a label set without "
             f"{'it' if len(empty) == 1 else 'them'}."
         )
-    faces.split_named(VALIDATION)
+    try:
+        faces.split_named(VALIDATION)
+    except DataError as error:
+        raise DataError(
+            f"{error} Set data.hold_out = 0.1 to choose the epoch on a tenth of the training faces, or data.split."
+        ) from error
 
 
 def targets(faces: FaceSet, table: DataTable) -> NDArray[np.float32]:

@@ -1,0 +1,45 @@
+"""Every recipe of the package trains in its smoke variant, on generated faces of its own classes, to a model file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpora import bars
+
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
+
+from mien import labels  # noqa: E402
+from mien.datasets.faces import FaceSet  # noqa: E402
+from mien.learning import runs  # noqa: E402
+from mien.learning.fit import read_history  # noqa: E402
+from mien.learning.recipe import Recipe, load, shipped  # noqa: E402
+from mien.recognition.bundle import read  # noqa: E402
+
+COUNTS = {"Training": 12, "PublicTest": 3, "PrivateTest": 3}
+
+
+def faces_for(recipe: Recipe) -> FaceSet:
+    """Faces of all classes of the recipe's scheme, with votes, of 18 people who show each emotion once."""
+    classes = labels.scheme(recipe.data.scheme or "fer2013").classes
+    faces = bars(COUNTS, classes=classes)
+    people = [f"{split}/{place}" for split, count in COUNTS.items() for _ in classes.labels for place in range(count)]
+    return replace(faces, subjects=np.array(people), votes=np.eye(len(classes), dtype=np.float32)[faces.labels])
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_it_trains_two_epochs_and_exports(name: str, tmp_path: Path) -> None:
+    recipe = load(name, "smoke")
+    faces = faces_for(recipe)
+    figures = runs.train(recipe, faces, tmp_path / "run")
+    history, bundle = read_history(tmp_path / "run"), read(tmp_path / "run" / "model.onnx")
+    assert [row.epoch for row in history] == [0, 1]
+    assert all(np.isfinite([row.loss, row.validation_loss]).all() for row in history)
+    assert bundle.labels == faces.label_set
+    assert (bundle.name, bundle.recipe_digest) == (f"{name}-smoke", recipe.digest())
+    assert bundle.preprocess == recipe.preprocess
+    assert bundle.metrics == figures
