@@ -73,14 +73,14 @@ def fit(
     ``networks.build`` do.
     """
     faces = parts.arrange(faces, recipe.data)
-    module = _module(recipe, faces)
+    module = classifier(recipe, faces)
     if not rank():
         _prepare(recipe, parts.described(faces), run, resume)
     last = run / "checkpoints" / "last.ckpt"
     best = _best_checkpoint(run)
-    with _quiet(), _memory(recipe):
+    with quiet(), memory(recipe):
         trainer = _trainer(recipe, run, [*_callbacks(recipe, run), best, History(recipe, run, watch)], processes)
-        loaders = (_training_loader(recipe, faces), _validation_loader(recipe, faces))
+        loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         trainer.fit(module, *loaders, ckpt_path=last if resume and last.exists() else None)
     return Path(best.best_model_path)
 
@@ -90,7 +90,8 @@ def rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
-def _module(recipe: Recipe, faces: FaceSet) -> Classifier:
+def classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
+    """Return the untrained module, drawn from the recipe's seed; faces as ``parts.arrange`` returns them."""
     torch.manual_seed(recipe.train.seed)
     module = Classifier(recipe, list(faces.part(parts.TRAIN).counts().values()))
     if recipe.train.channels_last:
@@ -135,7 +136,8 @@ def environment() -> dict[str, str | int]:
     }
 
 
-def _training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
+def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
+    """Return the batches of the training part, float32 crops (N, C, S, S) and targets (N, K), drawn epoch by epoch."""
     part = faces.part(parts.TRAIN)
     wanted = torch.from_numpy(parts.targets(part, recipe.data))
     chances = class_weights(list(part.counts().values()), recipe.data.oversample)[part.labels]
@@ -225,13 +227,11 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     return lightning.Trainer(
         max_epochs=recipe.train.epochs,
-        precision="bf16-mixed" if recipe.train.bfloat16 else "32-true",
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        **arithmetic(recipe),
         devices=here,
         num_nodes=processes // here,
         strategy="ddp" if processes > 1 else "auto",
         use_distributed_sampler=False,
-        gradient_clip_val=recipe.train.clip or None,
         callbacks=callbacks,
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         enable_progress_bar=False,
@@ -239,6 +239,15 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
         num_sanity_val_steps=0,
         default_root_dir=run,
     )
+
+
+def arithmetic(recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments of Lightning's trainer that decide what a step computes."""
+    return {
+        "precision": "bf16-mixed" if recipe.train.bfloat16 else "32-true",
+        "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
+        "gradient_clip_val": recipe.train.clip or None,
+    }
 
 
 class History(Callback):
@@ -284,7 +293,8 @@ class History(Callback):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice from the terminal; errors still show."""
     # Lightning advises on data-loader workers, which batches taken from memory do not want.
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
@@ -298,7 +308,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _memory(recipe: Recipe) -> Iterator[None]:
+def memory(recipe: Recipe) -> Iterator[None]:
+    """Turn a lack of memory into a ``TrainingError`` that names a smaller batch."""
     try:
         yield
     except RuntimeError as error:
