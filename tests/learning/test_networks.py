@@ -38,7 +38,7 @@ def dense(*widths: int) -> int:
 OWN = {
     "four_block": convolutions(1, 32, 32, 64, 64, 128, 128, 256, 256) + dense(256, 512, 256, 10),
     "conv_pool": convolutions(1, 32, 64, 128, norm=False) + dense(128 * 6 * 6, 128, 10),
-    "custom_cnn": convolutions(1, 32, 64, 128, 128, 256, 256, 512) + dense(512 * 3 * 3, 256, 10) + 2 * 256,
+    "custom_cnn": convolutions(1, 32, 64, 64, 128, 128, 256, 256) + dense(256 * 3 * 3, 256, 10) + 2 * 256,
     "flatten_dense": convolutions(1, 32, 32, 64, 64, 128, 128, 256, 256) + dense(256 * 3 * 3, 256, 10) + 2 * 256,
     "vgg": convolutions(1, 64, 64, 128, 128, 256, 256, 512, 512) + dense(512 * 3 * 3, 4096, 4096, 10),
 }
@@ -128,7 +128,7 @@ def test_every_parameter_learns(name: str) -> None:
 @pytest.mark.parametrize(("kind", "each"), [("se", 0), ("cbam", 2 * 49)])
 @pytest.mark.parametrize("name", ["four_block", "custom_cnn", "flatten_dense"])
 def test_attention_adds_its_gates_to_each_block(name: str, kind: str, each: int) -> None:
-    widths = {"custom_cnn": (64, 128, 256, 512)}.get(name, (32, 64, 128, 256))
+    widths = (32, 64, 128, 256)
     gates = sum(2 * width * max(width // 16, 8) + max(width // 16, 8) + width + each for width in widths)
     network = build(name, 10, attention=kind)
     assert parameter_count(network) == OWN[name] + gates

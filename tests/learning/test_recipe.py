@@ -11,7 +11,7 @@ pytestmark = pytest.mark.train
 pytest.importorskip("pydantic")
 
 from mien.errors import FileMissingError, RecipeError  # noqa: E402
-from mien.learning.recipe import load, parse, shipped, smoke  # noqa: E402
+from mien.learning.recipe import load, load_any, parse, shipped, smoke  # noqa: E402
 
 GOOD: dict[str, Any] = {"name": "x", "train": {"epochs": 3}}
 MOBILE = {"name": "torchvision:mobilenet_v2"}
@@ -35,8 +35,8 @@ sizes = [{ epoch = 0, size = 40 }, { epoch = 10, size = 48 }]
 
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_recipes_load_and_are_named_as_their_files(name: str) -> None:
-    assert load(name).name == name
-    assert load(f"{name}", "smoke").name == f"{name}-smoke"
+    assert load_any(name).name == name
+    assert load_any(name, "smoke").name == f"{name}-smoke"
 
 
 def test_budgets_of_a_shipped_recipe() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +17,15 @@ torch.set_num_threads(1)
 from mien import labels  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.learning import runs  # noqa: E402
+from mien.learning.classical import load as load_model  # noqa: E402
 from mien.learning.fit import read_history  # noqa: E402
-from mien.learning.recipe import Recipe, load, shipped  # noqa: E402
+from mien.learning.recipe import ClassicalRecipe, Recipe, load, load_any, shipped  # noqa: E402
 from mien.recognition.bundle import read  # noqa: E402
 
 COUNTS = {"Training": 12, "PublicTest": 3, "PrivateTest": 3}
 
 
-def faces_for(recipe: Recipe) -> FaceSet:
+def faces_for(recipe: Recipe | ClassicalRecipe) -> FaceSet:
     """Faces of all classes of the recipe's scheme, with votes, of 18 people who show each emotion once."""
     classes = labels.scheme(recipe.data.scheme or "fer2013").classes
     faces = bars(COUNTS, classes=classes)
@@ -31,7 +33,23 @@ def faces_for(recipe: Recipe) -> FaceSet:
     return replace(faces, subjects=np.array(people), votes=np.eye(len(classes), dtype=np.float32)[faces.labels])
 
 
-@pytest.mark.parametrize("name", shipped())
+NAMES = {kind: [name for name in shipped() if isinstance(load_any(name), kind)] for kind in (Recipe, ClassicalRecipe)}
+
+
+@pytest.mark.parametrize("name", NAMES[ClassicalRecipe])
+def test_a_baseline_is_fitted_and_scored(name: str, tmp_path: Path) -> None:
+    recipe = load_any(name, "smoke")
+    figures = runs.train(recipe, faces_for(recipe), tmp_path / "run")
+    model, scores = (
+        load_model(tmp_path / "run" / "model.npz"),
+        json.loads((tmp_path / "run" / "metrics.json").read_text()),
+    )
+    assert figures is not None
+    assert figures["private_test"]["accuracy"] == scores["private_test"]["accuracy"] >= 0.9
+    assert model.classes == scores["private_test"]["faces"] // COUNTS["PrivateTest"]
+
+
+@pytest.mark.parametrize("name", NAMES[Recipe])
 def test_it_trains_two_epochs_and_exports(name: str, tmp_path: Path) -> None:
     recipe = load(name, "smoke")
     faces = faces_for(recipe)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 VERBS: dict[str, tuple[str, str]] = {
     "predict": ("mien.cli.predict", "Read the emotions in photos and folders."),
     "train": ("mien.cli.train", "Train a recipe and export what was trained."),
+    "find-rate": ("mien.cli.find_rate", "Find a learning rate: raise it step by step and watch the loss."),
+    "tune": ("mien.cli.tune", "Search a recipe's keys for the best validation accuracy."),
     "reproduce": ("mien.cli.reproduce", "Run a published system's recipes: claimed, measured, why they differ."),
     "evaluate": ("mien.cli.evaluate", "Measure a model on labelled crops or photos."),
     "export": ("mien.cli.export", "Write the model file of a training run."),

@@ -75,12 +75,12 @@ def fit(
     ``networks.build`` do.
     """
     faces = parts.arrange(faces, recipe.data)
-    module = _module(recipe, faces)
+    module = classifier(recipe, faces)
     last = run / "checkpoints" / "last.ckpt"
     best = _best_checkpoint(run)
-    with _quiet(), _explained(recipe):
+    with quiet(), explained(recipe):
         trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
-        loaders = (_training_loader(recipe, faces), _validation_loader(recipe, faces))
+        loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         if not rank():
             prepare(recipe, parts.described(faces), run, resume)
         trainer.fit(module, *loaders, ckpt_path=last if resume and last.exists() else None)
@@ -92,7 +92,8 @@ def rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
-def _module(recipe: Recipe, faces: FaceSet) -> Classifier:
+def classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
+    """Return the untrained module, drawn from the recipe's seed; faces as ``parts.arrange`` returns them."""
     torch.manual_seed(recipe.train.seed)
     module = Classifier(recipe, list(faces.part(parts.TRAIN).counts().values()))
     if recipe.train.channels_last:
@@ -148,7 +149,8 @@ def environment() -> dict[str, str | int]:
     }
 
 
-def _training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
+def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
+    """Return the batches of the training part, float32 crops (N, C, S, S) and targets (N, K), drawn epoch by epoch."""
     part = faces.part(parts.TRAIN)
     wanted = torch.from_numpy(parts.targets(part, recipe.data))
     chances = class_weights(list(part.counts().values()), recipe.data.oversample)[part.labels]
@@ -239,13 +241,11 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
         raise OptionError(f"train.batch_size = {recipe.train.batch_size} does not divide among {processes} processes.")
     return lightning.Trainer(
         max_epochs=recipe.train.epochs,
-        precision="bf16-mixed" if recipe.train.bfloat16 else "32-true",
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        **arithmetic(recipe),
         devices=here,
         num_nodes=processes // here,
         strategy="ddp" if processes > 1 else "auto",
         use_distributed_sampler=False,
-        gradient_clip_val=recipe.train.clip or None,
         callbacks=callbacks,
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         enable_progress_bar=False,
@@ -265,6 +265,15 @@ def _world(processes: int) -> tuple[int, int]:
             f"torchrun started {started} processes and {processes} were asked for; leave one of them out."
         )
     return started, int(os.environ["LOCAL_WORLD_SIZE"])
+
+
+def arithmetic(recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments of Lightning's trainer that decide what a step computes."""
+    return {
+        "precision": "bf16-mixed" if recipe.train.bfloat16 else "32-true",
+        "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
+        "gradient_clip_val": recipe.train.clip or None,
+    }
 
 
 class History(Callback):
@@ -310,7 +319,8 @@ class History(Callback):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice from the terminal; errors still show."""
     # Lightning advises on data-loader workers, which batches taken from memory do not want.
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
@@ -326,7 +336,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(recipe: Recipe) -> Iterator[None]:
+def explained(recipe: Recipe) -> Iterator[None]:
     """Raise what PyTorch says of memory and of lost processes as errors that say what to do."""
     try:
         yield

@@ -1,0 +1,112 @@
+"""Searches keys of RECIPE with Optuna for the best accuracy on the validation part (FER2013: PublicTest); the test part
+is not used. The first trial has the recipe's own values, hopeless trials are cut off early.
+
+--space train.rate=1e-4:1e-1:log draws a number from a range, --space train.batch_size=16,32,64 one of the choices;
+it is given once for each key. The same command again goes on where the search was cut off, and started twice at a time
+it shares the work; --trials is the number of all trials together. FOLDER gets trials.csv, best.toml, history.png and
+importance.png.
+
+Next: mien train FOLDER/best.toml --data DATA
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.cli import DONE
+from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_arguments
+from mien.cli.parser import count
+from mien.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from mien.learning.fit import Epoch
+    from mien.learning.tune import Trial
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien tune``."""
+    recipe_arguments(parser)
+    data_argument(parser)
+    add = parser.add_argument
+    add("--space", action="append", required=True, metavar="K=…", help="LOW:HIGH, LOW:HIGH:log or a,b,c; repeatable")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the study; one that is there goes on")
+    add("--trials", type=count, default=20, metavar="N", help="trials of all processes together (default: 20)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+
+
+def run(options: Namespace) -> int:
+    """Search, print what was won; return the exit code."""
+    try:
+        from mien.learning import space, tune
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_extra(f"mien tune (no {error.name})", "train") from error
+    from mien.cli.train import training_bar
+
+    recipe = chosen_recipe(options)
+    searched = space.read(options.space, recipe)
+    faces = read_faces(options.data, recipe.data.scheme)
+    with training_bar() as bar:
+        task = bar.add_task("trials", total=options.trials)
+        found = tune.search(
+            recipe,
+            faces,
+            options.out,
+            searched,
+            trials=options.trials,
+            seed=options.seed,
+            watch=lambda _number, done, epoch: _moved(bar, task, done, epoch),
+            ended=lambda trial: bar.console.print(_line(trial), highlight=False, markup=False),
+        )
+    _tell(found, [dimension.key for dimension in searched], options)
+    return DONE
+
+
+def _moved(bar: Progress, task: TaskID, done: float, epoch: Epoch) -> None:
+    told = f"trials; epoch {epoch.epoch + 1}: {epoch.validation_accuracy:.1%}"
+    bar.update(task, completed=round(done, 2), description=told)
+
+
+def _line(trial: Trial) -> str:
+    values = "  ".join(f"{key} {_short(value)}" for key, value in trial.values.items())
+    score = "" if trial.accuracy is None else f"{trial.accuracy:.2%}"
+    told = f"trial {trial.number:3}  {trial.state:8} {score:>7}  {trial.minutes:.1f} min  {values}  {trial.reason}"
+    return told.rstrip()
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "network's own"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _tell(found: Sequence[Trial], keys: Sequence[str], options: Namespace) -> None:
+    """Print the recipe's own values beside the best ones, what the other trials came to, and the next command."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mien.learning.tune import best
+
+    top = best(found)
+    shown = [trial for trial in found if trial.defaults and trial.counts][:1] + ([top] if top else [])
+    table = Table("", "validation accuracy", *keys)
+    for name, trial in zip(("the recipe's own", f"best: trial {shown[-1].number}")[-len(shown) :], shown, strict=True):
+        score = trial.state if trial.accuracy is None else f"{trial.accuracy:.2%}"
+        table.add_row(name, score, *(_short(trial.values[key]) for key in keys))
+    Console().print(table)
+    states = [trial.state for trial in found]
+    told = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    sys.stdout.write(f"Trials: {told}\n")
+    if "running" in states:
+        sys.stdout.write(
+            "Another process is at the running ones; if it has died, the same command goes on in a minute.\n"
+        )
+    data = [word for path in options.data for word in ("--data", str(path))]
+    best_recipe = options.out / "best.toml"
+    sys.stdout.write(f"Results: {options.out}\nNext:    {shlex.join(['mien', 'train', str(best_recipe), *data])}\n")

@@ -1,0 +1,217 @@
+"""Learning-rate range test (Smith 2017, Cyclical Learning Rates; system B): the rate rises stepwise, the loss tells.
+
+Lightning 2.6 has such a finder (``Tuner.lr_find``), which runs on ``Classifier`` but is not used. It takes the slope
+over the rate instead of over its logarithm, which divides it by the rate: noise at the smallest rates passes for the
+steepest fall (with SGD on generated faces it suggests 1.2e-4, where the curve falls most steeply at 5e-3). It keeps
+only a running mean that lags 50 steps behind, and loses all results when ``Classifier`` stops at a loss that is not
+finite. So a callback sets the rate here; the step itself is that of ``fit``.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Sampler
+
+from mien.datasets.faces import FaceSet
+from mien.errors import OptionError, TrainingError
+from mien.learning import charts, parts
+from mien.learning.fit import ShuffledBatches, arithmetic, classifier, explained, quiet, training_loader
+from mien.learning.recipe import Recipe
+
+TOO_HIGH = 4.0
+"""The test stops where the running mean of the loss exceeds its lowest value by this factor."""
+
+FEWEST = 20
+"""Steps below which no slope can be told from noise."""
+
+_KEEP = 0.9
+"""Share of the running mean that each step keeps: ten steps' memory, as it must notice a blow-up quickly."""
+
+Stop = Literal["", "rose", "not finite"]
+Watcher = Callable[[int, float, float], None]
+"""Called after each step with the steps done, the rate and the loss."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a range test saw: for each step the rate and the loss (nats), float64 (N,); rates rise.
+
+    smoothed: the loss averaged with Gaussian weights around each step; unlike a running mean it does not lag.
+    stopped:  why the test ended before its highest rate; empty if it did not.
+    """
+
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
+    stopped: Stop = ""
+
+    @property
+    def lowest(self) -> int:
+        """The step of the lowest smoothed loss."""
+        return int(self.smoothed.argmin())
+
+    @property
+    def suggestion(self) -> float:
+        """The rate at which the smoothed loss falls most steeply over log(rate), before its minimum.
+
+        Raises ``TrainingError`` if it never falls.
+        """
+        slope = np.gradient(self.smoothed, np.log10(self.rates))[: self.lowest + 1]
+        if self.lowest == 0 or slope.min() >= 0:
+            raise TrainingError(
+                f"The loss never falls between the rates {self.rates[0]:.1e} and {self.rates[-1]:.1e}, so there is no "
+                "rate to suggest. Start lower, or look at the data with mien data preview."
+            )
+        return float(self.rates[slope.argmin()])
+
+    @property
+    def tenth(self) -> float:
+        """A tenth of the rate with the lowest smoothed loss: the other common rule, usually the bolder one."""
+        return float(self.rates[self.lowest]) / 10
+
+
+def find(
+    recipe: Recipe,
+    faces: FaceSet,
+    *,
+    low: float = 1e-6,
+    high: float = 1.0,
+    steps: int = 200,
+    watch: Watcher | None = None,
+) -> Curve:
+    """Train a fresh network while the rate rises from ``low`` to ``high``, exponentially, and return its losses.
+
+    Network, loss, augmentation, batches and optimiser are those of the recipe's first epoch (its image size, its frozen
+    layers), however many passes over the faces ``steps`` takes; the recipe's schedule is left out. The test part is not
+    read. The network is thrown away and the state of torch's generator put back.
+    Raises ``OptionError`` for an impossible range, ``TrainingError`` if the loss is not finite before 20 steps are
+    done, and what ``fit.fit`` raises for a recipe or data that cannot be trained.
+    """
+    _check(low, high, steps)
+    arranged = parts.arrange(faces, recipe.data)
+    ramp = Ramp(np.geomspace(low, high, steps), watch)
+    with torch.random.fork_rng(), quiet(), explained(recipe):
+        module, source = classifier(recipe, arranged), training_loader(recipe, arranged)
+        batches = Repeated(cast("ShuffledBatches", source.sampler), steps)
+        trainer = lightning.Trainer(
+            **arithmetic(recipe),
+            max_epochs=1,
+            callbacks=[ramp],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            devices=1,
+        )
+        try:
+            trainer.fit(module, DataLoader(source.dataset, sampler=batches, batch_size=None))
+        except TrainingError:
+            # A loss that is not finite ends the test; that is what the high rates are for.
+            if len(ramp.losses) < FEWEST:
+                raise
+            ramp.stopped = "not finite"
+    return ramp.curve()
+
+
+def _check(low: float, high: float, steps: int) -> None:
+    if not 0 < low < high < math.inf:
+        raise OptionError(f"Rates from {low:g} to {high:g}: expected 0 < lowest < highest, such as 1e-6 and 1.")
+    if steps < FEWEST:
+        raise OptionError(f"{steps} steps: expected {FEWEST} or more; 200 is usual.")
+
+
+class Ramp(Callback):
+    """Set the next of ``rates`` before each step and note the step's loss."""
+
+    def __init__(self, rates: NDArray[np.float64], watch: Watcher | None = None) -> None:
+        self.rates, self.watch = rates, watch
+        self.losses: list[float] = []
+        self.stopped: Stop = ""
+        self.mean, self.best = 0.0, math.inf
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take the recipe's schedule off, as it would set rates of its own."""
+        trainer.strategy.lr_scheduler_configs = []
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the step's rate."""
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = float(self.rates[batch_idx])
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the step's loss; stop where the running mean is too high."""
+        loss = float(outputs["loss"])
+        self.losses.append(loss)
+        self.mean = _KEEP * self.mean + (1 - _KEEP) * loss
+        mean = self.mean / (1 - _KEEP ** len(self.losses))
+        self.best = min(self.best, mean)
+        if self.watch:
+            self.watch(len(self.losses), float(self.rates[batch_idx]), loss)
+        if len(self.losses) >= FEWEST and mean > TOO_HIGH * self.best:
+            self.stopped, trainer.should_stop = "rose", True
+
+    def curve(self) -> Curve:
+        """Return what was noted."""
+        losses = np.array(self.losses)
+        return Curve(self.rates[: len(losses)], losses, smooth(losses, len(self.rates) / 40), self.stopped)
+
+
+def smooth(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Return float64 (N,): means with Gaussian weights of standard deviation ``width`` steps; at the ends of fewer."""
+    reach = max(math.ceil(3 * width), 1)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    inside = slice(reach, reach + len(values))
+    sums, weights = np.convolve(values, kernel), np.convolve(np.ones(len(values)), kernel)
+    return np.asarray(sums[inside] / weights[inside])
+
+
+class Repeated(Sampler[list[int]]):
+    """The first ``steps`` batches of as many passes over the faces as that takes, all within one epoch."""
+
+    def __init__(self, batches: ShuffledBatches, steps: int) -> None:
+        self.batches, self.steps = batches, steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return islice(self._endless(), self.steps)
+
+    def _endless(self) -> Iterator[list[int]]:
+        for epoch in count():
+            self.batches.set_epoch(epoch)
+            yield from self.batches
+
+
+def write(curve: Curve, folder: Path, title: str = "") -> tuple[Path, Path]:
+    """Write ``rate.csv`` (step, rate, loss, smoothed) and ``rate.png`` into ``folder``; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, picture = folder / "rate.csv", folder / "rate.png"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("step", "rate", "loss", "smoothed"))
+        rows = zip(curve.rates.tolist(), curve.losses.tolist(), curve.smoothed.tolist(), strict=True)
+        writer.writerows((step, *row) for step, row in enumerate(rows))
+    picture.write_bytes(
+        charts.rate(
+            curve.rates, curve.losses, curve.smoothed, suggestion=curve.suggestion, tenth=curve.tenth, title=title
+        )
+    )
+    return table, picture

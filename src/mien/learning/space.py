@@ -1,0 +1,156 @@
+"""What a search may change: keys of a recipe, each with a range or choices, checked before anything is trained."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from mien.errors import OptionError
+from mien.learning.module import network_of
+from mien.learning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+Choice = bool | int | float | str
+
+FIXED = ("name", "about", "data.scheme", "data.split", "data.shares", "data.hold_out", "data.seed")
+"""Keys that a search may not change: names, and all that decides which faces the trials are judged on."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One key of a search with its choices or, if there are none, with its range, both ends included.
+
+    log: drawn evenly over the logarithm.  whole: whole numbers only.
+    """
+
+    key: str
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Choice, ...] = ()
+
+    def __str__(self) -> str:
+        if self.choices:
+            return f"{self.key}={','.join(str(choice) for choice in self.choices)}"
+        return f"{self.key}={self.low:g}:{self.high:g}{':log' if self.log else ''}"
+
+    def holds(self, value: Any) -> bool:
+        """Say whether ``value`` lies in the range or among the choices; None, a network's own default, never does."""
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def suggest(self, trial: Trial) -> Choice:
+        """Draw a value for an Optuna trial."""
+        if self.choices:
+            return cast("Choice", trial.suggest_categorical(self.key, self.choices))
+        if self.whole:
+            return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, log=self.log)
+
+    def ends(self) -> tuple[Choice, ...]:
+        """Return the values that the recipe must take for the search to make sense."""
+        if self.choices:
+            return self.choices
+        return (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
+
+
+def read(texts: Sequence[str], recipe: Recipe) -> tuple[Dimension, ...]:
+    """Read ``KEY=LOW:HIGH``, ``KEY=LOW:HIGH:log`` or ``KEY=a,b,c`` for keys such as ``train.rate``.
+
+    Ends and choices are tried on the recipe one by one. Raises ``RecipeError`` for a key that the recipe or its network
+    does not have and a value that they do not take, ``OptionError`` for an impossible range or a key that must not
+    change.
+    """
+    found = tuple(_read(text, recipe) for text in texts)
+    keys = [dimension.key for dimension in found]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise OptionError(f"The key {key} is in the space {keys.count(key)} times; give it once.")
+    if not found:
+        raise OptionError("The space is empty; give at least one key, such as train.rate=1e-4:1e-1:log.")
+    return found
+
+
+def value_of(recipe: Recipe, key: str) -> Any:
+    """Return the recipe's value of ``key``, JSON-ready. Raises ``RecipeError`` naming the nearest if there is none."""
+    value: Any = recipe.model_dump(mode="json")
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            recipe.with_values({key: 0})  # explains unknown keys better than could be done here
+            raise OptionError(f"{key} is no single value of a recipe; name one, such as train.rate.")
+        value = value[name]
+    if isinstance(value, dict):
+        raise OptionError(f"{key} is a table of the recipe; name one of its keys, such as {key}.{next(iter(value))}.")
+    return value
+
+
+def _read(text: str, recipe: Recipe) -> Dimension:
+    key, equals, values = (part.strip() for part in text.partition("="))
+    if not equals or not key or not values:
+        raise OptionError(f"Space {text!r}: expected KEY=LOW:HIGH, KEY=LOW:HIGH:log or KEY=a,b,c.")
+    if key in FIXED:
+        raise OptionError(
+            f"Space {text!r}: {key} does not train the network or moves faces between parts; leave it out."
+        )
+    current = value_of(recipe, key)
+    dimension = _range(text, key, values, current) if ":" in values else _choices(text, key, values)
+    for value in dimension.ends():
+        changed = recipe.with_values({key: value})
+        if key.startswith("network."):
+            network_of(changed, 2, trained=True)  # only the network itself knows its options
+    return dimension
+
+
+def _range(text: str, key: str, values: str, current: Any) -> Dimension:
+    low, high, *rest = values.split(":")
+    if rest not in ([], ["log"]):
+        raise OptionError(f"Space {text!r}: {':'.join(rest)!r} after the range; only 'log' may stand there.")
+    if isinstance(current, bool | str | list):
+        raise OptionError(f"Space {text!r}: {key} = {current!r} is no number; give choices, KEY=a,b,c.")
+    whole = isinstance(current, int)
+    first, last = _number(text, low, whole), _number(text, high, whole)
+    if first >= last:
+        raise OptionError(f"Space {text!r}: expected LOW below HIGH.")
+    if rest and first <= 0:
+        raise OptionError(f"Space {text!r}: a logarithmic range starts above 0.")
+    return Dimension(key, first, last, bool(rest), whole)
+
+
+def _number(text: str, word: str, whole: bool) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        raise OptionError(f"Space {text!r}: {word!r} is no number.") from None
+    if not math.isfinite(value) or (whole and value != int(value)):
+        raise OptionError(f"Space {text!r}: {word} is no {'whole' if whole else 'finite'} number.")
+    return value
+
+
+def _choices(text: str, key: str, values: str) -> Dimension:
+    choices = tuple(_literal(word.strip()) for word in values.split(","))
+    if len(set(choices)) < 2 or len(set(choices)) < len(choices):
+        raise OptionError(
+            f"Space {text!r}: expected two or more different choices, KEY=a,b,c, or a range, KEY=LOW:HIGH."
+        )
+    return Dimension(key, choices=choices)
+
+
+def _literal(word: str) -> Choice:
+    """Read a TOML value; bare words are strings."""
+    try:
+        value: Any = tomllib.loads(f"value = {word}")["value"]
+    except tomllib.TOMLDecodeError:
+        return word
+    return value if isinstance(value, bool | int | float | str) else word
+
+
+def defaults(space: Sequence[Dimension], recipe: Recipe) -> Mapping[str, Any]:
+    """Return the recipe's own values of the searched keys; None where a network's own default holds."""
+    return {dimension.key: value_of(recipe, dimension.key) for dimension in space}
