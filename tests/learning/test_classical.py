@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -279,3 +280,14 @@ def test_a_damaged_model_is_refused(
     (tmp_path / "model").write_bytes(archive(**{**arrays, **change}))
     with pytest.raises(ModelError, match=classical.FORMAT):
         load(tmp_path / "model")
+
+
+def test_the_shipped_recipes_fit_the_crops_they_ask_for() -> None:
+    found = {}
+    for path in (Path(__file__).parents[2] / "recipes").glob("*.toml"):
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "classical" in values:
+            found[values["name"]] = ClassicalTable.model_validate_json(json.dumps(values["classical"]), strict=True)
+            spec = PreprocessSpec(**values["preprocess"])
+            assert len(descriptors(np.zeros((1, 1, spec.size, spec.size), np.float32), found[path.stem])) == 1
+    assert set(found) == {"hog-svm", "lbp-svm", "gabor-svm", "pca-svm", "pca-knn"}
