@@ -103,26 +103,27 @@ def test_means_and_rows() -> None:
 
 
 def test_page() -> None:
-    row = Row("CNN, accuracy", "61.54 %", "60.1 %", "58.9–61.2 %", "other\nsplit | seed", "d-custom", "Table 1")
+    row = Row("CNN, accuracy\n| one view", "61.54 %", "60.1 %", "58.9–61.2 %", "d-custom", "Table 1")
     findings = [
         Finding("D", "Sum", "28,709", "28,709", True, "adds up"),
         Finding("D", "Weights", "balanced", "1.0", False, "one α"),
     ]
-    text = page("D", [row], findings)
+    text = page("D", [row], {"d-custom": "other\nsplit"}, findings)
     assert text.startswith("# System D: Three models under focal loss\n\n")
-    measured = "| CNN, accuracy | 61.54 % | 60.1 % | 58.9–61.2 % | other split \\| seed | `d-custom` | Table 1 |"
+    measured = "| CNN, accuracy \\| one view | 61.54 % | 60.1 % | 58.9–61.2 % | `d-custom` | Table 1 |"
     assert measured in text.splitlines()
+    assert "- `d-custom`: other split" in text.splitlines()
     assert "| Weights | balanced | 1.0 | **no** | one α |" in text.splitlines()
     assert "2 statements" in text
     assert "1 hold, 1 do not." in text
     assert text.endswith(" |\n")
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert [line.replace("\\|", "").count("|") for line in tables] == [8] * 3 + [6] * 4
+    assert [line.replace("\\|", "").count("|") for line in tables] == [7] * 3 + [6] * 4
 
 
 def test_page_without_rows() -> None:
-    text = page("B", [Row("CNN", "", "0.5", "", "", "", "")], [])
-    assert "| CNN | – | 0.5 | – | – | – | – |" in text.splitlines()
-    assert "Nothing was measured." in page("B", [], [])
+    text = page("B", [Row("CNN", "", "0.5", "", "", "")], {}, [])
+    assert "| CNN | – | 0.5 | – | – | – |" in text.splitlines()
+    assert "Nothing was measured." in page("B", [], {}, [])
     with pytest.raises(OptionError):
-        page("Z", [], [])
+        page("Z", [], {}, [])

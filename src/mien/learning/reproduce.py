@@ -82,7 +82,8 @@ def reproduce(
     plans = [(model, plan) for model, names in about.recipes.items() for plan in bench.planned(model, names, budget)]
     outcomes = [bench.outcome(model, plan) for model, plan in plans if train or bench.finished(model, plan)]
     rows = [row for outcome in outcomes for row in _rows(system, outcome)]
-    text = page(system, rows, findings(system, _evidence(system, found, sources, outcomes, reading)))
+    reasons = {outcome.recipe.name: outcome.recipe.about for outcome in outcomes}
+    text = page(system, rows, reasons, findings(system, _evidence(system, found, sources, outcomes, reading)))
     written = out / f"{system}.md"
     written.write_text(text, encoding="utf-8")
     return written
@@ -182,22 +183,21 @@ def test_figures(run: Path, plan: Plan) -> dict[str, Any]:
 
 def _rows(system: str, outcome: Outcome) -> Iterable[Row]:
     """Yield a row for each claim that there is a figure for; the accuracy in any case, also without training copies."""
-    why, name = outcome.recipe.about, outcome.recipe.name
+    name = outcome.recipe.name
     claims = [claim for claim in published(system).claims if claim.model == outcome.model]
     for claim in claims:
         measured = _measured(claim, outcome)
         if measured:
             interval = _interval(outcome.test) if claim.what == "accuracy" else ""
-            yield Row(f"{claim.model}: {claim.what}", claim.text(), measured, interval, why, name, claim.where)
+            yield Row(f"{claim.model}: {claim.what}", claim.text(), measured, interval, name, claim.where)
     if not any(claim.what == "accuracy" for claim in claims):
         interval = _interval(outcome.test)
-        yield Row(f"{outcome.model}: accuracy", "", _spread(outcome.test, "accuracy"), interval, why, name, "")
+        yield Row(f"{outcome.model}: accuracy", "", _spread(outcome.test, "accuracy"), interval, name, "")
     clean = tuple(figures["without_training_copies"] for figures in outcome.test)
     copies = outcome.test[0]["faces"] - clean[0]["faces"]
     if copies:
-        why = f"The {copies} test faces that are pixel for pixel training faces too are left out."
-        what = f"{outcome.model}: accuracy without training copies"
-        yield Row(what, "", _spread(clean, "accuracy"), _interval(clean), why, name, "")
+        what = f"{outcome.model}: accuracy without the {copies} test faces that are training faces too"
+        yield Row(what, "", _spread(clean, "accuracy"), _interval(clean), name, "")
 
 
 def _measured(claim: Claim, outcome: Outcome) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mien.learning.claims import published
@@ -13,7 +13,7 @@ from mien.learning.finding import Finding
 class Row:
     """One claim beside its measurement, all as text; an empty field is shown as a dash.
 
-    what: model and figure.  interval: 95 % interval of ``measured``.  why: why the two differ.
+    what: model and figure.  interval: 95 % interval of ``measured``.
     recipe: name of the recipe that was run.  source: table, figure or section of the claim.
     """
 
@@ -21,13 +21,16 @@ class Row:
     claimed: str
     measured: str
     interval: str
-    why: str
     recipe: str
     source: str
 
 
-def page(system: str, rows: Sequence[Row], findings: Sequence[Finding]) -> str:
-    """Return the page of one system, ending in a line break. Raises ``OptionError`` for an unknown system."""
+def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings: Sequence[Finding]) -> str:
+    """Return the page of one system, ending in a line break.
+
+    reasons: recipe → how its run departs from the document, which is why its figures do.
+    Raises ``OptionError`` for an unknown system.
+    """
     about = published(system)
     wrong = sum(not finding.holds for finding in findings)
     count = f"{len(findings)} statements, computed again from the document's tables, the network or the data"
@@ -40,6 +43,7 @@ def page(system: str, rows: Sequence[Row], findings: Sequence[Finding]) -> str:
         "",
         *_measured(rows),
         "",
+        *_reasons(reasons),
         "## Its own statements, recomputed",
         "",
         f"{count}: {len(findings) - wrong} hold, {wrong} do not.",
@@ -52,22 +56,20 @@ def page(system: str, rows: Sequence[Row], findings: Sequence[Finding]) -> str:
 def _measured(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return ["Nothing was measured."]
-    head = ("what", "claimed", "measured", "95 % interval", "why they differ", "recipe", "claimed in")
+    head = ("what", "claimed", "measured", "95 % interval", "recipe", "claimed in")
     return _table(
         head,
         (
-            (
-                row.what,
-                row.claimed,
-                row.measured,
-                row.interval,
-                row.why,
-                f"`{row.recipe}`" * bool(row.recipe),
-                row.source,
-            )
+            (row.what, row.claimed, row.measured, row.interval, f"`{row.recipe}`" * bool(row.recipe), row.source)
             for row in rows
         ),
     )
+
+
+def _reasons(reasons: Mapping[str, str]) -> list[str]:
+    if not reasons:
+        return []
+    return ["## Why they differ", "", *(f"- `{name}`: {' '.join(why.split())}" for name, why in reasons.items()), ""]
 
 
 def _recomputed(findings: Sequence[Finding]) -> list[str]:
