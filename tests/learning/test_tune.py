@@ -415,9 +415,6 @@ def test_the_recipes_own_values_come_back_too(faces: FaceSet, tmp_path: Path, st
 def test_a_process_that_says_nothing_is_dead(
     faces: FaceSet, tmp_path: Path, stand: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studies, "HEARTBEAT", 1)
-    monkeypatch.setattr(studies, "SILENCE", 2)
-
     def height(recipe: Recipe, number: int) -> float:
         if number == 1:
             raise SystemExit  # leaves the trial running, as kill -9 does
@@ -428,7 +425,8 @@ def test_a_process_that_says_nothing_is_dead(
         search(small(), faces, tmp_path, space(), trials=3)
     found = search(small(), faces, tmp_path, space(), trials=2)
     assert [trial.state for trial in found] == ["complete", "running"]  # it could still be alive, and counts
-    time.sleep(3.1)
+    monkeypatch.setattr(studies, "SILENCE", 1)
+    time.sleep(2.1)
     found = search(small(), faces, tmp_path, space(), trials=3)
     assert [trial.state for trial in found] == ["complete", "cut off", "complete", "complete"]
     assert found[2].values == found[1].values
