@@ -36,6 +36,9 @@ TOO_HIGH = 4.0
 FEWEST = 20
 """Steps below which no slope can be told from noise."""
 
+LEAST_FALL = 0.01
+"""Share of itself by which the smoothed loss must fall; less is noise, or the rounding of a loss that stands still."""
+
 _KEEP = 0.9
 """Share of the running mean that each step keeps: ten steps' memory, as it must notice a blow-up quickly."""
 
@@ -68,12 +71,13 @@ class Curve:
 
         Raises ``TrainingError`` if it never falls.
         """
-        slope = np.gradient(self.smoothed, np.log10(self.rates))[: self.lowest + 1]
-        if self.lowest == 0 or slope.min() >= 0:
+        before = self.smoothed[: self.lowest + 1]
+        if before[-1] > (1 - LEAST_FALL) * before.max():
             raise TrainingError(
                 f"The loss never falls between the rates {self.rates[0]:.1e} and {self.rates[-1]:.1e}, so there is no "
                 "rate to suggest. Start lower, or look at the data with mien data preview."
             )
+        slope = np.gradient(self.smoothed, np.log10(self.rates))[: self.lowest + 1]
         return float(self.rates[slope.argmin()])
 
     @property

@@ -100,7 +100,9 @@ def _read(text: str, recipe: Recipe) -> Dimension:
             f"Space {text!r}: {key} does not train the network or moves faces between parts; leave it out."
         )
     current = value_of(recipe, key)
-    dimension = _range(text, key, values, current) if ":" in values else _choices(text, key, values)
+    # torchvision:resnet18 has a colon too, but stands among choices.
+    ranged = ":" in values and "," not in values
+    dimension = _range(text, key, values, current) if ranged else _choices(text, key, values)
     for value in dimension.ends():
         changed = recipe.with_values({key: value})
         if key.startswith("network."):

@@ -10,16 +10,14 @@ import csv
 import io
 import os
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mien.datasets.faces import FaceSet
@@ -28,12 +26,10 @@ from mien.learning import charts, parts
 from mien.learning.fit import Epoch, fit
 from mien.learning.recipe import Recipe
 from mien.learning.space import Dimension, defaults
+from mien.learning.study import INSTEAD, alone, opened
 
-TENTHS, WARM_UP, UNPRUNED = 10, 3, 5
-"""A trial is compared at each tenth of its own epochs, from the third on, once five trials are complete."""
-
-HEARTBEAT, SILENCE = 15, 60
-"""Seconds between a trial's signs of life, and without one after which its process counts as dead."""
+TENTHS = 10
+"""A trial is compared at each tenth of its own epochs."""
 
 ENOUGH = 4
 """Complete trials below which the importance of keys is not computed."""
@@ -105,17 +101,18 @@ def search(
     """Search ``space`` (from ``space.read``) until the study in ``folder`` has ``trials`` trials, and return them all.
 
     The first trial has the recipe's own values. Each is trained by ``fit.fit`` into ``folder/trial-N``; one that ends
-    in a ``TrainingError`` or ``OptionError`` has failed, and the search goes on. Trial N of a study depends on
-    ``seed``, N and the trials before it alone, so that a search that was cut off draws what it would have drawn.
+    in a ``TrainingError`` or ``OptionError`` has failed, and the search goes on. One that was cut off begins again,
+    with its values; as the draws depend on ``seed``, a trial's place and the trials before it alone, the search then
+    draws what it would have drawn.
     Writes ``trials.csv`` and ``best.toml`` after each trial, ``history.png`` and ``importance.png`` (from four complete
     trials on) at the end; only the best trial keeps its checkpoints.
     Raises ``OptionError`` for a folder with anything but a study of this recipe, data and space, ``TrainingError`` if
     no trial was completed, ``DataError`` as ``parts.arrange``.
     """
     job = Job(recipe, judged_faces(recipe, faces), folder, tuple(space), watch, ended)
-    with _muted(), _study(job, seed) as study:
-        while _wanted(job, study, trials):
-            _next(job, study)
+    with opened(folder, _facts(job), seed) as study:
+        while _next(job, study, trials):
+            pass
         found = job.trials(study)
         if best(found) is None:
             reasons = [trial.reason for trial in found if trial.reason] or ["none has ended yet"]
@@ -147,134 +144,80 @@ def outcome(recipe: Recipe, epochs: Sequence[Epoch]) -> float | None:
     return max(row.validation_accuracy for row in rows)
 
 
-class Numbered(optuna.samplers.BaseSampler):
-    """TPE seeded anew for each trial by seed and trial number: no two processes or sessions draw the same trial."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.sampler = optuna.samplers.TPESampler(seed=seed)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Seed for the trial."""
-        drawn = np.random.default_rng((self.seed, trial.number)).integers(2**31)
-        self.sampler = optuna.samplers.TPESampler(seed=int(drawn))
-        self.sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Any:
-        """As TPE."""
-        return self.sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
-        """As TPE."""
-        return self.sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
-    ) -> Any:
-        """As TPE."""
-        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
-
-
-@contextmanager
-def _muted() -> Iterator[None]:
-    """Keep Optuna's log from the terminal, and the news that its heartbeat is experimental (it has been since 2.9)."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
-
-
-@contextmanager
-def _study(job: Job, seed: int) -> Iterator[optuna.Study]:
-    path = job.folder / "study.db"
-    if not path.exists() and job.folder.exists() and any(job.folder.iterdir()):
-        raise OptionError(f"The folder {job.folder} is not empty and holds no study.db. Give an empty or a new folder.")
-    job.folder.mkdir(parents=True, exist_ok=True)
-    # Several processes write; SQLite makes one wait for the other, which by default it does for 5 s only.
-    storage = RDBStorage(
-        f"sqlite:///{path}",
-        engine_kwargs={"connect_args": {"timeout": 60}},
-        heartbeat_interval=HEARTBEAT,
-        grace_period=SILENCE,
-    )
-    try:
-        study = optuna.create_study(
-            study_name="tune",
-            storage=storage,
-            sampler=Numbered(seed),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=WARM_UP),
-            direction="maximize",
-            load_if_exists=True,
-        )
-        _same(job, study)
-        yield study
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _same(job: Job, study: optuna.Study) -> None:
-    """Raise ``OptionError`` if the folder's study is another one; note what it is about if it is new."""
-    facts = {
+def _facts(job: Job) -> dict[str, str]:
+    """Return what all trials of a study have in common."""
+    return {
         "recipe": job.recipe.digest(),
         "data": str(parts.described(job.faces)["digest"]),
         "space": "; ".join(sorted(str(dimension) for dimension in job.space)),
     }
-    for name, value in facts.items():
-        before = study.user_attrs.get(name, value)
-        if before != value:
-            told = f": {before}" if name == "space" else ""
-            raise OptionError(
-                f"{job.folder} holds a search with another {name}{told}. Give the same, or another folder."
-            )
-        study.set_user_attr(name, value)
 
 
-def _wanted(job: Job, study: optuna.Study, trials: int) -> bool:
-    """Say whether the study needs another trial; see to it that the recipe's own values are among them."""
-    optuna.storages.fail_stale_trials(study)
-    if sum(trial.counts for trial in job.trials(study)) >= trials:
-        return False
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    if not waiting and not any(trial.counts and trial.defaults for trial in job.trials(study)):
-        own = defaults(job.space, job.recipe)
-        fixed = {each.key: own[each.key] for each in job.space if each.holds(own[each.key])}
-        study.enqueue_trial(fixed, user_attrs={"defaults": True})
+def _next(job: Job, study: optuna.Study, trials: int) -> bool:
+    """Run the next trial and clear up after it; return False if the study needs none."""
+    numbers: list[int] = []
+    with ExitStack() as turn:
+        turn.enter_context(alone(job.folder))
+        if not _wanted(job, study, trials):
+            return False
+
+        def objective(trial: optuna.Trial) -> float:
+            # The turn ends when the trial is counted: two processes would otherwise both begin the last one.
+            turn.close()
+            numbers.append(trial.number)
+            return _run(job, trial)
+
+        study.optimize(objective, n_trials=1, catch=(TrainingError, OptionError))
+    with alone(job.folder):
+        found = job.trials(study)
+        _clear(job.folder, found)
+        _write(job, found)
+    if job.ended:
+        job.ended(next(trial for trial in found if trial.number == numbers[0]))
     return True
 
 
-def _next(job: Job, study: optuna.Study) -> None:
-    """Run one trial, then clear up after it."""
-    numbers: list[int] = []
-
-    def objective(trial: optuna.Trial) -> float:
-        numbers.append(trial.number)
-        return _run(job, trial)
-
-    try:
-        study.optimize(objective, n_trials=1, catch=(TrainingError, OptionError))
-    finally:
-        # Ctrl-C, which Lightning turns into SystemExit, leaves a trial that would look alive for another minute.
-        for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if frozen.number in numbers:
-                study.tell(frozen.number, state=TrialState.FAIL)
+def _wanted(job: Job, study: optuna.Study, trials: int) -> bool:
+    """Say whether the study needs another trial; queue the recipe's own values, or a trial that was cut off."""
+    optuna.storages.fail_stale_trials(study)
     found = job.trials(study)
-    _clear(job.folder, found)
-    _write(job, found)
-    if job.ended:
-        job.ended(next(trial for trial in found if trial.number == numbers[0]))
+    if sum(trial.counts for trial in found) >= trials:
+        return False
+    every = study.get_trials(deepcopy=False)
+    if not every:
+        study.enqueue_trial(_own_values(job), user_attrs={"defaults": True})
+    repeated = {each.user_attrs[INSTEAD] for each in every if INSTEAD in each.user_attrs}
+    for each in every:
+        if each.state == TrialState.FAIL and each.number not in repeated and _repeatable(each):
+            own = each.user_attrs.get("defaults", False)
+            attributes = {INSTEAD: each.number, "defaults": own}
+            study.enqueue_trial(_own_values(job) if own else each.params, user_attrs=attributes)
+    return True
+
+
+def _own_values(job: Job) -> dict[str, Any]:
+    """Return the recipe's own values of all keys whose range or choices hold them."""
+    own = defaults(job.space, job.recipe)
+    return {each.key: own[each.key] for each in job.space if each.holds(own[each.key])}
+
+
+def _repeatable(frozen: FrozenTrial) -> bool:
+    """Say whether a trial without an outcome gets another try: always after Ctrl-C, once if its process died.
+
+    Values that take the process with them, such as a batch for which the system kills it, would come back for ever.
+    """
+    if "reason" in frozen.user_attrs:
+        return False
+    return "interrupted" in frozen.user_attrs or INSTEAD not in frozen.user_attrs
 
 
 def _run(job: Job, trial: optuna.Trial) -> float:
     """Train one trial and return its accuracy."""
-    own = defaults(job.space, job.recipe)
-    fixed = trial.user_attrs.get("defaults", False)
     # A value of the recipe's own that lies outside the space cannot be drawn; the trial has it all the same.
-    values = {each.key: each.suggest(trial) for each in job.space if not fixed or each.holds(own[each.key])}
+    keys = set(_own_values(job)) if trial.user_attrs.get("defaults", False) else {each.key for each in job.space}
+    # In order of their names, as the draws depend on it and the same space may be written in another one.
+    space = sorted(job.space, key=lambda each: each.key)
+    values = {each.key: each.suggest(trial) for each in space if each.key in keys}
     try:
         # The faces are in their parts already; drawing again would judge by training faces.
         recipe = job.recipe.with_values({**values, "data.split": "own", "data.hold_out": 0.0})
@@ -282,6 +225,9 @@ def _run(job: Job, trial: optuna.Trial) -> float:
         fit(recipe, job.faces, job.folder / f"trial-{trial.number}", watch=judge)
     except (TrainingError, OptionError) as error:
         trial.set_user_attr("reason", str(error))
+        raise
+    except KeyboardInterrupt:
+        trial.set_user_attr("interrupted", True)
         raise
     return outcome(recipe, judge.rows) or 0.0
 
@@ -355,7 +301,9 @@ def _toml(job: Job, top: Trial, found: Sequence[Trial]) -> str:
     import tomli_w
 
     values = {key: value for key, value in top.values.items() if value is not None}
-    about = f"{job.recipe.name} with the values of trial {top.number}, the best of {len(found)}."
+    about = (
+        f"{job.recipe.name} with the values of trial {top.number}, the best of {sum(each.counts for each in found)}."
+    )
     recipe = job.recipe.with_values({**values, "name": f"{job.recipe.name}-tuned", "about": about})
     told = [f"# Command:  mien train {job.folder / 'best.toml'} --data DATA"]
     told += [f"# Score:    validation part {top.accuracy:.2%}, which chose it; the test part is not yet scored"]
@@ -370,29 +318,29 @@ def _own(found: Sequence[Trial]) -> list[Trial]:
 
 def _draw(job: Job, study: optuna.Study, found: Sequence[Trial]) -> None:
     scores = {
-        state: {trial.number: trial.accuracy or 0.0 for trial in found if trial.state == state and trial.accuracy}
+        state: {each.number: each.accuracy for each in found if each.state == state and each.accuracy is not None}
         for state in ("complete", "pruned")
     }
     failed = [trial.number for trial in found if trial.state == "failed"]
     own = next((trial.accuracy for trial in _own(found)), None)
     _put(job.folder / "history.png", charts.history(scores["complete"], scores["pruned"], failed, own))
-    shares = importance(study, [dimension.key for dimension in job.space])
+    shares, trials = importance(study, [dimension.key for dimension in job.space])
     if shares:
-        _put(job.folder / "importance.png", charts.importance(shares, len(scores["complete"])))
+        _put(job.folder / "importance.png", charts.importance(shares, trials))
 
 
-def importance(study: optuna.Study, keys: Sequence[str]) -> dict[str, float]:
-    """Return each key's share, summing to 1, of the accuracy's variance over complete trials.
+def importance(study: optuna.Study, keys: Sequence[str]) -> tuple[dict[str, float], int]:
+    """Return each key's share, summing to 1, of the accuracy's variance over complete trials, and how many these are.
 
-    fANOVA (Hutter et al. 2014). Empty for fewer than four complete trials that have drawn all keys, or if all have the
-    same accuracy.
+    fANOVA (Hutter et al. 2014). No shares for fewer than four complete trials that have drawn all keys, or if all have
+    the same accuracy.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = [trial.value for trial in complete if set(keys) <= set(trial.params)]
     if len(values) < ENOUGH or len(set(values)) < 2:
-        return {}
+        return {}, len(values)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(keys))
+    return optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(keys)), len(values)
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -1,0 +1,168 @@
+"""The study behind a search: Optuna's SQLite file in a folder, whose turn it is, and how its trials are drawn."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from mien.errors import OptionError
+
+WARM_UP, UNPRUNED = 3, 5
+"""A trial may be cut off from the third tenth of its epochs on, once five trials are complete."""
+
+HEARTBEAT, SILENCE = 15, 60
+"""Seconds between a trial's signs of life, and without one after which its process counts as dead."""
+
+WAIT = 60
+"""Seconds that a process waits for another one's turn or writing; both last milliseconds."""
+
+INSTEAD = "instead"
+"""Attribute of a trial that repeats one which was cut off: that one's number."""
+
+_NAME, _TURN = "tune", ".turn"
+
+
+@contextmanager
+def opened(folder: Path, facts: Mapping[str, str], seed: int) -> Iterator[optuna.Study]:
+    """Open the study in ``folder``, or make one there; ``facts`` are what its trials must have in common.
+
+    Raises ``OptionError`` for a negative seed, and for a folder with anything but a study of these facts.
+    """
+    if seed < 0:
+        raise OptionError(f"Seed {seed}: expected 0 or more.")
+    path = folder / "study.db"
+    if not path.exists() and folder.exists() and any(each.name != _TURN for each in folder.iterdir()):
+        raise OptionError(f"The folder {folder} is not empty and holds no study.db. Give an empty or a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _muted():
+        with alone(folder):
+            # Two processes that both found no tables would both make them, and one would fail.
+            storage = _storage(path)
+        try:
+            with alone(folder):
+                study = _study(storage, seed)
+                _same(folder, facts, study)
+            yield study
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time into what stands inside; the system takes the turn from one that dies.
+
+    Raises ``OptionError`` if the folder cannot be written or the turn does not come.
+    """
+    try:
+        turn = sqlite3.connect(folder / _TURN, timeout=WAIT, isolation_level=None)
+    except sqlite3.Error as error:
+        raise OptionError(f"{folder} cannot be written ({error}). Give another folder.") from error
+    with closing(turn):
+        try:
+            turn.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            raise OptionError(f"{folder} cannot be locked ({error}). Give a folder on a local disk.") from error
+        yield
+
+
+def _storage(path: Path) -> RDBStorage:
+    if path.exists() and path.stat().st_size:
+        _check_file(path)
+    try:
+        # SQLite makes one process wait while another writes, which by default it does for 5 s only.
+        return RDBStorage(
+            f"sqlite:///{path}",
+            engine_kwargs={"connect_args": {"timeout": WAIT}},
+            heartbeat_interval=HEARTBEAT,
+            grace_period=SILENCE,
+        )
+    except RuntimeError as error:  # Optuna's word for a file of another version's layout
+        raise OptionError(f"{path} cannot be used: {error}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Raise ``OptionError`` unless the file is a study of ours, before Optuna writes its tables into it."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=WAIT)) as file:
+            names = [name for (name,) in file.execute("SELECT study_name FROM studies")]
+    except sqlite3.DatabaseError as error:
+        raise OptionError(f"{path} is no study of mien tune ({error}). Give an empty or a new folder.") from error
+    if names not in ([], [_NAME]):
+        raise OptionError(f"{path} holds other studies ({', '.join(names)}). Give an empty or a new folder.")
+
+
+def _study(storage: RDBStorage, seed: int) -> optuna.Study:
+    return optuna.create_study(
+        study_name=_NAME,
+        storage=storage,
+        sampler=Numbered(seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=WARM_UP),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def _same(folder: Path, facts: Mapping[str, str], study: optuna.Study) -> None:
+    """Raise ``OptionError`` if the folder's study is another one; note what it is about if it is new."""
+    for name, value in facts.items():
+        before = study.user_attrs.get(name, value)
+        if before != value:
+            told = f": {before}" if name == "space" else ""
+            raise OptionError(f"{folder} holds a search with another {name}{told}. Give the same, or another folder.")
+        study.set_user_attr(name, value)
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Keep Optuna's log from the terminal, and the news that its heartbeat is experimental (it has been since 2.9)."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+class Numbered(optuna.samplers.BaseSampler):
+    """TPE seeded anew for each trial by seed and place: no two processes or sessions draw the same trial.
+
+    A trial's place is its number less the repeated trials before it, so that one that was cut off shifts no other's.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.sampler = optuna.samplers.TPESampler(seed=seed)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Seed for the trial."""
+        earlier = [each for each in study.get_trials(deepcopy=False) if each.number < trial.number]
+        place = trial.number - sum(INSTEAD in each.user_attrs for each in earlier)
+        drawn = np.random.default_rng((self.seed, place)).integers(2**31)
+        self.sampler = optuna.samplers.TPESampler(seed=int(drawn))
+        self.sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Any:
+        """As TPE."""
+        return self.sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
+        """As TPE."""
+        return self.sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
+    ) -> Any:
+        """As TPE."""
+        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
