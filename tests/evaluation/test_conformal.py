@@ -31,6 +31,7 @@ def test_too_few_faces_promise_nothing() -> None:
     found = fit_conformal(two([0.9] * 8), np.zeros(8, np.int64), alpha=0.1)
     assert found.bar == float("inf")
     assert found.sets(two([0.99])).all()
+    assert found.to_dict() == {"kind": "lac", "alpha": 0.1, "bar": None, "faces": 8}
 
 
 def test_aps_sums_from_the_most_probable_class_down() -> None:

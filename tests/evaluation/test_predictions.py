@@ -18,6 +18,7 @@ from pyarrow import parquet  # noqa: E402
 
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, FileMissingError  # noqa: E402
+from mien.evaluation import predictions  # noqa: E402
 from mien.evaluation.predictions import KEY, Predictions, digest_of, joined, of_faces, read, same_faces  # noqa: E402
 from mien.labels import FER2013, LabelSet  # noqa: E402
 from mien.recognition.session import softmax  # noqa: E402
@@ -178,3 +179,9 @@ def test_without_crops_other_pixels_are_noticed_by_the_digest(faces: FaceSet) ->
     second = replace(answered(replace(faces, pixels=255 - faces.pixels), 1), crops=None)
     with pytest.raises(DataError, match="not of the same pixels"):
         same_faces(first, second)
+
+
+def test_the_columns_are_what_the_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for column in predictions.COLUMNS:
+        assert f"`{column}`" in page

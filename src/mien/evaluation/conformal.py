@@ -8,7 +8,7 @@ corpus it does not, which ``measure`` shows.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import ceil
+from math import ceil, isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from mien.errors import DataError, OptionError
 from mien.evaluation.checks import Doubles, Floats, distributions
 
 Kind = Literal["lac", "aps"]
+KINDS: tuple[Kind, ...] = ("lac", "aps")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Conformal:
     alpha: float
     bar: float
     faces: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values, in which a bar of infinity is None."""
+        return {**asdict(self), "bar": self.bar if isfinite(self.bar) else None}
 
     def sets(self, probabilities: Floats) -> NDArray[np.bool_]:
         """Return bool (N, C): which classes belong to each face's answer."""
@@ -69,7 +74,7 @@ def fit_conformal(probabilities: Floats, labels: NDArray[Any], alpha: float = 0.
     Fit on the validation part. Raises ``OptionError`` for an alpha outside (0, 1) or another kind, else as
     ``checks.distributions``.
     """
-    if not 0 < alpha < 1 or kind not in ("lac", "aps"):
+    if not 0 < alpha < 1 or kind not in KINDS:
         raise OptionError(f"alpha = {alpha}, kind = {kind!r}: expected alpha above 0 and below 1, kind 'lac' or 'aps'.")
     found, known = distributions(probabilities, labels)
     count = len(known)

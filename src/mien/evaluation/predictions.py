@@ -80,12 +80,14 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each face, int64 (N,); of equally probable ones the first."""
-        return self.probabilities.argmax(1)
+        places: NDArray[np.int64] = self.probabilities.argmax(1)
+        return places
 
     @property
     def right(self) -> NDArray[np.bool_]:
         """Whether each face was read rightly, bool (N,)."""
-        return self.predicted == self.labels
+        agree: NDArray[np.bool_] = self.predicted == self.labels
+        return agree
 
     def where(self, mask: NDArray[np.bool_]) -> Predictions:
         """Return the faces for which ``mask``, bool (N,), is true. Raises ``DataError`` if there is none."""
@@ -143,10 +145,11 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
             f"Predictions of {len(models)} models, temperatures or numbers of views cannot be put together."
         )
     names = ("probabilities", "labels", "split", "source", "copy")
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(each, name) for each in parts]) for name in names}
     digests = "".join(each.about.data_digest for each in parts)
     return replace(
         first,
-        **{name: np.concatenate([getattr(each, name) for each in parts]) for name in names},
+        **arrays,
         about=replace(first.about, data_digest=hashlib.sha256(digests.encode()).hexdigest()),
         crops=_together([each.crops for each in parts]),
     )
