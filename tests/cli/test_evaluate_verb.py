@@ -51,10 +51,15 @@ def evaluate(*arguments: object) -> int:
     return main(["evaluate", *map(str, arguments)])
 
 
-def test_several_splits_and_the_files(corpus: Path, model: Path, tmp_path: Path) -> None:
+def test_several_splits_and_the_files(
+    corpus: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     splits = ["--split", "PublicTest", "--split", "PrivateTest"]
     assert evaluate(model, "--data", corpus, *splits, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "PrivateTest*" in printed
+    assert "…" not in printed  # everything fits on 80 columns
     found = json.loads((out / "metrics.json").read_text())
     assert list(found["parts"]) == ["PublicTest", "PrivateTest"]
     assert (found["data"], found["left_out"]) == (["fer.zip"], {})
@@ -175,3 +180,13 @@ def test_mistakes_are_one_line(
     assert says in printed
     assert printed.splitlines()[-1].startswith("mien: error: ")
     assert "Traceback" not in printed
+
+
+@pytest.mark.data
+def test_the_shipped_model_on_the_real_ckplus48(data_dir: Path, tmp_path: Path) -> None:
+    assert evaluate("default", "--data", data_dir / "ckplus48.zip", "--out", tmp_path) == 0
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    figures = found["parts"]["all"]
+    assert (found["left_out"], figures["absent"], figures["faces"]) == ({"contempt": 54}, ["neutral"], 927)
+    assert figures["accuracy"] == pytest.approx(0.739, abs=0.005)
+    assert figures["macro_f1"] == pytest.approx(0.705, abs=0.005)

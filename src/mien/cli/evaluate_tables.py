@@ -13,9 +13,9 @@ from mien.cli.learning import figures
 def show(found: dict[str, Any]) -> None:
     """Print the figures of each part, of two views apart from those of one, of each class, and the notes."""
     console = Console()
-    console.print(_parts(found["parts"], f"{found['model']}, one view of each face"))
+    _show_parts(console, found["parts"], f"{found['model']}, one view of each face")
     if "mean_with_mirror" in found:
-        console.print(_parts(found["mean_with_mirror"], "Mean of two views, each face and its mirror image"))
+        _show_parts(console, found["mean_with_mirror"], "Mean of two views, each face and its mirror image")
     if "conformal" in found:
         console.print(_sets(found["conformal"]))
     for split, values in found["parts"].items():
@@ -31,8 +31,9 @@ def show(found: dict[str, Any]) -> None:
 def show_photos(found: dict[str, Any]) -> None:
     """Print the figures on photos, end to end."""
     console = Console()
-    values = found["of_found"]
-    console.print(_parts({f"faces found by {found['detector']}": values}, found["model"]), _classes(values, "found"))
+    values, title = found["of_found"], f"{found['model']}, faces found by {found['detector']}"
+    _show_parts(console, {"found": values}, title)
+    console.print(_classes(values, "found"))
     left_out = ", ".join(f"{label} {count}" for label, count in found["left_out"].items())
     console.print(
         f"{found['photos']} photos, a face found in {found['found']:.2%}, read rightly {found['accuracy']:.2%} of "
@@ -41,27 +42,42 @@ def show_photos(found: dict[str, Any]) -> None:
     )
 
 
-def _parts(parts: dict[str, Any], title: str) -> Table:
-    table = Table("part", "faces", "accuracy", "95 %", "macro F1", "ECE", "macro F1 95 %", "top 2", "MCC", title=title)
+def _show_parts(console: Console, parts: dict[str, Any], title: str) -> None:
+    """Print two tables, as one would not fit on a terminal of 80 columns."""
+    answers = Table("part", "faces", "accuracy", "95 %", "macro F1", "95 %", title=title)
+    more = Table("part", "ECE", "log-loss", "Brier", "MCC", "top 2", "at 70 %")
+    copies = False
     for split, values in parts.items():
-        table.add_row(split, *_row(values))
+        rows = {split: values}
         if "without_training_copies" in values:
-            table.add_row("… without training copies", *_row(values["without_training_copies"]))
-    return table
+            rows[f"{split}*"], copies = values["without_training_copies"], True
+        for name, row in rows.items():
+            answers.add_row(name, *_answers(row))
+            more.add_row(name, *_more(row))
+    console.print(answers, more)
+    if copies:
+        console.print("* without the faces that stand in Training too", highlight=False)
 
 
-def _row(values: dict[str, Any]) -> tuple[str, ...]:
+def _answers(values: dict[str, Any]) -> tuple[str, ...]:
     low, high = values["macro_f1_interval"]
-    return (*figures(values), f"{low:.3f} – {high:.3f}", f"{values['top2']:.1%}", f"{values['mcc']:.3f}")
+    faces, accuracy, interval, macro_f1, _ = figures(values)
+    return faces, accuracy, interval, macro_f1, f"{low:.3f} – {high:.3f}"
+
+
+def _more(values: dict[str, Any]) -> tuple[str, ...]:
+    errors = [f"{values[name]:.3f}" for name in ("ece", "log_loss", "brier", "mcc")]
+    return (*errors, *(f"{values[name]:.1%}" for name in ("top2", "accuracy_at_70")))
 
 
 def _sets(conformal: dict[str, Any]) -> Table:
-    table = Table("sets", "part", "faces", "hold the truth", "promised", "mean size", "of one class", "empty")
+    promised = 1 - next(iter(conformal.values()))["alpha"]
+    table = Table("sets", "part", "faces", "hold truth", "mean size", "of one", "empty")
+    table.title = f"Sets that were to hold the true class for {promised:.0%} of the faces"
     for kind, fitted in conformal.items():
         for split, values in fitted["parts"].items():
-            shares = [f"{share:.1%}" for share in (values["coverage"], 1 - fitted["alpha"])]
-            rest = [f"{values['mean_size']:.2f}", f"{values['single']:.1%}", f"{values['empty']:.1%}"]
-            table.add_row(kind.upper(), split, str(values["faces"]), *shares, *rest)
+            size, shares = f"{values['mean_size']:.2f}", [f"{values[name]:.1%}" for name in ("single", "empty")]
+            table.add_row(kind.upper(), split, str(values["faces"]), f"{values['coverage']:.1%}", size, *shares)
     return table
 
 

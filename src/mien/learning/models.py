@@ -74,7 +74,8 @@ def _file(place: str | Path, threads: int | None) -> Loaded:
     session = OnnxSession(found.graph, threads, classes=len(found.labels))
     model = Model(found.name, found.digest, found.labels, found.preprocess, found.temperature, session)
     run = Path(place).parent
-    return Loaded(model, run if _recipe_digest(run) == found.recipe_digest else None)
+    trained_here = Path(place).is_file() and _recipe_digest(run) == found.recipe_digest
+    return Loaded(model, run if trained_here else None)
 
 
 def _recipe_digest(run: Path) -> str | None:

@@ -67,8 +67,11 @@ class Scoring:
         run = self.loaded.run
         if run is None:
             return None
-        own = self.own and any(split == ALL or models.is_test(split) for split in splits)
-        if not own and not any(models.holds_test(run, self.part(split)) for split in splits):
+        if self.own:
+            tested = any(split == ALL or models.is_test(split) for split in splits)
+        else:
+            tested = any(models.holds_test(run, self.part(split)) for split in splits)
+        if not tested:
             return None
         models.check_finished(run)
         return run
