@@ -156,6 +156,13 @@ def scheme(name: str) -> Scheme:
     return _SCHEMES[name]
 
 
+def scheme_of(classes: LabelSet) -> Scheme:
+    """Return the scheme that leads to ``classes``: its own where Mien knows the set, else each noun to itself."""
+    known = next((each for each in _SCHEMES.values() if each.classes.labels == classes.labels), None)
+    words = known.words if known else {label: label for label in classes.labels}
+    return Scheme(classes, words, known.datasets if known else {})
+
+
 def grouped(name: str, groups: Mapping[str, Sequence[str]]) -> Scheme:
     """Return a scheme of the user's own, such as ``{"negative": ["anger", "fear"], "positive": ["happy"]}``.
 

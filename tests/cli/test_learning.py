@@ -49,7 +49,7 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_leaves_a_whole_run_folder(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     records = {"recipe.json", "data.json", "environment.json", "history.csv", "metrics.json"}
-    assert names == records | {"checkpoints", "tensorboard", "model.onnx"}
+    assert names == records | {"checkpoints", "tensorboard", "model.onnx", "predictions.parquet"}
     assert json.loads((trained / "metrics.json").read_text())["test_scorings"] == 1
 
 
@@ -60,11 +60,10 @@ def test_train_says_what_comes_next(corpus: Path, trained: Path, capsys: pytest.
 
 
 def test_evaluate_finds_the_figure_that_the_file_states(trained: Path, corpus: Path, tmp_path: Path) -> None:
-    model, out = trained / "model.onnx", tmp_path / "found.json"
-    arguments = ["evaluate", str(model), "--data", str(corpus), "--split", "PrivateTest", "--out", str(out)]
-    assert main(arguments) == 0
-    stated = read(model).metrics["private_test"]
-    found = json.loads(out.read_text())
+    arguments = ["evaluate", str(trained / "model.onnx"), "--data", str(corpus), "--split", "PrivateTest"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    stated = read(trained / "model.onnx").metrics["private_test"]
+    found = json.loads((tmp_path / "metrics.json").read_text())["parts"]["PrivateTest"]
     assert {key: found[key] for key in stated} == stated
 
 
@@ -74,10 +73,10 @@ def test_evaluate_photos_counts_faces_and_foreign_classes(trained: Path, tmp_pat
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for number in range(2):
             (tmp_path / "photos" / folder / f"{number}.png").write_bytes(png(faces.pixels[(2 * label + number) % 14]))
-    out = tmp_path / "found.json"
+    out = tmp_path / "out"
     arguments = ["evaluate", str(trained / "model.onnx"), "--photos", str(tmp_path / "photos"), "--out", str(out)]
     assert main([*arguments, "--detector", "whole"]) == 0
-    found = json.loads(out.read_text())
+    found = json.loads((out / "metrics.json").read_text())
     assert (found["photos"], found["found"], found["left_out"]) == (14, 1.0, {"contempt": 2})
     assert found["accuracy"] == found["of_found"]["accuracy"] >= 0.8
 

@@ -1,11 +1,20 @@
-"""Temperature, calibration error and threshold recover what the data were made with."""
+"""Temperature, calibration error, threshold and risk are what the data were made with."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mien.evaluation.calibration import Threshold, calibration_error, fit_temperature, fit_threshold
+from mien.errors import OptionError
+from mien.evaluation.calibration import (
+    Threshold,
+    accuracy_at,
+    calibration_error,
+    fit_temperature,
+    fit_threshold,
+    reliability,
+    risk_coverage,
+)
 from mien.recognition.session import softmax
 
 
@@ -52,3 +61,66 @@ def test_threshold_that_cannot_be_reached() -> None:
 
 def test_softmax_of_large_logits() -> None:
     np.testing.assert_allclose(softmax(np.array([[1000.0, 999.0]]), 2.0), [[0.62245933, 0.37754067]], rtol=1e-6)
+
+
+def test_reliability_of_a_case_by_hand() -> None:
+    confidence = np.array([0.55, 0.58, 0.95, 1.0])
+    rows = np.stack([confidence, 1 - confidence], 1)
+    found = reliability(rows, np.array([0, 1, 0, 0]), bins=10)
+    assert found.faces.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
+    assert (found.confidence[5], found.accuracy[5]) == pytest.approx((0.565, 0.5))
+    assert (found.confidence[9], found.accuracy[9]) == pytest.approx((0.975, 1.0))
+    assert np.isnan(found.accuracy[0])
+    assert found.error == pytest.approx((0.065 + 0.025) / 2)
+
+
+def test_reliability_is_scikit_learns_calibration_curve(honest) -> None:
+    from sklearn.calibration import calibration_curve
+
+    probabilities, labels = softmax(honest[0][:5000]), honest[1][:5000]
+    found = reliability(probabilities, labels)
+    right = probabilities.argmax(1) == labels
+    accuracy, confidence = calibration_curve(right, probabilities.max(1), n_bins=15)
+    used = found.faces > 0
+    np.testing.assert_allclose(found.accuracy[used], accuracy, atol=1e-9)
+    np.testing.assert_allclose(found.confidence[used], confidence, atol=1e-9)
+
+
+def rows(confidence: list[float]) -> np.ndarray:
+    first = np.array(confidence)
+    return np.stack([first, 1 - first], 1)
+
+
+def test_risk_and_coverage_of_a_case_by_hand() -> None:
+    found = risk_coverage(rows([0.6, 0.9, 0.8, 0.7]), np.array([1, 0, 0, 1]))
+    np.testing.assert_allclose(found.confidence, [0.9, 0.8, 0.7, 0.6])
+    np.testing.assert_allclose(found.coverage, [0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(found.accuracy, [1, 1, 2 / 3, 1 / 2])
+    assert found.area == pytest.approx((0 + 0 + 1 / 3 + 1 / 2) / 4)
+
+
+def test_faces_of_equal_confidence_are_taken_together() -> None:
+    labels = np.array([0, 1, 0, 1])
+    found = risk_coverage(rows([0.8, 0.8, 0.8, 0.6]), labels)
+    np.testing.assert_allclose(found.coverage, [0.75, 1])
+    np.testing.assert_allclose(found.accuracy, [2 / 3, 1 / 2])
+    assert found.area == pytest.approx(3 / 4 * 1 / 3 + 1 / 4 * 1 / 2)
+    # The order of equal faces decides nothing: a threshold of 0.8 gives 2/3 whatever stands first.
+    assert fit_threshold(rows([0.8, 0.8, 0.8, 0.6]), labels, 0.9) == Threshold(1.0, 0.0, 0.0)
+    assert fit_threshold(rows([0.8, 0.8, 0.8, 0.6]), labels, 0.6) == Threshold(0.8, 2 / 3, 0.75)
+
+
+def test_accuracy_of_the_most_confident_share() -> None:
+    curve = risk_coverage(rows([0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.59, 0.58, 0.57]), np.repeat([0, 1], 5))
+    assert accuracy_at(curve, 0.7) == Threshold(0.6, pytest.approx(5 / 7), 0.7)
+    assert accuracy_at(curve, 0.61) == Threshold(0.6, pytest.approx(5 / 7), 0.7)
+    assert accuracy_at(curve, 1).accuracy == 0.5
+    for coverage in (0, 1.1, -1):
+        with pytest.raises(OptionError, match="coverage"):
+            accuracy_at(curve, coverage)
+
+
+def test_confident_answers_of_an_honest_model_are_better(honest) -> None:
+    curve = risk_coverage(softmax(honest[0]), honest[1])
+    assert accuracy_at(curve, 0.3).accuracy > accuracy_at(curve, 0.7).accuracy > accuracy_at(curve, 1).accuracy
+    assert curve.area < 1 - accuracy_at(curve, 1).accuracy

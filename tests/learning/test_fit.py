@@ -28,6 +28,7 @@ torch.set_num_threads(1)  # pictures this small gain nothing from a second threa
 
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError  # noqa: E402
+from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.learning import export as exporting  # noqa: E402
 from mien.learning import parts, runs  # noqa: E402
 from mien.learning.fit import Epoch, ShuffledBatches, diverged, fit, read_history  # noqa: E402
@@ -397,6 +398,20 @@ def test_the_file_describes_itself(run: Path, exported: Path) -> None:
     assert bundle.metrics["private_test"]["accuracy"] == metrics["private_test"]["accuracy"] > 0.9
     assert bundle.uncertain_below == metrics["uncertain"]["confidence"]
     assert metrics["private_test"]["without_training_copies"]["faces"] == 42
+
+
+def test_the_predictions_are_those_of_the_file_and_its_figures(run: Path, exported: Path, faces: FaceSet) -> None:
+    found, bundle = read_predictions(run / "predictions.parquet"), read(exported)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (found.about.model_digest, found.about.temperature) == (bundle.digest, bundle.temperature)
+    for name, key in (("PublicTest", "public_test"), ("PrivateTest", "private_test")):
+        part, expected = found.part(name), faces.part(name)
+        np.testing.assert_array_equal(part.crops, expected.pixels)
+        assert tuple(part.source.tolist()) == expected.ids
+        assert part.right.mean() == pytest.approx(metrics[key]["accuracy"])
+    private = found.part("PrivateTest")
+    served = load(exported, detector="whole").classify(faces.part("PrivateTest").pixels)
+    np.testing.assert_allclose(private.probabilities, served, atol=1e-6)
 
 
 def test_a_second_scoring_of_private_test_is_recorded(run: Path, faces: FaceSet, tmp_path: Path) -> None:

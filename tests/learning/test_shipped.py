@@ -16,6 +16,7 @@ torch.set_num_threads(1)
 
 from mien import labels  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
+from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.learning import runs  # noqa: E402
 from mien.learning.classical import load as load_model  # noqa: E402
 from mien.learning.fit import read_history  # noqa: E402
@@ -47,6 +48,9 @@ def test_a_baseline_is_fitted_and_scored(name: str, tmp_path: Path) -> None:
     assert figures is not None
     assert figures["private_test"]["accuracy"] == scores["private_test"]["accuracy"] >= 0.9
     assert model.classes == scores["private_test"]["faces"] // COUNTS["PrivateTest"]
+    answers = read_predictions(tmp_path / "run" / "predictions.parquet")
+    assert answers.about.temperature == scores["temperature"]
+    assert answers.part("PrivateTest").right.mean() == pytest.approx(scores["private_test"]["accuracy"])
 
 
 @pytest.mark.parametrize("name", NAMES[Recipe])

@@ -1,7 +1,12 @@
-"""Measures a model file: on FER2013's crops (--data), or end to end on labelled photos in class folders (--photos).
+"""Measures a model on labelled face crops (--data), or end to end on labelled photos in class folders (--photos).
 
-One view of each face, no test-time augmentation. With --photos a face that is not found counts as a wrong answer,
-and classes that the model does not have are left out and counted.
+MODEL is a shipped model, an .onnx file, a run folder (its model.onnx or model.npz; with --checkpoint its best epoch), a
+classical run's model.npz, or with --adapter a foreign .onnx file. Classes that the model lacks are left out and
+counted, classes that the data lack are named. --split may be given several times; all is every face of the data.
+The data of a run folder's own training come in the parts of its recipe, and each scoring of its test part is counted.
+
+One view of each face. --views flip adds the mean with its mirror image, in a table of its own. With --photos a face
+that is not found counts as a wrong answer. --matrix compares several MODELs on several --data, each by itself.
 
 Next: mien evaluate default --photos kdef_frontal350.zip --detector yunet
 """
@@ -9,105 +14,207 @@ Next: mien evaluate default --photos kdef_frontal350.zip --detector yunet
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning import figures, read_faces, require_learning, watched
-from mien.cli.parser import count
+from mien.cli.learning import read_faces, require_learning, watched
+from mien.cli.parser import count, number, one_of
 from mien.errors import OptionError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from collections.abc import Sequence
+
+    from mien.evaluation.matrix import Cell
+    from mien.evaluation.predictions import Predictions
+    from mien.learning.models import Loaded
+    from mien.learning.scoring import Scoring
 
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien evaluate``."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="shipped model or .onnx file")
-    add("--data", type=Path, metavar="DATA", help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar")
-    add("--split", default="PublicTest", metavar="S", help="Training, PublicTest (default) or PrivateTest")
+    add("models", nargs="+", metavar="MODEL", help="shipped model, .onnx file, run folder or model.npz")
+    add("--data", type=Path, action="append", default=[], metavar="DATA",
+        help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar; several are put together")  # fmt: skip
+    add("--split", action="append", default=[], metavar="S",
+        help="a part of the data, several times for several, or all (default: PublicTest)")  # fmt: skip
+    add("--checkpoint", action="store_true", help="of a run folder take checkpoints/best.ckpt")
+    add("--adapter", type=Path, metavar="FILE", help="what a foreign .onnx file takes and answers (TOML)")
+    add("--views", type=one_of("flip"), metavar="V", help="flip: also tell the mean with each face's mirror image")
+    add("--conformal", type=number, metavar="ALPHA", help="also fit sets on PublicTest that lack the truth so seldom")
+    add("--matrix", action="store_true", help="every MODEL on every --data, each by itself")
     add("--photos", type=Path, metavar="DIR", help="labelled photos in class folders, zipped or not")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn, whole; for --photos")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
-    add("--out", type=Path, metavar="FILE", help="write the figures as JSON too")
+    add("--out", type=Path, metavar="FOLDER", help="write metrics.json and predictions.parquet, or the matrix, there")
 
 
 def run(options: Namespace) -> int:
     """Measure, print and perhaps write; return the exit code."""
     require_learning("evaluate")
-    if (options.data is None) == (options.photos is None):
-        raise OptionError("mien evaluate takes one of --data and --photos; see mien evaluate --help")
-    found = _on_crops(options) if options.data else _on_photos(options)
-    _show(found)
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    _check(options)
+    if options.matrix:
+        _matrix(options)
+    elif options.data:
+        _on_crops(options)
+    else:
+        _on_photos(options)
     return DONE
 
 
-def _on_crops(options: Namespace) -> dict[str, Any]:
-    from mien.evaluation.evaluate import logits, report, report_with_copies
-    from mien.recognition import bundle
-    from mien.recognition.session import OnnxSession
+def _check(options: Namespace) -> None:
+    if bool(options.data) == (options.photos is not None):
+        raise OptionError("mien evaluate takes one of --data and --photos; see mien evaluate --help")
+    if len(options.models) > 1 and not options.matrix:
+        raise OptionError(f"{len(options.models)} models; give one, or --matrix to compare them.")
+    if options.matrix and (
+        not options.data or len(options.split) > 1 or options.views or options.conformal is not None
+    ):
+        raise OptionError("--matrix goes with --data and at most one --split, and without --views and --conformal.")
+    if (options.adapter or options.checkpoint) and (options.photos is not None or options.matrix):
+        raise OptionError("--adapter and --checkpoint go with --data, and without --matrix.")
+    if options.out and (options.out.is_file() or options.out.suffix == ".json"):
+        raise OptionError(f"--out {options.out}: expected a folder, into which metrics.json is written.")
 
-    model = bundle.read(options.model)
-    faces = read_faces(options.data)
-    part = faces.part(options.split)
-    answers = logits(OnnxSession(model.graph, options.threads), model.preprocess, part)
-    heading = {"model": model.name, "digest": model.digest, "split": options.split}
-    if options.split == "Training":
-        return {**heading, **report(answers, part, model.labels, model.temperature)}
-    return {**heading, **report_with_copies(answers, part, faces.part("Training"), model.temperature)}
+
+def _on_crops(options: Namespace) -> None:
+    from mien.cli import evaluate_tables as tables
+    from mien.evaluation.evaluate import report, with_mirror
+    from mien.learning import scoring
+
+    work = scoring.prepare(_loaded(options.models[0], options), read_faces(options.data))
+    splits = work.splits(options.split)
+    tested = work.tested_run(splits)
+    single = {split: work.predict(split, lambda rows: watched(rows, "answering")) for split in splits}
+    copies = work.training is not None
+    found = _heading(work, options.data)
+    found["parts"] = {split: report(each, copies=copies) for split, each in single.items()}
+    views = {"": single}
+    if options.views:
+        views["-flip"] = {
+            split: with_mirror(work.loaded.model, work.part(split), each) for split, each in single.items()
+        }
+        found["mean_with_mirror"] = {split: report(each, copies=copies) for split, each in views["-flip"].items()}
+    if options.conformal is not None:
+        found["conformal"] = _conformal(work, single, options.conformal)
+    found["notes"] = [*work.notes(), *_counted(tested, found)]
+    tables.show(found)
+    if options.out:
+        _write(options.out, found, views)
 
 
-def _on_photos(options: Namespace) -> dict[str, Any]:
+def _loaded(model: str, options: Namespace) -> Loaded:
+    from mien.learning import models
+
+    return models.load(model, checkpoint=options.checkpoint, adapter=options.adapter, threads=options.threads)
+
+
+def _heading(work: Scoring, data: Sequence[Path]) -> dict[str, Any]:
+    model = work.loaded.model
+    return {
+        "model": model.name,
+        "digest": model.digest,
+        "labels": list(model.label_set.labels),
+        "temperature": model.temperature,
+        "data": [path.name for path in data],
+        "left_out": work.left_out,
+    }
+
+
+def _counted(tested: Path | None, found: dict[str, Any]) -> list[str]:
+    from mien.learning import models
+
+    if tested is None:
+        return []
+    times = found["test_scorings"] = models.count_scoring(tested)
+    return [f"The test part of the run {tested.name} has now been scored {times} times; nothing may be chosen by it."]
+
+
+def _conformal(work: Scoring, single: dict[str, Predictions], alpha: float) -> dict[str, Any]:
+    from mien.evaluation.conformal import KINDS, fit_conformal, measure
+    from mien.learning.parts import VALIDATION
+
+    name = work.faces.split_named(VALIDATION)
+    others = {split: each for split, each in single.items() if split != name}
+    if not others:
+        raise OptionError(f"--conformal fits on {name}; name with --split another part to measure it on.")
+    fitted_on = single[name] if name in single else work.predict(name)
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        fitted = fit_conformal(fitted_on.probabilities, fitted_on.labels, alpha, kind)
+        parts = {
+            split: measure(fitted.sets(each.probabilities), each.labels).to_dict() for split, each in others.items()
+        }
+        found[kind] = {**fitted.to_dict(), "fitted_on": name, "parts": parts}
+    return found
+
+
+def _write(folder: Path, found: dict[str, Any], views: dict[str, dict[str, Predictions]]) -> None:
+    from mien.evaluation.predictions import joined
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, parts in views.items():
+        joined(list(parts.values())).write(folder / f"predictions{name}.parquet")
+    _write_json(folder / "metrics.json", found)
+
+
+def _write_json(path: Path, found: Any) -> None:
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _matrix(options: Namespace) -> None:
+    from mien.evaluation.matrix import markdown
+
+    loaded = [_loaded(model, options) for model in options.models]
+    cells, notes = [], []
+    for path in options.data:
+        column, told = _column(loaded, path, options)
+        cells += column
+        notes += told
+    text = markdown(cells)
+    sys.stdout.write(text)
+    sys.stdout.writelines(f"{note}\n" for note in dict.fromkeys(notes))
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "matrix.md").write_text(text, encoding="utf-8")
+        _write_json(options.out / "matrix.json", [each.to_dict() for each in cells])
+
+
+def _column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[list[Cell], list[str]]:
+    from mien.evaluation.matrix import cell
+    from mien.learning import scoring
+
+    faces, cells, notes = read_faces(path), [], []
+    alone = sum(other.name == path.name for other in options.data) == 1
+    corpus = path.name if alone else str(path)
+    first: Predictions | None = None
+    for name, each in zip(options.models, loaded, strict=True):
+        work = scoring.prepare(each, faces)
+        splits = work.splits(options.split)
+        tested = work.tested_run(splits)
+        found = work.predict(splits[0], lambda rows: watched(rows, "answering"))
+        cells.append(cell(found, first, model=name, corpus=corpus, split=splits[0], left_out=work.left_out))
+        notes += _counted(tested, {})
+        first = first or found
+    return cells, notes
+
+
+def _on_photos(options: Namespace) -> None:
+    from mien.cli import evaluate_tables as tables
     from mien.datasets import photos
     from mien.evaluation.photos import read_photos
     from mien.recognition.recognizer import load
 
-    recognizer = load(options.model, detector=options.detector, threads=options.threads)
+    model = options.models[0]
+    file = Path(model) / "model.onnx" if Path(model).is_dir() else model
+    recognizer = load(file, detector=options.detector, threads=options.threads)
     found = read_photos(recognizer, watched(photos.read(options.photos), "reading"))
-    heading = {
-        "model": recognizer.bundle.name,
-        "digest": recognizer.bundle.digest,
-        "detector": options.detector,
-    }
-    return {**heading, **found.to_dict()}
-
-
-def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    console = Console()
-    rows = found.get("of_found", found)
-    console.print(_table(found, rows), _classes(rows))
-    if "photos" in found:
-        left_out = ", ".join(f"{label} {count}" for label, count in found["left_out"].items())
-        console.print(
-            f"{found['photos']} photos, a face found in {found['found']:.2%}, read rightly {found['accuracy']:.2%} of "
-            f"all. Left out, not among the model's classes: {left_out or 'none'}.",
-            highlight=False,
-        )
-
-
-def _table(found: dict[str, Any], rows: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    title = found["split"] if "split" in found else f"faces found by {found['detector']}"
-    table = Table("faces", "accuracy", "95 % interval", "macro F1", "ECE", title=title)
-    table.add_row(*figures(rows))
-    if "without_training_copies" in found:
-        table.add_row(*figures(found["without_training_copies"]))
-        table.caption = "Second row: without the faces that stand in Training too"
-    return table
-
-
-def _classes(found: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table("class", "precision", "recall", "F1", "faces")
-    for label, row in found["per_class"].items():
-        values = [f"{row[name]:.1%}" for name in ("precision", "recall", "f1")]
-        table.add_row(label, *values, str(int(row["support"])))
-    return table
+    bundle = recognizer.bundle
+    heading = {"model": bundle.name, "digest": bundle.digest, "detector": options.detector}
+    tables.show_photos({**heading, **found.to_dict()})
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        _write_json(options.out / "metrics.json", {**heading, **found.to_dict()})

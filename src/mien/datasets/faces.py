@@ -31,7 +31,8 @@ class FaceSet:
     splits: (N,) strings, the corpus's own parts.  ids: N names that point back to the source.
     subjects: (N,) strings, corpus and person; '' where unknown; None if nobody is known.
     votes: float32 (N, C), each row the people's votes as shares of 1, or zeros where there are none; None if no face
-    has any.  left_out: how many rows had no class in ``label_set``.
+    has any.  left_out: how many rows had no class in ``label_set``.  datasets: (N,) strings, the corpus of each face;
+    None where it is not known.
     """
 
     label_set: LabelSet
@@ -42,10 +43,11 @@ class FaceSet:
     left_out: int = 0
     subjects: NDArray[np.str_] | None = None
     votes: NDArray[np.float32] | None = None
+    datasets: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
-        lengths |= {len(each) for each in (self.subjects, self.votes) if each is not None}
+        lengths |= {len(each) for each in (self.subjects, self.votes, self.datasets) if each is not None}
         if len(lengths) != 1 or self.pixels.ndim != 3 or self.pixels.dtype != np.uint8:
             raise DataError(
                 f"FaceSet of pixels {self.pixels.shape} {self.pixels.dtype}, {len(self.labels)} labels, "
@@ -83,6 +85,7 @@ class FaceSet:
             left_out=0,
             subjects=None if self.subjects is None else self.subjects[mask],
             votes=None if self.votes is None else self.votes[mask],
+            datasets=None if self.datasets is None else self.datasets[mask],
         )
 
     def resplit(self, splits: Sequence[str] | NDArray[np.str_]) -> FaceSet:
@@ -195,6 +198,7 @@ def _collect(rows: Sequence[Row], scheme: Scheme | None) -> FaceSet:
         len(rows) - len(kept),
         subjects if (subjects != "").any() else None,
         _shares([row.votes for row, _ in kept], scheme) if any(row.votes for row, _ in kept) else None,
+        np.array([row.dataset for row, _ in kept], str),
     )
 
 

@@ -1,4 +1,8 @@
-"""Honest probabilities: a temperature, its error, and the confidence below which an answer is called uncertain."""
+"""Honest probabilities: temperature, calibration error, and what an answer is worth by its confidence.
+
+Whatever is fitted here (temperature, threshold, conformal sets) is fitted on the validation part, never on the faces
+that are reported.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.errors import OptionError
+from mien.evaluation.checks import Doubles, Floats, distributions
 from mien.recognition.session import softmax
 
-Floats = NDArray[np.floating[Any]]
+BINS = 15
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
@@ -28,13 +34,45 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
     return float(np.exp(found.x))
 
 
-def calibration_error(probabilities: Floats, labels: NDArray[np.int64], bins: int = 15) -> float:
-    """Return the expected calibration error: mean gap of confidence and accuracy over equal-width bins."""
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == labels
+@dataclass(frozen=True)
+class Reliability:
+    """A reliability diagram (DeGroot & Fienberg 1983): faces in B bins of equal width of their confidence.
+
+    edges: float64 (B + 1,), from 0 to 1.  faces: int64 (B,).
+    confidence, accuracy: float64 (B,), means over the bin's faces; NaN in an empty bin.
+    """
+
+    edges: Doubles
+    faces: NDArray[np.int64]
+    confidence: Doubles
+    accuracy: Doubles
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: mean gap of confidence and accuracy, bins weighted by their faces."""
+        used = self.faces > 0
+        gaps = np.abs(self.accuracy - self.confidence)[used]
+        return float(np.average(gaps, weights=self.faces[used]))
+
+
+def reliability(probabilities: Floats, labels: NDArray[Any], bins: int = BINS) -> Reliability:
+    """Return the reliability diagram of probabilities (N, C) and class places (N,).
+
+    A confidence on an edge belongs to the bin above it, 1 to the last. Errors as ``checks.distributions``.
+    """
+    found, known = distributions(probabilities, labels)
+    confidence, right = found.max(1), found.argmax(1) == known
     place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, right - confidence.astype(np.float64), minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    faces = np.bincount(place, minlength=bins)
+    sums = [np.bincount(place, values, minlength=bins) for values in (confidence, right)]
+    empty = np.full(bins, np.nan)
+    means = [np.divide(total, faces, out=empty.copy(), where=faces > 0) for total in sums]
+    return Reliability(np.linspace(0, 1, bins + 1), faces, means[0], means[1])
+
+
+def calibration_error(probabilities: Floats, labels: NDArray[Any], bins: int = BINS) -> float:
+    """Return the expected calibration error: mean gap of confidence and accuracy over equal-width bins."""
+    return reliability(probabilities, labels, bins).error
 
 
 @dataclass(frozen=True)
@@ -46,18 +84,59 @@ class Threshold:
     coverage: float
 
 
-def fit_threshold(probabilities: Floats, labels: NDArray[np.int64], accuracy: float = 0.8) -> Threshold:
+@dataclass(frozen=True)
+class RiskCoverage:
+    """What is gained by answering only where the confidence is high (El-Yaniv & Wiener 2010).
+
+    One point a distinct confidence, from the highest on: of faces with the same confidence no threshold takes some
+    and leaves others. Arrays float64 (K,).
+
+    confidence: the threshold.  coverage: share of the faces with at least that confidence, up to 1.
+    accuracy:   of those faces.
+    area:       mean risk (1 - accuracy) over all coverages; a face counts with the risk at its own confidence
+                (Geifman, Uziel & El-Yaniv 2019). 0 is best.
+    """
+
+    confidence: Doubles
+    coverage: Doubles
+    accuracy: Doubles
+    area: float
+
+
+def risk_coverage(probabilities: Floats, labels: NDArray[Any]) -> RiskCoverage:
+    """Return the curve of probabilities (N, C) and class places (N,). Errors as ``checks.distributions``."""
+    found, known = distributions(probabilities, labels)
+    confidence = found.max(1)
+    order = np.argsort(-confidence, kind="stable")
+    falling, right = confidence[order], (found.argmax(1) == known)[order]
+    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # of each group of equal confidence
+    answered = last + 1
+    accuracy = np.cumsum(right)[last] / answered
+    shares = np.diff(answered, prepend=0) / len(known)
+    return RiskCoverage(falling[last], answered / len(known), accuracy, float((shares * (1 - accuracy)).sum()))
+
+
+def accuracy_at(curve: RiskCoverage, coverage: float) -> Threshold:
+    """Return the accuracy of the most confident faces: the fewest that are at least ``coverage`` of all.
+
+    coverage: above 0, at most 1; ``Threshold.coverage`` says what was reached, more where confidences are equal.
+    Raises ``OptionError`` for another.
+    """
+    if not 0 < coverage <= 1:
+        raise OptionError(f"coverage = {coverage}: expected a share of the faces, above 0 and at most 1.")
+    place = int(np.searchsorted(curve.coverage, coverage - 1e-12))
+    return Threshold(*(float(values[place]) for values in (curve.confidence, curve.accuracy, curve.coverage)))
+
+
+def fit_threshold(probabilities: Floats, labels: NDArray[Any], accuracy: float = 0.8) -> Threshold:
     """Return the lowest confidence at and above which at least ``accuracy`` of the faces are classified rightly.
 
     Answers below it are called uncertain; where even the most confident ones are worse, that is all of them
-    (confidence 1, accuracy and coverage 0).
+    (confidence 1, accuracy and coverage 0). Errors as ``checks.distributions``.
     """
-    confidence = probabilities.max(1).astype(np.float64)
-    order = np.argsort(-confidence, kind="stable")
-    right = (probabilities.argmax(1) == labels)[order]
-    share = np.cumsum(right) / np.arange(1, len(right) + 1)
-    good = np.flatnonzero(share >= accuracy)
+    curve = risk_coverage(probabilities, labels)
+    good = np.flatnonzero(curve.accuracy >= accuracy)
     if not len(good):
         return Threshold(1.0, 0.0, 0.0)
     last = int(good[-1])
-    return Threshold(float(confidence[order][last]), float(share[last]), (last + 1) / len(right))
+    return Threshold(float(curve.confidence[last]), float(curve.accuracy[last]), float(curve.coverage[last]))

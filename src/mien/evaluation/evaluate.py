@@ -1,8 +1,9 @@
-"""A model file on a corpus: logits once, then figures with and without the faces that also stand in Training."""
+"""A model on a corpus: logits once, then predictions, then figures with and without the faces that Training has too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,35 +12,88 @@ from numpy.typing import NDArray
 from mien.datasets.faces import FaceSet, also_in
 from mien.errors import DataError
 from mien.evaluation.metrics import score
+from mien.evaluation.predictions import Predictions, of_faces
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.session import Session, softmax
 
 Watch = Callable[[Iterable[int]], Iterable[int]]
 
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Model:
+    """Anything that answers face crops, whatever file it was loaded from.
+
+    digest:      SHA-256 (hex) of its graph or file.
+    temperature: the logits are divided by it before softmax.
+    session:     what computes the logits, in the order of ``label_set``.
+    """
+
+    name: str
+    digest: str
+    label_set: LabelSet
+    preprocess: PreprocessSpec
+    temperature: float
+    session: Session = field(repr=False)
+
 
 def logits(session: Session, spec: PreprocessSpec, faces: FaceSet, watch: Watch | None = None) -> NDArray[np.float32]:
     """Return float32 (N, C): the session's answers on all faces, one view, no test-time augmentation."""
-    starts: Iterable[int] = range(0, len(faces), 256)
+    starts: Iterable[int] = range(0, len(faces), BATCH)
     batches = watch(starts) if watch else starts
-    return np.concatenate([session.logits(apply(faces.pixels[i : i + 256], spec)) for i in batches])
+    return np.concatenate([session.logits(apply(faces.pixels[i : i + BATCH], spec)) for i in batches])
 
 
-def report(answers: NDArray[np.float32], faces: FaceSet, label_set: LabelSet, temperature: float) -> dict[str, Any]:
-    """Return the figures of ``logits`` on ``faces`` as JSON-ready values. Raises ``DataError``."""
+def predict(model: Model, faces: FaceSet, training: FaceSet | None, watch: Watch | None = None) -> Predictions:
+    """Return a model's answers on faces with its classes, one view of each.
+
+    training: the faces of which copies are marked; None where nobody knows any.
+    Raises ``DataError`` for no faces, or faces of another label set.
+    """
+    check_classes(model.label_set, faces)
+    return answered(logits(model.session, model.preprocess, faces, watch), faces, training, model)
+
+
+def answered(answers: NDArray[np.float32], faces: FaceSet, training: FaceSet | None, model: Model) -> Predictions:
+    """Return logits (N, C) of ``model`` on N faces as predictions."""
+    copies = np.zeros(len(faces), bool) if training is None else also_in(faces, training)
+    probabilities = softmax(answers, model.temperature)
+    return of_faces(
+        probabilities, faces, copies, model=model.name, model_digest=model.digest, temperature=model.temperature
+    )
+
+
+def with_mirror(model: Model, faces: FaceSet, single: Predictions, watch: Watch | None = None) -> Predictions:
+    """Return the mean of ``single``, the predictions of one view, and those of the mirrored faces (two views).
+
+    Test-time augmentation: figures of it are to be told apart from those of one view.
+    """
+    mirrored = replace(faces, pixels=np.ascontiguousarray(faces.pixels[:, :, ::-1]))
+    other = softmax(logits(model.session, model.preprocess, mirrored, watch), model.temperature)
+    return replace(single, probabilities=(single.probabilities + other) / 2, about=replace(single.about, views=2))
+
+
+def check_classes(label_set: LabelSet, faces: FaceSet) -> None:
+    """Raise ``DataError`` if there are no faces, or their classes are not those of ``label_set``."""
+    if not len(faces):
+        raise DataError("No face to evaluate on; name a split that has some.")
     if label_set.labels != faces.label_set.labels:
         raise DataError(
             f"The model's classes are {', '.join(label_set.labels)}; the data's are "
             f"{', '.join(faces.label_set.labels)}. Evaluate on data with the model's classes."
         )
-    return score(softmax(answers, temperature), faces.labels, label_set).to_dict()
 
 
-def report_with_copies(
-    answers: NDArray[np.float32], faces: FaceSet, training: FaceSet, temperature: float
-) -> dict[str, Any]:
-    """Return ``report`` plus ``without_training_copies``: the same figures on the faces that Training lacks."""
-    own = ~also_in(faces, training)
-    clean = report(answers[own], faces.where(own), faces.label_set, temperature)
-    everything = report(answers, faces, faces.label_set, temperature)
-    return {**everything, "without_training_copies": clean}
+def report(predictions: Predictions, *, copies: bool = False) -> dict[str, Any]:
+    """Return the figures of predictions as JSON-ready values.
+
+    copies: adds ``without_training_copies``, the same figures on the faces that Training lacks, if there are any.
+    """
+    found = score(predictions.probabilities, predictions.labels, predictions.label_set).to_dict()
+    if copies and not predictions.copy.all():
+        own = predictions.where(~predictions.copy)
+        clean = score(own.probabilities, own.labels, own.label_set).to_dict()
+        found["without_training_copies"] = clean
+    return found

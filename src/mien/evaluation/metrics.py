@@ -1,4 +1,10 @@
-"""Figures of a classifier on labelled faces. scikit-learn computes what it knows; intervals are bootstrapped."""
+"""Figures of a classifier on labelled faces. scikit-learn computes what it knows; intervals are bootstrapped.
+
+**A class without faces.** Its precision, recall, F1 and areas are None, its name stands in ``absent``, and no mean
+counts it: macro F1 and balanced accuracy are means over the classes that have faces (scikit-learn's ``labels=present``,
+not its default, which adds an F1 of 0 for every class that is only predicted). Faces that are taken for such a class
+are wrong all the same: they lower the recall of the class they are of.
+"""
 
 from __future__ import annotations
 
@@ -8,80 +14,148 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DataError
-from mien.evaluation.calibration import calibration_error
+from mien.evaluation.calibration import accuracy_at, calibration_error, risk_coverage
+from mien.evaluation.checks import Doubles, Floats, Labels, distributions
+from mien.evaluation.curves import of_class
+from mien.evaluation.significance import DRAWS, bootstrap_interval, macro_f1, macro_f1_interval
 from mien.labels import LabelSet
 
-Floats = NDArray[np.floating[Any]]
+SELECTED = 0.7
+"""Share of the faces, the most confident ones, of which ``accuracy_at_70`` is the accuracy."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """One model on N faces. All but ``log_loss`` (nats) and counts lie in [0, 1].
+    """One model on N faces. All but ``log_loss`` (nats), ``brier``, ``mcc`` and counts lie in [0, 1].
 
-    interval:  95 % bootstrap interval of ``accuracy``.
-    per_class: label → precision, recall, f1, support; 0 where a class is never predicted or absent.
-    confusion: (C, C) counts, rows true, columns predicted, classes in label order.
+    interval, macro_f1_interval: 95 % bootstrap intervals of ``accuracy`` and ``macro_f1``.
+    macro_f1, balanced_accuracy: means over the classes that have faces, of F1 and of recall.
+    weighted_f1: mean F1 weighted by the classes' faces.
+    mcc:       multi-class Matthews correlation (Gorodkin 2004), -1 to 1; 0 where only one class is predicted, or there.
+    top2:      share of faces whose class is among the two most probable ones.
+    brier:     mean over faces of the summed squared differences from the true class's 1 (Brier 1950), 0 to 2.
     ece:       expected calibration error over 15 equal-width bins of the confidence (Guo et al. 2017).
+    roc_area, pr_area: means over the classes that have these curves (see ``curves``), None if none has.
+    risk_area: area under the risk-coverage curve; accuracy_at_70: of the 70 % most confident faces.
+    per_class: label → precision, recall, f1, support, roc_area, pr_area. Precision and F1 are 0 for a class that has
+               faces and is never predicted; all but ``support`` are None for a class without faces.
+    absent:    the classes without faces.
+    confusion: (C, C) counts, rows true, columns predicted, classes in label order.
     """
 
     faces: int
     accuracy: float
     interval: tuple[float, float]
     macro_f1: float
+    macro_f1_interval: tuple[float, float]
+    weighted_f1: float
+    balanced_accuracy: float
+    mcc: float
+    top2: float
     log_loss: float
+    brier: float
     ece: float
-    per_class: dict[str, dict[str, float]]
+    roc_area: float | None
+    pr_area: float | None
+    risk_area: float
+    accuracy_at_70: float
+    per_class: dict[str, dict[str, float | None]]
+    absent: tuple[str, ...]
     confusion: list[list[int]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return {**asdict(self), "interval": list(self.interval)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-def score(probabilities: Floats, labels: NDArray[np.int64], label_set: LabelSet) -> Metrics:
+def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, draws: int = DRAWS) -> Metrics:
     """Score probabilities (N, C), rows summing to 1, against class indices (N,).
 
-    Raises ``DataError`` for no faces, another number of classes, or values that are not probabilities.
+    draws: resamples of the bootstrap intervals. Of classes that are equally probable the first is the answer.
+    Raises ``DataError`` for no faces, another number of classes, values that are not probabilities, or labels that
+    are no places of classes.
     """
-    from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+    from sklearn.metrics import confusion_matrix, f1_score, log_loss
 
-    _check(probabilities, labels, label_set)
-    classes = list(range(len(label_set)))
-    predicted = probabilities.argmax(1)
-    rows = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0.0)
-    names = ("precision", "recall", "f1", "support")
-    accuracy = float((predicted == labels).mean())
+    found, known = distributions(probabilities, labels, len(label_set))
+    places = np.arange(len(label_set))
+    predicted = found.argmax(1)
+    confusion = confusion_matrix(known, predicted, labels=places)
+    per_class = _per_class(found, known, label_set)
+    accuracy = float((predicted == known).mean())
+    selective = risk_coverage(found, known)
     return Metrics(
-        faces=len(labels),
+        faces=len(known),
         accuracy=accuracy,
-        interval=bootstrap_interval(accuracy, len(labels)),
-        macro_f1=float(rows[2].mean()),
-        log_loss=float(log_loss(labels, probabilities.astype(np.float64), labels=classes)),
-        ece=calibration_error(probabilities, labels),
-        per_class={
-            label: {name: float(row[index]) for name, row in zip(names, rows, strict=True)}
-            for index, label in enumerate(label_set.labels)
-        },
-        confusion=confusion_matrix(labels, predicted, labels=classes).tolist(),
+        interval=bootstrap_interval(accuracy, len(known), draws=draws),
+        macro_f1=float(macro_f1(confusion)),
+        macro_f1_interval=macro_f1_interval(confusion, draws=draws),
+        weighted_f1=float(f1_score(known, predicted, labels=places, average="weighted", zero_division=0.0)),
+        balanced_accuracy=balanced_accuracy(confusion),
+        mcc=correlation(confusion),
+        top2=top(found, known, 2),
+        log_loss=float(log_loss(known, found / found.sum(1, keepdims=True), labels=places)),
+        brier=brier(found, known),
+        ece=calibration_error(found, known),
+        roc_area=_mean(per_class, "roc_area"),
+        pr_area=_mean(per_class, "pr_area"),
+        risk_area=selective.area,
+        accuracy_at_70=accuracy_at(selective, SELECTED).accuracy,
+        per_class=per_class,
+        absent=tuple(label for label, row in per_class.items() if not row["support"]),
+        confusion=confusion.tolist(),
     )
 
 
-def _check(probabilities: Floats, labels: NDArray[np.int64], label_set: LabelSet) -> None:
-    if probabilities.shape != (len(labels), len(label_set)) or not len(labels):
-        raise DataError(
-            f"Probabilities of shape {probabilities.shape} for {len(labels)} labels of {len(label_set)} classes; "
-            "expected (N, C) with N at least 1."
-        )
-    if not np.isfinite(probabilities).all() or not np.allclose(probabilities.sum(1), 1, atol=1e-3):
-        raise DataError("Probabilities hold NaN or infinity, or rows that do not sum to 1; pass softmax outputs.")
+def top(probabilities: Doubles, labels: Labels, count: int) -> float:
+    """Return the share of faces whose class is among the ``count`` most probable ones; at least the accuracy."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]  # equal ones in label order, as argmax takes
+    return float((order == labels[:, None]).any(1).mean())
 
 
-def bootstrap_interval(accuracy: float, faces: int, *, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of an accuracy over ``faces`` faces.
+def balanced_accuracy(confusion: NDArray[np.int64]) -> float:
+    """Return the mean recall over the classes that have faces, of a confusion matrix (C, C), rows true."""
+    faces = confusion.sum(1)
+    return float((np.diagonal(confusion) / np.maximum(faces, 1))[faces > 0].mean())
 
-    Resampling N right-or-wrong answers with replacement is a binomial draw, which is what is done here.
+
+def correlation(confusion: NDArray[np.int64]) -> float:
+    """Return the multi-class Matthews correlation of a confusion matrix (C, C); 0 where it is not defined.
+
+    As ``sklearn.metrics.matthews_corrcoef``, which warns of data of one class.
     """
-    shares = np.random.default_rng(seed).binomial(faces, accuracy, draws) / faces
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return float(low), float(high)
+    counts = confusion.astype(np.float64)
+    total, true, predicted = counts.sum(), counts.sum(1), counts.sum(0)
+    spread = (total**2 - predicted @ predicted) * (total**2 - true @ true)
+    return float((np.trace(counts) * total - true @ predicted) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def brier(probabilities: Doubles, labels: Labels) -> float:
+    """Return the multi-class Brier score, 0 (certain and right) to 2 (certain and wrong)."""
+    gaps = probabilities - np.eye(probabilities.shape[1])[labels]
+    return float((gaps**2).sum(1).mean())
+
+
+def _per_class(probabilities: Doubles, labels: Labels, label_set: LabelSet) -> dict[str, dict[str, float | None]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    places = np.arange(len(label_set))
+    rows = precision_recall_fscore_support(labels, probabilities.argmax(1), labels=places, zero_division=0.0)
+    found: dict[str, dict[str, float | None]] = {}
+    for place, label in enumerate(label_set.labels):
+        precision, recall, f1, support = (float(row[place]) for row in rows)
+        curves = of_class(probabilities, labels, place)
+        found[label] = {
+            "precision": precision if support else None,
+            "recall": recall if support else None,
+            "f1": f1 if support else None,
+            "support": support,
+            "roc_area": curves.roc.area if curves.roc else None,
+            "pr_area": curves.precision_recall.area if curves.precision_recall else None,
+        }
+    return found
+
+
+def _mean(per_class: dict[str, dict[str, float | None]], name: str) -> float | None:
+    values = [value for row in per_class.values() if (value := row[name]) is not None]
+    return float(np.mean(values)) if values else None

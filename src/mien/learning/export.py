@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from torch import nn
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError
 from mien.evaluation.calibration import Threshold, fit_temperature, fit_threshold
-from mien.evaluation.evaluate import logits, report, report_with_copies
+from mien.evaluation.evaluate import Model, answered, logits, report
+from mien.evaluation.predictions import Predictions, joined
 from mien.learning import parts
 from mien.learning.fit import check_data
 from mien.learning.module import network_of
-from mien.learning.recipe import Recipe, parse
+from mien.learning.recipe import Plan, Recipe, parse
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import bundle
 from mien.recognition.session import OnnxSession, Session, softmax
@@ -48,24 +49,26 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     network = load_network(run, recipe, len(faces.label_set))
     graph = to_onnx(network, recipe.preprocess)
     session = OnnxSession(graph)
-    scores, temperature, threshold = scored(session, recipe.preprocess, faces)
-    validation = faces.part(parts.VALIDATION).where(np.arange(len(faces.part(parts.VALIDATION))) < PARITY_FACES)
-    difference = parity(network, logits(session, recipe.preprocess, validation), validation, recipe.preprocess)
-    metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(threshold), **scores}
+    found = scored(session, recipe, faces)
+    public = faces.part(parts.VALIDATION)
+    difference = parity(network, found.validation_logits, public, recipe.preprocess)
+    metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(found.threshold), **found.figures}
     record(run, metrics)
-    return bundle.write(
+    written = bundle.write(
         run / "model.onnx",
         graph,
         name=recipe.name,
         labels=faces.label_set,
         preprocess=recipe.preprocess,
-        temperature=temperature,
-        uncertain_below=threshold.confidence,
+        temperature=found.predictions.about.temperature,
+        uncertain_below=found.threshold.confidence,
         metrics=headline(metrics),
         provenance=_provenance(run, recipe, faces),
         licence=LICENCE,
         recipe_digest=recipe.digest(),
     )
+    found.write(run, written.digest)
+    return written
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -78,22 +81,44 @@ def recipe_of(run: Path) -> Recipe:
     return parse(values, str(path))
 
 
-def scored(session: Session, spec: PreprocessSpec, faces: FaceSet) -> tuple[dict[str, Any], float, Threshold]:
-    """Return the figures of the validation and the test part by the parts' names, the temperature and the threshold.
+@dataclass(frozen=True)
+class Scored:
+    """What a finished model is worth.
 
-    Both are fitted on the validation part, before the test part is looked at.
+    figures:     of the validation and the test part, by the parts' names.
+    threshold:   confidence below which an answer is called uncertain.
+    predictions: of both parts, with the fitted temperature.
+    validation_logits: float32 (N, C).
     """
-    validation = faces.part(parts.VALIDATION)
-    answers = logits(session, spec, validation)
+
+    figures: dict[str, Any]
+    threshold: Threshold
+    predictions: Predictions
+    validation_logits: NDArray[np.float32]
+
+    def write(self, run: Path, digest: str) -> Path:
+        """Write the predictions into the run folder, as those of the model file with ``digest``."""
+        about = replace(self.predictions.about, model_digest=digest)
+        return replace(self.predictions, about=about).write(run / "predictions.parquet")
+
+
+def scored(session: Session, plan: Plan, faces: FaceSet) -> Scored:
+    """Score the validation and the test part. Temperature and threshold are fitted on the former, before the latter
+    is looked at.
+    """
+    validation, training = faces.part(parts.VALIDATION), faces.part(parts.TRAIN)
+    answers = logits(session, plan.preprocess, validation)
     temperature = fit_temperature(answers, validation.labels)
-    threshold = fit_threshold(softmax(answers, temperature), validation.labels)
+    model = Model(plan.name, "", faces.label_set, plan.preprocess, temperature, session)
+    chosen = answered(answers, validation, training, model)
+    threshold = fit_threshold(chosen.probabilities, chosen.labels)
     test = faces.part(parts.TEST)
-    figures = report_with_copies(logits(session, spec, test), test, faces.part(parts.TRAIN), temperature)
-    scores = {
-        _key(faces, parts.VALIDATION): report(answers, validation, faces.label_set, temperature),
-        _key(faces, parts.TEST): figures,
+    tested = answered(logits(session, plan.preprocess, test), test, training, model)
+    figures = {
+        _key(faces, parts.VALIDATION): report(chosen),
+        _key(faces, parts.TEST): report(tested, copies=True),
     }
-    return scores, temperature, threshold
+    return Scored(figures, threshold, joined([chosen, tested]), answers)
 
 
 def _key(faces: FaceSet, part: str) -> str:

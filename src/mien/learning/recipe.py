@@ -150,7 +150,7 @@ def _variants(values: dict[str, Any], source: str) -> dict[str, Recipe | Classic
     budgets = values.pop("budget", {})
     if not isinstance(budgets, dict) or not all(isinstance(each, dict) for each in budgets.values()):
         raise RecipeError(f"{source}: 'budget' must hold tables such as [budget.2core.train].")
-    kind: type[Recipe | ClassicalRecipe] = ClassicalRecipe if "classical" in values else Recipe
+    kind = _kind(values)
     found: dict[str, Recipe | ClassicalRecipe] = {"": _validated(kind, values, source)}
     for name, table in budgets.items():
         changed = merged(values, {**table, "name": f"{found[''].name}-{name}"})
@@ -185,6 +185,15 @@ def smoke(recipe: Recipe | ClassicalRecipe) -> Recipe | ClassicalRecipe:
 def parse(values: dict[str, Any], source: str = "recipe") -> Recipe:
     """Build a network's recipe from nested values; ``source`` names them in errors. Raises ``RecipeError``."""
     return _validated(Recipe, values, source)
+
+
+def parse_any(values: dict[str, Any], source: str = "recipe") -> Recipe | ClassicalRecipe:
+    """Build the recipe of a network or of a classical baseline; arguments and errors as in ``parse``."""
+    return _validated(_kind(values), values, source)
+
+
+def _kind(values: Mapping[str, Any]) -> type[Recipe | ClassicalRecipe]:
+    return ClassicalRecipe if "classical" in values else Recipe
 
 
 def _validated(kind: type[AnyPlan], values: dict[str, Any], source: str = "recipe") -> AnyPlan:

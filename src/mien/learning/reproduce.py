@@ -211,7 +211,8 @@ def _measured(claim: Claim, outcome: Outcome) -> str:
         return _percent(_over_classes(outcome.test[0], "f1", weighted=True))
     if claim.what.startswith("recall of "):
         noun = claim.what.removeprefix("recall of ")
-        return _percent(outcome.test[0]["per_class"][noun]["recall"])
+        recall = outcome.test[0]["per_class"][noun]["recall"]
+        return "" if recall is None else _percent(recall)
     if claim.what in ("epochs", "best epoch") and isinstance(outcome.recipe, Recipe):
         history = read_history(outcome.folder)
         best = int(np.argmin([row.validation_loss for row in history])) + 1
@@ -237,7 +238,7 @@ def _percent(value: float) -> str:
 
 
 def _over_classes(figures: Mapping[str, Any], name: str, *, weighted: bool = False) -> float:
-    rows = list(figures["per_class"].values())
+    rows = [row for row in figures["per_class"].values() if row["support"]]  # a class without faces has no figures
     weights = [row["support"] for row in rows] if weighted else None
     return float(np.average([row[name] for row in rows], weights=weights))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,9 +49,11 @@ def _baseline(
     crops = apply(part.pixels, recipe.preprocess)
     model = classical.train(recipe.classical, crops, part.labels, len(faces.label_set), working)
     classical.save(model, run / "model.npz")
-    scores, temperature, threshold = scored(model, recipe.preprocess, faces)
-    metrics = {"temperature": temperature, "uncertain": asdict(threshold), **scores}
+    found = scored(model, recipe, faces)
+    temperature = found.predictions.about.temperature
+    metrics = {"temperature": temperature, "uncertain": asdict(found.threshold), **found.figures}
     record(run, metrics)
+    found.write(run, hashlib.sha256((run / "model.npz").read_bytes()).hexdigest())
     return headline(metrics)
 
 

@@ -66,18 +66,67 @@ class OnnxSession:
         """
         if len(batch) == 0 and self._classes is not None:
             return np.empty((0, self._classes), np.float32)
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
+        return _answers(self._session, "logits", "crops", batch, self._classes)
 
-        try:
-            logits = np.asarray(self._session.run(["logits"], {"crops": batch})[0])
-        except (state.InvalidArgument, state.RuntimeException, state.Fail, state.NotImplemented) as error:
-            raise ModelError(f"The model cannot run on a batch of shape {batch.shape}: {error}.") from None
-        if logits.shape != (len(batch), self._classes or logits.shape[-1]) or logits.dtype != np.float32:
+
+class ForeignSession:
+    """A network that Mien did not export, of which someone has written down what it takes and what it answers.
+
+    graph:  a serialised ONNX ``ModelProto`` with one input, float32 (N, channels, size, size); N may be fixed to 1.
+    inputs: the (channels, height, width) that it is said to take, and ``classes`` the number of its answers.
+    output: the name of the output that holds them, float32 (N, C); '' where there is only one.
+    probabilities: the answers are probabilities; their logarithm is then given as logits.
+
+    Raises ``ModelError`` if the graph cannot be loaded or is not of that form.
+    """
+
+    def __init__(
+        self,
+        graph: bytes,
+        threads: int | None = None,
+        *,
+        inputs: tuple[int, int, int],
+        classes: int,
+        output: str = "",
+        probabilities: bool = False,
+    ) -> None:
+        self._session, self._classes, self._probabilities = _open(graph, threads), classes, probabilities
+        nodes, outputs = self._session.get_inputs(), [node.name for node in self._session.get_outputs()]
+        if len(nodes) != 1 or (output not in outputs if output else len(outputs) != 1):
             raise ModelError(
-                f"The model answered {logits.dtype} {logits.shape} to {len(batch)} faces: expected float32 "
-                f"({len(batch)}, {self._classes or 'classes'}). Export the model again."
+                f"The graph has {len(nodes)} inputs and the outputs {', '.join(outputs)}: expected one input, and "
+                f"{f'an output {output!r}' if output else 'one output'}. Name the output in the adapter: output = NAME."
             )
-        return logits
+        self._input, self._output = nodes[0].name, output or outputs[0]
+        _check_shape(self._input, nodes[0], (None, *inputs), 4)
+        _check_shape(self._output, self._session.get_outputs()[outputs.index(self._output)], (None, classes), 2)
+        self._one_by_one = nodes[0].shape[0] == 1
+
+    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map float32 (N, channels, size, size) to float32 (N, C). Raises ``ModelError`` as ``OnnxSession.logits``."""
+        step = 1 if self._one_by_one else max(len(batch), 1)
+        parts = [batch[start : start + step] for start in range(0, len(batch), step)]
+        found = [_answers(self._session, self._output, self._input, part, self._classes) for part in parts]
+        answers = np.concatenate([np.empty((0, self._classes), np.float32), *found])
+        # The smallest float32 stands for a probability of 0, whose logarithm no temperature could divide.
+        return np.log(np.maximum(answers, np.finfo(np.float32).tiny)) if self._probabilities else answers
+
+
+def _answers(
+    session: Any, output: str, given: str, batch: NDArray[np.float32], classes: int | None
+) -> NDArray[np.float32]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    try:
+        logits = np.asarray(session.run([output], {given: batch})[0])
+    except (state.InvalidArgument, state.RuntimeException, state.Fail, state.NotImplemented) as error:
+        raise ModelError(f"The model cannot run on a batch of shape {batch.shape}: {error}.") from None
+    if logits.shape != (len(batch), classes or logits.shape[-1]) or logits.dtype != np.float32:
+        raise ModelError(
+            f"The model answered {logits.dtype} {logits.shape} to {len(batch)} faces: expected float32 "
+            f"({len(batch)}, {classes or 'classes'}). Export the model again."
+        )
+    return logits
 
 
 def _open(graph: bytes, threads: int | None) -> Any:

@@ -1,0 +1,88 @@
+"""How sure a figure is: bootstrap intervals, and McNemar's test of two models on the same faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DataError
+
+DRAWS = 10_000
+"""Resamples of a bootstrap interval."""
+
+FEW = 25
+"""Discordant pairs below which McNemar's statistic is too coarse for the chi-squared distribution."""
+
+
+def bootstrap_interval(accuracy: float, faces: int, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of an accuracy over ``faces`` faces.
+
+    Resampling N right-or-wrong answers with replacement is a binomial draw, which is what is done here.
+    """
+    shares = np.random.default_rng(seed).binomial(faces, accuracy, draws) / faces
+    return _middle(shares)
+
+
+def macro_f1_interval(confusion: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the macro F1 of a confusion matrix (C, C), rows true.
+
+    Resampling faces with replacement is a multinomial draw of the matrix's cells. Of each draw the figure is taken as
+    of the data: the mean over the classes that have faces in it.
+    """
+    faces = int(confusion.sum())
+    drawn = np.random.default_rng(seed).multinomial(faces, confusion.ravel() / faces, draws)
+    return _middle(macro_f1(drawn.reshape(draws, *confusion.shape)))
+
+
+def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the macro F1 (…,) of confusion matrices (…, C, C): the mean over the classes that have faces."""
+    true, predicted = confusion.sum(-1), confusion.sum(-2)
+    both = np.maximum(true + predicted, 1)
+    f1 = 2 * np.diagonal(confusion, axis1=-2, axis2=-1) / both
+    present = true > 0
+    mean: NDArray[np.float64] = (f1 * present).sum(-1) / present.sum(-1)
+    return mean
+
+
+def _middle(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Two models on the same faces: does one of them err on more of the faces on which just one errs?
+
+    only_first, only_second: faces that only that model reads rightly.
+    p_value: two-sided, of so unequal a pair of counts if both models were equally good.
+    method:  ``exact``: binomial, for fewer than 25 such faces; ``chi-squared``: with Edwards' correction (1948).
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+    method: Literal["exact", "chi-squared"]
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
+    """Test which of two models is better by where they are right, bool (N,) each, face by face (McNemar 1947).
+
+    That both answered the same faces is the caller's to check (``predictions.same_faces``). Raises ``DataError`` for
+    arrays of other or different shapes, or no faces.
+    """
+    from scipy.stats import binomtest, chi2
+
+    given = [(each.dtype, each.shape) for each in (first, second)]
+    if given[0] != given[1] or first.dtype != bool or first.ndim != 1 or not len(first):
+        told = " and ".join(f"{dtype} {shape}" for dtype, shape in given)
+        raise DataError(f"McNemar's test of {told}: expected bool (N,) twice, right or wrong on the same N faces.")
+    ours, theirs = int((first & ~second).sum()), int((second & ~first).sum())
+    discordant = ours + theirs
+    if discordant < FEW:
+        p_value = float(binomtest(min(ours, theirs), discordant).pvalue) if discordant else 1.0
+        return McNemar(ours, theirs, p_value, "exact")
+    statistic = max(abs(ours - theirs) - 1, 0) ** 2 / discordant
+    return McNemar(ours, theirs, float(chi2.sf(statistic, 1)), "chi-squared")
