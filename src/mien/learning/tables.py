@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mien import labels
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -41,6 +43,13 @@ class DataTable(Table):
     seed: Number = 0
     votes: bool = False
     oversample: Probability = 0.0
+
+    @field_validator("scheme")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name:
+            labels.scheme(name)
+        return name
 
 
 class NetworkTable(Table):
