@@ -17,9 +17,9 @@ Number = Annotated[int, Field(ge=0)]
 
 
 class Table(BaseModel):
-    """Base of all tables: unknown keys are errors, values never change."""
+    """Base of all tables: unknown keys are errors, numbers finite; values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataTable(Table):
