@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mien.datasets.faces import FaceSet
-from mien.labels import FER2013, LabelSet
+from mien.labels import CKPLUS, FER2013, KDEF, LabelSet
 
 FOLDER_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SPLITS = ("Training", "PublicTest", "PrivateTest")
@@ -111,3 +111,18 @@ def pack_tar(path: Path, files: dict[str, bytes | str], mode: str = "w:gz") -> P
             info.size = len(raw)
             archive.addfile(info, io.BytesIO(raw))
     return path
+
+
+def peaks(people: int) -> dict[str, bytes | str]:
+    """CK+48's layout: one picture of each of its seven expressions for each person."""
+    faces = bars({"": people}, classes=CKPLUS)
+    names = [f"CK+48/{word}/S{person:03}_001_00000017.png" for word in CKPLUS.labels for person in range(people)]
+    return dict(zip(names, map(png, faces.pixels), strict=True))
+
+
+def photographs(people: int, angles: tuple[str, ...] = ("S",)) -> dict[str, bytes | str]:
+    """KDEF's layout: a photograph of each of its seven expressions from each angle for each person."""
+    codes = ("AN", "DI", "AF", "HA", "NE", "SA", "SU")
+    pictures = map(png, bars({"": people}, seed=1, classes=KDEF).pixels)
+    stems = [f"KDEF/AF{person:02}/AF{person:02}{code}" for code in codes for person in range(people)]
+    return {f"{stem}{angle}.png": picture for stem, picture in zip(stems, pictures, strict=True) for angle in angles}

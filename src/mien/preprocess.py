@@ -37,7 +37,7 @@ class PreprocessSpec:
     channels:      1, or 3 for networks that expect RGB; a grey picture is then repeated (pseudo-RGB).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
     grey: bool = True
     clahe: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import math
 import os
 import random
 import shutil
@@ -30,7 +29,7 @@ from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError  # noqa: E402
 from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.learning import export as exporting  # noqa: E402
-from mien.learning import parts, runs  # noqa: E402
+from mien.learning import parts  # noqa: E402
 from mien.learning.fit import Epoch, ShuffledBatches, diverged, fit, read_history  # noqa: E402
 from mien.learning.losses import class_weights  # noqa: E402
 from mien.learning.module import Classifier  # noqa: E402
@@ -340,33 +339,6 @@ def falling(*validation: float) -> list[Epoch]:
 )
 def test_divergence(history: list[Epoch], since: int | None) -> None:
     assert diverged(history) == since
-
-
-def test_advice_counts_epochs_from_one(tmp_path: Path) -> None:
-    for name, values in (("bad", (1.0, 0.8, 0.9, 1.0, 1.1)), ("good", (1.0, 0.8, 0.7, 0.6))):
-        (tmp_path / name).mkdir()
-        with (tmp_path / name / "history.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(Epoch.__dataclass_fields__))
-            writer.writeheader()
-            writer.writerows([vars(each) for each in falling(*values)])
-    assert "diverge since epoch 3" in (runs.advice(tmp_path / "bad") or "")
-    assert runs.advice(tmp_path / "good") is None
-
-
-def test_seeds_change_the_seed_and_nothing_else() -> None:
-    found = list(runs.seeded(smoke(seed=5), 3))
-    assert [each.train.seed for each in found] == [5, 6, 7]
-    assert len({each.digest() for each in found}) == 3
-    assert len({each.with_values({"train.seed": 0}).digest() for each in found}) == 1
-
-
-def test_the_spread_of_seeds() -> None:
-    figures = [{"test": {"accuracy": value}} for value in (0.5, 0.6, 0.7)]
-    found = runs.spread(figures, "test")
-    assert (found.mean, found.deviation) == pytest.approx((0.6, 0.1))
-    assert str(found) == "60.00% ± 10.00%"
-    assert runs.spread(figures[:1], "test").deviation == 0.0
-    assert runs.spread(figures[:2], "test").deviation == pytest.approx(0.1 / math.sqrt(2))
 
 
 def test_export_and_resume_refuse_other_faces(run: Path) -> None:

@@ -156,7 +156,7 @@ def test_the_smoke_budget_is_two_small_epochs_and_all_else_the_recipes_own(tmp_p
     assert small.augment.rotate == 15.0
 
 
-@pytest.mark.parametrize(("epochs", "frozen", "left"), [(10, 3, 1), (10, 10, 2), (10, 0, 0)])
+@pytest.mark.parametrize(("epochs", "frozen", "left"), [(10, 3, 1), (10, 10, 2), (10, 0, 0), (1, 1, 2)])
 def test_the_smoke_budget_keeps_the_phases(epochs: int, frozen: int, left: int) -> None:
     train = {"epochs": epochs, "frozen": frozen, "thaw_rate": 1e-4}
     small = smoke(parse({"name": "x", "network": MOBILE, "train": train}))

@@ -64,7 +64,8 @@ class FaceSet:
         name = split if split in present else other.get(split, split)
         if name not in present:
             told = ", ".join(name or "no split at all" for name in present)
-            raise DataError(f"No split {split!r}; this data has {told}.{nearest(split, present)}")
+            hint = "" if split in other else nearest(split, present)  # a part's own name is no slip of the pen
+            raise DataError(f"No split {split!r}; this data has {told}.{hint}")
         return name
 
     def part(self, split: str) -> FaceSet:

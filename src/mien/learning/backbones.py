@@ -49,6 +49,7 @@ def backbone(
     name: str,
     classes: int,
     channels: int,
+    size: int = 48,
     *,
     pretrained: bool = True,
     dropout: float = 0.2,
@@ -56,10 +57,12 @@ def backbone(
 ) -> Backbone:
     """Build torchvision's classifier ``name`` for ``classes`` emotions.
 
+    size: of the crops in pixels, on which the classifier is tried out.
     channels: 1 adds the first convolution's kernels up over RGB, which is the same function on pseudo-RGB.
     pretrained: ImageNet weights through torchvision's own loader, which fetches them once or takes them from its cache.
     stride: of the first convolution; None leaves it.
-    Raises ``RecipeError`` for an unknown name, ``FileMissingError`` if the weights cannot be had.
+    Raises ``RecipeError`` for an unknown name or crops that the classifier cannot take, ``FileMissingError`` if the
+    weights cannot be had.
     """
     from torchvision import models
 
@@ -74,7 +77,9 @@ def backbone(
             f"{torch.hub.get_dir()}/checkpoints, or set network.pretrained = false."
         ) from error
     _adapt_stem(network, channels, stride)
-    return Backbone(network, _replace_head(network, classes, dropout))
+    head = _replace_head(network, classes, dropout)
+    _try_out(network, name, channels, size)
+    return Backbone(network, head)
 
 
 def _weights(name: str) -> str:
@@ -98,6 +103,19 @@ def _adapt_stem(network: nn.Module, channels: int, stride: int | None) -> None:
         stem.weight = nn.Parameter(stem.weight.detach().sum(1, keepdim=True))
     if stride:
         stem.stride = (stride, stride)
+
+
+def _try_out(network: nn.Module, name: str, channels: int, size: int) -> None:
+    """Raise ``RecipeError`` if the network cannot take crops of ``size``: too few pixels for its pools, mostly."""
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, channels, size, size))
+    except (RuntimeError, AssertionError) as error:  # vision transformers assert their one size
+        raise RecipeError(
+            f"preprocess.size = {size} (or a stage of train.sizes) is not for {PREFIX}{name}: {error}. Give a larger "
+            "one, such as 96 or 224, or another network."
+        ) from error
+    network.train()
 
 
 def _replace_head(network: nn.Module, classes: int, dropout: float) -> str:

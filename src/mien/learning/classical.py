@@ -147,8 +147,7 @@ def train(
     Raises ``RecipeError`` for values that the data does not allow, ``DataError`` for labels that do not fit,
     ``MissingExtraError`` without scikit-learn or scikit-image.
     """
-    _installed()
-    _check(table, crops, labels, classes)
+    check_faces(table, crops, labels, classes)
     features = descriptors(crops, table, watch)
     if table.mirror:
         features = np.concatenate([features, descriptors(np.ascontiguousarray(crops[..., ::-1]), table, watch)])
@@ -175,7 +174,9 @@ def _installed() -> None:
         raise MissingExtraError.for_extra("A classical baseline", "train") from error
 
 
-def _check(table: ClassicalTable, crops: Floats, labels: NDArray[np.int64], classes: int) -> None:
+def check_faces(table: ClassicalTable, crops: Floats, labels: NDArray[np.int64], classes: int) -> None:
+    """Raise what ``train`` raises, before any work is done."""
+    _installed()
     check(crops, table)
     if len(labels) != len(crops) or len(set(labels.tolist())) < 2 or labels.min() < 0 or labels.max() >= classes:
         raise DataError(

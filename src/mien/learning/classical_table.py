@@ -28,7 +28,7 @@ class ClassicalTable(BaseModel):
     mirror:       adds the mirrored copy of every training face: twice the faces, four times an svm's time.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     features: Literal["hog", "lbp", "gabor", "pixels"] = "hog"
     cell: Annotated[int, Field(ge=2)] = 8

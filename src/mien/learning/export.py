@@ -205,7 +205,9 @@ def record(run: Path, metrics: dict[str, Any]) -> None:
     """Write ``run/metrics.json``, which also counts how often the test part has been scored."""
     path = run / "metrics.json"
     earlier = json.loads(path.read_text(encoding="utf-8"))["test_scorings"] if path.exists() else 0
-    path.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
+    unfinished.replace(path)  # whole or not there, because its presence says that the run is finished
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, Any]:

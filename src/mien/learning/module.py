@@ -30,7 +30,8 @@ def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Mod
     if trained and recipe.network.name.startswith(PREFIX):
         options["pretrained"] = False
     spec = recipe.preprocess
-    network = networks.build(recipe.network.name, classes, spec.channels, spec.size, **options)
+    least = min([spec.size, *(stage.size for stage in recipe.train.sizes)])
+    network = networks.build(recipe.network.name, classes, spec.channels, least, **options)
     if len(recipe.train.sizes) > 1 and not networks.flexible(network):
         raise RecipeError(
             f"train.sizes does not go with {recipe.network.name}, which takes one size only; leave it out."

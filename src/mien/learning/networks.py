@@ -195,7 +195,7 @@ def build(name: str, classes: int, channels: int = 1, size: int = 48, **options:
     does not have, or images smaller than its pools allow.
     """
     if name.startswith(PREFIX):
-        return _called(backbone, name, name.removeprefix(PREFIX), classes, channels, **options)
+        return _called(backbone, name, name.removeprefix(PREFIX), classes, channels, size, **options)
     if name not in NETWORKS:
         known = (*NETWORKS, f"{PREFIX}mobilenet_v2")
         raise RecipeError(f"No network {name!r}; known are {', '.join(known)} …{nearest(name, known)}")

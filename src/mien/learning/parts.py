@@ -51,18 +51,27 @@ def _check(faces: FaceSet) -> None:
     classes = faces.label_set.labels
     if len(classes) < 2:
         raise DataError(f"The label set {faces.label_set.name} has one class; training needs two or more.")
+    _need(faces, TRAIN, "data.split = 'image' or 'subject' draws the parts anew.")
     empty = [name for name, count in faces.part(TRAIN).counts().items() if not count]
     if empty:
         raise DataError(
             f"No training face of {', '.join(empty)}. Add some, or name with data.scheme a label set without "
             f"{'it' if len(empty) == 1 else 'them'}."
         )
+    remedy = "Set data.hold_out = 0.1 to choose the epoch on a tenth of the training faces, or data.split."
+    _need(faces, VALIDATION, remedy)
+
+
+def check_test(faces: FaceSet) -> None:
+    """Raise ``DataError`` if arranged faces hold none to score; training alone does without them."""
+    _need(faces, TEST, "Give the data's test part too, or set data.split = 'image' to draw one.")
+
+
+def _need(faces: FaceSet, part: str, remedy: str) -> None:
     try:
-        faces.split_named(VALIDATION)
+        faces.split_named(part)
     except DataError as error:
-        raise DataError(
-            f"{error} Set data.hold_out = 0.1 to choose the epoch on a tenth of the training faces, or data.split."
-        ) from error
+        raise DataError(f"{error} {remedy}") from error
 
 
 def targets(faces: FaceSet, table: DataTable) -> NDArray[np.float32]:

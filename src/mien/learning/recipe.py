@@ -167,7 +167,7 @@ def smoke(recipe: Recipe | ClassicalRecipe) -> Recipe | ClassicalRecipe:
     if isinstance(recipe, ClassicalRecipe):
         components = min(recipe.classical.components, 8)
         return recipe.with_values({"name": f"{recipe.name}-{SMOKE}", "classical.components": components})
-    frozen = min(recipe.train.frozen, 2 if recipe.train.frozen == recipe.train.epochs else 1)
+    frozen = 2 if recipe.train.frozen == recipe.train.epochs else min(recipe.train.frozen, 1)
     values: dict[str, Any] = {
         "name": f"{recipe.name}-{SMOKE}",
         "train.epochs": 2,

@@ -19,6 +19,7 @@ from mien.datasets import faces as loading
 from mien.datasets import index, manifest, readers
 from mien.datasets.faces import FaceSet, Watch
 from mien.datasets.prepare import prepare
+from mien.datasets.rows import Options
 from mien.errors import DataError, RecipeError
 from mien.learning import parts, recipe, runs
 from mien.learning.claims import Claim, published
@@ -73,17 +74,20 @@ def reproduce(
     train:   False writes the page of what has been run, and trains nothing.
     watch:   given a recipe that is about to be trained, returns what its epochs are told to.
     reading: wraps the iterables of images, for a progress bar.
-    Raises ``OptionError`` for an unknown system, ``DataError`` naming the corpora that are missing.
+    Raises ``OptionError`` for an unknown system, ``DataError`` naming the corpora that are missing or given twice,
+    ``RecipeError`` for an unknown budget and for runs of another version of a recipe.
     """
     about = published(system)
     found = _identified(system, corpora)
-    sources = [_faces_of(each, path, out / "data", reading) for each, path in found.items()]
-    bench = _Bench(system, out / "runs", sources, watch, reading)
+    bench = _Bench(system, out / "runs", watch, reading)
+    # First, because a wrong budget must be told before an hour of cropping.
     plans = [(model, plan) for model, names in about.recipes.items() for plan in bench.planned(model, names, budget)]
-    outcomes = [bench.outcome(model, plan) for model, plan in plans if train or bench.finished(model, plan)]
+    sources = [_faces_of(each, path, out / "data", reading) for each, path in found.items()]
+    outcomes = [bench.outcome(model, plan, sources) for model, plan in plans if train or bench.finished(model, plan)]
     rows = [row for outcome in outcomes for row in _rows(system, outcome)]
     reasons = {outcome.recipe.name: outcome.recipe.about for outcome in outcomes}
     text = page(system, rows, reasons, findings(system, _evidence(system, found, sources, outcomes, reading)))
+    out.mkdir(parents=True, exist_ok=True)
     written = out / f"{system}.md"
     written.write_text(text, encoding="utf-8")
     return written
@@ -91,13 +95,16 @@ def reproduce(
 
 def _identified(system: str, corpora: Sequence[Path]) -> dict[str, Path]:
     """Return the system's corpora by name."""
-    known = {readers.detect(path)[0]: path for path in corpora}
-    found = {each: path for each in CORPORA[system] for reader, path in known.items() if reader.startswith(each)}
-    missing = [each for each in CORPORA[system] if each not in found]
+    known = [(path, readers.detect(path)[0]) for path in corpora]
+    fitting = {each: [path for path, reader in known if reader.startswith(each)] for each in CORPORA[system]}
+    missing = [each for each, paths in fitting.items() if not paths]
+    told = ", ".join(f"{path.name} ({reader})" for path, reader in known) or "nothing"
     if missing:
-        told = ", ".join(f"{path.name} ({reader})" for reader, path in known.items()) or "nothing"
         raise DataError(f"System {system} needs {' and '.join(missing)}; given: {told}. Pass each with --data.")
-    return found
+    twice = [each for each, paths in fitting.items() if len(paths) > 1]
+    if twice:
+        raise DataError(f"System {system} needs one {' and one '.join(twice)}; given: {told}. Leave the others out.")
+    return {each: paths[0] for each, paths in fitting.items()}
 
 
 def _faces_of(corpus: str, path: Path, folder: Path, watch: Watch | None) -> Path:
@@ -111,7 +118,8 @@ def _faces_of(corpus: str, path: Path, folder: Path, watch: Watch | None) -> Pat
     crops = folder / "kdef48"
     if not (crops / "manifest.parquet").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        listed = index.index([path], folder / "kdef.parquet", watch=watch).path
+        frontal = Options(angles=("S",))  # all that system A takes of a whole KDEF
+        listed = index.index([path], folder / "kdef.parquet", options=frontal, watch=watch).path
         prepare(
             manifest.read(listed), crops, get_detector("haar"), clahe=False, size=FACE_SIDE, keep_undetected=True,
             watch=watch,
@@ -126,11 +134,10 @@ def _load(plan: Plan, sources: Sequence[Path], watch: Watch | None) -> FaceSet:
 
 @dataclass(frozen=True)
 class _Bench:
-    """Where a system's recipes are run, and on what."""
+    """Where a system's recipes are run, and who watches."""
 
     system: str
     folder: Path
-    sources: Sequence[Path]
     watch: Callable[[Recipe], Watcher] | None
     reading: Watch | None
 
@@ -147,14 +154,14 @@ class _Bench:
         """Say whether all runs of a recipe have been scored."""
         return all((run / "metrics.json").exists() for run in self._runs(model, plan))
 
-    def outcome(self, model: str, plan: Recipe | ClassicalRecipe) -> Outcome:
+    def outcome(self, model: str, plan: Recipe | ClassicalRecipe, sources: Sequence[Path]) -> Outcome:
         """Run a recipe with its seeds, but for those that have been run."""
         scores: list[dict[str, Any]] = []
         faces: FaceSet | None = None
         planned = self._runs(model, plan)
         for run, each in planned.items():
             if not (run / "metrics.json").exists():
-                faces = faces or _load(plan, self.sources, self.reading)
+                faces = faces or _load(plan, sources, self.reading)
                 watch = self.watch(each) if self.watch and isinstance(each, Recipe) else None
                 runs.train(each, faces, run, resume=run.exists(), watch=watch, working=self.reading)
             scores.append(test_figures(run, each))
@@ -204,15 +211,15 @@ def _measured(claim: Claim, outcome: Outcome) -> str:
     figures = {"accuracy": "accuracy", "macro F1": "macro_f1", "F1": "macro_f1", "loss": "log_loss"}
     if claim.what in figures:
         name = figures[claim.what]
-        return _spread(outcome.test, name, "" if claim.unit else "%")
+        return _spread(outcome.test, name, claim.unit or "%")
     if claim.what in ("precision", "recall"):
-        return _percent(_over_classes(outcome.test[0], claim.what))
+        return _mean([_over_classes(each, claim.what) for each in outcome.test])
     if claim.what == "weighted F1":
-        return _percent(_over_classes(outcome.test[0], "f1", weighted=True))
+        return _mean([_over_classes(each, "f1", weighted=True) for each in outcome.test])
     if claim.what.startswith("recall of "):
         noun = claim.what.removeprefix("recall of ")
-        recall = outcome.test[0]["per_class"][noun]["recall"]
-        return "" if recall is None else _percent(recall)
+        recalls = [each["per_class"][noun]["recall"] for each in outcome.test]
+        return "" if None in recalls else _mean(recalls)
     if claim.what in ("epochs", "best epoch") and isinstance(outcome.recipe, Recipe):
         history = read_history(outcome.folder)
         best = int(np.argmin([row.validation_loss for row in history])) + 1
@@ -221,20 +228,21 @@ def _measured(claim: Claim, outcome: Outcome) -> str:
 
 
 def _spread(test: Sequence[Mapping[str, Any]], figure: str, unit: str = "%") -> str:
-    values = np.array([figures[figure] for figures in test])
-    scale, digits = (100, 2) if unit else (1, 3)
+    return _mean([figures[figure] for figures in test], unit)
+
+
+def _mean(seeds: Sequence[float], unit: str = "%") -> str:
+    """Return the mean over seeds, ± standard deviation where there are several; in percent, or in ``unit``."""
+    values = np.array(seeds)
+    scale, digits = (100, 2) if unit == "%" else (1, 3)
     text = f"{values.mean() * scale:.{digits}f}"
     text += f" ± {values.std(ddof=1) * scale:.{digits}f}" if len(values) > 1 else ""
-    return f"{text} {unit}".rstrip()
+    return f"{text} {unit}"
 
 
 def _interval(test: Sequence[Mapping[str, Any]]) -> str:
     lows, highs = zip(*(figures["interval"] for figures in test), strict=True)
     return f"{np.mean(lows) * 100:.1f} – {np.mean(highs) * 100:.1f} %"
-
-
-def _percent(value: float) -> str:
-    return f"{value * 100:.2f} %"
 
 
 def _over_classes(figures: Mapping[str, Any], name: str, *, weighted: bool = False) -> float:
@@ -250,18 +258,21 @@ def _evidence(
     outcomes: Sequence[Outcome],
     watch: Watch | None,
 ) -> Evidence:
-    if system == "A" and outcomes:
+    if system == "A":
         ckplus, kdef = (loading.load(path, watch=watch).counts() for path in sources)
-        return Evidence(ckplus=ckplus, kdef=kdef, sides=_sides(outcomes[0].recipe, sources, watch))
+        return Evidence(ckplus=ckplus, kdef=kdef, sides=_sides(sources, watch))
     whole = loading.load(found["fer2013"], watch=watch)
     curves = None
-    if system == "B" and outcomes:
-        history = read_history(outcomes[0].folder)
+    networks = [outcome for outcome in outcomes if isinstance(outcome.recipe, Recipe)]
+    if system == "B" and networks:
+        history = read_history(networks[0].folder)
         curves = ([row.accuracy for row in history], [row.validation_accuracy for row in history])
     return Evidence(fer2013=whole.counts(), fer2013_train=whole.part(parts.TRAIN).counts(), curves=curves)
 
 
-def _sides(plan: Plan, sources: Sequence[Path], watch: Watch | None) -> tuple[list[str], list[str]]:
+def _sides(sources: Sequence[Path], watch: Watch | None) -> tuple[list[str], list[str]]:
+    """Return the people on both sides of system A's split by image, which is drawn whether it is trained on or not."""
+    plan = recipe.load(published("A").recipes["CNN"][0])
     arranged = parts.arrange(_load(plan, sources, watch), plan.data)
     sides = [arranged.part(part).subjects for part in (parts.TRAIN, parts.TEST)]
     first, second = ([] if side is None else side.tolist() for side in sides)

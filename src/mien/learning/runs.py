@@ -31,8 +31,10 @@ def train(
     """Train ``recipe`` into the folder ``run``, export and score it; return its headline figures.
 
     working: wraps the iterables of a classical baseline's work, for a progress bar; other arguments and errors as in
-    ``fit.fit`` and ``export.export``. None in all processes but the first of several.
+    ``fit.fit`` and ``export.export``, and ``DataError`` before any work if there are no test faces. None in all
+    processes but the first of several.
     """
+    parts.check_test(parts.arrange(faces, recipe.data))
     if isinstance(recipe, ClassicalRecipe):
         return _baseline(recipe, faces, run, resume, working)
     fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
@@ -44,9 +46,10 @@ def _baseline(
 ) -> dict[str, Any]:
     """Fit a classical baseline into ``run/model.npz``; a run that was cut off starts anew."""
     faces = parts.arrange(faces, recipe.data)
-    prepare(recipe, parts.described(faces), run, resume)
     part = faces.part(parts.TRAIN)
     crops = apply(part.pixels, recipe.preprocess)
+    classical.check_faces(recipe.classical, crops, part.labels, len(faces.label_set))  # a refused run leaves no folder
+    prepare(recipe, parts.described(faces), run, resume)
     model = classical.train(recipe.classical, crops, part.labels, len(faces.label_set), working)
     classical.save(model, run / "model.npz")
     found = scored(model, recipe, faces)

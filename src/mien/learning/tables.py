@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mien import labels
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -15,9 +17,9 @@ Number = Annotated[int, Field(ge=0)]
 
 
 class Table(BaseModel):
-    """Base of all tables: unknown keys are errors, values never change."""
+    """Base of all tables: unknown keys are errors, numbers finite; values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataTable(Table):
@@ -41,6 +43,13 @@ class DataTable(Table):
     seed: Number = 0
     votes: bool = False
     oversample: Probability = 0.0
+
+    @field_validator("scheme")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name:
+            labels.scheme(name)
+        return name
 
 
 class NetworkTable(Table):
