@@ -26,6 +26,7 @@ from mien.learning import classical
 from mien.learning.classical import ClassicalModel, load, save, train
 from mien.learning.classical_table import ClassicalTable
 from mien.learning.descriptors import descriptors
+from mien.learning.recipe import SHIPPED
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.session import softmax
 
@@ -284,7 +285,7 @@ def test_a_damaged_model_is_refused(
 
 def test_the_shipped_recipes_fit_the_crops_they_ask_for() -> None:
     found = {}
-    for path in (Path(__file__).parents[2] / "recipes").glob("*.toml"):
+    for path in SHIPPED.glob("*.toml"):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         if "classical" in values:
             found[values["name"]] = ClassicalTable.model_validate_json(json.dumps(values["classical"]), strict=True)
