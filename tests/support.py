@@ -75,7 +75,7 @@ def write_run(path: Path, *, channels: int = 1, **network: Any) -> Path:
 
     values = {
         "name": "run", "preprocess": {"size": 24, "channels": channels}, "network": network or {"name": "four_block"},
-        "data": {"split": "image"},
+        "data": {"split": "image"}, "train": {"epochs": 1, "batch_size": 8, "rate": 0.001},
     }  # fmt: skip
     recipe = recipes.parse(values)
     torch.manual_seed(0)

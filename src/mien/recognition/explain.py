@@ -57,7 +57,7 @@ class Map:
         """The part that speaks for the class, float32 (S, S) from 0 to 1 = the strongest place; all 0 if none does."""
         positive = np.maximum(self.values, 0)
         peak = float(positive.max())
-        return positive / np.float32(peak) if peak > 0 else positive
+        return (positive / (peak or 1.0)).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values, the map as a list of rows."""

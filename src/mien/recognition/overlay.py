@@ -117,7 +117,8 @@ def _blend(pixels: Pixels, strength: NDArray[np.float32], inside: NDArray[np.flo
     """Mix grey pixels with the map's colours; where the map is weak the face shines through more."""
     plain = np.repeat(grey(pixels)[:, :, None], 3, axis=2).astype(np.float32)
     cover = (inside * (0.35 + 0.35 * strength))[:, :, None]
-    return np.round(plain + cover * (_coloured(strength) - plain)).astype(np.uint8)
+    mixed: Pixels = np.round(plain + cover * (_coloured(strength) - plain)).astype(np.uint8)
+    return mixed
 
 
 def _coloured(strength: NDArray[np.float32]) -> NDArray[np.float32]:
