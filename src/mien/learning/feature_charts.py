@@ -59,7 +59,7 @@ def feature_maps(face: NDArray[np.float32], stages: Sequence[FeatureMaps]) -> by
         axes.set_title(
             f"{stage.name}: {len(order)} strongest of {count} maps, {side} × {side}", fontsize=10, loc="left"
         )
-        figure.colorbar(image, ax=axes, pad=0.01, fraction=0.02)
+        figure.colorbar(image, ax=axes, pad=0.01, fraction=0.02, label="activation")
     return figures.render(figure, "png")
 
 
