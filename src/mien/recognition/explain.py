@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from mien.results import ImageResult
 
 GRID = 7
-"""Places hidden along each side."""
+"""Places hidden along each side. Of 5, 7 and 9, in widths of 0.5, 0.7 and 1.0, chosen on PublicTest faces by deletion
+area; 9 places half as wide were a little better at 1.6 times the cost."""
 
 _WIDTH = 0.7  # standard deviation of a hidden place, in distances between places
 _LEAST = 1e-6  # bounds log-odds where a probability is 0 or 1 in float64

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Baseline = Literal["blur", "mean"]
 
 STEPS = 10
-"""Parts in which the pixels are deleted; 20 moved no area by more than the random maps scatter."""
+"""Parts in which the pixels are deleted; each costs a forward pass for each map."""
 
 TRIALS = 10
 """Random maps for each face; an even number, as they come in pairs."""
