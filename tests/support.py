@@ -63,3 +63,25 @@ def gradient(height: int, width: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[0:height, 0:width]
     planes = [x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1), (x + y) * 255 // max(height + width - 2, 1)]
     return np.stack(planes, axis=2).astype(np.uint8)
+
+
+def write_run(path: Path, *, channels: int = 1, **network: Any) -> Path:
+    """Write a run folder whose network has first weights; its model file holds the tiny network of the same inputs."""
+    import json
+
+    torch = pytest.importorskip("torch")
+    from mien.learning import recipe as recipes
+    from mien.learning.module import network_of
+
+    values = {
+        "name": "run", "preprocess": {"size": 24, "channels": channels}, "network": network or {"name": "four_block"},
+        "data": {"split": "image"}, "train": {"epochs": 1, "batch_size": 8, "rate": 0.001},
+    }  # fmt: skip
+    recipe = recipes.parse(values)
+    torch.manual_seed(0)
+    weights = network_of(recipe, len(FER2013)).state_dict()
+    (path / "checkpoints").mkdir(parents=True)
+    (path / "recipe.json").write_text(json.dumps(values))
+    torch.save({"state_dict": {f"network.{key}": value for key, value in weights.items()}}, path / "checkpoints" / "best.ckpt")  # fmt: skip # noqa: E501
+    write_model(path / "model.onnx", preprocess=recipe.preprocess)
+    return path

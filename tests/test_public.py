@@ -34,7 +34,15 @@ def test_import_loads_nothing_heavy() -> None:
 def test_every_public_name_loads_without_torch_or_pandas() -> None:
     code = f"{BLOCKED}\nfrom mien import *\nimport mien\nprint(*sorted(mien.__all__))\n" + "\n".join(
         f"import mien.{name}"
-        for name in ("images", "preprocess", "recognition.recognizer", "recognition.detect", "draw")
+        for name in (
+            "images",
+            "preprocess",
+            "recognition.recognizer",
+            "recognition.detect",
+            "recognition.explain",
+            "recognition.overlay",
+            "draw",
+        )
     )
     assert run(code) == " ".join(sorted(mien.__all__))
 

@@ -9,7 +9,7 @@ import pytest
 from support import gradient, noise
 
 from mien.errors import ImageError, OptionError
-from mien.recognition.crop import CropSpec, cut
+from mien.recognition.crop import CropSpec, corners, cut
 from mien.results import Box
 
 PLAIN = CropSpec(1.0, 0.0, False)
@@ -117,3 +117,24 @@ def test_not_finite() -> None:
 def test_spec_limits(wrong: tuple[float, float]) -> None:
     with pytest.raises(OptionError, match="expected a scale"):
         CropSpec(*wrong, True)
+
+
+@pytest.mark.parametrize("degrees", [0.0, -30.0, 12.0])
+def test_corners_are_where_the_crop_was_cut(degrees: float) -> None:
+    """Each pixel of a smooth picture tells its own place: the crop's corner pixels must tell those of the corners."""
+    y, x = np.mgrid[0:200, 0:200].astype(np.uint8)
+    picture = np.stack([x, y, np.zeros_like(x)], axis=2)
+    turn = math.radians(degrees)
+    eyes = ((80.0, 90.0), (80.0 + 30 * math.cos(turn), 90.0 + 30 * math.sin(turn)))
+    box, spec = Box(60, 55, 80, 72), CropSpec(1.1, -0.05, True)
+    crop = cut(picture, box, eyes, spec).astype(float)
+    first, second, third = (np.array(point) for point in corners((200, 200), box, eyes, spec))
+    for point, pixel in ((first, crop[0, 0]), (second, crop[0, -1]), (third, crop[-1, 0])):
+        np.testing.assert_allclose(pixel[:2] + 0.5, point, atol=1.6)  # half a pixel each for middle and rounding
+    assert np.hypot(*(second - first)) == pytest.approx(np.hypot(*(third - first)))
+
+
+def test_corners_of_the_whole_picture() -> None:
+    assert corners((30, 70), Box(0, 0, 70, 30), None, PLAIN) == ((0, 0), (70, 0), (0, 30))
+    with pytest.raises(ImageError, match="not finite"):
+        corners((30, 70), Box(math.nan, 0, 70, 30), None, PLAIN)

@@ -35,6 +35,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
             "pyarrow",
             "sklearn",
             "matplotlib",
+            "captum",
             "cleanlab",
             "onnx",
             "onnxscript",

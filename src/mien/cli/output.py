@@ -10,15 +10,15 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import one_line
-from mien.errors import FileMissingError
+from mien.errors import FileMissingError, OptionError
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -180,6 +180,36 @@ def console(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream, width=None if stream.isatty() else 10_000, highlight=False, emoji=False)
+
+
+def mirrored(
+    paths: Sequence[str], sources: Sequence[str], target: Path, option: str, rename: Callable[[Path], Path]
+) -> dict[str, Path]:
+    """Return source → file below ``target``, in the folders below the nearest one that all photos share.
+
+    paths: what the user named, sources: the photos found there.  option: for messages.  rename: gives each its name.
+    Raises ``OptionError`` if the files would lie among the photos, or the photos on several drives.
+    """
+    folder = target.resolve()
+    folders = [path for path in map(_absolute, paths) if path.is_dir()]
+    files = [_absolute(source) for source in sources]
+    base = _common([*folders, *(file.parent for file in files)], option)
+    names = [rename(folder / file.relative_to(base)) for file in files]
+    # Drawn into a folder that is read, the pictures would be photos of the next run, or replace this one's.
+    if any(folder.is_relative_to(each.resolve()) for each in folders) or {f.resolve() for f in files} & set(names):
+        raise OptionError(f"{option} {str(target)!r} lies among the photos; choose another.")
+    return dict(zip(sources, names, strict=True))
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() makes two links to a photo one name
+
+
+def _common(folders: Sequence[Path], option: str) -> str:
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:
+        raise OptionError(f"{option} needs photos that lie on one drive; call mien once for each.") from None
 
 
 @contextmanager

@@ -7,7 +7,6 @@ Next: mien predict photos --format csv --out faces.csv
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import WRITERS, growing, replacing, standard_output
+from mien.cli.output import WRITERS, growing, mirrored, replacing, standard_output
 from mien.cli.parser import count, number, one_of
 from mien.errors import ImageError, OptionError
 from mien.recognition.folder import CHUNK, Unreadable, find_images, read_folder
@@ -174,31 +173,12 @@ def _write(
 
 
 def _annotated_names(options: Namespace, sources: Sequence[str]) -> dict[str, Path] | None:
-    """Return source → file to draw into: the folders below the nearest common one stand again below DIR."""
+    """Return source → file to draw into, or None where nothing is drawn."""
     if options.save_annotated is None:
         return None
-    target = options.save_annotated.resolve()
     if sources == ["-"]:
-        return {"-": target / "stdin.png"}
-    folders = [path for path in map(_absolute, options.paths) if path.is_dir()]
-    files = [_absolute(source) for source in sources]
-    base = _common([*folders, *(file.parent for file in files)])
-    names = [_drawable(target / file.relative_to(base)) for file in files]
-    # Drawn into a folder that is read, the pictures would be photos of the next run, or replace this one's.
-    if any(target.is_relative_to(folder.resolve()) for folder in folders) or {f.resolve() for f in files} & set(names):
-        raise OptionError(f"--save-annotated {str(options.save_annotated)!r} lies among the photos; choose another.")
-    return dict(zip(sources, names, strict=True))
-
-
-def _absolute(path: str) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() makes two links to a photo one name
-
-
-def _common(folders: Sequence[Path]) -> str:
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:
-        raise OptionError("--save-annotated needs photos that lie on one drive; call mien once for each.") from None
+        return {"-": options.save_annotated.resolve() / "stdin.png"}
+    return mirrored(options.paths, sources, options.save_annotated, "--save-annotated", _drawable)
 
 
 def _drawable(path: Path) -> Path:

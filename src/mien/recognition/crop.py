@@ -51,17 +51,49 @@ def cut(pixels: NDArray[np.uint8], box: Box, landmarks: Sequence[Point] | None, 
     Raises ``ImageError`` if the box or a landmark is not finite.
     """
     height, width = pixels.shape[:2]
+    found = _frame((height, width), box, landmarks, spec)
+    if found is None:
+        return pixels
+    centre, side, angle = found
+    if angle == 0:
+        return _shrink(_square(pixels, centre, side), MAX_SIDE)
+    return _turned(pixels, centre, side, angle)
+
+
+def corners(
+    shape: tuple[int, int], box: Box, landmarks: Sequence[Point] | None, spec: CropSpec
+) -> tuple[Point, Point, Point]:
+    """Return where the upper left, upper right and lower left corners of ``cut``'s crop lie in the picture.
+
+    shape: height and width of the picture. The points are (x, y) in pixels, where whole numbers are edges between
+    pixels; exact to the pixel to which ``cut`` rounds. Raises ``ImageError`` as ``cut`` does.
+    """
+    height, width = shape
+    found = _frame(shape, box, landmarks, spec)
+    if found is None:
+        return (0.0, 0.0), (float(width), 0.0), (0.0, float(height))
+    (x, y), side, angle = found
+    across = (side / 2 * math.cos(math.radians(angle)), side / 2 * math.sin(math.radians(angle)))
+    down = (-across[1], across[0])
+    signs = ((-1, -1), (1, -1), (-1, 1))
+    first, second, third = ((x + a * across[0] + b * down[0], y + a * across[1] + b * down[1]) for a, b in signs)
+    return first, second, third
+
+
+def _frame(
+    shape: tuple[int, int], box: Box, landmarks: Sequence[Point] | None, spec: CropSpec
+) -> tuple[Point, float, float] | None:
+    """Return centre, side and turn in degrees of the crop's square; None where the crop is the picture itself."""
+    height, width = shape
     if not all(math.isfinite(value) for value in (box.left, box.top, box.width, box.height)):
         raise ImageError(f"{box} is not finite: expected pixels.")
     if (box.left, box.top, box.width, box.height, spec) == (0, 0, width, height, CropSpec(1, 0, False)):
-        return pixels
+        return None
     # Four pictures wide shows nothing but border already; the limit keeps a senseless box from eating memory.
     side = min(spec.scale * math.sqrt(max(box.width * box.height, 0.0)), 4.0 * max(height, width))
     centre = (box.left + box.width / 2, box.top + (0.5 + spec.shift) * box.height)
     angle = _tilt(landmarks) if spec.align and landmarks else 0.0
-    if abs(angle) < _MIN_TURN:
-        return _shrink(_square(pixels, centre, side), MAX_SIDE)
-    return _turned(pixels, centre, side, angle)
+    return centre, side, angle if abs(angle) >= _MIN_TURN else 0.0
 
 
 def _tilt(landmarks: Sequence[Point]) -> float:

@@ -115,6 +115,14 @@ class Recognizer:
             raise ImageError(f"classify got one crop of shape {crops.shape}: expected a list of crops. Pass [crop].")
         return self._probabilities(crops).astype(np.float32)
 
+    def classify_inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return float64 (N, C) probabilities of N network inputs, as ``preprocess.apply`` gives them.
+
+        batch: float32 (N, channels, size, size). Raises ``ModelError`` for another shape.
+        """
+        logits = [self._session.logits(batch[start : start + _BATCH]) for start in range(0, max(len(batch), 1), _BATCH)]
+        return softmax(np.concatenate(logits), self.bundle.temperature)
+
     def _detect(
         self, image: ImageInput, keep_pixels: bool
     ) -> tuple[ImageResult, tuple[Detection, ...], list[NDArray[np.uint8]]]:

@@ -1,0 +1,154 @@
+"""PATH is a photo, a folder (searched through all levels) or a pattern ('photos/*.jpg').
+
+For each photo FOLDER gets a picture (.png) with the maps of the classes side by side, and their numbers (.json). The
+score is the deletion area of random maps minus the map's own: at or below 0 the map explains nothing, pretty or not.
+
+Exit codes: 0 all explained; 2 failed, the message says why; 3 some files unreadable, listed last; 130 Ctrl-C.
+
+Next: mien explain photos --classes happiness,anger --out explained
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.cli import DONE, PARTLY, one_line
+from mien.cli.output import mirrored
+from mien.cli.parser import count, number, one_of
+from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
+from mien.recognition.folder import find_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mien.recognition.explain import Explainer, Explanation
+    from mien.recognition.recognizer import Recognizer
+
+METHODS = ("occlusion", "grad-cam", "layer-cam", "integrated-gradients")
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien explain``."""
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="photo, folder or pattern")
+    add("--classes", type=wanted, default=1, metavar="C", help="happiness,anger or top3 (default: top1)")
+    add("--method", type=one_of(*METHODS), default="occlusion", metavar="H", help=_METHOD_HELP)
+    add("--model", default="default", metavar="M", help="shipped model, .onnx file, or run folder (default: default)")
+    add("--layer", default="", metavar="L", help="layer of grad-cam or layer-cam (default: chosen by its size)")
+    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
+    add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
+    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
+    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
+    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="where to (default: explained)")
+
+
+_METHOD_HELP = (
+    "occlusion (default) works with every model; grad-cam, layer-cam and integrated-gradients need --model RUN, the "
+    "folder of a training run, and pip install 'mien[train]'"
+)
+
+
+def wanted(text: str) -> int | tuple[str, ...]:
+    """Read ``top3`` as a number of classes and ``happiness,anger`` as their names, as an argparse type."""
+    ranked = re.fullmatch(r"top([0-9]+)", text.strip())
+    if ranked:
+        return int(ranked[1])
+    names = tuple(word.strip() for word in text.split(","))
+    if not all(names):
+        raise ArgumentTypeError(f"{text!r}: expected classes such as happiness,anger, or top3")
+    return names
+
+
+def run(options: Namespace) -> int:
+    """Explain the photos that ``options`` name; return the exit code."""
+    if options.layer and options.method not in ("grad-cam", "layer-cam"):
+        raise OptionError(f"--layer goes with --method grad-cam or layer-cam, not with {options.method}; leave it out.")
+    sources = [str(path) for path in find_images(options.paths)]
+    repeated = _repeated(sources)
+    names = mirrored(options.paths, sources, options.out, "--out", lambda path: _named(path, repeated))
+    recognizer, explainer = _load(options)
+    unreadable = []
+    for source in sources:
+        try:
+            found = _explained(recognizer, explainer, source, options)
+        except (ImageError, FileMissingError) as error:
+            unreadable.append(f"{error}" if source in str(error) else f"{source}: {error}")
+            continue
+        _write(found, names[source])
+        sys.stdout.writelines(_lines(found))
+    if len(unreadable) < len(sources):
+        sys.stdout.write(f"Pictures and numbers: {options.out}\n")
+    sys.stderr.writelines(f"mien: unreadable: {one_line(reason)}\n" for reason in unreadable)
+    return PARTLY if unreadable else DONE
+
+
+def _repeated(sources: Sequence[str]) -> set[str]:
+    """Return the paths, without their endings, that several photos share, such as a.jpg and a.png."""
+    counts = Counter(str(Path(source).with_suffix("")).casefold() for source in sources)
+    return {Path(name).name for name, times in counts.items() if times > 1}
+
+
+def _named(path: Path, repeated: set[str]) -> Path:
+    """Return ``a.png`` for ``a.jpg``, and ``a.jpg.png`` where another photo would have that name too."""
+    keep = path.stem.casefold() in repeated or not path.suffix
+    return path.with_name(path.name + ".png") if keep else path.with_suffix(".png")
+
+
+def _load(options: Namespace) -> tuple[Recognizer, Explainer | None]:
+    from mien.recognition.explain import class_indices
+    from mien.recognition.recognizer import load
+
+    run = Path(options.model)
+    explainer = None if options.method == "occlusion" else _gradients(run, options)
+    model = run / "model.onnx" if run.is_dir() else options.model
+    limits = {name: getattr(options, name) for name in ("threads", "max_faces", "min_size", "threshold")}
+    recognizer = load(model, detector=options.detector, **limits)
+    import numpy as np
+
+    class_indices(recognizer, options.classes, np.zeros(len(recognizer.labels)))  # a wrong word stops it here
+    return recognizer, explainer
+
+
+def _gradients(run: Path, options: Namespace) -> Explainer:
+    if not run.is_dir():
+        raise OptionError(
+            f"--method {options.method} needs gradients, which the model {options.model!r} does not hold: give --model "
+            "RUN, the folder of a training run, or take --method occlusion."
+        )
+    try:
+        from mien.learning.gradients import of_run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_extra(f"--method {options.method} (no {error.name})", "train") from error
+    return of_run(run, options.method, options.layer)
+
+
+def _explained(recognizer: Recognizer, explainer: Explainer | None, source: str, options: Namespace) -> Explanation:
+    from mien.recognition.explain import explain_image
+
+    return explain_image(recognizer, source, options.classes, explainer=explainer)
+
+
+def _write(found: Explanation, picture: Path) -> None:
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    found.draw().save(picture, format="PNG")
+    numbers = json.dumps(found.to_dict(), ensure_ascii=False) + "\n"
+    picture.with_suffix(".json").write_text(numbers, encoding="utf-8", errors="surrogateescape")
+
+
+def _lines(found: Explanation) -> Iterator[str]:
+    name = one_line(str(found.result.source))
+    if not found.maps:
+        yield f"{name}  no face\n"
+    for place, maps in enumerate(found.maps, 1):
+        for one in maps:
+            told = one.faithfulness
+            verdict = "" if told.explains else "  explains nothing"
+            score = f"score {told.score:+.2f} (deletion {told.deletion:.2f}, random {told.chance:.2f})"
+            yield f"{name}  face {place}  {one.label} {one.probability:.0%}  {score}{verdict}\n"
