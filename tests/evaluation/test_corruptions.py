@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from corpora import face
@@ -150,3 +152,16 @@ def test_strengths_can_be_read() -> None:
     (row,) = described(["jpeg"])
     assert row == ("jpeg", "quality of libjpeg, 100 is best", "60; 40; 25; 15; 8")
     assert all(len(each.strengths) == len(SEVERITIES) for each in CORRUPTIONS.values())
+
+
+def test_the_pages_strengths_are_the_codes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:6] for line in page.splitlines() if " | " in line}
+    expected = {name: [*each.strengths] for name, each in CORRUPTIONS.items() if name not in ("darker", "mask")}
+    expected["brighter, darker"] = expected.pop("brighter")
+    expected["mask"] = [(round(low - up, 2), wide) for up, low, wide in CORRUPTIONS["mask"].strengths]
+    for name, strengths in expected.items():
+        assert [tuple(map(float, cell.split(" × "))) for cell in rows[name]] == [
+            tuple(np.atleast_1d(each).astype(float)) for each in strengths
+        ]
+    assert CORRUPTIONS["darker"].strengths == tuple(-each for each in CORRUPTIONS["brighter"].strengths)

@@ -124,12 +124,13 @@ def sliced(
     if len(groups.places) != len(found):
         raise DataError(f"Slices of {len(groups.places)} faces for {len(found)} answers; expected as many of each.")
     recall = _recall(found)
-    slices = tuple(
-        _slice(found.where(groups.places == place), name, recall, smallest)
+    slices = {
+        place: _slice(found.where(groups.places == place), name, recall, smallest)
         for place, name in enumerate(groups.names)
         if (groups.places == place).any()
-    )
-    return Slicing(groups.by, groups.unit, slices, _contrast(slices, found.right, groups, people))
+    }
+    contrast = _contrast(slices, found.right, groups.places, people)
+    return Slicing(groups.by, groups.unit, tuple(slices.values()), contrast)
 
 
 def _recall(found: Predictions) -> NDArray[np.float64]:
@@ -164,16 +165,18 @@ def wilson(right: int, faces: int) -> tuple[float, float]:
 
 
 def _contrast(
-    slices: Sequence[Slice], right: NDArray[np.bool_], groups: Groups, people: NDArray[np.str_] | None
+    slices: Mapping[int, Slice],
+    right: NDArray[np.bool_],
+    places: NDArray[np.int64],
+    people: NDArray[np.str_] | None,
 ) -> Contrast | None:
-    judged = [each for each in slices if not each.small]
+    judged = {place: each for place, each in slices.items() if not each.small}
     if len(judged) < 2:
         return None
-    best, worst = (pick(judged, key=lambda each: each.accuracy) for pick in (max, min))
-    numbers = [groups.names.index(each.name) for each in judged]
-    kept = np.isin(groups.places, numbers)
-    places = np.searchsorted(np.sort(numbers), groups.places[kept])
-    p_value, method = unequal(right[kept], places, None if people is None else people[kept])
+    best, worst = (pick(judged.values(), key=lambda each: each.accuracy) for pick in (max, min))
+    kept = np.isin(places, list(judged))
+    renumbered = np.searchsorted(list(judged), places[kept])  # the places of a mapping in order are sorted
+    p_value, method = unequal(right[kept], renumbered, None if people is None else people[kept])
     return Contrast(best.name, worst.name, best.accuracy - worst.accuracy, p_value, p_value, method)
 
 
