@@ -66,7 +66,7 @@ def complete(points: NDArray[np.float64] | None, count: int, side: int) -> NDArr
     average = np.broadcast_to(AVERAGE * side, (count, *AVERAGE.shape))
     if points is None:
         return average.copy()
-    whole = ~np.isnan(points).any((1, 2))
+    whole = np.asarray(~np.isnan(points).any((1, 2)), bool)
     return np.where(whole[:, None, None], points, average)
 
 

@@ -215,8 +215,8 @@ def _measured(entries: list[dict[str, Any]], size: int) -> dict[str, list[float 
     found = {f"box_{name}": [box and box[name] for box in boxes] for name in ("width", "height")}
     points = [_in_crop(entry, size) for entry in entries]
     if any(each is not None for each in points):
-        columns = zip(*(each or [None] * len(landmarks.COLUMNS) for each in points), strict=True)
-        found |= {name: list(values) for name, values in zip(landmarks.COLUMNS, columns, strict=True)}
+        for place, name in enumerate(landmarks.COLUMNS):
+            found[name] = [None if each is None else each[place] for each in points]
     return found
 
 

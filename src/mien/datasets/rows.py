@@ -23,7 +23,7 @@ class Row:
     votes:   the ten FER+ counts in the order of ``labels.VOTES``.
     pixels:  uint8 (H, W) grey or (H, W, 3) RGB; None to read them from the source by ``member``.
     side:    width and height that the corpus promises; None for any.
-    own:     the values of the user's own columns, where the row comes from a manifest that has some.
+    own:     the values of the user's own columns, where the row comes from a manifest or a CSV that has some.
     """
 
     member: str

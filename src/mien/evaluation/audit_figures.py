@@ -125,5 +125,6 @@ def examples(found: Robustness, seed: int = 0) -> Figure:
     for each in found.corrupted:
         worse = [corrupt(face, each.name, severity, points=points, seed=seed)[0] for severity in SEVERITIES]
         captions = ["as it is", *(f"severity {severity}" for severity in SEVERITIES)]
-        rows[each.name] = list(zip([face[0], *worse], captions, strict=True))
-    return figures.grid(rows, 1 + len(SEVERITIES))
+        rows[each.name.replace("-", "-\n")] = list(zip([face[0], *worse], captions, strict=True))
+    drawn: Figure = figures.grid(rows, 1 + len(SEVERITIES))
+    return drawn

@@ -81,7 +81,8 @@ def _streak(length: float, angle: float) -> NDArray[np.float32]:
     line = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     line[half] = np.clip(length / 2 + 0.5 - np.abs(np.arange(-half, half + 1)), 0, 1)
     turned = np.asarray(cv2.warpAffine(line, cv2.getRotationMatrix2D((half, half), angle, 1), line.shape), np.float32)
-    return turned / turned.sum()
+    kernel: NDArray[np.float32] = turned / turned.sum()
+    return kernel
 
 
 def _jpeg(faces: Faces, quality: int, _draw: Any, _: Any) -> NDArray[Any]:
@@ -97,7 +98,8 @@ def _light(faces: Faces, shift: float, _draw: Any, _: Any) -> NDArray[Any]:
 
 def _contrast(faces: Faces, share: float, _draw: Any, _: Any) -> NDArray[Any]:
     means = faces.mean((1, 2), keepdims=True, dtype=np.float32)
-    return means + (faces - means) * np.float32(share)
+    found: NDArray[Any] = means + (faces - means) * np.float32(share)
+    return found
 
 
 def _resolution(faces: Faces, side: float, _draw: Any, _: Any) -> NDArray[Any]:
