@@ -92,8 +92,9 @@ def test_measures_of_known_images(faces: manifest.Manifest) -> None:
 def test_entropy_and_sharpness_order_images() -> None:
     halves = np.zeros((48, 48), np.uint8)
     halves[:, 24:] = 255
-    assert measures._of_one(halves)[3] == pytest.approx(1.0)
-    assert measures._of_one(np.full((48, 48), 7, np.uint8))[2:] == (0.0, 0.0)
+    assert measures.of_image(halves)["entropy"] == pytest.approx(1.0)
+    flat = measures.of_image(np.full((48, 48), 7, np.uint8))
+    assert (flat["sharpness"], flat["entropy"]) == (0.0, 0.0)
 
 
 def test_captions_stay_within_their_tile() -> None:

@@ -294,3 +294,29 @@ def test_hash_of_a_mirror_needs_no_pixels() -> None:
     assert np.array_equal(
         pixels.hashes(originals) ^ pixels.MIRROR, pixels.hashes([image[:, ::-1] for image in originals])
     )
+
+
+def test_columns_of_the_users_own_stay(indexed: Manifest, tmp_path: Path) -> None:
+    sexes = [("F", "M", None)[place % 3] for place in range(len(indexed))]
+    made = indexed.with_own("sex", sexes).with_own("age", list(range(len(indexed))))
+    kept = manifest.read(made.take([5, 3]).write(tmp_path / "own.parquet"))
+    assert kept.own_columns == ["sex", "age"]
+    assert (kept.column("sex"), kept.column("age")) == ([None, "F"], [5, 3])
+    assert manifest.read(made.with_own("sex", sexes[::-1]).write(tmp_path / "own.parquet")).column("sex") == sexes[::-1]
+
+
+@pytest.mark.parametrize(("name", "values"), [("label", ["x"] * 308), ("sex", ["F"]), ("sex", [1] * 154 + ["F"] * 154)])
+def test_columns_of_the_users_own_that_cannot_be(name: str, values: list, indexed: Manifest) -> None:
+    with pytest.raises(OptionError, match=name) as caught:
+        indexed.with_own(name, values)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_face_keeps_what_its_columns_say(indexed: Manifest) -> None:
+    ages = [20 + place if place % 2 else None for place in range(len(indexed))]
+    faces = FaceSet.from_manifest(indexed.with_own("age", ages))
+    assert list(faces.columns) == ["session", "pose", "age"]
+    part = faces.where(faces.labels == 3)
+    by_id = dict(zip(indexed.column("id"), ages, strict=True))
+    assert part.columns["age"].tolist() == [by_id[name] for name in part.ids]
+    assert set(part.columns["session"].tolist()) == {None}

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.datasets import index, manifest, prepare
+from mien.datasets import index, landmarks, manifest, prepare
+from mien.datasets.faces import FaceSet
 from mien.errors import OptionError
 from mien.recognition.crop import CropSpec
 from mien.recognition.detect import Detection
@@ -84,3 +85,29 @@ def test_other_settings_are_refused(faces: manifest.Manifest, tmp_path: Path) ->
     prepare.prepare(faces, tmp_path / "out", Bright())
     with pytest.raises(OptionError, match="another folder"):
         prepare.prepare(faces, tmp_path / "out", Bright(), clahe=False)
+
+
+@dataclass
+class Pointing(Bright):
+    """As ``Bright``, and says where eyes, nose and mouth are."""
+
+    def detect(self, pixels: np.ndarray) -> tuple[Detection, ...]:
+        points = ((10.0, 12.0), (22.0, 13.0), (16.0, 18.0), (12.0, 23.0), (20.0, 23.0))
+        return tuple(Detection(Box(4, 6, 32, 18), one.score, points) for one in super().detect(pixels))
+
+
+def test_boxes_and_landmarks_are_columns_of_the_manifest(faces: manifest.Manifest, tmp_path: Path) -> None:
+    means = sorted(prepare.equalised(image, clahe=True).mean() for image in faces.pixels(range(14)))
+    half = Pointing(least=float(means[7]))
+    made = manifest.read(prepare.prepare(faces, tmp_path / "out", half, size=96, keep_undetected=True).manifest)
+    seen = ~made.flagged(prepare.UNDETECTED)
+    assert 0 < seen.sum() < 14
+    assert {value for value, there in zip(made.column("box_width"), seen, strict=True) if there} == {32.0}
+    assert made.column("box_height")[int(np.flatnonzero(~seen)[0])] is None
+    found = landmarks.of_columns(FaceSet.from_manifest(made))
+    # The square has a side of 24, half of the picture's, and its corner at (8, 3).
+    np.testing.assert_allclose(
+        found[seen][0], (np.array([[10, 12], [22, 13], [16, 18], [12, 23], [20, 23]]) - (8, 3)) * 4
+    )
+    assert np.isnan(found[~seen]).all()
+    assert "nose_x" not in manifest.read(prepare.prepare(faces, tmp_path / "bare", Bright()).manifest).own_columns

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from corpora import bars, face, members, pack_tar, pack_zip, plant, png, write_csv
 
-from mien.datasets import index, readers
+from mien.datasets import index, manifest, readers
 from mien.datasets.archive import open_source
 from mien.datasets.rows import Options, Problem, Row
 from mien.errors import DataError, OptionError
@@ -222,3 +222,23 @@ def test_what_does_not_fit_is_named(reader: str, files: Files, where: str, what:
     assert len(problems) == 1
     assert problems[0].where.endswith(where)
     assert what in problems[0].what
+
+
+def test_a_csvs_further_columns_come_along(tmp_path: Path) -> None:
+    text = """path,label,subject,id,sex,age,weight,note
+1.png,happy,p1,7,F,23,61.5,
+2.png,FEAR,p2,8,,31,70,
+3.png,sad,p3,9,M,,,x
+"""
+    plant(tmp_path, {"list.csv": text, **{f"{place}.png": png(face(place)) for place in (1, 2, 3)}})
+    expected = {"sex": ["F", None, "M"], "age": [23, 31, None], "weight": [61.5, 70.0, None], "note": [None, None, "x"]}
+    found = [row.own for row in rows(tmp_path, "csv")]
+    assert found == [{name: values[place] for name, values in expected.items()} for place in range(3)]
+    other = pack_zip(tmp_path / "other.zip", {"train/happy/a.png": png(face(4))})
+    made = manifest.read(index.index([tmp_path / "list.csv", other], tmp_path / "both.parquet").path)
+    assert {name: made.column(name) for name in made.own_columns} == {
+        name: [*values, None] for name, values in expected.items()
+    }
+    assert made.column("subject") == ["p1", "p2", "p3", ""]
+    assert len(made.pixels([3])) == 1
+    assert not list(tmp_path.glob("*.part"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ class FaceSet:
     subjects: (N,) strings, corpus and person; '' where unknown; None if nobody is known.
     votes: float32 (N, C), each row the people's votes as shares of 1, or zeros where there are none; None if no face
     has any.  left_out: how many rows had no class in ``label_set``.  datasets: (N,) strings, the corpus of each face;
-    None where it is not known.
+    None where it is not known.  columns: name → (N,) objects, what the corpus and the user's own columns of a manifest
+    say of each face: str, int, float, bool, or None where nothing is known; ``session`` and ``pose`` are always there.
     """
 
     label_set: LabelSet
@@ -44,10 +45,12 @@ class FaceSet:
     subjects: NDArray[np.str_] | None = None
     votes: NDArray[np.float32] | None = None
     datasets: NDArray[np.str_] | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
         lengths |= {len(each) for each in (self.subjects, self.votes, self.datasets) if each is not None}
+        lengths |= {len(each) for each in self.columns.values()}
         if len(lengths) != 1 or self.pixels.ndim != 3 or self.pixels.dtype != np.uint8:
             raise DataError(
                 f"FaceSet of pixels {self.pixels.shape} {self.pixels.dtype}, {len(self.labels)} labels, "
@@ -87,6 +90,7 @@ class FaceSet:
             subjects=None if self.subjects is None else self.subjects[mask],
             votes=None if self.votes is None else self.votes[mask],
             datasets=None if self.datasets is None else self.datasets[mask],
+            columns={name: values[mask] for name, values in self.columns.items()},
         )
 
     def resplit(self, splits: Sequence[str] | NDArray[np.str_]) -> FaceSet:
@@ -141,8 +145,8 @@ def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | Non
     nouns, datasets = manifest.column("label"), manifest.column("dataset")
     known = [bool(noun) and (scheme is None or scheme.of(noun, dataset) is not None)
              for noun, dataset in zip(nouns, datasets, strict=True)]  # fmt: skip
-    names = ("id", "label", "dataset", "split", "subject", "votes")
-    columns = zip(*(manifest.column(name) for name in names), strict=True)
+    names = ("id", "label", "dataset", "split", "subject", "votes", "session", "pose")
+    columns = zip(*(manifest.column(name) for name in names), _own(manifest), strict=True)
     images = manifest.where(np.array(known, bool)).images(watch=watch)
     pixels = (grey(image) for batch in images for image in batch.pixels)
     return [
@@ -152,11 +156,25 @@ def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | Non
             dataset,
             split or "",
             subject or "",
+            session or "",
+            pose or "",
             votes=tuple(votes) if votes else None,
             pixels=next(pixels) if has_class else None,
+            own=own,
         )
-        for has_class, (name, noun, dataset, split, subject, votes) in zip(known, columns, strict=True)
+        for has_class, (name, noun, dataset, split, subject, votes, session, pose, own) in zip(
+            known, columns, strict=True
+        )
     ]
+
+
+def _own(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
+    """Return each row's values in the user's own columns."""
+    names = manifest.own_columns
+    if not names:
+        return [None] * len(manifest)
+    rows = zip(*(manifest.column(name) for name in names), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None) -> list[Row]:
@@ -200,7 +218,19 @@ def _collect(rows: Sequence[Row], scheme: Scheme | None) -> FaceSet:
         subjects if (subjects != "").any() else None,
         _shares([row.votes for row, _ in kept], scheme) if any(row.votes for row, _ in kept) else None,
         np.array([row.dataset for row, _ in kept], str),
+        _columns([row for row, _ in kept]),
     )
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    names = dict.fromkeys(name for row in rows for name in row.own or ())
+    found = {"session": [row.session or None for row in rows], "pose": [row.pose or None for row in rows]}
+    found |= {name: [(row.own or {}).get(name) for row in rows] for name in names}
+    columns = {}
+    for name, values in found.items():
+        columns[name] = np.empty(len(rows), object)
+        columns[name][:] = values
+    return columns
 
 
 def _shares(votes: Sequence[tuple[int, ...] | None], scheme: Scheme) -> NDArray[np.float32]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from mien.datasets import tables
 from mien.datasets.archive import Source, unsafe
+from mien.datasets.manifest import COLUMNS
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError
 from mien.images import SUFFIXES
 from mien.labels import canonical
+
+Kind = Callable[[str], int | float | str]
 
 PARTS = {
     "train": "train", "training": "train",
@@ -73,17 +77,45 @@ def csv_evidence(source: Source, names: Sequence[str]) -> str | None:
 def csv_rows(source: Source, _: Options) -> Iterator[Item]:
     """Yield the rows of a CSV with the columns path and label, and perhaps split, subject, session and pose.
 
-    Paths are relative to the CSV. The images are looked for beside it: in the same folder or archive.
+    Paths are relative to the CSV. The images are looked for beside it: in the same folder or archive. Any other column,
+    such as sex or age, is the user's own: whole numbers, numbers or text, whichever all of its cells are. Columns that
+    a manifest fills itself (id, width, sha256, …) are passed over.
     """
     name = _csv_name(source, [name for name in source.members() if name.lower().endswith(".csv")])
     if name is None:
         raise DataError(f"{source.path} has no CSV with the columns path and label.")
-    dataset = PurePosixPath(name).stem.lower()
+    dataset, kinds = PurePosixPath(name).stem.lower(), _kinds(source, name)
     for record in tables.records(source, name, ("path", "label")):
         if isinstance(record, Problem):
             yield record
         else:
-            yield _csv_row(f"{name}:{record[0]}", record[1], PurePosixPath(name).parent, dataset)
+            row = _csv_row(f"{name}:{record[0]}", record[1], PurePosixPath(name).parent, dataset)
+            own = {key: kind(record[1][key]) if record[1][key] else None for key, kind in kinds.items()}
+            yield replace(row, own=own) if own and isinstance(row, Row) else row
+
+
+def _kinds(source: Source, name: str) -> dict[str, Kind]:
+    """Return the user's own columns of a CSV, and what all of their cells can be read as."""
+    own = [key for key in tables.header(source, name) if key and key not in {"path", *COLUMNS.names}]
+    places = dict.fromkeys(own, 0)
+    for record in tables.records(source, name, ()) if own else ():
+        if not isinstance(record, Problem):
+            places = {key: _kind(record[1][key], place) for key, place in places.items()}
+    return {key: _READ_AS[place] for key, place in places.items()}
+
+
+_READ_AS: tuple[Kind, ...] = (int, float, str)
+
+
+def _kind(cell: str, place: int) -> int:
+    """Return the place of the first way to read a cell, from ``place`` on; an empty cell can be read in any."""
+    while cell and place < len(_READ_AS) - 1:
+        try:
+            _READ_AS[place](cell)
+            break
+        except ValueError:
+            place += 1
+    return place
 
 
 def _csv_name(source: Source, names: Sequence[str]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -94,11 +94,22 @@ def index(
                 raise DataError(_nothing(sources, found))
             found.votes = dict(join.counts) if join else {}
             writer.finish(found.info())
+        _add_own(unfinished, writer.own)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
     unfinished.replace(place)
     return found
+
+
+def _add_own(path: Path, own: list[Mapping[str, Any] | None]) -> None:
+    """Put the user's own columns into a manifest; None where a source has no such column."""
+    names = dict.fromkeys(name for values in own for name in values or ())
+    if names:
+        made = manifest.read(path)
+        for name in names:
+            made = made.with_own(name, [(values or {}).get(name) for values in own])
+        made.write(path)
 
 
 def items(source: Source, reader: str, options: Options | None = None, join: Join | None = None) -> Iterator[Item]:
@@ -148,6 +159,7 @@ def _one_source(source: Source, prefix: str, how: _How, report: _Problems, write
             found.flags.update(flag for flags in columns["flags"] for flag in flags)
             found.nouns.update(label for label in columns["label"] if label)
             writer.add(columns)
+            writer.own += [row.own for row, _ in batch]
     about = {"path": stored, "reader": name, "evidence": evidence, "digest": source.digest()}
     return {**about, "bytes": source.size(), "rows": found.rows - before}
 
@@ -226,6 +238,7 @@ class _Writer:
         self._file = parquet.ParquetWriter(path, manifest.COLUMNS)
         self._waiting: list[Any] = []
         self._rows = 0
+        self.own: list[Mapping[str, Any] | None] = []
 
     def __enter__(self) -> _Writer:
         return self

@@ -45,7 +45,7 @@ COLUMNS = pa.schema(
         ("flags", pa.list_(pa.string())),
     ]
 )
-"""The columns of a manifest; ``docs/data.md`` says what each holds."""
+"""The columns that every manifest has; ``docs/data.md`` says what each holds. A user may add some."""
 
 BLANK = "blank"
 """Flag of an image whose pixels all have one value."""
@@ -67,8 +67,9 @@ class Batch:
 class Manifest:
     """A table of images. Changing it gives a new one; ``write`` puts it on disk.
 
-    table: the columns of ``COLUMNS``.  info: what the file's metadata records, JSON-ready: schema, mien (version),
-    sources (path, reader, evidence, digest, bytes, rows), labels, problems, and split once there was one.
+    table: the columns of ``COLUMNS``, then the user's own.  info: what the file's metadata records, JSON-ready: schema,
+    mien (version), sources (path, reader, evidence, digest, bytes, rows), labels, problems, and split once there was
+    one.
     base: the folder that relative source paths start from.
     """
 
@@ -82,6 +83,11 @@ class Manifest:
     def column(self, name: str) -> list[Any]:
         """Return one column as Python values: str, int, list, or None. Raises ``OptionError``."""
         return self._column(name).to_pylist()  # type: ignore[no-any-return]
+
+    @property
+    def own_columns(self) -> list[str]:
+        """The names of the columns that the user added: sex, age, box_width, and so on."""
+        return [name for name in self.table.column_names if name not in COLUMNS.names]
 
     def array(self, name: str) -> NDArray[Any]:
         """Return one column as an array: str columns as str (None as ''), numbers as they are, lists as objects."""
@@ -117,11 +123,29 @@ class Manifest:
 
     def with_column(self, name: str, values: Sequence[Any], **recorded: Any) -> Manifest:
         """Return a manifest with one column replaced; ``recorded`` goes into its metadata."""
-        place = self.table.schema.get_field_index(name)
-        if place < 0:
+        if name not in COLUMNS.names:
             raise self._unknown(name)
         column = pa.array(values, COLUMNS.field(name).type)
+        place = self.table.schema.get_field_index(name)
         return replace(self, table=self.table.set_column(place, name, column), info={**self.info, **recorded})
+
+    def with_own(self, name: str, values: Sequence[Any]) -> Manifest:
+        """Return a manifest with a column of the user's own, added or replaced: str, int, float, bool or None a row.
+
+        Raises ``OptionError`` for the name of a column of ``COLUMNS``, another number of values, or mixed types.
+        """
+        if name in COLUMNS.names or len(values) != len(self):
+            raise OptionError(
+                f"A column {name!r} of {len(values)} values for {len(self)} rows; expected a value a row, and a name "
+                f"that no manifest has itself ({', '.join(COLUMNS.names)})."
+            )
+        try:
+            column = pa.array(values)
+        except pa.ArrowException as error:
+            raise OptionError(f"The column {name!r} cannot be kept: {error}. Give values of one type.") from error
+        place = self.table.schema.get_field_index(name)
+        kept = self.table if place < 0 else self.table.remove_column(place)
+        return replace(self, table=kept.append_column(name, column))
 
     def images(self, batch: int = 256, watch: Watch | None = None) -> Iterator[Batch]:
         """Yield all rows with their pixels, ``batch`` at a time; no more than one batch is held.
@@ -156,9 +180,10 @@ class Manifest:
         """Write the manifest as Parquet and return its path."""
         place = Path(path)
         moved = self._rebased(place)
-        schema = COLUMNS.with_metadata({KEY: json.dumps(moved.info, ensure_ascii=False)})
+        schema = pa.schema([*COLUMNS, *(moved.table.schema.field(name) for name in moved.own_columns)])
+        metadata = {KEY: json.dumps(moved.info, ensure_ascii=False)}
         unfinished = place.with_name(place.name + ".part")
-        parquet.write_table(moved.table.cast(COLUMNS).replace_schema_metadata(schema.metadata), unfinished)
+        parquet.write_table(moved.table.cast(schema).replace_schema_metadata(metadata), unfinished)
         unfinished.replace(place)
         return place
 
@@ -233,7 +258,8 @@ def read(path: str | Path) -> Manifest:
         raise DataError(f"{place} is no manifest of Mien: {error}. Write one with mien data index.") from error
     if info.get("schema") != SCHEMA or not set(COLUMNS.names) <= set(table.column_names):
         raise DataError(f"{place} is a manifest of schema {info.get('schema')}; expected {SCHEMA}. Index again.")
-    return Manifest(table.select(COLUMNS.names).replace_schema_metadata(None), info, place.parent)
+    own = [name for name in table.column_names if name not in COLUMNS.names]
+    return Manifest(table.select([*COLUMNS.names, *own]).replace_schema_metadata(None), info, place.parent)
 
 
 def relative(path: Path, folder: Path) -> str:

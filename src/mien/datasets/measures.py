@@ -66,7 +66,7 @@ def measure(
         places = slice(batch.start, batch.start + len(batch))
         found.colour += sum(image.ndim == 3 for image in batch.pixels)
         for row, image in enumerate(batch.pixels, batch.start):
-            for name, value in zip(MEASURES, _of_one(grey(image)), strict=True):
+            for name, value in of_image(grey(image)).items():
                 found.values[name][row] = value
         for label in set(labels[places].tolist()) - {""}:
             part = stack[labels[places] == label]
@@ -79,7 +79,8 @@ def measure(
     return found
 
 
-def _of_one(image: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+def of_image(image: NDArray[np.uint8]) -> dict[str, float]:
+    """Return the ``MEASURES`` of a grey image, uint8 (H, W), in their order."""
     import cv2
 
     counts = np.bincount(image.ravel(), minlength=256)
@@ -89,7 +90,8 @@ def _of_one(image: NDArray[np.uint8]) -> tuple[float, float, float, float]:
     contrast = float(share @ (levels - brightness) ** 2) ** 0.5
     present = share[share > 0]
     edges = cv2.meanStdDev(cv2.Laplacian(image, cv2.CV_32F))[1]
-    return brightness, contrast, float(edges[0, 0]) ** 2, abs(float(present @ np.log2(present)))
+    values = brightness, contrast, float(edges[0, 0]) ** 2, abs(float(present @ np.log2(present)))
+    return dict(zip(MEASURES, values, strict=True))
 
 
 def _small(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

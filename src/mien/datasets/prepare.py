@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.datasets import sheets
+from mien.datasets import landmarks, sheets
 from mien.datasets.manifest import Manifest
 from mien.datasets.pixels import checksum, hashes
 from mien.errors import DataError, OptionError
@@ -25,7 +25,7 @@ from mien.results import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detector
+    from mien.recognition.detect import Detection, Detector
 
     Watch = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -71,7 +71,9 @@ def prepare(
     """Write ``crops/``, ``manifest.parquet``, ``undetected.csv`` and ``sheet.png`` into the folder ``out``.
 
     The crop is the square of the detector's largest box. Images without a face are listed and left out, or with
-    ``keep_undetected`` taken whole and flagged ``no_detection``.
+    ``keep_undetected`` taken whole and flagged ``no_detection``. The manifest says in columns of its own how large the
+    box was in the photo (``box_width``, ``box_height``), and where the landmarks are in the crop, if the detector
+    gives any (``right_eye_x`` and so on, see ``landmarks.py``); ``mien audit`` slices by them.
     watch: wraps the iterable of images still to do, for a progress bar.
     Raises ``OptionError`` if ``out`` holds crops made with other settings, ``DataError`` if a source has changed.
     """
@@ -102,21 +104,20 @@ def equalised(image: NDArray[np.uint8], *, clahe: bool) -> NDArray[np.uint8]:
 
 def _one(
     image: NDArray[np.uint8], detector: Detector, settings: Settings
-) -> tuple[Box | None, float, NDArray[np.uint8] | None]:
+) -> tuple[Detection | None, NDArray[np.uint8] | None]:
     import cv2
 
     flat = equalised(image, clahe=settings.clahe)
     faces = detector.detect(np.repeat(flat[:, :, None], 3, axis=2))
     if not faces and not settings.keep_undetected:
-        return None, 0.0, None
+        return None, None
     side = float(min(flat.shape))
     left, top = (flat.shape[1] - side) / 2, (flat.shape[0] - side) / 2
     # A corpus photo shows one person; false alarms are small, and CLAHE gives the cascade some with a good score.
     face = max(faces, key=lambda one: one.box.width * one.box.height, default=None)
-    box, score = (face.box, face.score) if face else (None, 0.0)
-    crop = cut(flat, box or Box(left, top, side, side), None, BOX)
+    crop = cut(flat, face.box if face else Box(left, top, side, side), None, BOX)
     resized = cv2.resize(crop, (settings.size, settings.size), interpolation=cv2.INTER_CUBIC)
-    return box, score, np.asarray(resized, np.uint8)
+    return face, np.asarray(resized, np.uint8)
 
 
 class _Journal:
@@ -145,9 +146,11 @@ class _Journal:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, name: str, box: Box | None, score: float, crop: NDArray[np.uint8] | None) -> None:
+    def add(self, name: str, face: Detection | None, crop: NDArray[np.uint8] | None) -> None:
         """Write the crop of the image ``name``, then its line."""
-        entry: dict[str, Any] = {"sha256": name, "box": box.to_dict() if box else None, "score": score}
+        entry: dict[str, Any] = {"sha256": name, "box": None, "score": 0.0, "landmarks": None}
+        if face is not None:
+            entry |= {"box": face.box.to_dict(), "score": face.score, "landmarks": face.landmarks}
         if crop is not None:
             from PIL import Image
 
@@ -200,8 +203,30 @@ def _manifest(
         .with_column("phash", [entry["phash"] for entry in chosen])
         .with_column("flags", flags)
     )
+    for name, values in _measured(chosen, size).items():
+        made = made.with_own(name, values)
     record = {**made.info["prepared"], "from": manifest.info.get("sources", []), "undetected": int((~found).sum())}
     return Manifest(made.table, {**made.info, "prepared": record}, folder).write(folder / "manifest.parquet")
+
+
+def _measured(entries: list[dict[str, Any]], size: int) -> dict[str, list[float | None]]:
+    """Return the boxes' sizes in pixels of the photos, and the landmarks in pixels of the crops; None if none."""
+    boxes = [entry["box"] for entry in entries]
+    found = {f"box_{name}": [box and box[name] for box in boxes] for name in ("width", "height")}
+    points = [_in_crop(entry, size) for entry in entries]
+    if any(each is not None for each in points):
+        for place, name in enumerate(landmarks.COLUMNS):
+            found[name] = [None if each is None else each[place] for each in points]
+    return found
+
+
+def _in_crop(entry: dict[str, Any], size: int) -> list[float] | None:
+    box, points = entry["box"], entry.get("landmarks")  # journals of Mien 0.1.0 have no landmarks
+    if not points:
+        return None
+    side = (box["width"] * box["height"]) ** 0.5
+    corner = box["left"] + (box["width"] - side) / 2, box["top"] + (box["height"] - side) / 2
+    return [(value - start) * size / side for point in points for value, start in zip(point, corner, strict=True)]
 
 
 def _list(missing: Manifest, path: Path) -> Path:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError
 
@@ -23,6 +23,7 @@ class Row:
     votes:   the ten FER+ counts in the order of ``labels.VOTES``.
     pixels:  uint8 (H, W) grey or (H, W, 3) RGB; None to read them from the source by ``member``.
     side:    width and height that the corpus promises; None for any.
+    own:     the values of the user's own columns, where the row comes from a manifest or a CSV that has some.
     """
 
     member: str
@@ -36,6 +37,7 @@ class Row:
     flags: tuple[str, ...] = ()
     pixels: NDArray[np.uint8] | None = None
     side: int | None = None
+    own: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

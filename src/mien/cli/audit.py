@@ -1,0 +1,146 @@
+"""Asks where a model fails: accuracy by slice of the faces, with intervals, and on the same faces made worse.
+
+Slices: quarters by brightness, contrast and sharpness; by face size and head tilt where the manifest says them (mien
+data prepare writes both); and by any column of the data, --by sex --by session. A test over all slices of each, with
+Holm's correction, tells differences from chance. Slices with few faces are shown, marked and named.
+
+Corruptions: noise, shot-noise, blur, motion-blur, jpeg, brighter, darker, contrast, low-resolution, glasses, mask, in
+five severities, on --faces faces drawn by --seed. Bars lie at the landmarks where known (--landmarks yunet looks for
+them in the crops), else where eyes and mouth are on average.
+
+The validation part is audited (FER2013: PublicTest) unless --split asks for another; of a run, each look at its own
+test part is counted. FOLDER gets audit.html, audit.md, audit.json and the figures.
+
+Next: mien audit default --data fer2013.zip --landmarks yunet --out audit
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.cli import DONE
+from mien.cli.learning import data_argument, read_faces, require_learning, watched
+from mien.cli.parser import count, one_of
+from mien.errors import OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mien.datasets.faces import FaceSet
+    from mien.evaluation.audit import Audit, Wish
+    from mien.learning.scoring import Scoring
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien audit``."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="shipped model, .onnx file, run folder or model.npz")
+    data_argument(parser)
+    add("--split", metavar="S", help="the part of the data, or all (default: PublicTest)")
+    add("--by", action="append", default=[], metavar="COLUMN", help="slice by a column too; several times for several")
+    add("--corruptions", default="all", metavar="C", help="all (default), none, or names such as noise,blur")
+    add("--faces", type=count, default=1000, metavar="N", help="faces that are made worse (default: 1000)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+    add("--smallest", type=count, default=30, metavar="N", help="faces of the smallest slice to judge (default: 30)")
+    add("--landmarks", type=one_of("yunet", "mtcnn"), metavar="D", help="look for landmarks in the crops: yunet, mtcnn")
+    add("--checkpoint", action="store_true", help="of a run folder take checkpoints/best.ckpt")
+    add("--adapter", type=Path, metavar="FILE", help="what a foreign .onnx file takes and answers (TOML)")
+    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--out", type=Path, metavar="FOLDER", required=True, help="folder for the page, the tables and the figures")
+
+
+def run(options: Namespace) -> int:
+    """Audit, print and write; return the exit code."""
+    require_learning("audit")
+    wish = _wish(options)
+    from mien.evaluation import grouping
+    from mien.evaluation.audit import audit
+    from mien.learning import models, scoring
+
+    loaded = models.load(options.model, checkpoint=options.checkpoint, adapter=options.adapter, threads=options.threads)
+    work = scoring.prepare(loaded, read_faces(options.data))
+    (split,) = work.splits([options.split] if options.split else [])
+    faces = work.part(split)
+    for name in wish.by:  # a column that makes no slices is told before the network answers thousands of faces
+        grouping.by_column(faces, name)
+    tested = work.tested_run([split])
+    points = _landmarks(faces, options)
+    answers = work.predict(split, lambda rows: watched(rows, "answering"))
+    found = audit(loaded.model, faces, answers, wish, points=points, watch=lambda jobs: watched(jobs, "corrupting"))
+    _finish(found, work, split, tested, options)
+    return DONE
+
+
+def _wish(options: Namespace) -> Wish:
+    from mien.evaluation.audit import Wish
+    from mien.evaluation.corruptions import chosen
+
+    if options.seed < 0:
+        raise OptionError(f"--seed {options.seed}: expected a whole number, 0 or more.")
+    if options.out.is_file():
+        raise OptionError(f"--out {options.out}: expected a folder, into which the page is written; this is a file.")
+    names = chosen(options.corruptions)
+    return Wish(tuple(options.by), names, options.faces, options.seed, options.smallest)
+
+
+def _landmarks(faces: FaceSet, options: Namespace) -> NDArray[Any] | None:
+    from mien.datasets import landmarks
+    from mien.recognition.detect import get_detector
+
+    if options.landmarks is None:
+        return landmarks.of_columns(faces)
+    detector = get_detector(options.landmarks)
+    return landmarks.detected(faces, detector, lambda rows: watched(rows, "looking for landmarks"))
+
+
+def _finish(found: Audit, work: Scoring, split: str, tested: Path | None, options: Namespace) -> None:
+    """Count the look at a test part, then tell and write it all."""
+    from dataclasses import replace
+
+    from mien.evaluation import audit_page
+
+    model = work.loaded.model
+    heading: dict[str, Any] = {
+        "model": model.name,
+        "digest": model.digest,
+        "labels": list(model.label_set.labels),
+        "data": [path.name for path in options.data],
+        "split": split,
+        "left_out": work.left_out,
+        "seed": options.seed,
+        "landmarks": options.landmarks or "columns of the data, where there are any",
+    }
+    notes = [*work.notes(), *found.notes]
+    if tested is not None:
+        from mien.learning import models
+
+        times = heading["test_scorings"] = models.count_scoring(tested)
+        notes.append(
+            f"The test part of the run {tested.name} has now been scored {times} times; nothing may be chosen by it."
+        )
+    whole = replace(found, notes=tuple(notes))
+    written = audit_page.write(whole, heading, options.out)
+    _show(whole, f"{model.name} on {split} of {', '.join(heading['data'])}")
+    sys.stdout.writelines(f"{path}\n" for path in written)
+
+
+def _show(found: Audit, title: str) -> None:
+    from rich.table import Table
+
+    from mien.cli.output import console
+    from mien.evaluation import audit_tables
+
+    screen = console(sys.stdout)
+    screen.print(title, style="bold")
+    for each in audit_tables.all_tables(found):
+        table = Table(*each.head, title=each.title, title_justify="left")
+        for row in each.rows:
+            table.add_row(*row)
+        screen.print(table)
+        if each.told:
+            screen.print(each.told, style="dim", soft_wrap=True)
+    for note in found.notes:
+        screen.print(note, soft_wrap=True)
