@@ -81,7 +81,7 @@ def reproduce(
     bench = _Bench(system, out / "runs", sources, watch, reading)
     plans = [(model, plan) for model, names in about.recipes.items() for plan in bench.planned(model, names, budget)]
     outcomes = [bench.outcome(model, plan) for model, plan in plans if train or bench.finished(model, plan)]
-    rows = [row for outcome in outcomes for row in _rows(system, outcome)]
+    rows = [row for outcome in outcomes for row in claimed(system, outcome)]
     text = page(system, rows, findings(system, _evidence(system, found, sources, outcomes, reading)))
     written = out / f"{system}.md"
     written.write_text(text, encoding="utf-8")
@@ -180,7 +180,7 @@ def test_figures(run: Path, plan: Plan) -> dict[str, Any]:
     return test
 
 
-def _rows(system: str, outcome: Outcome) -> Iterable[Row]:
+def claimed(system: str, outcome: Outcome) -> Iterable[Row]:
     """Yield a row for each claim that there is a figure for; the accuracy in any case, also without training copies."""
     why, name = outcome.recipe.about, outcome.recipe.name
     claims = [claim for claim in published(system).claims if claim.model == outcome.model]
