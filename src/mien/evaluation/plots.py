@@ -27,7 +27,7 @@ ORANGE, GREEN, BLUE, RED, GREY = "#E69F00", "#009E73", "#0072B2", "#D55E00", "#8
 PERCENT = "{x:.0%}"
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
-"""Line styles: the second begins where the colours begin again."""
+"""Line styles, of which neighbouring lines have different ones."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Curves:
 
 def line_style(place: int) -> dict[str, Any]:
     """Return colour and dashes of the line at ``place``; 24 differ. Pale yellow is left to areas."""
-    return {"color": OKABE_ITO[place % 8], "linestyle": DASHES[place // 8 % len(DASHES)]}
+    return {"color": OKABE_ITO[place % 8], "linestyle": DASHES[place % len(DASHES)]}
 
 
 @styled
@@ -164,11 +164,12 @@ def reliability(found: Reliability) -> Figure:
     width, middles = float(found.edges[1] - found.edges[0]), (found.edges[:-1] + found.edges[1:]) / 2
     used = found.faces > 0
     axes.bar(middles[used], found.accuracy[used], width, color=BLUE, edgecolor="white", label="accuracy")
-    gaps = found.confidence - found.accuracy
-    axes.bar(
-        middles[used], gaps[used], width, bottom=found.accuracy[used], color="none", edgecolor=RED, hatch="///",
-        linewidth=1, label="gap to the confidence",
-    )  # fmt: skip
+    gaps = np.nan_to_num(found.confidence - found.accuracy)
+    for chosen, colour, label in ((gaps > 0, RED, "too confident by"), (gaps < 0, ORANGE, "not confident enough by")):
+        axes.bar(
+            middles[chosen], gaps[chosen], width, bottom=found.accuracy[chosen], color="none", edgecolor=colour,
+            hatch="///" if colour == RED else "\\\\\\", linewidth=1, label=label,
+        )  # fmt: skip
     axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="honest")
     axes.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1), title=f"Expected calibration error {found.error:.3f}")
     axes.yaxis.set_major_formatter(PERCENT)
@@ -231,7 +232,7 @@ def precision_recall(curves: Mapping[str, ClassCurves]) -> Figure:
 
 
 def _square() -> tuple[Figure, Axes]:
-    figure = new(7.4, 4.9)
+    figure = new(6.9, 4.6)
     axes = figure.subplots()
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.xaxis.set_major_formatter(PERCENT)
@@ -254,10 +255,11 @@ class Sample:
 
 
 @styled
-def samples(chosen: Sequence[Sample], labels: Sequence[str]) -> Figure:
+def samples(chosen: Sequence[Sample], labels: Sequence[str], title: str) -> Figure:
     """Faces, each beside the bars of its probabilities: two of them in a row."""
     rows = -(-len(chosen) // 2)
-    figure = new(8.6, rows * (0.2 * len(labels) + 0.85))
+    figure = new(8.6, rows * (0.2 * len(labels) + 0.85) + 0.3)
+    figure.suptitle(title)
     panels = figure.subplots(rows, 4, width_ratios=(1, 1.25, 1, 1.25), squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -283,14 +285,15 @@ def _bars(axes: Axes, sample: Sample, labels: Sequence[str]) -> None:
 
 
 @styled
-def gallery(faces: Sequence[tuple[NDArray[np.uint8], str]], columns: int = 6) -> Figure:
+def gallery(faces: Sequence[tuple[NDArray[np.uint8], str]], title: str, columns: int = 6) -> Figure:
     """Faces, uint8 (H, W), with two or three lines of text under each; all are one picture on one pair of axes."""
     import cv2
 
     side, gap, text = 96, 34, 62
     rows = -(-len(faces) // columns)
     canvas = np.full((rows * (side + text), columns * (side + gap)), 255, np.uint8)
-    figure = new(8.6, 8.6 * canvas.shape[0] / canvas.shape[1])
+    figure = new(8.6, 8.6 * canvas.shape[0] / canvas.shape[1] + 0.3)
+    figure.suptitle(title)
     axes = figure.subplots()
     for place, (face, told) in enumerate(faces):
         top, left = place // columns * (side + text), place % columns * (side + gap) + gap // 2

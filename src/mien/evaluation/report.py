@@ -250,7 +250,9 @@ def _samples(work: _Work, chosen: Sequence[str]) -> None:
         drawn = np.random.default_rng(work.seed).choice(rows, min(FACES, len(rows)), replace=False)
         shown = [_sample(work.answers, crops, int(row)) for row in drawn]
         alt = f"Faces of {label}, drawn at random, each with bars of its probabilities"
-        work.sheet.figure(f"samples-{label}", plots.samples(shown, work.labels), alt)
+        work.sheet.figure(
+            f"samples-{label}", plots.samples(shown, work.labels, f"Faces of {label}, drawn at random"), alt
+        )
     told = "Faces are drawn at random from the class. Blue: the true class; red: the class read, where it is another."
     work.sheet.text(told, "soft")
 
@@ -271,7 +273,7 @@ def _mistakes(work: _Work) -> None:
         shown = [(answers.crops[row], _verdict(work, row)) for row in rows]
         alt = "The wrong answers with the highest confidence: face, true class, class read, confidence"
         told = "Wrong labels of the corpus come up here as often as failures of the model: look before you judge."
-        work.sheet.figure("mistakes", plots.gallery(shown), alt, told)
+        work.sheet.figure("mistakes", plots.gallery(shown, "The most confident mistakes"), alt, told)
 
 
 def _verdict(work: _Work, row: int) -> str:
@@ -302,7 +304,9 @@ def _pairs(work: _Work) -> None:
         for (true, read), each in zip(named, pairs, strict=True)
     }
     alt = "Faces of the most frequent confusions, a row each, the most confident first, with the confidence"
-    work.sheet.figure("pairs", pictures.grid(grid, EXAMPLES), alt)
+    drawn = pictures.grid(grid, EXAMPLES)
+    drawn.suptitle("The most confused pairs, with the confidence of each answer")
+    work.sheet.figure("pairs", drawn, alt)
 
 
 def _examples(answers: Predictions, crops: NDArray[np.uint8], pair: failures.Pair) -> list[tuple[Any, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mien.learning.systems_page import Row
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one face costs. parameters: weights and biases.  flops: 2 × multiply-accumulates."""
-
-    parameters: int
-    flops: int
 
 
 def background(found: Evaluated) -> Background:
@@ -113,19 +104,22 @@ def _training_notes(curves: Curves | None) -> Iterator[str]:
         yield f"The last of {len(curves.loss)} epochs was the best: more epochs may pay."
 
 
-def cost(found: Evaluated) -> Cost | None:
-    """Return what a run's network costs for one face; None for a classical baseline and where no recipe is known."""
+def cost(found: Evaluated) -> dict[str, int]:
+    """Return ``parameters`` and ``flops`` (2 × multiply-accumulates, of one face) of a run's network.
+
+    Empty for a classical baseline, and where no recipe is known.
+    """
     plan = plan_of(found)
-    return _cost(plan, len(found.predictions.label_set)) if isinstance(plan, Recipe) else None
+    return _cost(plan, len(found.predictions.label_set)) if isinstance(plan, Recipe) else {}
 
 
-def _cost(plan: Recipe, classes: int) -> Cost:
+def _cost(plan: Recipe, classes: int) -> dict[str, int]:
     from mien.learning.analysis import analyse
     from mien.learning.module import network_of
 
     network = network_of(plan, classes, trained=True)
     analysis = analyse(network, plan.preprocess.size, plan.preprocess.channels)
-    return Cost(analysis.parameters, analysis.flops)
+    return {"parameters": analysis.parameters, "flops": analysis.flops}
 
 
 def _facts(found: Evaluated, plan: Recipe | ClassicalRecipe) -> dict[str, str]:
@@ -135,8 +129,8 @@ def _facts(found: Evaluated, plan: Recipe | ClassicalRecipe) -> dict[str, str]:
     known = _cost(plan, len(found.predictions.label_set))
     return facts | {
         "network": plan.network.name,
-        "parameters": f"{known.parameters:,}",
-        "FLOPs a face": f"{known.flops / 1e6:,.1f} million",
+        "parameters": f"{known['parameters']:,}",
+        "FLOPs a face": f"{known['flops'] / 1e6:,.1f} million",
         "face": f"{plan.preprocess.size} × {plan.preprocess.size} pixels, {plan.preprocess.channels} channel(s)",
     }
 
