@@ -197,9 +197,10 @@ def _significance(sheet: Sheet, found: Sequence[Difference]) -> None:
             f"shares? p is adjusted for the {len(tested)} pairs (Holm), and significant below {LEVEL:g}.",
             "soft",
         )
-    for each in found:
-        if not each.test:
-            sheet.text(f"Not comparable: {each.first} and {each.second}. {each.why}")
+    others = [(each.first, each.second, each.why) for each in found if not each.test]
+    if others:
+        sheet.text("Not comparable, as these did not answer the same faces:")
+        sheet.table(("first", "second", "why"), others)
 
 
 def _verdict(each: Difference, test: McNemar) -> str:

@@ -85,7 +85,7 @@ def class_f1(values: Mapping[str, Mapping[str, float | None]], labels: Sequence[
         )  # fmt: skip
         axes.bar_label(bars, [f"{f1:.2f}" for _, f1 in found], padding=3, fontsize=8)
     axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="F1 of the class", xlim=(0, 1.08), title="F1 of each class")
+    axes.set(xlabel="F1 of the class", xlim=(0, 1.08), ylim=(-0.55, len(labels) - 0.45), title="F1 of each class")
     axes.invert_yaxis()
     _legend(figure, len(values))
     return figure
@@ -114,7 +114,7 @@ def curves(found: Mapping[str, Curves]) -> Figure:
 @styled
 def scatter(points: Mapping[str, tuple[float, Figure95]], what: str, title: str) -> Figure:
     """Accuracy over what a model costs, on a logarithmic axis that ``what`` names with its unit."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     figure = new(7.2, 4.8)
     axes = figure.subplots()
@@ -128,7 +128,7 @@ def scatter(points: Mapping[str, tuple[float, Figure95]], what: str, title: str)
     axes.set_xlim(min(costs) / 2, max(costs) * 2)
     axes.set(xlabel=what, ylabel="accuracy with 95 % interval", title=title)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(_ticks(min(costs) / 2, max(costs) * 2))
     axes.yaxis.set_major_formatter(PERCENT if _span(points) > 0.04 else "{x:.1%}")
     axes.margins(y=0.15)
@@ -143,9 +143,9 @@ def _span(points: Mapping[str, tuple[float, Figure95]]) -> float:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten between two positive numbers, or only powers where there are many."""
+    """Return round numbers between two positive ones, the fewer the more powers of ten they span."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = (1, 2, 5) if len(powers) <= 4 else (1,)
+    steps = (1, 1.5, 2, 3, 4, 6, 8) if high < 8 * low else (1, 2, 5) if high < 1000 * low else (1,)
     return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
 
 

@@ -149,7 +149,7 @@ def class_bars(per_class: Mapping[str, Mapping[str, float | None]]) -> Figure:
     support = [int(per_class[name]["support"] or 0) for name in names]
     ticks = [f"{name}\n{faces:,} face{'s' if faces != 1 else ''}" for name, faces in zip(names, support, strict=True)]
     axes.set_yticks(places, ticks)
-    axes.set(xlabel="precision, recall, F1", xlim=(0, 1.06), title="Each class")
+    axes.set(xlabel="precision, recall, F1", xlim=(0, 1.06), ylim=(-0.55, len(names) - 0.45), title="Each class")
     axes.xaxis.set_major_formatter(PERCENT)
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=3, frameon=False)

@@ -35,7 +35,7 @@ class Background:
     facts:   what → value, of the recipe and the network.
     curves:  of the training, None for a model that has none.
     claimed: rows as ``CLAIMED`` names them, of a recipe that reproduces a published system.
-    claims:  which system, in a sentence.
+    claims:  which system, and what the run does otherwise, in sentences.
     notes:   what went wrong in training, or is missing, a sentence each.
     """
 
@@ -46,7 +46,7 @@ class Background:
     notes: tuple[str, ...] = ()
 
 
-CLAIMED = ("what", "claimed", "measured", "95 % interval", "why they differ", "claimed in")
+CLAIMED = ("what", "claimed", "measured", "95 % interval", "claimed in")
 
 
 @dataclass(frozen=True)

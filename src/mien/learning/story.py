@@ -149,10 +149,18 @@ def _claims(found: Evaluated, plan: Recipe | ClassicalRecipe) -> tuple[str, tupl
     fitting = [each for each in own if _nouns(CLAIMS[each[0]]) <= set(figures["per_class"])]
     if not fitting:
         return f"{told} The classes are others than the document's, so nothing is compared.", ()
-    if all(plan.digest() != recipes.load_any(name, budget).digest() for _, _, (name, budget) in own):
+    if not any(_alike(plan, recipes.load_any(name, budget)) for _, _, (name, budget) in own):
         told += " The run's recipe differs from the one of that name in this version of Mien."
     rows = [row for letter, model, _ in fitting for row in _rows(letter, model, plan, figures, found.folder)]
-    return told, tuple((row.what, row.claimed, row.measured, row.interval, row.why, row.source) for row in rows)
+    cells = ((row.what, row.claimed, row.measured, row.interval, row.source) for row in rows)
+    return f"{told} What was run: {plan.about}", tuple(cells)
+
+
+def _alike(plan: Recipe | ClassicalRecipe, shipped: Recipe | ClassicalRecipe) -> bool:
+    """Say whether two recipes are the same but for the seed."""
+    if isinstance(plan, Recipe) and isinstance(shipped, Recipe):
+        plan = plan.with_values({"train.seed": shipped.train.seed})
+    return plan.digest() == shipped.digest()
 
 
 def _models(system: System, plan: Recipe | ClassicalRecipe) -> Iterator[tuple[str, tuple[str, str]]]:
