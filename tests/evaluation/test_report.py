@@ -44,9 +44,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("report")
     run = folder_of(folder / "run", answers(700, "PublicTest"), answers(FACES), test_scorings=2)
     known = Background(
-        {"recipe": "small"}, some_curves(), (("CNN: accuracy", "70.13 %", "64.00 %", "", "Table 3"),), "System E.",
-        ("The losses diverge since epoch 4.",),
-    )  # fmt: skip
+        facts={"recipe": "small"},
+        curves=some_curves(),
+        claimed=(("CNN: accuracy", "70.13 %", "64.00 %", "", "Table 3"),),
+        claims="System E.",
+        blocks=(("block 1", "9,696", "43.79", "48 × 48", "5 pixels", "9 KiB"),),
+        notes=("The losses diverge since epoch 4.",),
+    )
     return report.write(evaluated.read(run), folder / "out", samples=["disgust", "fear"], background=known)
 
 
@@ -98,7 +102,15 @@ def test_figures_name_classes_not_numbers(written: Written) -> None:
 
 def test_page_and_markdown_tell_the_same(written: Written, page: str) -> None:
     text = written.markdown.read_text("utf-8")
-    for told in ("scored 2 times", "70.13 %", "System E.", "The losses diverge since epoch 4.", "PublicTest", "3,589"):
+    for told in (
+        "scored 2 times",
+        "70.13 %",
+        "43.79",
+        "System E.",
+        "The losses diverge since epoch 4.",
+        "PublicTest",
+        "3,589",
+    ):
         assert told in page
         assert told in text
     assert all(f"]({name}.png)" in text for name in NAMES)

@@ -16,7 +16,7 @@ from answers import evaluated as folder_of
 
 from mien.errors import DataError, FileMissingError, RecipeError
 from mien.evaluation.evaluated import Evaluated, read
-from mien.evaluation.report import CLAIMED, Background
+from mien.evaluation.report import BLOCKS, CLAIMED, Background
 from mien.learning import recipe, story
 from mien.learning.networks import build, parameter_count
 
@@ -68,7 +68,11 @@ def test_cost_is_the_networks_own(tmp_path: Path) -> None:
     found = run(tmp_path / "run")
     network = build("four_block", 7, 1, 16)
     assert story.cost(found)["parameters"] == parameter_count(network)
-    assert story.background(found).facts["parameters"] == f"{parameter_count(network):,}"
+    told = story.background(found)
+    assert told.facts["parameters"] == f"{parameter_count(network):,}"
+    assert [block[0] for block in told.blocks] == ["block 1", "block 2", "block 3", "block 4", "dense"]
+    assert all(len(block) == len(BLOCKS) for block in told.blocks)
+    assert sum(int(str(block[1]).replace(",", "")) for block in told.blocks) == parameter_count(network)
 
 
 @pytest.mark.parametrize(("seed", "differs"), [(0, False), (3, False), (None, True)])

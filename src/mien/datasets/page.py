@@ -22,7 +22,7 @@ p{margin:.4rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600
 @media(max-width:40rem){.figure img{max-width:none;width:38rem}}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-tr:last-child td{border-bottom:0}td.n,th.n{text-align:right}td{overflow-wrap:anywhere}td.n,td.k{white-space:nowrap}
+tr:last-child td{border-bottom:0}td.n,th.n{text-align:right}td{overflow-wrap:break-word}td.n,td.k{white-space:nowrap}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:.7rem;margin:.6rem 0}
 .tile{margin:0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.5rem;font-size:.8rem;
 line-height:1.35;overflow-wrap:anywhere}.tile img{display:block;width:96px;height:96px;object-fit:contain;

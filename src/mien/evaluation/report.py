@@ -35,6 +35,7 @@ class Background:
     facts:   what → value, of the recipe and the network.
     curves:  of the training, None for a model that has none.
     claimed: rows as ``CLAIMED`` names them, of a recipe that reproduces a published system.
+    blocks:  rows as ``BLOCKS`` names them, of a network.
     claims:  which system, and what the run does otherwise, in sentences.
     notes:   what went wrong in training, or is missing, a sentence each.
     """
@@ -42,11 +43,17 @@ class Background:
     facts: dict[str, str] = field(default_factory=dict)
     curves: Curves | None = None
     claimed: tuple[tuple[str, ...], ...] = ()
+    blocks: tuple[tuple[object, ...], ...] = ()
     claims: str = ""
     notes: tuple[str, ...] = ()
 
 
+SUMMARY = (
+    *("part", "faces", "accuracy", "95 %", "macro F1", "macro F1 95 %", "weighted F1", "MCC", "top 2"),
+    *("log loss", "ECE"),
+)
 CLAIMED = ("what", "claimed", "measured", "95 % interval", "claimed in")
+BLOCKS = ("block", "parameters", "million FLOPs", "map", "receptive field", "activations")
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ def write(
     _samples(work, chosen)
     _mistakes(work)
     _pairs(work)
+    _network(work, known)
     _origin(work, known)
     low, high = figures["interval"]
     lead = (
@@ -125,15 +133,14 @@ def _chosen(samples: Sequence[str], figures: dict[str, Any]) -> list[str]:
 def _summary(work: _Work) -> None:
     sheet, scorings = work.sheet, work.found.scorings
     sheet.section("Summary")
-    head = ("part", "faces", "accuracy", "95 %", "macro F1", "macro F1 95 %", "weighted F1", "MCC", "top 2", "ECE")
-    sheet.table(head, [row for part in work.found.parts for row in _rows(work, part)])
+    sheet.table(SUMMARY, [row for part in work.found.parts for row in _rows(work, part)])
     if any(map(is_test, work.found.parts)) and scorings is not None:
         again = " Whatever was chosen between two scorings was chosen by the test part." if scorings > 1 else ""
         times = "once" if scorings == 1 else f"{scorings} times"
         sheet.text(f"The test part has been scored {times}.{again}", "warn" if again else "")
     sheet.text(
         "Intervals are 95 % bootstrap intervals over faces. MCC: Matthews correlation. Top 2: the true class is among "
-        f"the two most probable. ECE: expected calibration error. All below is of {work.told}.",
+        f"the two most probable. Log loss: in nats. ECE: expected calibration error. All below is of {work.told}.",
         "soft",
     )
 
@@ -154,7 +161,7 @@ def _row(name: str, values: dict[str, Any]) -> tuple[object, ...]:
     shares = [values[key] for key in ("weighted_f1", "mcc")]
     accuracy = (f"{values['accuracy']:.2%}", f"{low:.1%} – {high:.1%}")
     return (name, values["faces"], *accuracy, values["macro_f1"], f"{f1_low:.3f} – {f1_high:.3f}",
-            *shares, f"{values['top2']:.1%}", values["ece"])  # fmt: skip
+            *shares, f"{values['top2']:.1%}", values["log_loss"], values["ece"])  # fmt: skip
 
 
 def _failures(work: _Work, known: Background) -> None:
@@ -314,6 +321,18 @@ def _examples(answers: Predictions, crops: NDArray[np.uint8], pair: failures.Pai
     confidence = answers.probabilities[rows, pair.read]
     order = np.argsort(-confidence, kind="stable")[:EXAMPLES]
     return [(crops[rows[at]], f"{confidence[at]:.0%}") for at in order]
+
+
+def _network(work: _Work, known: Background) -> None:
+    if not known.blocks:
+        return
+    work.sheet.section("Network")
+    work.sheet.table(BLOCKS, known.blocks)
+    work.sheet.text(
+        "For one face. A block ends at a pooling layer. Its map and its receptive field, the side in pixels of what "
+        "one unit sees, are those after its last convolution; – where there is none, or where branches meet.",
+        "soft",
+    )
 
 
 def _origin(work: _Work, known: Background) -> None:

@@ -19,6 +19,7 @@ from mien.learning.recipe import ClassicalRecipe, Recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mien.learning.analysis import Analysis
     from mien.learning.systems_page import Row
 
 
@@ -30,16 +31,19 @@ def background(found: Evaluated) -> Background:
     plan = plan_of(found)
     if plan is None:
         return Background()
-    classical = isinstance(plan, ClassicalRecipe)
-    notes = [] if classical or (found.folder / "history.csv").exists() else [_no_history(found.folder)]
-    curves = curves_of(found)
     system, claimed = _claims(found, plan)
+    if isinstance(plan, ClassicalRecipe):
+        baseline = {"baseline": f"{plan.classical.features}, {plan.classical.classifier}"}
+        return Background(_facts(plan) | baseline, claimed=claimed, claims=system)
+    curves = curves_of(found)
+    analysis = _analysed(plan, len(found.predictions.label_set))
     return Background(
-        facts=_facts(found, plan),
+        _facts(plan) | _network(plan, analysis),
         curves=curves,
         claimed=claimed,
         claims=system,
-        notes=(*notes, *_training_notes(curves)),
+        blocks=_blocks(analysis),
+        notes=tuple(_training_notes(curves)) if curves else (_no_history(found.folder),),
     )
 
 
@@ -92,9 +96,7 @@ def _kept(plan: Recipe, rows: list[Any]) -> int:
     return max(full or range(len(rows)), key=lambda place: worth[place])
 
 
-def _training_notes(curves: Curves | None) -> Iterator[str]:
-    if curves is None:
-        return
+def _training_notes(curves: Curves) -> Iterator[str]:
     if curves.diverged:
         yield (
             f"Training and validation loss diverge since epoch {curves.diverged}: the network learns its training "
@@ -110,28 +112,46 @@ def cost(found: Evaluated) -> dict[str, int]:
     Empty for a classical baseline, and where no recipe is known.
     """
     plan = plan_of(found)
-    return _cost(plan, len(found.predictions.label_set)) if isinstance(plan, Recipe) else {}
+    if not isinstance(plan, Recipe):
+        return {}
+    analysis = _analysed(plan, len(found.predictions.label_set))
+    return {"parameters": analysis.parameters, "flops": analysis.flops}
 
 
-def _cost(plan: Recipe, classes: int) -> dict[str, int]:
+def _analysed(plan: Recipe, classes: int) -> Analysis:
     from mien.learning.analysis import analyse
     from mien.learning.module import network_of
 
     network = network_of(plan, classes, trained=True)
-    analysis = analyse(network, plan.preprocess.size, plan.preprocess.channels)
-    return {"parameters": analysis.parameters, "flops": analysis.flops}
+    return analyse(network, plan.preprocess.size, plan.preprocess.channels)
 
 
-def _facts(found: Evaluated, plan: Recipe | ClassicalRecipe) -> dict[str, str]:
-    facts = {"recipe": plan.name, "about": plan.about, "digest of the recipe": plan.digest()}
-    if isinstance(plan, ClassicalRecipe):
-        return facts | {"baseline": f"{plan.classical.features}, {plan.classical.classifier}"}
-    known = _cost(plan, len(found.predictions.label_set))
-    return facts | {
+def _blocks(analysis: Analysis) -> tuple[tuple[object, ...], ...]:
+    """Return the rows of ``report.BLOCKS``."""
+    return tuple(
+        (
+            block.name,
+            f"{block.parameters:,}",
+            f"{block.flops / 1e6:,.2f}",
+            "–" if block.side is None else f"{block.side} × {block.side}",
+            "–" if block.receptive_field is None else f"{block.receptive_field} pixels",
+            f"{block.activation_bytes / 1024:,.0f} KiB",
+        )
+        for block in analysis.blocks
+    )
+
+
+def _facts(plan: Recipe | ClassicalRecipe) -> dict[str, str]:
+    return {"recipe": plan.name, "about": plan.about, "digest of the recipe": plan.digest()}
+
+
+def _network(plan: Recipe, analysis: Analysis) -> dict[str, str]:
+    size, channels = plan.preprocess.size, plan.preprocess.channels
+    return {
         "network": plan.network.name,
-        "parameters": f"{known['parameters']:,}",
-        "FLOPs a face": f"{known['flops'] / 1e6:,.1f} million",
-        "face": f"{plan.preprocess.size} × {plan.preprocess.size} pixels, {plan.preprocess.channels} channel(s)",
+        "parameters": f"{analysis.parameters:,}",
+        "FLOPs a face": f"{analysis.flops / 1e6:,.1f} million",
+        "input": f"{size} × {size} pixels, {channels} channel{'s' if channels > 1 else ''}",
     }
 
 
