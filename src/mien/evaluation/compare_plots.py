@@ -95,7 +95,7 @@ def class_f1(values: Mapping[str, Mapping[str, float | None]], labels: Sequence[
 def curves(found: Mapping[str, Curves]) -> Figure:
     """Loss of the training and of the validation part, and validation accuracy, over the epochs of each model."""
     figure = new(8.6, 6.6)
-    top, bottom = figure.subfigures(2, 1)
+    top, bottom = figure.subfigures(2, 1, squeeze=False).flat
     panels = [*top.subplots(1, 2), bottom.subplots()]
     for place, (name, each) in enumerate(found.items()):
         marker = "o" if len(each.loss) < 5 else ""

@@ -64,7 +64,7 @@ def line_style(place: int) -> dict[str, Any]:
 def training(curves: Curves) -> Figure:
     """Accuracy, loss and learning rate over the epochs; the kept epoch and a divergence are marked."""
     figure = new(8.4, 6.6)
-    top, rate = figure.subfigures(2, 1, height_ratios=(2, 1.15))
+    top, rate = figure.subfigures(2, 1, squeeze=False, height_ratios=(2, 1.15)).flat
     accuracy, loss = top.subplots(1, 2)
     _pair(accuracy, curves, curves.accuracy, curves.validation_accuracy)
     accuracy.set(title="Accuracy", xlabel="epoch", ylabel="accuracy")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien.datasets import figures as pictures
 from mien.errors import OptionError, nearest
 from mien.evaluation import calibration, curves, failures, plots
 from mien.evaluation.evaluate import report as figures_of
@@ -290,8 +291,6 @@ def _verdict(work: _Work, row: int) -> str:
 
 
 def _pairs(work: _Work) -> None:
-    from mien.datasets import figures as pictures
-
     answers = work.answers
     work.sheet.section("Most confused pairs")
     pairs = failures.confused(work.figures["confusion"], PAIRS)
