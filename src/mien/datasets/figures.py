@@ -58,11 +58,12 @@ def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
-def _styled(draw: Any) -> Any:
+def styled(draw: Any) -> Any:
+    """Give a function that returns a figure the house's style, and the message with the pip command."""
     from functools import wraps
 
     @wraps(draw)
-    def styled(*given: Any, **named: Any) -> Any:
+    def wrapped(*given: Any, **named: Any) -> Any:
         figure = new(1, 1)  # raises the message with the pip command before anything else
         from matplotlib import rc_context
 
@@ -70,10 +71,10 @@ def _styled(draw: Any) -> Any:
         with rc_context(_STYLE):
             return draw(*given, **named)
 
-    return styled
+    return wrapped
 
 
-@_styled
+@styled
 def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Figure:
     """Class counts per split: a panel each, all bars with their number."""
     width = max(4.5, 3.1 * len(counts) + 0.8)
@@ -91,7 +92,7 @@ def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Fi
     return figure
 
 
-@_styled
+@styled
 def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
     """Class weights N / (classes × count): what each image of a class has to count for balance."""
     figure = new(6.4, 0.36 * len(values) + 1.2)
@@ -104,7 +105,7 @@ def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figure:
     """Rows of images, the row's name to the left, a caption under an image that has one.
 
@@ -140,7 +141,7 @@ def _paste(canvas: Image, image: Image, top: int, left: int) -> None:
     canvas[top : top + size[1], left : left + size[0]] = small
 
 
-@_styled
+@styled
 def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
     """Histograms of the four measures; sharpness on a logarithmic axis, as it spans decades."""
     figure = new(8.4, 5.2)
@@ -160,7 +161,7 @@ def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def scatter(points: NDArray[np.float64], labels: NDArray[np.str_], share: Sequence[float]) -> Figure:
     """PCA in 2-D or 3-D, by the number of columns of ``points``, coloured by class; the axes say their variance."""
     deep = points.shape[1] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from math import isnan
@@ -21,7 +22,7 @@ p{margin:.4rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600
 @media(max-width:40rem){.figure img{max-width:none;width:38rem}}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-tr:last-child td{border-bottom:0}td.n,th.n{text-align:right}td{overflow-wrap:anywhere}
+tr:last-child td{border-bottom:0}td.n,th.n{text-align:right}td{overflow-wrap:break-word}td.n,td.k{white-space:nowrap}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:.7rem;margin:.6rem 0}
 .tile{margin:0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.5rem;font-size:.8rem;
 line-height:1.35;overflow-wrap:anywhere}.tile img{display:block;width:96px;height:96px;object-fit:contain;
@@ -41,8 +42,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     numeric = [all(isinstance(row[at], int | float) for row in body) and bool(body) for at in range(len(head))]
     marks = [' class="n"' if each else "" for each in numeric]
     lines = ["".join(f"<th{mark}>{escape(name)}</th>" for name, mark in zip(head, marks, strict=True))]
-    lines += ["".join(f"<td{mark}>{_cell(cell)}</td>" for cell, mark in zip(row, marks, strict=True)) for row in body]
+    lines += [
+        "".join(f"<td{mark or _kept(cell)}>{_cell(cell)}</td>" for cell, mark in zip(row, marks, strict=True))
+        for row in body
+    ]
     return f'<div class="wide"><table>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>'
+
+
+def _kept(value: object) -> str:
+    """Return the mark of a cell that is not to be broken: figures with their signs, such as an interval."""
+    return ' class="k"' if isinstance(value, str) and re.fullmatch(r"[\d\s.,%–±×]+", value) else ""
 
 
 def _cell(value: object) -> str:

@@ -84,7 +84,7 @@ def reproduce(
     plans = [(model, plan) for model, names in about.recipes.items() for plan in bench.planned(model, names, budget)]
     sources = [_faces_of(each, path, out / "data", reading) for each, path in found.items()]
     outcomes = [bench.outcome(model, plan, sources) for model, plan in plans if train or bench.finished(model, plan)]
-    rows = [row for outcome in outcomes for row in _rows(system, outcome)]
+    rows = [row for outcome in outcomes for row in claimed(system, outcome)]
     reasons = {outcome.recipe.name: outcome.recipe.about for outcome in outcomes}
     text = page(system, rows, reasons, findings(system, _evidence(system, found, sources, outcomes, reading)))
     out.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def test_figures(run: Path, plan: Plan) -> dict[str, Any]:
     return test
 
 
-def _rows(system: str, outcome: Outcome) -> Iterable[Row]:
+def claimed(system: str, outcome: Outcome) -> Iterable[Row]:
     """Yield a row for each claim that there is a figure for; the accuracy in any case, also without training copies."""
     name = outcome.recipe.name
     claims = [claim for claim in published(system).claims if claim.model == outcome.model]

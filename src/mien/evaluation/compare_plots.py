@@ -1,0 +1,177 @@
+"""The figures of several models side by side. Colours, dashes and markers say the same, so that either will do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien.datasets.figures import OKABE_ITO, new, styled
+from mien.evaluation.plots import BLUE, GREY, PERCENT, line_style, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mien.evaluation.plots import Curves
+
+MARKERS = "osD^vPX*<>"
+HATCHES = ("", "///", "...", "xx", "\\\\\\")
+
+
+@dataclass(frozen=True)
+class Figure95:
+    """A figure in [0, 1] with its 95 % interval; None for a figure that was only published."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far the interval reaches below and above the value."""
+        if self.interval is None:
+            return 0.0, 0.0
+        low, high = self.interval
+        return max(self.value - low, 0.0), max(high - self.value, 0.0)
+
+
+@styled
+def accuracies(accuracy: Mapping[str, Figure95], macro_f1: Mapping[str, Figure95]) -> Figure:
+    """Accuracy and macro F1 of each model as bars, with 95 % intervals."""
+    figure = new(8.6, 0.42 * len(accuracy) + 1.3)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, title, values in zip(panels, ("Accuracy", "Macro F1"), (accuracy, macro_f1), strict=True):
+        _bars(axes, values, [OKABE_ITO[place % 8] for place in range(len(values))])
+        axes.set(title=title, xlabel=f"{title[0].lower()}{title[1:]} with 95 % interval")
+    panels[0].invert_yaxis()
+    return figure
+
+
+def _bars(axes: Axes, values: Mapping[str, Figure95], colours: Sequence[str]) -> None:
+    places = np.arange(len(values))
+    numbers = [each.value for each in values.values()]
+    reach = np.array([each.reach for each in values.values()]).T
+    axes.barh(places, numbers, 0.7, color=colours)
+    known = [place for place, each in enumerate(values.values()) if each.interval]
+    axes.errorbar(
+        [numbers[place] for place in known], known, xerr=reach[:, known], fmt="none", ecolor="black", capsize=4,
+        linewidth=1.2,
+    )  # fmt: skip
+    for place, each in enumerate(values.values()):
+        axes.text(each.value + each.reach[1] + 0.015, place, f"{each.value:.1%}", va="center", fontsize=9)
+    axes.set_yticks(places, list(values))
+    axes.set_xlim(0, 1.16)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.xaxis.set_major_formatter(PERCENT)
+
+
+@styled
+def class_f1(values: Mapping[str, Mapping[str, float | None]], labels: Sequence[str]) -> Figure:
+    """F1 of each class, a bar a model; none where a model has no such class, or its data no such faces.
+
+    values: model → class → F1.
+    """
+    step = 0.8 / len(values)
+    figure = new(8.6, len(labels) * (0.2 * len(values) + 0.2) + 1.3)
+    axes = figure.subplots()
+    for place, (name, row) in enumerate(values.items()):
+        found = [(at, f1) for at, label in enumerate(labels) if (f1 := row.get(label)) is not None]
+        spots = [at + (place - (len(values) - 1) / 2) * step for at, _ in found]
+        bars = axes.barh(
+            spots, [f1 for _, f1 in found], step, color=OKABE_ITO[place % 8], edgecolor="white", linewidth=0.5,
+            hatch=HATCHES[place % len(HATCHES)], label=name,
+        )  # fmt: skip
+        axes.bar_label(bars, [f"{f1:.2f}" for _, f1 in found], padding=3, fontsize=8)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="F1 of the class", xlim=(0, 1.08), ylim=(-0.55, len(labels) - 0.45), title="F1 of each class")
+    axes.invert_yaxis()
+    _legend(figure, len(values))
+    return figure
+
+
+@styled
+def curves(found: Mapping[str, Curves]) -> Figure:
+    """Loss of the training and of the validation part, and validation accuracy, over the epochs of each model."""
+    figure = new(8.6, 6.6)
+    top, bottom = figure.subfigures(2, 1, squeeze=False).flat
+    panels = [*top.subplots(1, 2), bottom.subplots()]
+    for place, (name, each) in enumerate(found.items()):
+        marker = "o" if len(each.loss) < 5 else ""
+        for axes, values in zip(panels, (each.loss, each.validation_loss, each.validation_accuracy), strict=True):
+            axes.plot(each.epochs, values, label=name, marker=marker, **line_style(place))
+    titles = ("Training loss", "Validation loss", "Validation accuracy")
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set(title=title, xlabel="epoch", ylabel="accuracy" if "accuracy" in title else "loss (nats)")
+        whole_numbers(axes)
+    panels[2].yaxis.set_major_formatter(PERCENT)
+    handles, names = panels[2].get_legend_handles_labels()
+    bottom.legend(handles, names, loc="outside lower center", ncols=_columns(len(names)), frameon=False)
+    return figure
+
+
+@styled
+def scatter(points: Mapping[str, tuple[float, Figure95]], what: str, title: str) -> Figure:
+    """Accuracy over what a model costs, on a logarithmic axis that ``what`` names with its unit."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    figure = new(7.2, 4.8)
+    axes = figure.subplots()
+    for place, (name, (cost, accuracy)) in enumerate(points.items()):
+        axes.errorbar(
+            [cost], [accuracy.value], yerr=np.array(accuracy.reach).reshape(2, 1), fmt=MARKERS[place % len(MARKERS)],
+            color=OKABE_ITO[place % 8], markersize=9, capsize=4, linewidth=1.2, label=f"{name} ({cost:,.3g})",
+        )  # fmt: skip
+    costs = [cost for cost, _ in points.values()]
+    axes.set_xscale("log")
+    axes.set_xlim(min(costs) / 2, max(costs) * 2)
+    axes.set(xlabel=what, ylabel="accuracy with 95 % interval", title=title)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(_ticks(min(costs) / 2, max(costs) * 2))
+    axes.yaxis.set_major_formatter(PERCENT if _span(points) > 0.04 else "{x:.1%}")
+    axes.margins(y=0.15)
+    axes.grid(alpha=0.3)
+    _legend(figure, len(points))
+    return figure
+
+
+def _span(points: Mapping[str, tuple[float, Figure95]]) -> float:
+    values = [accuracy.value + side for _, accuracy in points.values() for side in accuracy.reach]
+    return max(values) - min(values)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers between two positive ones, the fewer the more powers of ten they span."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    steps = (1, 1.5, 2, 3, 4, 6, 8) if high < 8 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+
+
+@styled
+def literature(published: Mapping[str, float], own: Mapping[str, Figure95]) -> Figure:
+    """Published accuracies and our own, the best at the top; only our own have intervals."""
+    rows = {**{name: Figure95(value) for name, value in published.items()}, **own}
+    names = sorted(rows, key=lambda name: -rows[name].value)
+    figure = new(7.6, 0.36 * len(rows) + 1.5)
+    axes = figure.subplots()
+    _bars(axes, {name: rows[name] for name in names}, [BLUE if name in own else GREY for name in names])
+    for bar, name in zip(axes.patches, names, strict=True):
+        bar.set_hatch("///" if name in own else "")
+        bar.set_edgecolor("white")
+    axes.invert_yaxis()
+    axes.set(xlabel="accuracy, with 95 % interval where measured here", title="Published and measured on FER2013")
+    from matplotlib.patches import Patch
+
+    keys = [Patch(color=GREY, label="published"), Patch(facecolor=BLUE, edgecolor="white", hatch="///", label="Mien")]
+    figure.legend(handles=keys, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _legend(figure: Figure, entries: int) -> None:
+    figure.legend(loc="outside lower center", ncols=_columns(entries), frameon=False)
+
+
+def _columns(entries: int) -> int:
+    return min(entries, 2)  # names of runs are long

@@ -1,0 +1,92 @@
+"""A page that is written twice, as HTML in one file and as Markdown, with its figures as PNG and SVG beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.datasets import figures, page, sheets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the page as HTML and as Markdown, and the PNG and SVG of every figure."""
+
+    page: Path
+    markdown: Path
+    figures: tuple[Path, ...]
+
+
+@dataclass
+class Sheet:
+    """A page in the making. ``section`` opens a section, the other methods add to the last one.
+
+    out: the folder, which must exist.
+    """
+
+    out: Path
+    _sections: list[tuple[str, list[str]]] = field(default_factory=list)
+    _lines: list[str] = field(default_factory=list)
+    _written: list[Path] = field(default_factory=list)
+
+    def section(self, title: str) -> None:
+        """Open a section."""
+        self._sections.append((title, []))
+        self._lines += [f"## {title}", ""]
+
+    def text(self, told: str, kind: str = "") -> None:
+        """Add a paragraph; kind: ``soft`` or ``warn``."""
+        self._sections[-1][1].append(page.paragraph(told, kind))
+        self._lines += [f"**{safe(told)}**" if kind == "warn" else safe(told), ""]
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Add a table; cells as ``page.table`` takes them."""
+        body = [list(row) for row in rows]
+        self._sections[-1][1].append(page.table(head, body))
+        lines = [head, *([_cell(cell) for cell in row] for row in body)]
+        marked = [f"| {' | '.join(safe(cell) for cell in line)} |" for line in lines]
+        self._lines += [marked[0], "|" + "---|" * len(head), *marked[1:], ""]
+
+    def figure(self, name: str, drawn: Figure, alt: str, caption: str = "") -> None:
+        """Write a figure as PNG and SVG and add it.
+
+        alt: what it shows, for those who cannot see it.  caption: what to read from it, under the figure.
+        """
+        content = figures.render(drawn, "png")
+        for kind, value in (("png", content), ("svg", figures.render(drawn, "svg"))):
+            path = self.out / f"{name}.{kind}"
+            path.write_bytes(value)
+            self._written.append(path)
+        self._sections[-1][1].append(page.figure(sheets.data_uri(content), alt))
+        self._lines += [f"![{safe(alt)}]({name}.png)", ""]
+        if caption:
+            self.text(caption, "soft")
+
+    def write(self, title: str, lead: str, name: str) -> Written:
+        """Write ``index.html`` and ``NAME.md``, and return what was written."""
+        written = page.write(self.out / "index.html", title, lead, self._sections)
+        markdown = self.out / f"{name}.md"
+        markdown.write_text("\n".join([f"# {safe(title)}", "", safe(lead), "", *self._lines]), encoding="utf-8")
+        return Written(written, markdown, tuple(self._written))
+
+
+def safe(text: str) -> str:
+    """Return text that means only itself in Markdown: a bar or a line break inside a table's cell would end it."""
+    plain = " ".join(text.split())
+    for sign in "\\|*_`[]<>":
+        plain = plain.replace(sign, f"\\{sign}")
+    return plain
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return "–" if isnan(value) else f"{value:.3f}"
+    return str(value)
