@@ -122,6 +122,15 @@ def test_summary_tells_both_parts_and_the_copies(page: str) -> None:
     assert re.search(r"<td[^>]*>… without training copies</td><td[^>]*>3,230</td>", page)
 
 
+def test_class_table_ends_in_the_means(written: Written) -> None:
+    figures = figures_of(answers(FACES))
+    rows = dict(re.findall(r"^\| (mean|weighted mean) \| (.*) \|$", written.markdown.read_text("utf-8"), re.M))
+    mean, weighted = (rows[name].split(" | ") for name in ("mean", "weighted mean"))
+    assert mean[1:3] == [f"{figures['balanced_accuracy']:.3f}", f"{figures['macro_f1']:.3f}"]
+    assert weighted[1:3] == [f"{figures['accuracy']:.3f}", f"{figures['weighted_f1']:.3f}"]
+    assert mean[5] == "3,589"
+
+
 def test_bars_of_classes_that_have_faces() -> None:
     found = answers(60)
     found = found.where(found.labels != FER2013.labels.index("neutral"))

@@ -165,7 +165,7 @@ def reliability(found: Reliability) -> Figure:
     used = found.faces > 0
     axes.bar(middles[used], found.accuracy[used], width, color=BLUE, edgecolor="white", label="accuracy")
     gaps = np.nan_to_num(found.confidence - found.accuracy)
-    for chosen, colour, label in ((gaps > 0, RED, "too confident by"), (gaps < 0, ORANGE, "not confident enough by")):
+    for chosen, colour, label in ((gaps > 0, RED, "too confident"), (gaps < 0, ORANGE, "not confident enough")):
         axes.bar(
             middles[chosen], gaps[chosen], width, bottom=found.accuracy[chosen], color="none", edgecolor=colour,
             hatch="///" if colour == RED else "\\\\\\", linewidth=1, label=label,
@@ -173,10 +173,12 @@ def reliability(found: Reliability) -> Figure:
     axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="honest")
     axes.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1), title=f"Expected calibration error {found.error:.3f}")
     axes.yaxis.set_major_formatter(PERCENT)
-    axes.legend(loc="upper left", frameon=False)
     below.bar(middles, found.faces, width, color=GREY, edgecolor="white")
     below.set(xlabel="confidence", ylabel="faces")
     below.xaxis.set_major_formatter(PERCENT)
+    # Below, as any bar may be as high as the panel.
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     return figure
 
 

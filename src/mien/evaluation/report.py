@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,10 +49,8 @@ class Background:
     notes: tuple[str, ...] = ()
 
 
-SUMMARY = (
-    *("part", "faces", "accuracy", "95 %", "macro F1", "macro F1 95 %", "weighted F1", "MCC", "top 2"),
-    *("log loss", "ECE"),
-)
+SUMMARY = (*("part", "faces", "accuracy", "95 %", "macro F1", "macro F1 95 %", "MCC", "top 2", "log loss", "ECE"),)
+SCORES = ("precision", "recall", "f1", "roc_area", "pr_area")
 CLAIMED = ("what", "claimed", "measured", "95 % interval", "claimed in")
 BLOCKS = ("block", "parameters", "million FLOPs", "map", "receptive field", "activations")
 
@@ -159,10 +157,9 @@ def _rows(work: _Work, part: str) -> list[tuple[object, ...]]:
 def _row(name: str, values: dict[str, Any]) -> tuple[object, ...]:
     low, high = values["interval"]
     f1_low, f1_high = values["macro_f1_interval"]
-    shares = [values[key] for key in ("weighted_f1", "mcc")]
     accuracy = (f"{values['accuracy']:.2%}", f"{low:.1%} – {high:.1%}")
     return (name, values["faces"], *accuracy, values["macro_f1"], f"{f1_low:.3f} – {f1_high:.3f}",
-            *shares, f"{values['top2']:.1%}", values["log_loss"], values["ece"])  # fmt: skip
+            values["mcc"], f"{values['top2']:.1%}", values["log_loss"], values["ece"])  # fmt: skip
 
 
 def _failures(work: _Work, known: Background) -> None:
@@ -211,20 +208,36 @@ def _classes(work: _Work) -> None:
     alt = f"Bars of precision, recall and F1 of each class on {work.told}"
     work.sheet.figure("classes", plots.class_bars(rows), alt)
     head = ("class", "precision", "recall", "F1", "ROC area", "average precision", "faces")
-    keys = ("precision", "recall", "f1", "roc_area", "pr_area")
-    nan = float("nan")
-    work.sheet.table(
-        head,
-        [(label, *(nan if row[key] is None else row[key] for key in keys), int(row["support"]))
-         for label, row in rows.items()],
-    )  # fmt: skip
+    table = [(label, *(_number(row[key]) for key in SCORES), int(row["support"])) for label, row in rows.items()]
+    work.sheet.table(head, [*table, *_means(rows)])
+    work.sheet.text("Means are over the classes that have faces; the weighted one counts each by its faces.", "soft")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _means(rows: Mapping[str, Mapping[str, float | None]]) -> list[tuple[object, ...]]:
+    present = [row for row in rows.values() if row["support"]]
+    faces = [int(row["support"] or 0) for row in present]
+    return [
+        (
+            name,
+            *(float(np.average([_number(row[key]) for row in present], weights=weights)) for key in SCORES),
+            sum(faces),
+        )
+        for name, weights in (("mean", None), ("weighted mean", faces))
+    ]
 
 
 def _confidence(work: _Work) -> None:
     answers = work.answers
     work.sheet.section("Confidence")
     found = calibration.reliability(answers.probabilities, answers.labels)
-    told = "Of faces that it reads with 60 % confidence an honest model gets 60 % right; hatched is what is missing."
+    told = (
+        "Of faces that it reads with 60 % confidence an honest model gets 60 % right; hatched is the gap to that. Bars "
+        "of few faces, which the lower panel shows, say little."
+    )
     work.sheet.figure(
         "reliability", plots.reliability(found), "Reliability diagram: accuracy over confidence, and faces", told
     )
@@ -280,7 +293,7 @@ def _mistakes(work: _Work) -> None:
     else:
         shown = [(answers.crops[row], _verdict(work, row)) for row in rows]
         alt = "The wrong answers with the highest confidence: face, true class, class read, confidence"
-        told = "Wrong labels of the corpus come up here as often as failures of the model: look before you judge."
+        told = "Wrong labels of the corpus come up here too: look before you judge."
         work.sheet.figure("mistakes", plots.gallery(shown, "The most confident mistakes"), alt, told)
 
 
