@@ -200,6 +200,7 @@ def test_a_long_slicing_has_a_figure_of_its_own(tmp_path: Path) -> None:
     longer = audited(replace(some, columns={"x": endless}), by=("x",), corruptions=())
     assert [path.name for path in audit_page.write(longer, HEADING, tmp_path)][3:] == ["slices.png"]
     assert (tmp_path / "audit.md").read_text().count("| too few |") == 250
+    assert "250 of the 250 slices by x (2 to 3 faces each)" in longer.notes[0]
 
 
 def test_the_panels_hold_every_corruption_once() -> None:

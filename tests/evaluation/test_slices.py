@@ -76,6 +76,18 @@ def test_unequal_slices_are_named_with_the_chi_squared_test() -> None:
     assert contrast.differs
 
 
+def test_what_is_unknown_is_scored_and_not_tested() -> None:
+    right = [True] * 80 + [False] * 20 + [True] * 78 + [False] * 22 + [False] * 50
+    given = replace(groups([0] * 100 + [1] * 100 + [2] * 50, ("level", "tilted", "unknown")), unknown=2)
+    found = sliced(answered([0] * 250, right), given)
+    assert [(each.name, each.accuracy) for each in found.slices][2] == ("unknown", 0)
+    assert found.contrast is not None
+    assert (found.contrast.worst, found.contrast.differs) == ("tilted", False)
+    assert grouping.by_column(faces(3, sex=["F", None, "F"]), "sex").unknown == 1
+    assert grouping.quarters("x", np.array([1.0, np.nan, 2.0]), "").unknown == 2
+    assert grouping.quarters("x", np.array([1.0, 2.0]), "").unknown is None
+
+
 def test_few_wrong_answers_are_tested_exactly() -> None:
     right = np.array([True] * 38 + [False] * 2 + [True] * 39 + [False])
     two = np.repeat([0, 1], 40)

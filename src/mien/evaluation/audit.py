@@ -24,6 +24,9 @@ Points = NDArray[np.float64]
 SAMPLE = 1000
 """Faces that are made worse: eleven corruptions of five severities are 55 times as many answers."""
 
+NAMED = 10
+"""Small slices of one slicing that are named in a note; more are counted there, and named in the table."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -197,10 +200,9 @@ def _example(pixels: NDArray[np.uint8], right: NDArray[np.bool_], points: Points
 
 def _notes(faces: FaceSet, found: Predictions, wish: Wish, slicings: tuple[Slicing, ...]) -> list[str]:
     notes = []
-    few = slices.too_small(slicings)
+    few = [told for told in map(_few, slicings) if told]
     if few:
-        told = ", ".join(f"{name} ({count})" for name, count in few.items())
-        notes.append(f"Slices of fewer than {wish.smallest} faces, shown but not judged: {told}.")
+        notes.append(f"Slices of fewer than {wish.smallest} faces, shown but not judged: {', '.join(few)}.")
     if faces.subjects is not None:
         people = len(set(faces.subjects.tolist()) - {""})
         notes.append(
@@ -212,3 +214,12 @@ def _notes(faces: FaceSet, found: Predictions, wish: Wish, slicings: tuple[Slici
         told = ", ".join(found.label_set.labels[place] for place in absent)
         notes.append(f"The model's classes that have no face here, and count in no mean: {told}.")
     return notes
+
+
+def _few(slicing: Slicing) -> str:
+    """Name the small slices of a slicing, or of more than ``NAMED`` their number, as its table names them all."""
+    found = slices.too_small([slicing])
+    if len(found) <= NAMED:
+        return ", ".join(f"{name} ({count})" for name, count in found.items())
+    low, high = min(found.values()), max(found.values())
+    return f"{len(found)} of the {len(slicing.slices)} slices by {slicing.by} ({low} to {high} faces each)"

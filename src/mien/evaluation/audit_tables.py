@@ -59,7 +59,7 @@ def contrasts(slicings: Sequence[Slicing]) -> Table:
     rows = tuple(_contrast(each) for each in slicings)
     told = (
         "p: how often chance alone makes slices so unequal, all of them and not only the two named; Holm's correction "
-        "over the rows. Slices too small to judge are not tested."
+        "over the rows. Slices with too few faces, and those of faces of which nothing is known, are not tested."
     )
     return Table("Do slices differ?", ("by", "best", "worst", "difference", "p", "test", "verdict"), rows, told)
 

@@ -5,6 +5,9 @@ are for photos of 224 pixels; at 48 pixels many of them would leave no face that
 lengths go with the side of the crop, and are written for 48 pixels; noise lies between ImageNet-C's and that of its
 companion for 32 pixels, CIFAR-10-C. Added are the dark half of brightness, and bars that hide what glasses and masks
 hide. The tuples below are all the constants there are, severity 1 to 5.
+
+Noise is of each pixel of the crop, whatever its side: a network that shrinks larger crops averages much of it away, so
+that accuracies under noise and JPEG compare between crops of one size only.
 """
 
 from __future__ import annotations

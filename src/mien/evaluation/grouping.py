@@ -77,10 +77,10 @@ def quarters(by: str, values: NDArray[np.float64], unit: str) -> Groups:
         chosen = values[known][bins == place]
         places[np.flatnonzero(known)[bins == place]] = len(names)
         names.append(_span(float(chosen.min()), float(chosen.max())))
-    if not known.all():
-        places[~known] = len(names)
-        names.append(UNKNOWN)
-    return Groups(by, unit, tuple(names), places)
+    if known.all():
+        return Groups(by, unit, tuple(names), places)
+    places[~known] = len(names)
+    return Groups(by, unit, (*names, UNKNOWN), places, len(names))
 
 
 def _span(low: float, high: float) -> str:
@@ -119,9 +119,11 @@ def _as_they_are(name: str, values: Sequence[Any]) -> Groups:
     ordered = sorted({value for value in values if value is not None}, key=lambda value: (str(type(value)), value))
     places = {value: place for place, value in enumerate(ordered)}
     names = [str(value) for value in ordered]
-    if None in values:
-        names.append(UNKNOWN if UNKNOWN not in names else f"{UNKNOWN} (nothing said)")
-    return Groups(name, "", tuple(names), np.array([places.get(value, len(ordered)) for value in values], np.int64))
+    rows = np.array([places.get(value, len(ordered)) for value in values], np.int64)
+    if None not in values:
+        return Groups(name, "", tuple(names), rows)
+    names.append(UNKNOWN if UNKNOWN not in names else f"{UNKNOWN} (nothing said)")
+    return Groups(name, "", tuple(names), rows, len(ordered))
 
 
 def columns(faces: FaceSet) -> dict[str, Sequence[Any]]:

@@ -41,12 +41,15 @@ class Groups:
     by:     what tells them apart: ``sex``, ``brightness``.  unit: of the numbers in the names, '' where there are none.
     names:  of the slices, in the order to show them.
     places: int64 (N,), the slice of each face, an index into ``names``.
+    unknown: the place of the slice of which nothing is known; None if there is none. It is scored and not tested: that
+            faces without landmarks are read worse says nothing of tilted heads.
     """
 
     by: str
     unit: str
     names: tuple[str, ...]
     places: NDArray[np.int64]
+    unknown: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The slices that are large enough, compared.
+    """The slices that are large enough, compared; that of the faces of which nothing is known is not among them.
 
     best, worst: names of the slices of the highest and the lowest accuracy.  difference: of their accuracies.
     p_value:  of so unequal slices, all of them, if it made no difference in which slice a face is.
@@ -129,7 +132,8 @@ def sliced(
         for place, name in enumerate(groups.names)
         if (groups.places == place).any()
     }
-    contrast = _contrast(slices, found.right, groups.places, people)
+    tested = {place: each for place, each in slices.items() if place != groups.unknown}
+    contrast = _contrast(tested, found.right, groups.places, people)
     return Slicing(groups.by, groups.unit, tuple(slices.values()), contrast)
 
 
