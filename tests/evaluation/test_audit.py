@@ -136,6 +136,18 @@ def test_the_model_sees_the_bars_where_the_landmarks_are() -> None:
     np.testing.assert_array_equal(np.concatenate(seen), np.concatenate([apply(each, SPEC) for each in expected]))
 
 
+def test_the_face_that_is_shown_is_an_ordinary_one_that_was_read_rightly() -> None:
+    given = faces()
+    answers = predict(MODEL, given, None)
+    points = np.tile(landmarks.AVERAGE * 48, (len(given), 1, 1)) + 4
+    points[:50] = np.nan
+    right, wrong = (np.flatnonzero(answers.right == good)[60] for good in (True, False))
+    points[right] -= 3
+    points[wrong] -= 4
+    found = under_corruption(MODEL, given, answers, Wish(corruptions=("mask",), sample=280), points=points)
+    np.testing.assert_array_equal(found.example[0][0], given.pixels[right])
+
+
 def test_a_model_without_a_right_answer_loses_nothing() -> None:
     given = faces(5)
     wrong = replace(given, labels=(given.labels + 3) % 7)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.datasets import landmarks
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError
 from mien.evaluation import grouping, slices
@@ -189,12 +190,13 @@ def _lost(clean: float, mean: float) -> float:
 
 
 def _example(pixels: NDArray[np.uint8], right: NDArray[np.bool_], points: Points | None) -> slice:
-    """Choose the face to show: read rightly, with landmarks if any face has them, and of good contrast."""
-    worth = pixels.std((1, 2)) + 1000 * right
+    """Choose the face to show: read rightly if one is, and the most ordinary, by its landmarks or else its contrast."""
+    contrast = pixels.std((1, 2))
+    odd = np.abs(contrast - np.median(contrast))
     if points is not None:
-        worth += 500 * ~np.isnan(points).any((1, 2))
-    order = np.argsort(worth, kind="stable")
-    place = int(order[-max(1, len(order) // 4)])  # the most extreme contrast is no ordinary face
+        off = np.abs(points / pixels.shape[2] - landmarks.AVERAGE).max((1, 2))
+        odd = np.where(np.isnan(off), odd.max() + 1, off)
+    place = int(np.argmin(odd + (odd.max() + 1) * ~right))
     return slice(place, place + 1)
 
 
@@ -207,7 +209,8 @@ def _notes(faces: FaceSet, found: Predictions, wish: Wish, slicings: tuple[Slici
         people = len(set(faces.subjects.tolist()) - {""})
         notes.append(
             f"The {len(faces):,} faces show {people:,} people. Intervals take faces as independent; where a person's "
-            "faces are alike they are too narrow. Tests of slices that people belong to deal out people, not faces."
+            "faces are alike they are too narrow. Tests of slices to which whole people belong deal out people; the "
+            "others take faces as independent too."
         )
     absent = sorted(set(range(len(found.label_set))) - set(found.labels.tolist()))
     if absent:

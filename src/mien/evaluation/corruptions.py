@@ -227,5 +227,5 @@ def described(names: Sequence[str]) -> list[tuple[str, str, str]]:
 
 
 def _strengths(values: Sequence[Strength]) -> str:
-    texts = [" × ".join(map(str, each)) if isinstance(each, tuple) else str(each) for each in values]
+    texts = [" / ".join(map(str, each)) if isinstance(each, tuple) else str(each) for each in values]
     return "; ".join(texts)
