@@ -203,7 +203,7 @@ def claimed(system: str, outcome: Outcome) -> Iterable[Row]:
     clean = tuple(figures["without_training_copies"] for figures in outcome.test)
     copies = outcome.test[0]["faces"] - clean[0]["faces"]
     if copies:
-        what = f"{outcome.model}: accuracy without the {copies} test faces that are training faces too"
+        what = f"{outcome.model}: accuracy without test faces that are training faces too ({copies})"
         yield Row(what, "", _spread(clean, "accuracy"), _interval(clean), name, "")
 
 
