@@ -25,7 +25,7 @@ from mien.learning.recipe import ClassicalRecipe, Recipe, load_any, parse  # noq
 from mien.recognition.bundle import read  # noqa: E402
 
 PARTS = {"Training": 12, "PublicTest": 3, "PrivateTest": 3}
-RECORDS = {"recipe.json", "data.json", "environment.json", "metrics.json"}
+RECORDS = {"recipe.json", "data.json", "environment.json", "metrics.json", "predictions.parquet"}
 FIGURES = {"faces", "accuracy", "interval", "macro_f1", "ece"}
 
 
@@ -150,7 +150,7 @@ def test_a_baseline_that_was_cut_off_starts_anew(
         patched.setattr(classical, "train", cut)
         with pytest.raises(KeyboardInterrupt):
             runs.train(baseline(), faces, run)
-    assert {path.name for path in run.iterdir()} == RECORDS - {"metrics.json"}
+    assert {path.name for path in run.iterdir()} == RECORDS - {"metrics.json", "predictions.parquet"}
     with pytest.raises(OptionError, match=r"run is not empty\. Pass resume"):
         runs.train(baseline(), faces, run)
     with pytest.raises(OptionError, match="was made by another recipe"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -638,11 +637,9 @@ def join(folder: Path, ready: Path, faces: FaceSet) -> None:
     ready.with_suffix(".done").write_text(" ".join(str(number) for number in trained.begun))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks, as a new process would need seconds to load PyTorch")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_two_processes_share_a_search(faces: FaceSet, tmp_path: Path, stand: Standing) -> None:
     """They begin it at the same moment, when there is no database and no trial yet."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a process that has trained stands still
     processes = [context.Process(target=join, args=(tmp_path / "study", tmp_path / f"{name}.ready", faces))
                  for name in "ab"]  # fmt: skip
     for process in processes:

@@ -28,7 +28,7 @@ WAIT = 60
 INSTEAD = "instead"
 """Attribute of a trial that repeats one which was cut off: that one's number."""
 
-_NAME, _TURN = "tune", ".turn"
+_NAME, _TURN, _FILE = "tune", ".turn", "study.db"
 
 
 @contextmanager
@@ -39,8 +39,10 @@ def opened(folder: Path, facts: Mapping[str, str], seed: int) -> Iterator[optuna
     """
     if seed < 0:
         raise OptionError(f"Seed {seed}: expected 0 or more.")
-    path = folder / "study.db"
-    if not path.exists() and folder.exists() and any(each.name != _TURN for each in folder.iterdir()):
+    path = folder / _FILE
+    # In this order: another process that begins the same study makes its file before anything else but the turn.
+    strange = folder.exists() and any(not each.name.startswith((_TURN, _FILE)) for each in folder.iterdir())
+    if strange and not path.exists():
         raise OptionError(f"The folder {folder} is not empty and holds no study.db. Give an empty or a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with _muted():
