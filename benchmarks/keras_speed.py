@@ -50,7 +50,7 @@ class Side:
     """One way to train. ``contends``: it is in every round; the others show where the time goes, in the first only."""
 
     name: str
-    library: str
+    framework: str
     augment: bool = True
     bfloat16: bool = False
     channels_last: bool = True
@@ -188,7 +188,7 @@ def keras_augmentation(keras: Any) -> Any:
 def work(name: str, count: int, epochs: int) -> None:
     """Be one side: train, and print what was measured as the last line, JSON."""
     side = next(side for side in SIDES if side.name == name)
-    train = train_mien if side.library == "mien" else train_keras
+    train = train_mien if side.framework == "mien" else train_keras
     print("\n" + json.dumps(train(side, count, epochs)))
 
 
@@ -198,7 +198,7 @@ def measure(side: Side, peer: Path, count: int, epochs: int) -> dict[str, Any]:
     Of the median epoch: ``speed``, images/s, and ``processor``, ms an image of processor time of all threads.
     """
     # -I keeps PYTHONPATH, which may hold Mien's packages, out of the peer.
-    python = [sys.executable] if side.library == "mien" else [str(peer), "-I"]
+    python = [sys.executable] if side.framework == "mien" else [str(peer), "-I"]
     command = [*python, __file__, "--work", side.name, "--faces", str(count), "--epochs", str(epochs)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -259,9 +259,9 @@ def report(rounds: list[dict[str, Any]]) -> None:
             found = [each[side.name][kind] for each in rounds if side.name in each]
             cells += [spread(found, digits), spread(ratios(rounds, side, kind), 2)]
         print(f"| {side.name} | {' | '.join(cells)} |")
-    counts = {side.library: rounds[0][side.name]["parameters"] for side in sides}
+    counts = {side.framework: rounds[0][side.name]["parameters"] for side in sides}
     print(f"\ntrainable parameters: Mien {counts['mien']:,}, Keras {counts['keras']:,}")
-    rivals = [side for side in sides if side.library == "keras" and side.augment]
+    rivals = [side for side in sides if side.framework == "keras" and side.augment]
     for kind, words in (("speed", "images/s"), ("processor", "processor time")):
         medians = {side.name: statistics.median(ratios(rounds, side, kind)) for side in rivals}
         best = min(medians, key=lambda name: medians[name])

@@ -38,7 +38,7 @@ def cells() -> list[Cell]:
 def test_the_table() -> None:
     lines = markdown(cells()).splitlines()
     assert lines[0] == "| model | a.zip (test) | b.zip (all) |"
-    assert lines[1] == "|---|---|---|"
+    assert lines[1] == "| --- | --- | --- |"
     assert lines[2].startswith("| good | 90.0% (")
     assert ", F1 0.886, 70 faces |" in lines[2]  # (6/13 + 20/27 + 5) / 7
     assert lines[2].count("70 faces") == 1

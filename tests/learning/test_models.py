@@ -108,6 +108,16 @@ def test_a_classical_run(tmp_path: Path, faces: FaceSet) -> None:
 
 
 @pytest.mark.train
+def test_a_classical_run_has_no_network(tmp_path: Path, faces: FaceSet) -> None:
+    pytest.importorskip("torch")
+    from mien.learning.export import recipe_of
+
+    record(tmp_path / "knn", CLASSICAL, faces)
+    with pytest.raises(OptionError, match="classical baseline, which has no network"):
+        recipe_of(tmp_path / "knn")
+
+
+@pytest.mark.train
 def test_a_checkpoint_says_that_no_temperature_was_fitted(run: Path, faces: FaceSet) -> None:
     torch = pytest.importorskip("torch")
     from mien.learning.module import network_of

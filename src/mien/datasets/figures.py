@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C", "#000000", "#F0E442")
 """Colours told apart with any kind of colour vision (Okabe and Ito 2008); yellow last, as it is pale."""
 
+ORANGE, GREEN, BLUE, RED, GREY, BLACK = (OKABE_ITO[place] for place in (0, 2, 4, 5, 6, 7))
+
 _CELL = 96
 
 _STYLE: Any = {
@@ -150,9 +152,9 @@ def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
         numbers = np.maximum(given, 1) if wide else given
         low, high = float(numbers.min()), max(float(numbers.max()), float(numbers.min()) + 1e-3)
         bins = np.geomspace(low, high, 50) if wide else np.linspace(low, high, 50)
-        axes.hist(numbers, bins=bins, color="#0072B2")
+        axes.hist(numbers, bins=bins, color=BLUE)
         middle = float(np.median(numbers))
-        axes.axvline(middle, color="#D55E00", linewidth=1.5, label=f"median {middle:,.4g}")
+        axes.axvline(middle, color=RED, linewidth=1.5, label=f"median {middle:,.4g}")
         axes.set(xlabel=MEASURES[name], ylabel="images", title=name)
         axes.margins(y=0.18)
         axes.legend(frameon=False, fontsize=9, loc="upper left" if name in ("sharpness", "entropy") else "upper right")

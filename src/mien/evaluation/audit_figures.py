@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mien.datasets import figures
+from mien.datasets.figures import BLACK, BLUE, GREEN, GREY, RED
 from mien.evaluation.corruptions import SEVERITIES, corrupt
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from mien.evaluation.audit import Corrupted, Robustness
     from mien.evaluation.slices import Slicing
 
-_BLUE, _RED, _GREY, _BLACK = "#0072B2", "#D55E00", "#8C8C8C", "#000000"
-
 FAMILIES = {
     "noise and compression": ("noise", "shot-noise", "jpeg"),
     "blur": ("blur", "motion-blur", "low-resolution"),
@@ -25,7 +24,7 @@ FAMILIES = {
 }
 """Which corruptions stand in one panel; together they are all there are."""
 
-_MARKS = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."))
+_MARKS = ((BLUE, "o", "-"), (RED, "s", "--"), (GREEN, "^", "-."))
 
 
 def slices(slicings: Sequence[Slicing], overall: float) -> Figure:
@@ -43,11 +42,11 @@ def slices(slicings: Sequence[Slicing], overall: float) -> Figure:
 
 def _slicing(axes: Axes, slicing: Slicing, overall: float) -> None:
     for row, each in enumerate(slicing.slices):
-        colour, face = (_GREY, "white") if each.small else (_BLUE, _BLUE)
+        colour, face = (GREY, "white") if each.small else (BLUE, BLUE)
         axes.hlines(row, *each.interval, color=colour, linewidth=2)
         axes.plot(each.accuracy, row, "o", color=colour, markerfacecolor=face, markersize=7, zorder=3)
-        axes.plot(each.expected, row, "|", color=_RED, markersize=11, markeredgewidth=2, zorder=4)
-    axes.axvline(overall, color=_BLACK, linestyle=":", linewidth=1)
+        axes.plot(each.expected, row, "|", color=RED, markersize=11, markeredgewidth=2, zorder=4)
+    axes.axvline(overall, color=BLACK, linestyle=":", linewidth=1)
     axes.set_yticks(range(len(slicing.slices)), [f"{each.name}  ({each.faces:,})" for each in slicing.slices])
     axes.set_ylim(len(slicing.slices) - 0.4, -0.6)
     axes.set_title(_told(slicing), loc="left", fontsize=10)
@@ -69,11 +68,11 @@ def _slice_legend(overall: float) -> list[Any]:
 
     common: dict[str, Any] = {"linewidth": 2, "markersize": 7}
     return [
-        Line2D([], [], color=_BLUE, marker="o", label="accuracy, 95 % interval; in brackets the faces", **common),
-        Line2D([], [], color=_GREY, marker="o", markerfacecolor="white", label="too few faces to judge", **common),
-        Line2D([], [], color=_RED, marker="|", linestyle="", markersize=11, markeredgewidth=2,
+        Line2D([], [], color=BLUE, marker="o", label="accuracy, 95 % interval; in brackets the faces", **common),
+        Line2D([], [], color=GREY, marker="o", markerfacecolor="white", label="too few faces to judge", **common),
+        Line2D([], [], color=RED, marker="|", linestyle="", markersize=11, markeredgewidth=2,
                label="what its classes alone would give"),
-        Line2D([], [], color=_BLACK, linestyle=":", linewidth=1, label=f"all faces: {overall:.1%}"),
+        Line2D([], [], color=BLACK, linestyle=":", linewidth=1, label=f"all faces: {overall:.1%}"),
     ]  # fmt: skip
 
 
@@ -110,7 +109,7 @@ def _family(axes: Axes, family: str, members: Sequence[Corrupted], found: Robust
         beside = [step + 0.07 * (place - (len(members) - 1) / 2) for step in steps]  # bars must not hide each other
         axes.errorbar(beside, accuracy, (below, above), color=colour, marker=marker, linestyle=line, capsize=2,
                       markersize=5, linewidth=1.5, label=each.name)  # fmt: skip
-    axes.axhline(found.majority, color=_GREY, linestyle=":", linewidth=1.2, label="always the largest class")
+    axes.axhline(found.majority, color=GREY, linestyle=":", linewidth=1.2, label="always the largest class")
     axes.set(title=family, ylim=(0, 1), xticks=steps)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.grid(axis="y", alpha=0.3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mien.evaluation import markdown
 from mien.evaluation.audit import Audit, Robustness
 from mien.evaluation.corruptions import SEVERITIES, described
 from mien.evaluation.slices import Slice, Slicing
@@ -24,8 +25,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return a headed Markdown table."""
-        rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (self.head, *self.rows)]
-        lines = [f"## {self.title}", "", rows[0], "|---" * len(self.head) + "|", *rows[1:], ""]
+        lines = [f"## {self.title}", "", *markdown.table(self.head, self.rows), ""]
         return "\n".join([*lines, *([self.told, ""] if self.told else [])])
 
 

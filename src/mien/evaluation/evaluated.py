@@ -16,7 +16,7 @@ from mien.evaluation.predictions import Predictions
 TESTS = ("PrivateTest", SAME_PART["PrivateTest"])
 """Names of a part that is only scored, the official one first."""
 
-_KEYS = {"PublicTest": "public_test", "PrivateTest": "private_test", "": "all"}
+KEYS = {"PublicTest": "public_test", "PrivateTest": "private_test", "": "all"}
 """Part → its key in metrics.json where that is another word."""
 
 
@@ -135,4 +135,4 @@ def _check(found: Evaluated, part: str) -> None:
 
 
 def _key(found: Evaluated, part: str) -> str:
-    return _KEYS.get(part, part) if found.trained or not part else part
+    return KEYS.get(part, part) if found.trained or not part else part

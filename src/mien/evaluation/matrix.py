@@ -8,6 +8,7 @@ from typing import Any
 
 from mien.errors import DataError
 from mien.evaluation.evaluate import report
+from mien.evaluation.markdown import table
 from mien.evaluation.predictions import Predictions, same_faces
 from mien.evaluation.significance import mcnemar
 
@@ -57,9 +58,8 @@ def markdown(cells: Sequence[Cell]) -> str:
     )
     found = {(each.model, each.corpus): each for each in cells}
     heads = [f"{corpus} ({_of_column(cells, corpus)})" for corpus in corpora]
-    lines = ["| model | " + " | ".join(heads) + " |", "|---" * (len(corpora) + 1) + "|"]
-    for model in models:
-        lines.append(f"| {model} | " + " | ".join(_text(found[model, corpus]) for corpus in corpora) + " |")
+    rows = ([model, *(_text(found[model, corpus]) for corpus in corpora)] for model in models)
+    lines = table(("model", *heads), rows)
     legend = "Accuracy with its 95 % bootstrap interval, macro F1 over the classes that have faces, number of faces."
     return "\n".join([*lines, "", legend, *_notes(cells), ""])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.datasets.figures import OKABE_ITO, new, styled
+from mien.datasets.figures import BLUE, GREEN, GREY, OKABE_ITO, ORANGE, RED, new, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mien.evaluation.calibration import Reliability, RiskCoverage
     from mien.evaluation.checks import Doubles
     from mien.evaluation.curves import ClassCurves
-
-ORANGE, GREEN, BLUE, RED, GREY = "#E69F00", "#009E73", "#0072B2", "#D55E00", "#8C8C8C"
 
 PERCENT = "{x:.0%}"
 

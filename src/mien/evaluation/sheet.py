@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.datasets import figures, page, sheets
+from mien.evaluation import markdown
+from mien.evaluation.markdown import safe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,9 +51,8 @@ class Sheet:
         """Add a table; cells as ``page.table`` takes them."""
         body = [list(row) for row in rows]
         self._sections[-1][1].append(page.table(head, body))
-        lines = [head, *([_cell(cell) for cell in row] for row in body)]
-        marked = [f"| {' | '.join(safe(cell) for cell in line)} |" for line in lines]
-        self._lines += [marked[0], "|" + "---|" * len(head), *marked[1:], ""]
+        marked = ([safe(_cell(cell)) for cell in row] for row in body)
+        self._lines += [*markdown.table([safe(name) for name in head], marked), ""]
 
     def figure(self, name: str, drawn: Figure, alt: str, caption: str = "") -> None:
         """Write a figure as PNG and SVG and add it.
@@ -71,17 +72,9 @@ class Sheet:
     def write(self, title: str, lead: str, name: str) -> Written:
         """Write ``index.html`` and ``NAME.md``, and return what was written."""
         written = page.write(self.out / "index.html", title, lead, self._sections)
-        markdown = self.out / f"{name}.md"
-        markdown.write_text("\n".join([f"# {safe(title)}", "", safe(lead), "", *self._lines]), encoding="utf-8")
-        return Written(written, markdown, tuple(self._written))
-
-
-def safe(text: str) -> str:
-    """Return text that means only itself in Markdown: a bar or a line break inside a table's cell would end it."""
-    plain = " ".join(text.split())
-    for sign in "\\|*_`[]<>":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain
+        text = self.out / f"{name}.md"
+        text.write_text("\n".join([f"# {safe(title)}", "", safe(lead), "", *self._lines]), encoding="utf-8")
+        return Written(written, text, tuple(self._written))
 
 
 def _cell(value: object) -> str:

@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from mien.datasets import figures
+from mien.datasets.figures import BLACK, BLUE, GREEN, GREY, RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-_BLUE, _GREEN, _RED, _GREY, _BLACK = "#0072B2", "#009E73", "#D55E00", "#8C8C8C", "#000000"
 
 _PERCENT = "{x:.0%}"
 
@@ -31,12 +30,12 @@ def rate(
 ) -> bytes:
     """Draw the loss over the logarithm of the rate, float64 (N,) each, with both suggested rates."""
     figure, axes = _new(7.2, 4.8)
-    axes.plot(rates, losses, color=_GREY, linewidth=0.8, alpha=0.6, label="loss of each step")
-    axes.plot(rates, smoothed, color=_BLUE, linewidth=2, label="smoothed")
-    axes.axvline(suggestion, color=_RED, linewidth=1.5, label=f"{suggestion:.1e}: steepest fall, the suggestion")
+    axes.plot(rates, losses, color=GREY, linewidth=0.8, alpha=0.6, label="loss of each step")
+    axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
+    axes.axvline(suggestion, color=RED, linewidth=1.5, label=f"{suggestion:.1e}: steepest fall, the suggestion")
     height = float(np.interp(np.log(suggestion), np.log(rates), smoothed))
-    axes.plot([suggestion], [height], "o", color=_RED, markersize=8, zorder=4)
-    axes.axvline(tenth, color=_GREEN, linestyle="--", linewidth=1.5, label=f"{tenth:.1e}: rate of the minimum / 10")
+    axes.plot([suggestion], [height], "o", color=RED, markersize=8, zorder=4)
+    axes.axvline(tenth, color=GREEN, linestyle="--", linewidth=1.5, label=f"{tenth:.1e}: rate of the minimum / 10")
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss (nats)", title=title)
     # Single steps of a network that falls apart may reach thousands; the valley would be flat beside them.
     bottom, top = float(smoothed.min()), float(smoothed[: int(smoothed.argmin()) + 1].max())
@@ -57,19 +56,19 @@ def history(
     numbers = sorted(complete)
     best = np.maximum.accumulate([complete[number] for number in numbers])
     last = max([*numbers, *pruned, *failed])
-    axes.step([*numbers, last], [*best, best[-1]], where="post", color=_BLUE, linewidth=1.5, label="best so far")
-    axes.plot(numbers, [complete[number] for number in numbers], "o", color=_BLUE, label="complete")
+    axes.step([*numbers, last], [*best, best[-1]], where="post", color=BLUE, linewidth=1.5, label="best so far")
+    axes.plot(numbers, [complete[number] for number in numbers], "o", color=BLUE, label="complete")
     if pruned:
-        axes.plot(list(pruned), list(pruned.values()), "x", color=_GREY, label="pruned: best until then")
+        axes.plot(list(pruned), list(pruned.values()), "x", color=GREY, label="pruned: best until then")
     if defaults is not None:
-        axes.axhline(defaults, color=_BLACK, linestyle="--", linewidth=1, label=f"recipe's own values: {defaults:.2%}")
+        axes.axhline(defaults, color=BLACK, linestyle="--", linewidth=1, label=f"recipe's own values: {defaults:.2%}")
     top = numbers[int(best.argmax())]
     label = f"best: trial {top}, {best[-1]:.2%}"
-    axes.plot([top], [best[-1]], "o", color="none", markeredgecolor=_RED, markersize=13, mew=1.5, label=label)
+    axes.plot([top], [best[-1]], "o", color="none", markeredgecolor=RED, markersize=13, mew=1.5, label=label)
     axes.margins(y=0.12)
     if failed:
         low = axes.get_ylim()[0]
-        axes.plot(list(failed), [low] * len(failed), "^", color=_RED, clip_on=False, label="failed", zorder=5)
+        axes.plot(list(failed), [low] * len(failed), "^", color=RED, clip_on=False, label="failed", zorder=5)
         axes.set_ylim(bottom=low)
     axes.set(xlabel="trial", ylabel="validation accuracy", xlim=(-0.5, max(last, 1) + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -82,7 +81,7 @@ def importance(shares: Mapping[str, float], trials: int) -> bytes:
     """Draw each key's share, summing to 1, of the variance of the validation accuracy over ``trials`` trials."""
     figure, axes = _new(7.2, 0.42 * len(shares) + 1.3)
     names = sorted(shares, key=shares.__getitem__)
-    bars = axes.barh(names, [shares[name] for name in names], color=_BLUE)
+    bars = axes.barh(names, [shares[name] for name in names], color=BLUE)
     axes.bar_label(bars, [f"{shares[name]:.0%}" for name in names], padding=4)
     axes.set(xlabel=f"share of the accuracy's variance over {trials} trials (fANOVA)", xlim=(0, 1.08))
     axes.xaxis.set_major_formatter(_PERCENT)

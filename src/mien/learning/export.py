@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mien.datasets.faces import FaceSet
-from mien.errors import FileMissingError, ModelError
+from mien.errors import FileMissingError, ModelError, OptionError
 from mien.evaluation.calibration import Threshold, fit_temperature, fit_threshold
 from mien.evaluation.evaluate import Model, answered, logits, report
+from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
 from mien.learning import parts
 from mien.learning.fit import check_data
 from mien.learning.module import network_of
-from mien.learning.recipe import Plan, Recipe, parse
+from mien.learning.recipe import ClassicalRecipe, Plan, Recipe, of_run
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import bundle
 from mien.recognition.session import OnnxSession, Session, softmax
@@ -72,13 +73,11 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
 
 
 def recipe_of(run: Path) -> Recipe:
-    """Return the recipe that a run folder was made with. Raises ``FileMissingError``."""
-    path = run / "recipe.json"
-    if not path.exists():
-        raise FileMissingError(f"{run} holds no recipe.json; expected the folder that `mien train` wrote.")
-    values = json.loads(path.read_text(encoding="utf-8"))
-    values.pop("digest", None)
-    return parse(values, str(path))
+    """Return the recipe of a network's run folder. Raises ``FileMissingError``, ``OptionError`` for a baseline's."""
+    found = of_run(run)
+    if isinstance(found, ClassicalRecipe):
+        raise OptionError(f"{run} is a classical baseline, which has no network. Give the run of a network.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def scored(session: Session, plan: Plan, faces: FaceSet) -> Scored:
 
 def _key(faces: FaceSet, part: str) -> str:
     name = faces.split_named(part)
-    return {parts.VALIDATION: "public_test", parts.TEST: "private_test"}.get(name, name)
+    return KEYS.get(name, name)
 
 
 def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:

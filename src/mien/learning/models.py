@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import labels
-from mien.datasets.faces import SAME_PART, FaceSet
+from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError, OptionError
 from mien.evaluation import adapter as adapters
 from mien.evaluation import predictions
 from mien.evaluation.evaluate import Model
-from mien.learning import parts, recipe
-from mien.learning.recipe import ClassicalRecipe, Recipe
+from mien.evaluation.evaluated import TESTS
+from mien.learning import parts
+from mien.learning.recipe import ClassicalRecipe, of_run
 from mien.recognition import bundle
 from mien.recognition.session import OnnxSession
 
@@ -87,7 +88,7 @@ def _classical(path: Path) -> Loaded:
     from mien.learning import classical
 
     session, run = classical.load(path), path.parent
-    plan = recipe_of(run)
+    plan = of_run(run)
     temperature = _recorded(run, "metrics.json", "its figures")["temperature"]
     return Loaded(Model(plan.name, _digest(path), _classes(run), plan.preprocess, temperature, session), run)
 
@@ -95,7 +96,7 @@ def _classical(path: Path) -> Loaded:
 def _checkpoint(run: Path) -> Loaded:
     from mien.learning.export import load_network
 
-    plan, classes = recipe_of(run), _classes(run)
+    plan, classes = of_run(run), _classes(run)
     if isinstance(plan, ClassicalRecipe):
         raise OptionError(f"{run} is a classical baseline, which has no checkpoints. Leave --checkpoint out.")
     session = TorchSession(load_network(run, plan, len(classes)))
@@ -127,13 +128,6 @@ class TorchSession:
         return answers
 
 
-def recipe_of(run: Path) -> Recipe | ClassicalRecipe:
-    """Return the recipe of a network's or a classical baseline's run. Raises ``FileMissingError``."""
-    values = _recorded(run, "recipe.json", "the recipe")
-    values.pop("digest", None)
-    return recipe.parse_any(values, str(run / "recipe.json"))
-
-
 def _classes(run: Path) -> labels.LabelSet:
     return labels.scheme(_recorded(run, "data.json", "its label set")["label_set"]).classes
 
@@ -156,7 +150,7 @@ def arranged(run: Path, faces: FaceSet) -> FaceSet | None:
     faces: with the classes of the run's label set.
     """
     try:
-        found = parts.arrange(faces, recipe_of(run).data)
+        found = parts.arrange(faces, of_run(run).data)
     except DataError:  # the recipe cannot even be applied to them, so they are others
         return None
     same = parts.described(found)["digest"] == _recorded(run, "data.json", "the digest of its data")["digest"]
@@ -165,7 +159,7 @@ def arranged(run: Path, faces: FaceSet) -> FaceSet | None:
 
 def is_test(split: str) -> bool:
     """Say whether a part of this name is one that is only scored."""
-    return split in (parts.TEST, SAME_PART[parts.TEST])
+    return split in TESTS
 
 
 def holds_test(run: Path, faces: FaceSet) -> bool:

@@ -192,6 +192,16 @@ def parse_any(values: dict[str, Any], source: str = "recipe") -> Recipe | Classi
     return _validated(_kind(values), values, source)
 
 
+def of_run(run: Path) -> Recipe | ClassicalRecipe:
+    """Return the recipe that a run folder was made with. Raises ``FileMissingError``."""
+    path = run / "recipe.json"
+    if not path.exists():
+        raise FileMissingError(f"{run} holds no recipe.json; expected the folder that `mien train` wrote.")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values.pop("digest", None)
+    return parse_any(values, str(path))
+
+
 def _kind(values: Mapping[str, Any]) -> type[Recipe | ClassicalRecipe]:
     return ClassicalRecipe if "classical" in values else Recipe
 

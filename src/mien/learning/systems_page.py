@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mien.evaluation.markdown import table
 from mien.learning.claims import published
 from mien.learning.finding import Finding
 
@@ -57,7 +58,7 @@ def _measured(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return ["Nothing was measured."]
     head = ("what", "claimed", "measured", "95 % interval", "recipe", "claimed in")
-    return _table(
+    return table(
         head,
         (
             (row.what, row.claimed, row.measured, row.interval, f"`{row.recipe}`" * bool(row.recipe), row.source)
@@ -73,21 +74,10 @@ def _reasons(reasons: Mapping[str, str]) -> list[str]:
 
 
 def _recomputed(findings: Sequence[Finding]) -> list[str]:
-    return _table(
+    return table(
         ("statement", "published", "recomputed", "holds", "why"),
         (
             (finding.claim, finding.published, finding.recomputed, "yes" if finding.holds else "**no**", finding.why)
             for finding in findings
         ),
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    body = [_line(row) for row in rows]
-    return [_line(head), "|" + " --- |" * len(head), *body] if body else []
-
-
-def _line(cells: Sequence[str]) -> str:
-    # A bar or a line break inside a cell would end it.
-    safe = (" ".join(cell.split()).replace("|", "\\|") or "–" for cell in cells)
-    return f"| {' | '.join(safe)} |"
