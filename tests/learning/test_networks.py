@@ -21,6 +21,7 @@ from mien.learning.export import to_onnx  # noqa: E402
 from mien.learning.module import Classifier, network_of  # noqa: E402
 from mien.learning.networks import NETWORKS, FourBlock, build, flexible, parameter_count  # noqa: E402
 from mien.learning.recipe import parse  # noqa: E402
+from mien.learning.residual import Block  # noqa: E402
 from mien.preprocess import PreprocessSpec  # noqa: E402
 from mien.recognition.session import OnnxSession  # noqa: E402
 
@@ -35,13 +36,29 @@ def dense(*widths: int) -> int:
     return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(widths))
 
 
+def residual(*widths: int, blocks: int) -> int:
+    """Parameters of the residual network's stem and stages: no biases, batch norm after each convolution."""
+    total = 0
+    for inputs, outputs in itertools.pairwise((widths[0] // 2, *widths)):
+        total += 9 * outputs * (inputs + (2 * blocks - 1) * outputs) + 2 * outputs * 2 * blocks
+        total += (inputs + 2) * outputs if inputs != outputs else 0
+    return total + (9 + 2) * (widths[0] // 2)
+
+
 OWN = {
     "four_block": convolutions(1, 32, 32, 64, 64, 128, 128, 256, 256) + dense(256, 512, 256, 10),
     "conv_pool": convolutions(1, 32, 64, 128, norm=False) + dense(128 * 6 * 6, 128, 10),
     "custom_cnn": convolutions(1, 32, 64, 64, 128, 128, 256, 256) + dense(256 * 3 * 3, 256, 10) + 2 * 256,
     "flatten_dense": convolutions(1, 32, 32, 64, 64, 128, 128, 256, 256) + dense(256 * 3 * 3, 256, 10) + 2 * 256,
     "vgg": convolutions(1, 64, 64, 128, 128, 256, 256, 512, 512) + dense(512 * 3 * 3, 4096, 4096, 10),
+    "residual": residual(64, 128, 256, blocks=2) + dense(256, 10),
 }
+
+LEAST = {"conv_pool": 8, "residual": 8}
+"""Smallest image where it is not 16×16."""
+
+FLEXIBLE = {"four_block", "residual"}
+"""Those that take images of several sizes."""
 
 TORCHVISION = {
     "mobilenet_v2": (3_504_872, 1280, 32 * 9),
@@ -112,9 +129,9 @@ def test_torchvision_networks_on_grey_and_colour(name: str) -> None:
 
 
 def test_only_networks_without_flattening_take_other_sizes() -> None:
-    assert {name for name in NETWORKS if flexible(build(name, 7))} == {"four_block"}
-    for size in (16, 32, 64):
-        assert FourBlock(7).eval()(torch.zeros(1, 1, size, size)).shape == (1, 7)
+    assert {name for name in NETWORKS if flexible(build(name, 7))} == FLEXIBLE
+    for size, name in itertools.product((16, 32, 64), sorted(FLEXIBLE)):
+        assert build(name, 7).eval()(torch.zeros(1, 1, size, size)).shape == (1, 7)
     assert flexible(made("torchvision:mobilenet_v2"))
 
 
@@ -133,6 +150,35 @@ def test_attention_adds_its_gates_to_each_block(name: str, kind: str, each: int)
     network = build(name, 10, attention=kind)
     assert parameter_count(network) == OWN[name] + gates
     check_rows(build(name, 7, 1, 16, attention=kind), 1, 16)
+
+
+@pytest.mark.parametrize("attention", [None, "se"])
+def test_a_pool_before_relu_answers_as_one_after_it(attention: Any) -> None:
+    torch.manual_seed(0)
+    crops = torch.randn(8, 1, 48, 48)
+    network = awake(FourBlock(7, attention=attention), crops)
+    block = network.features[0]
+    assert isinstance(block, nn.Sequential)
+    *layers, pool, relu = [layer for layer in block if not isinstance(layer, nn.Dropout2d)]
+    expected = crops
+    for layer in (*layers, relu, pool) if attention is None else (*layers, pool, relu):
+        expected = layer(expected)
+    torch.testing.assert_close(block(crops), expected, atol=0, rtol=0)
+
+
+def test_residual_widths_and_blocks() -> None:
+    widths = (16, 24, 32, 32)
+    network = build("residual", 10, widths=widths, blocks=3)
+    assert parameter_count(network) == residual(*widths, blocks=3) + dense(32, 10)
+    check_rows(build("residual", 7, 1, 16, widths=widths, blocks=1, attention="se"), 1, 16)
+    with pytest.raises(RecipeError, match=r"4 pools of network\.widths allow; give at least 16"):
+        build("residual", 7, 1, 15, widths=widths)
+
+
+def test_an_untrained_residual_block_passes_its_input_on() -> None:
+    block = Block(8, 8, None).eval()
+    maps = torch.randn(2, 8, 6, 6).relu()
+    torch.testing.assert_close(block(maps), maps)
 
 
 @pytest.mark.parametrize("kind", [SqueezeExcitation, CBAM])
@@ -201,14 +247,14 @@ def test_mistakes_are_named(name: str, options: dict[str, Any], says: str) -> No
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "least"), [("conv_pool", 8), *((each, 16) for each in OWN if each != "conv_pool")])
+@pytest.mark.parametrize(("name", "least"), [(each, LEAST.get(each, 16)) for each in OWN])
 def test_images_smaller_than_the_pools_are_refused(name: str, least: int) -> None:
     check_rows(build(name, 7, 1, least), 1, least)
     with pytest.raises(RecipeError, match=f"give at least {least}"):
         build(name, 7, 1, least - 1)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "four_block"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in FLEXIBLE])
 def test_growing_sizes_need_a_network_that_takes_several(name: str) -> None:
     sizes = [{"epoch": 0, "size": 32}, {"epoch": 1, "size": 48}]
     values: dict[str, Any] = {"name": "x", "train": {"epochs": 2, "sizes": sizes}}

@@ -30,7 +30,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSample
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
-from mien.learning import parts
+from mien.learning import distillation, memory, parts
 from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
 from mien.learning.recipe import Plan, Recipe
@@ -74,6 +74,7 @@ def fit(
     non-finite loss or a batch that memory cannot hold, ``DataError`` and ``RecipeError`` as ``parts.arrange`` and
     ``networks.build`` do.
     """
+    memory.keep_freed()
     faces = parts.arrange(faces, recipe.data)
     module = classifier(recipe, faces)
     last = run / "checkpoints" / "last.ckpt"
@@ -82,7 +83,7 @@ def fit(
         trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
         loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         if not rank():
-            prepare(recipe, parts.described(faces), run, resume)
+            prepare(recipe, parts.described(faces) | distillation.described(recipe.distil), run, resume)
         trainer.fit(module, *loaders, ckpt_path=last if resume and last.exists() else None)
     return Path(best.best_model_path)
 
@@ -152,7 +153,7 @@ def environment() -> dict[str, str | int]:
 def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
     """Return the batches of the training part, float32 crops (N, C, S, S) and targets (N, K), drawn epoch by epoch."""
     part = faces.part(parts.TRAIN)
-    wanted = torch.from_numpy(parts.targets(part, recipe.data))
+    wanted = torch.from_numpy(distillation.targets(parts.targets(part, recipe.data), part, recipe.distil))
     chances = class_weights(list(part.counts().values()), recipe.data.oversample)[part.labels]
     batches = ShuffledBatches(
         len(part),

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
-from mien.learning import charts, parts
+from mien.learning import charts, memory, parts
 from mien.learning.fit import ShuffledBatches, arithmetic, classifier, explained, quiet, training_loader
 from mien.learning.recipe import Recipe
 
@@ -104,6 +104,7 @@ def find(
     done, and what ``fit.fit`` raises for a recipe or data that cannot be trained.
     """
     _check(low, high, steps)
+    memory.keep_freed()
     arranged = parts.arrange(faces, recipe.data)
     ramp = Ramp(np.geomspace(low, high, steps), watch)
     with torch.random.fork_rng(), quiet(), explained(recipe):

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mien.errors import FileMissingError, RecipeError, nearest
 from mien.learning.classical_table import ClassicalTable
-from mien.learning.tables import AugmentTable, DataTable, LossTable, NetworkTable, Table, TrainTable
+from mien.learning.tables import AugmentTable, DataTable, DistilTable, LossTable, NetworkTable, Table, TrainTable
 from mien.preprocess import PreprocessSpec
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
@@ -71,6 +71,7 @@ class Recipe(Plan):
     network: NetworkTable = NetworkTable()
     augment: AugmentTable = AugmentTable()
     loss: LossTable = LossTable()
+    distil: DistilTable = DistilTable()
     train: TrainTable
 
     @model_validator(mode="after")
@@ -163,7 +164,7 @@ def smoke(recipe: Recipe) -> Recipe: ...
 @overload
 def smoke(recipe: ClassicalRecipe) -> ClassicalRecipe: ...
 def smoke(recipe: Recipe | ClassicalRecipe) -> Recipe | ClassicalRecipe:
-    """Return the recipe's smoke variant: two epochs of small batches, no weights from elsewhere; all else its own."""
+    """Return the recipe's smoke variant: two epochs of small batches, no weights or answers from elsewhere."""
     if isinstance(recipe, ClassicalRecipe):
         components = min(recipe.classical.components, 8)
         return recipe.with_values({"name": f"{recipe.name}-{SMOKE}", "classical.components": components})
@@ -175,6 +176,7 @@ def smoke(recipe: Recipe | ClassicalRecipe) -> Recipe | ClassicalRecipe:
         "train.batch_size": 8,
         "train.sizes": [],
         "train.ema": min(recipe.train.ema, 0.5),
+        "distil.answers": [],
         "preprocess.size": min(recipe.preprocess.size, 48),
     }
     if recipe.network.name.startswith("torchvision:"):

@@ -14,6 +14,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Number = Annotated[int, Field(ge=0)]
+Width = Annotated[int, Field(ge=2)]
 
 
 class Table(BaseModel):
@@ -59,7 +60,7 @@ class NetworkTable(Table):
     dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
     attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
     pretrained: start from torchvision's ImageNet weights.  stride: of a backbone's first convolution; 1 keeps twice
-    the resolution at four times the cost.
+    the resolution at four times the cost.  widths, blocks: of ``residual``, maps of each stage and blocks in each.
     """
 
     name: str = "four_block"
@@ -68,6 +69,8 @@ class NetworkTable(Table):
     attention: Literal["se", "cbam"] | None = None
     pretrained: bool | None = None
     stride: Literal[1, 2] | None = None
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
+    blocks: Count | None = None
 
 
 class AugmentTable(Table):
@@ -105,6 +108,20 @@ class LossTable(Table):
     alpha: Positive | tuple[Positive, ...] = 1.0
     label_smoothing: Fraction = 0.0
     class_weights: Probability = 0.0
+
+
+class DistilTable(Table):
+    """Other networks as teachers; ``distillation`` says how.
+
+    answers: files that ``mien evaluate TEACHER --split Training --out FOLDER`` wrote (predictions.parquet, or
+             predictions-flip.parquet with --views flip), one for each teacher; empty trains on the data's targets.
+    share:   of each target that is the mean of the teachers' answers; the rest is the face's own target.
+    temperature: the answers' probabilities are taken to the power 1/temperature; above 1 makes them softer.
+    """
+
+    answers: tuple[str, ...] = ()
+    share: Probability = 0.5
+    temperature: Positive = 1.0
 
 
 class Stage(Table):

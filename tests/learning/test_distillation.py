@@ -1,0 +1,110 @@
+"""Teachers' answers become the stated share of each face's own target, face by face, or the recipe is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpora import bars
+
+pytestmark = pytest.mark.train
+pytest.importorskip("pydantic")
+pytest.importorskip("pyarrow")
+
+from mien.datasets.faces import FaceSet  # noqa: E402
+from mien.errors import DataError, FileMissingError  # noqa: E402
+from mien.evaluation.predictions import of_faces  # noqa: E402
+from mien.labels import LabelSet  # noqa: E402
+from mien.learning import distillation, fit, parts, recipe  # noqa: E402
+from mien.learning.tables import DataTable, DistilTable  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceSet:
+    return bars({"Training": 4, "PublicTest": 2})
+
+
+def answered(path: Path, faces: FaceSet, seed: int) -> np.ndarray:
+    """Write random answers on ``faces`` as a file of predictions and return them."""
+    shares = np.random.default_rng(seed).dirichlet(np.ones(len(faces.label_set)), len(faces))
+    about = {"model": f"teacher-{seed}", "model_digest": str(seed) * 64, "temperature": 1.0}
+    of_faces(shares, faces, np.zeros(len(faces), bool), crops=False, **about).write(path)
+    return shares
+
+
+def own(faces: FaceSet) -> np.ndarray:
+    return parts.targets(faces, DataTable())
+
+
+def test_without_teachers_targets_stay(faces: FaceSet) -> None:
+    np.testing.assert_array_equal(distillation.targets(own(faces), faces, DistilTable()), own(faces))
+
+
+def test_the_share_is_the_teachers_mean_of_the_same_face(tmp_path: Path, faces: FaceSet) -> None:
+    training = faces.part("Training")
+    order = np.random.default_rng(5).permutation(len(faces))
+    shuffled = replace(
+        faces,
+        pixels=faces.pixels[order],
+        labels=faces.labels[order],
+        splits=faces.splits[order],
+        ids=tuple(faces.ids[place] for place in order),
+    )
+    first = answered(tmp_path / "a.parquet", training, 1)
+    second = answered(tmp_path / "b.parquet", shuffled, 2)  # more faces, in another order
+    rows = [shuffled.ids.index(name) for name in training.ids]
+    table = DistilTable(answers=(str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")), share=0.7)
+    found = distillation.targets(own(training), training, table)
+    np.testing.assert_allclose(found, 0.3 * own(training) + 0.35 * (first + second[rows]), atol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_temperature_softens(tmp_path: Path, faces: FaceSet) -> None:
+    shares = answered(tmp_path / "a.parquet", faces, 1)
+    table = DistilTable(answers=(str(tmp_path / "a.parquet"),), share=1.0, temperature=2.0)
+    roots = np.sqrt(shares)
+    found = distillation.targets(own(faces), faces, table)
+    np.testing.assert_allclose(found, roots / roots.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_answers_that_do_not_fit(tmp_path: Path, faces: FaceSet) -> None:
+    answered(tmp_path / "a.parquet", faces.part("PublicTest"), 1)
+    table = DistilTable(answers=(str(tmp_path / "a.parquet"),))
+    with pytest.raises(DataError, match=r"no answer for 28 of 42 training faces, such as Training_0"):
+        distillation.targets(own(faces), faces, table)
+    other = replace(faces, label_set=LabelSet("other", tuple("abcdefg")))
+    answered(tmp_path / "a.parquet", other, 1)
+    with pytest.raises(DataError, match="with the labels of other, the recipe trains those of fer2013"):
+        distillation.targets(own(faces), faces, table)
+    missing = DistilTable(answers=(str(tmp_path / "b.parquet"),))
+    for call in (lambda: distillation.targets(own(faces), faces, missing), lambda: distillation.described(missing)):
+        with pytest.raises(FileMissingError, match=r"--split Training .*--set distil\.answers=\[\]"):
+            call()
+
+
+def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    faces = bars({"Training": 16, "PublicTest": 8})
+    training = faces.part("Training")
+    wrong = np.eye(7)[(training.labels + 1) % 7]  # teachers that always name the next class
+    about = {"model": "liar", "model_digest": "f" * 64, "temperature": 1.0}
+    path = of_faces(wrong, training, np.zeros(len(training), bool), crops=False, **about).write(tmp_path / "a.parquet")
+    plan = recipe.parse(
+        {
+            "name": "taught",
+            "preprocess": {"size": 16},
+            "augment": {"flip": 0.0},
+            "distil": {"answers": [str(path)], "share": 1.0},
+            "train": {"epochs": 12, "batch_size": 16, "rate": 0.01},
+            "network": {"name": "residual", "widths": [8, 16], "blocks": 1, "dropout": 0.0},
+        }
+    )
+    rows: list[fit.Epoch] = []
+    fit.fit(plan, faces, tmp_path / "run", watch=rows.append)
+    assert rows[-1].accuracy > 0.8  # of the teachers' answers
+    assert rows[-1].validation_accuracy < 0.2  # of the truth
+    (teacher,) = json.loads((tmp_path / "run" / "data.json").read_text())["teachers"]
+    assert (teacher["model"], teacher["model_digest"]) == ("liar", "f" * 64)
