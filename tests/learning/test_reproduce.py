@@ -142,8 +142,8 @@ def page_only(system: str, corpora: list[Path], out: Path, budget: str = "smoke"
 def test_system_b(system_b: tuple[Path, list[str]]) -> None:
     out, trained = system_b
     page, run = (out / "B.md").read_text(encoding="utf-8"), out / "runs" / "system-b-smoke" / "seed-0"
-    assert trained == ["system-b-smoke"]
-    assert {path.name for path in (out / "runs").iterdir()} == {"system-b-smoke", *BASELINES}
+    assert trained == ["system-b-smoke", "system-b-tuned-smoke"]
+    assert {path.name for path in (out / "runs").iterdir()} == {*trained, *BASELINES}
     history = read_history(run)
     best = min(history, key=lambda row: row.validation_loss).epoch + 1
     assert rows(page, "CNN: epochs", "system-b-smoke") == [("20 epochs", "2 epochs", "–")]
@@ -228,7 +228,7 @@ def test_a_run_that_was_cut_off_goes_on(system_b: tuple[Path, list[str]], fer201
     with pytest.raises(PowerCutError):
         reproduce("B", [fer2013], tmp_path, budget="smoke", watch=cut)
     assert not (tmp_path / "B.md").exists()
-    for name in ("pca-svm-smoke", "hog-svm-smoke"):  # finished runs are kept as they are
+    for name in ("system-b-tuned-smoke", "pca-svm-smoke", "hog-svm-smoke"):  # finished runs are kept as they are
         shutil.copytree(system_b[0] / "runs" / name, tmp_path / "runs" / name)
     page = reproduce("B", [fer2013], tmp_path, budget="smoke", watch=rest)
     assert (cut.epochs, rest.epochs) == ([0, 1], [1])
@@ -237,7 +237,8 @@ def test_a_run_that_was_cut_off_goes_on(system_b: tuple[Path, list[str]], fer201
 
 def test_page_only_writes_what_has_been_run(copy_of_b: Path, fer2013: Path) -> None:
     (copy_of_b / "runs" / "system-b-smoke" / "seed-0" / "metrics.json").unlink()
-    shutil.rmtree(copy_of_b / "runs" / "hog-svm-smoke")
+    for name in ("system-b-tuned-smoke", "hog-svm-smoke"):
+        shutil.rmtree(copy_of_b / "runs" / name)
     page = page_only("B", [fer2013], copy_of_b)
     assert {row["recipe"] for row in measured(page)} == {"pca-svm-smoke", "pca-knn-smoke"}
     assert "both cannot be" in page  # no curve of a network that has not been run
@@ -267,7 +268,7 @@ def test_other_budgets_that_have_been_run_are_listed(copy_of_b: Path, fer2013: P
     made_by(folder / "system-b-2core" / "seed-0", "system-b", "2core", accuracy=0.625)
     page = page_only("B", [fer2013], copy_of_b)
     assert [row["recipe"] for row in measured(page) if row["what"] == "CNN: epochs"] == [
-        "system-b-smoke", "system-b-2core",
+        "system-b-smoke", "system-b-2core", "system-b-tuned-smoke",
     ]  # fmt: skip
     assert rows(page, "CNN: accuracy", "system-b-2core")[0][1] == "62.50 %"
     page = page_only("B", [fer2013], copy_of_b, budget="2core")

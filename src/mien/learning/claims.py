@@ -318,7 +318,7 @@ CLAIMS: Mapping[str, System] = {
         "discussed; PCA, HOG, KNN and SVM are the classical side. The document prints no test figure.",
         _B,
         {
-            "CNN": ("system-b",),
+            "CNN": ("system-b", "system-b-tuned"),
             "HOG + SVM": ("hog-svm",),
             "PCA + SVM": ("pca-svm",),
             "PCA + KNN": ("pca-knn",),
