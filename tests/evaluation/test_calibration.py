@@ -12,6 +12,7 @@ from mien.evaluation.calibration import (
     calibration_error,
     fit_temperature,
     fit_threshold,
+    fit_vector,
     reliability,
     risk_coverage,
 )
@@ -40,6 +41,31 @@ def test_calibration_error_sees_overconfidence_and_temperature_mends_it(honest) 
     assert calibration_error(softmax(overconfident), labels) > 0.1
     mended = softmax(overconfident, fit_temperature(overconfident, labels))
     assert calibration_error(mended, labels) < 0.01
+
+
+def test_vector_scaling_is_recovered(honest) -> None:
+    logits, labels = honest
+    scale, bias = np.array([0.5, 1.0, 2.0, 1.5, 0.8]), np.array([0.6, -0.4, 0.0, 0.3, -0.5])
+    found = fit_vector((logits - bias) / scale, labels)
+    np.testing.assert_allclose(found.scale, scale, rtol=0.06)
+    np.testing.assert_allclose(found.bias - found.bias.mean(), bias, atol=0.06)  # a shift of all changes nothing
+
+
+def test_vector_scaling_mends_what_no_temperature_can(honest) -> None:
+    logits, labels = honest
+    shy = logits - np.array([3.0, 0, 0, 0, 0])  # the first class is called too seldom
+    heat, found = fit_temperature(shy, labels), fit_vector(shy, labels)
+    assert calibration_error(softmax(shy, heat), labels) > 0.04
+    assert calibration_error(softmax(shy * found.scale + found.bias), labels) < 0.01
+
+
+def test_vector_scaling_of_a_class_without_faces_stays_finite(honest) -> None:
+    logits, labels = honest
+    there = labels != 2
+    found = fit_vector(logits[there], labels[there])
+    assert np.isfinite([found.scale, found.bias]).all()
+    shares = softmax(logits[there] * found.scale + found.bias)
+    assert shares[:, 2].mean() < 0.01
 
 
 def test_threshold_keeps_its_promise_and_no_lower_one_does(honest) -> None:

@@ -27,6 +27,7 @@ torch.set_num_threads(1)  # pictures this small gain nothing from a second threa
 
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError  # noqa: E402
+from mien.evaluation.calibration import fit_temperature, fit_vector  # noqa: E402
 from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.learning import export as exporting  # noqa: E402
 from mien.learning import parts  # noqa: E402
@@ -37,7 +38,7 @@ from mien.learning.recipe import Recipe, parse  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recognition.bundle import read  # noqa: E402
 from mien.recognition.recognizer import load  # noqa: E402
-from mien.recognition.session import softmax  # noqa: E402
+from mien.recognition.session import OnnxSession, softmax  # noqa: E402
 
 
 def smoke(**train: Any) -> Recipe:
@@ -393,6 +394,22 @@ def test_a_second_scoring_of_private_test_is_recorded(run: Path, faces: FaceSet,
     for count in (1, 2):
         exporting.export(copy, faces)
         assert json.loads((copy / "metrics.json").read_text())["test_scorings"] == count
+
+
+def test_vector_scaling_goes_into_the_graph(run: Path, faces: FaceSet, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    plan, public = smoke().with_values({"calibrate.method": "vector"}), faces.part("PublicTest")
+    values = {"digest": plan.digest(), **plan.model_dump(mode="json")}
+    (copy / "recipe.json").write_text(json.dumps(values), encoding="utf-8")
+    with torch.inference_mode():
+        crops = torch.from_numpy(apply(public.pixels, plan.preprocess))
+        own = exporting.load_network(run, smoke(), 7)(crops).numpy()
+    scaling = fit_vector(own, public.labels)
+    written = exporting.export(copy, faces)
+    answers = OnnxSession(written.graph).logits(apply(public.pixels, plan.preprocess))
+    np.testing.assert_allclose(answers, own * scaling.scale + scaling.bias, atol=2e-3, rtol=1e-3)
+    assert not np.allclose(answers, own, atol=0.05)
+    assert written.temperature == pytest.approx(fit_temperature(answers, public.labels), rel=1e-3)
 
 
 def test_parity_sees_a_different_network(run: Path, faces: FaceSet) -> None:

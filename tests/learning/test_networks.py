@@ -152,20 +152,6 @@ def test_attention_adds_its_gates_to_each_block(name: str, kind: str, each: int)
     check_rows(build(name, 7, 1, 16, attention=kind), 1, 16)
 
 
-@pytest.mark.parametrize("attention", [None, "se"])
-def test_a_pool_before_relu_answers_as_one_after_it(attention: Any) -> None:
-    torch.manual_seed(0)
-    crops = torch.randn(8, 1, 48, 48)
-    network = awake(FourBlock(7, attention=attention), crops)
-    block = network.features[0]
-    assert isinstance(block, nn.Sequential)
-    *layers, pool, relu = [layer for layer in block if not isinstance(layer, nn.Dropout2d)]
-    expected = crops
-    for layer in (*layers, relu, pool) if attention is None else (*layers, pool, relu):
-        expected = layer(expected)
-    torch.testing.assert_close(block(crops), expected, atol=0, rtol=0)
-
-
 def test_residual_widths_and_blocks() -> None:
     widths = (16, 24, 32, 32)
     network = build("residual", 10, widths=widths, blocks=3)

@@ -146,7 +146,7 @@ def write(entries: Sequence[Entry], out: str | Path, *, literature: Mapping[str,
 
 def _summary(sheet: Sheet, entries: Sequence[Entry], found: Sequence[Difference]) -> None:
     sheet.section("Summary")
-    head = ("model", "part", "faces", "accuracy", "95 %", "macro F1", "95 %", "ECE", "parameters", "MFLOPs", "scored")
+    head = ("model", "part", "faces", "accuracy (95 %)", "macro F1 (95 %)", "ECE", "parameters", "MFLOPs", "scored")
     sheet.table(head, [_row(each) for each in entries])
     if any(each.test is None for each in found):
         sheet.text(
@@ -171,13 +171,13 @@ def _summary(sheet: Sheet, entries: Sequence[Entry], found: Sequence[Difference]
 
 def _row(each: Entry) -> tuple[object, ...]:
     bounds = [each.figures[name] for name in ("interval", "macro_f1_interval")]
-    accuracy, f1 = (f"{low:.1%} – {high:.1%}" for low, high in bounds)
+    accuracy, f1 = (f"{100 * low:.1f} – {100 * high:.1f}" for low, high in bounds)
     parameters = "–" if each.parameters is None else f"{each.parameters:,}"
     flops = "–" if each.flops is None else f"{each.flops / 1e6:,.1f}"
     scored = "–" if each.found.scorings is None else f"{each.found.scorings} ×"
     figures = each.figures
-    return (each.name, told_part(each.part), figures["faces"], f"{figures['accuracy']:.2%}", accuracy,
-            f"{figures['macro_f1']:.1%}", f1, figures["ece"], parameters, flops, scored)  # fmt: skip
+    return (each.name, told_part(each.part), figures["faces"], f"{figures['accuracy']:.2%} ({accuracy})",
+            f"{figures['macro_f1']:.1%} ({f1})", figures["ece"], parameters, flops, scored)  # fmt: skip
 
 
 def _significance(sheet: Sheet, found: Sequence[Difference]) -> None:

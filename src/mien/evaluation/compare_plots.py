@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.datasets.figures import BLUE, GREY, OKABE_ITO, new, styled
-from mien.evaluation.plots import PERCENT, line_style, whole_numbers
+from mien.evaluation.plots import line_style, percent, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def _bars(axes: Axes, values: Mapping[str, Figure95], colours: Sequence[str]) ->
     axes.set_yticks(places, list(values))
     axes.set_xlim(0, 1.16)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-    axes.xaxis.set_major_formatter(PERCENT)
+    percent(axes.xaxis)
 
 
 @styled
@@ -105,7 +105,7 @@ def curves(found: Mapping[str, Curves]) -> Figure:
     for axes, title in zip(panels, titles, strict=True):
         axes.set(title=title, xlabel="epoch", ylabel="accuracy" if "accuracy" in title else "loss (nats)")
         whole_numbers(axes)
-    panels[2].yaxis.set_major_formatter(PERCENT)
+    percent(panels[2].yaxis)
     handles, names = panels[2].get_legend_handles_labels()
     bottom.legend(handles, names, loc="outside lower center", ncols=_columns(len(names)), frameon=False)
     return figure
@@ -130,16 +130,11 @@ def scatter(points: Mapping[str, tuple[float, Figure95]], what: str, title: str)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(_ticks(min(costs) / 2, max(costs) * 2))
-    axes.yaxis.set_major_formatter(PERCENT if _span(points) > 0.04 else "{x:.1%}")
+    percent(axes.yaxis)
     axes.margins(y=0.15)
     axes.grid(alpha=0.3)
     _legend(figure, len(points))
     return figure
-
-
-def _span(points: Mapping[str, tuple[float, Figure95]]) -> float:
-    values = [accuracy.value + side for _, accuracy in points.values() for side in accuracy.reach]
-    return max(values) - min(values)
 
 
 def _ticks(low: float, high: float) -> list[float]:

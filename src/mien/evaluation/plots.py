@@ -15,6 +15,7 @@ from mien.datasets.figures import BLUE, GREEN, GREY, OKABE_ITO, ORANGE, RED, new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mien.evaluation.checks import Doubles
     from mien.evaluation.curves import ClassCurves
 
-PERCENT = "{x:.0%}"
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
 """Line styles, of which neighbouring lines have different ones."""
@@ -66,7 +66,7 @@ def training(curves: Curves) -> Figure:
     accuracy, loss = top.subplots(1, 2)
     _pair(accuracy, curves, curves.accuracy, curves.validation_accuracy)
     accuracy.set(title="Accuracy", xlabel="epoch", ylabel="accuracy")
-    accuracy.yaxis.set_major_formatter(PERCENT)
+    percent(accuracy.yaxis)
     _pair(loss, curves, curves.loss, curves.validation_loss)
     loss.set(title="Loss", xlabel="epoch", ylabel="loss (nats)")
     if curves.diverged:
@@ -101,6 +101,13 @@ def whole_numbers(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def percent(axis: Axis) -> None:
+    """Label an axis of shares in [0, 1] in percent, with as many digits as its ticks differ in."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1))
 
 
 @styled
@@ -148,7 +155,7 @@ def class_bars(per_class: Mapping[str, Mapping[str, float | None]]) -> Figure:
     ticks = [f"{name}\n{faces:,} face{'s' if faces != 1 else ''}" for name, faces in zip(names, support, strict=True)]
     axes.set_yticks(places, ticks)
     axes.set(xlabel="precision, recall, F1", xlim=(0, 1.06), ylim=(-0.55, len(names) - 0.45), title="Each class")
-    axes.xaxis.set_major_formatter(PERCENT)
+    percent(axes.xaxis)
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -170,10 +177,10 @@ def reliability(found: Reliability) -> Figure:
         )  # fmt: skip
     axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="honest")
     axes.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1), title=f"Expected calibration error {found.error:.3f}")
-    axes.yaxis.set_major_formatter(PERCENT)
+    percent(axes.yaxis)
     below.bar(middles, found.faces, width, color=GREY, edgecolor="white")
     below.set(xlabel="confidence", ylabel="faces")
-    below.xaxis.set_major_formatter(PERCENT)
+    percent(below.xaxis)
     # Below, as any bar may be as high as the panel.
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
@@ -198,8 +205,8 @@ def risk_coverage(curve: RiskCoverage, at: tuple[float, float]) -> Figure:
              xlim=(0, 1), title=f"Risk and coverage, area {curve.area:.3f}")  # fmt: skip
     axes.set_ylim(bottom=0)
     axes.margins(y=0.15)
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
+    percent(axes.xaxis)
+    percent(axes.yaxis)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
@@ -235,8 +242,8 @@ def _square() -> tuple[Figure, Axes]:
     figure = new(6.9, 4.6)
     axes = figure.subplots()
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
+    percent(axes.xaxis)
+    percent(axes.yaxis)
     return figure, axes
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError
-from mien.evaluation.calibration import Threshold, fit_temperature, fit_threshold
+from mien.evaluation.calibration import Threshold, VectorScaling, fit_temperature, fit_threshold, fit_vector
 from mien.evaluation.evaluate import Model, answered, logits, report
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
@@ -48,10 +48,11 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     faces = parts.arrange(faces, recipe.data)
     check_data(run, parts.described(faces))
     network = load_network(run, recipe, len(faces.label_set))
-    graph = to_onnx(network, recipe.preprocess)
-    session = OnnxSession(graph)
-    found = scored(session, recipe, faces)
     public = faces.part(parts.VALIDATION)
+    if recipe.calibrate.method == "vector":
+        network = _scaled(network, recipe, public)
+    graph = to_onnx(network, recipe.preprocess)
+    found = scored(OnnxSession(graph), recipe, faces)
     difference = parity(network, found.validation_logits, public, recipe.preprocess)
     metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(found.threshold), **found.figures}
     record(run, metrics)
@@ -70,6 +71,30 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     )
     found.write(run, written.digest)
     return written
+
+
+def _scaled(network: nn.Module, recipe: Recipe, validation: FaceSet) -> Scaled:
+    answers = logits(OnnxSession(to_onnx(network, recipe.preprocess)), recipe.preprocess, validation)
+    return Scaled(network, fit_vector(answers, validation.labels))
+
+
+class Scaled(nn.Module):
+    """A network whose logits are scaled and shifted class by class."""
+
+    scale: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, network: nn.Module, scaling: VectorScaling) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", torch.from_numpy(scaling.scale.astype(np.float32)))
+        self.register_buffer("bias", torch.from_numpy(scaling.bias.astype(np.float32)))
+        self.eval()
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Map float (N, C, S, S) to logits (N, classes)."""
+        logits: torch.Tensor = self.network(crops) * self.scale + self.bias
+        return logits
 
 
 def recipe_of(run: Path) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -70,7 +70,7 @@ class ConvPool(nn.Sequential):
         layers: list[nn.Module] = []
         for inputs, outputs in ((channels, 32), (32, 64), (64, 128)):
             convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
-            layers += [convolution, nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(spatial_dropout)]
+            layers += [convolution, nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)]
         features = 128 * (size // 8) ** 2
         super().__init__(*layers, nn.Flatten(), *_dense(features, 128, dropout), nn.Linear(128, classes))
 
@@ -102,7 +102,7 @@ class CustomCNN(nn.Sequential):
             for outputs in group:
                 layers += _conv(channels, outputs)
                 channels = outputs
-            layers = [*_pooled(layers, attention, channels), nn.Dropout2d(spatial_dropout)]
+            layers += [*attend(attention, channels), nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)]
         super().__init__(*layers, *_flatten(channels, size // 16, 256, dropout), nn.Linear(256, classes))
 
 
@@ -163,16 +163,8 @@ def _stack(widths: tuple[int, ...], dropout: float, attention: Attention) -> nn.
 
 
 def _block(inputs: int, outputs: int, dropout: float, attention: Attention) -> nn.Sequential:
-    layers = (*_conv(inputs, outputs), *_conv(outputs, outputs))
-    return nn.Sequential(*_pooled(layers, attention, outputs), nn.Dropout2d(dropout))
-
-
-def _pooled(layers: Sequence[nn.Module], attention: Attention, channels: int) -> list[nn.Module]:
-    """Return layers that end with a ReLU, and attention and a 2×2 max-pool after them."""
-    if attention is None:
-        # The largest of rectified numbers is the largest number rectified; a quarter of them remains to rectify.
-        return [*layers[:-1], nn.MaxPool2d(2), layers[-1]]
-    return [*layers, *attend(attention, channels), nn.MaxPool2d(2)]
+    layers = (*_conv(inputs, outputs), *_conv(outputs, outputs), *attend(attention, outputs))
+    return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Dropout2d(dropout))
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

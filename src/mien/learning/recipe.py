@@ -17,7 +17,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from mien.errors import FileMissingError, RecipeError, nearest
 from mien.learning.classical_table import ClassicalTable
-from mien.learning.tables import AugmentTable, DataTable, DistilTable, LossTable, NetworkTable, Table, TrainTable
+from mien.learning.tables import (
+    AugmentTable,
+    CalibrateTable,
+    DataTable,
+    DistilTable,
+    LossTable,
+    NetworkTable,
+    Table,
+    TrainTable,
+)
 from mien.preprocess import PreprocessSpec
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
@@ -73,6 +82,7 @@ class Recipe(Plan):
     loss: LossTable = LossTable()
     distil: DistilTable = DistilTable()
     train: TrainTable
+    calibrate: CalibrateTable = CalibrateTable()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Recipe:

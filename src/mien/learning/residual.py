@@ -14,7 +14,7 @@ from mien.learning.attention import attend
 class Residual(nn.Module):
     """Residual network (He et al. 2016) whose work lies where it is cheap on a CPU: from a quarter of the pixels on.
 
-    Stem conv 3×3 of half the first width, batch norm, max-pool, ReLU; then a stage for each of ``widths`` with
+    Stem conv 3×3 of half the first width, batch norm, ReLU, max-pool; then a stage for each of ``widths`` with
     ``blocks`` residual blocks, max-pools between stages, global average pooling, dropout, linear output. At 48×48 the
     stages see 24×24, 12×12 and 6×6 maps. Takes images of any size, at least 2 to the number of stages.
 
@@ -42,7 +42,7 @@ class Residual(nn.Module):
                 f"network.widths allow; give at least {2 ** len(widths)}."
             )
         stem = widths[0] // 2
-        self.stem = nn.Sequential(_conv(channels, stem), nn.BatchNorm2d(stem), nn.MaxPool2d(2), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(_conv(channels, stem), nn.BatchNorm2d(stem), nn.ReLU(inplace=True), nn.MaxPool2d(2))
         stages: list[nn.Module] = []
         for place, width in enumerate(widths):
             if place:

@@ -124,6 +124,16 @@ class DistilTable(Table):
     temperature: Positive = 1.0
 
 
+class CalibrateTable(Table):
+    """What is fitted on the validation part before a network ships.
+
+    method: ``temperature`` divides all logits by one number, which moves no prediction; ``vector`` scales and shifts
+            the logits of each class first, within the exported graph (``calibration.fit_vector``).
+    """
+
+    method: Literal["temperature", "vector"] = "temperature"
+
+
 class Stage(Table):
     """From which epoch (counted from 0) on the training images are how many pixels wide."""
 
