@@ -88,6 +88,16 @@ def test_export_writes_the_same_graph_again(trained: Path, corpus: Path) -> None
     assert read(trained / "model.onnx").digest == before.digest
 
 
+def test_export_int8(trained: Path, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--data", str(corpus), "--int8"]) == 0
+    printed = capsys.readouterr().out
+    found = read(trained / "model-int8.onnx")
+    assert f"Answers as model.onnx does: {found.metrics['agreement']:.1%} of the validation part" in printed
+    assert str(trained / "model-int8.onnx") in printed
+    assert (trained / "model-int8.onnx").stat().st_size < 0.5 * (trained / "model.onnx").stat().st_size
+    assert main(["evaluate", str(trained / "model-int8.onnx"), "--data", str(corpus)]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -55,7 +55,7 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     found = scored(OnnxSession(graph), recipe, faces)
     difference = parity(network, found.validation_logits, public, recipe.preprocess)
     metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(found.threshold), **found.figures}
-    record(run, metrics)
+    record(run / "metrics.json", metrics)
     written = bundle.write(
         run / "model.onnx",
         graph,
@@ -65,7 +65,7 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
         temperature=found.predictions.about.temperature,
         uncertain_below=found.threshold.confidence,
         metrics=headline(metrics),
-        provenance=_provenance(run, recipe, faces),
+        provenance=provenance(run, recipe, faces),
         licence=LICENCE,
         recipe_digest=recipe.digest(),
     )
@@ -225,9 +225,8 @@ def parity(network: nn.Module, answers: NDArray[np.float32], faces: FaceSet, spe
     return difference
 
 
-def record(run: Path, metrics: dict[str, Any]) -> None:
-    """Write ``run/metrics.json``, which also counts how often the test part has been scored."""
-    path = run / "metrics.json"
+def record(path: Path, metrics: dict[str, Any]) -> None:
+    """Write the run's metrics to ``path``, a JSON file which also counts how often the test part has been scored."""
     earlier = json.loads(path.read_text(encoding="utf-8"))["test_scorings"] if path.exists() else 0
     unfinished = path.with_suffix(".part")
     unfinished.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
@@ -249,7 +248,8 @@ def headline(metrics: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _provenance(run: Path, recipe: Recipe, faces: FaceSet) -> dict[str, Any]:
+def provenance(run: Path, recipe: Recipe, faces: FaceSet) -> dict[str, Any]:
+    """Return what a run's model file says of its data and of the machine it was trained on."""
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return {
         "trained_on": _described(faces, parts.TRAIN),

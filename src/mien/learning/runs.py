@@ -55,7 +55,7 @@ def _baseline(
     found = scored(model, recipe, faces)
     temperature = found.predictions.about.temperature
     metrics = {"temperature": temperature, "uncertain": asdict(found.threshold), **found.figures}
-    record(run, metrics)
+    record(run / "metrics.json", metrics)
     found.write(run, hashlib.sha256((run / "model.npz").read_bytes()).hexdigest())
     return headline(metrics)
 
