@@ -15,7 +15,7 @@ pytest.importorskip("pydantic")
 pytest.importorskip("pyarrow")
 
 from mien.datasets.faces import FaceSet  # noqa: E402
-from mien.errors import DataError, FileMissingError  # noqa: E402
+from mien.errors import DataError, FileMissingError, OptionError  # noqa: E402
 from mien.evaluation.predictions import of_faces  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
 from mien.learning import distillation, fit, parts, recipe  # noqa: E402
@@ -87,7 +87,9 @@ def test_answers_that_do_not_fit(tmp_path: Path, faces: FaceSet) -> None:
 
 def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
-    faces = bars({"Training": 16, "PublicTest": 8})
+    from mien.learning.export import export
+
+    faces = bars({"Training": 16, "PublicTest": 8, "PrivateTest": 4})
     training = faces.part("Training")
     wrong = np.eye(7)[(training.labels + 1) % 7]  # teachers that always name the next class
     about = {"model": "liar", "model_digest": "f" * 64, "temperature": 1.0}
@@ -108,3 +110,8 @@ def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None
     assert rows[-1].validation_accuracy < 0.2  # of the truth
     (teacher,) = json.loads((tmp_path / "run" / "data.json").read_text())["teachers"]
     assert (teacher["model"], teacher["model_digest"]) == ("liar", "f" * 64)
+    exported = export(tmp_path / "run", faces)
+    assert exported.provenance["teachers"] == [teacher]
+    answered(path, training, 3)  # the same file name, other answers
+    with pytest.raises(OptionError, match=r"begun with other teachers' answers .*liar.*teacher-3.*Give the files"):
+        fit.fit(plan, faces, tmp_path / "run", resume=True)

@@ -30,7 +30,7 @@ from mien.errors import FileMissingError, ModelError, OptionError, TrainingError
 from mien.evaluation.calibration import fit_temperature, fit_vector  # noqa: E402
 from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.learning import export as exporting  # noqa: E402
-from mien.learning import parts  # noqa: E402
+from mien.learning import models, parts  # noqa: E402
 from mien.learning.fit import Epoch, ShuffledBatches, diverged, fit, read_history  # noqa: E402
 from mien.learning.losses import class_weights  # noqa: E402
 from mien.learning.module import Classifier  # noqa: E402
@@ -410,6 +410,9 @@ def test_vector_scaling_goes_into_the_graph(run: Path, faces: FaceSet, tmp_path:
     np.testing.assert_allclose(answers, own * scaling.scale + scaling.bias, atol=2e-3, rtol=1e-3)
     assert not np.allclose(answers, own, atol=0.05)
     assert written.temperature == pytest.approx(fit_temperature(answers, public.labels), rel=1e-3)
+    found = models.load(copy, checkpoint=True)  # whose logits that temperature does not belong to
+    assert found.model.temperature == 1.0
+    assert "in model.onnx only" in found.notes[0]
 
 
 def test_parity_sees_a_different_network(run: Path, faces: FaceSet) -> None:

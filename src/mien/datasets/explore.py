@@ -29,8 +29,6 @@ DISTANCE = 4
 
 SAMPLES, PAIRS, PROBLEMS = 10, 12, 50
 
-_RANK = {"Training": 0, "train": 0, "PublicTest": 1, "validation": 1, "PrivateTest": 2, "test": 2}
-
 
 @dataclass(frozen=True)
 class Explored:
@@ -185,7 +183,7 @@ def _classes(work: _Work, balance: dict[str, Any]) -> list[str]:
     if not names:
         return [page.paragraph("No row has a label.", "warn")]
     unlabelled = sum(row.get("", 0) for row in counts.values())
-    ordered = sorted(counts, key=lambda split: (_RANK.get(split, 3), split))
+    ordered = guard.in_order(counts)
     drawn = figures.classes({split: {n: counts[split].get(n, 0) for n in names} for split in ordered}, names)
     told = (
         f"Imbalance ratio, largest class over smallest, of {balance['split'] or 'all images'}: "

@@ -12,6 +12,7 @@ from mien.datasets.measures import MEASURES
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -47,6 +48,13 @@ def new(width: float, height: float) -> Figure:
     except ImportError:
         raise MissingExtraError.for_extra("mien data explore", "train") from None
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def percent(axis: Axis) -> None:
+    """Label an axis of shares in [0, 1] in percent, with as many digits as its ticks differ in."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1))
 
 
 def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:

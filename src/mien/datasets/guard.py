@@ -170,10 +170,14 @@ def drop_leaks(manifest: Manifest, report: Report, kinds: Iterable[str] = KINDS)
     return Manifest(clean.table, {**clean.info, "dropped_leaks": record}, clean.base)
 
 
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Return the names of splits, train before validation before test before others."""
+    return sorted(splits, key=lambda name: (_RANK.get(name, 3), name))
+
+
 def _pairs_of_splits(splits: NDArray[Any]) -> list[tuple[str, str]]:
-    """Return (training side, held-out side) of all splits, train before validation before test before others."""
-    names = sorted(set(splits.tolist()) - {""}, key=lambda name: (_RANK.get(name, 3), name))
-    return list(combinations(names, 2))
+    """Return (training side, held-out side) of all splits."""
+    return list(combinations(in_order(set(splits.tolist()) - {""}), 2))
 
 
 def _leaks(found: dict[tuple[str, str, str], dict[tuple[int, int], float]]) -> Iterator[Leak]:

@@ -35,7 +35,7 @@ def slices(slicings: Sequence[Slicing], overall: float) -> Figure:
     for axes, slicing in zip(panels[:, 0], slicings, strict=True):
         _slicing(axes, slicing, overall)
     panels[-1, 0].set_xlabel("accuracy (share of the slice's faces)")
-    panels[-1, 0].xaxis.set_major_formatter("{x:.0%}")
+    figures.percent(panels[-1, 0].xaxis)
     figure.legend(handles=_slice_legend(overall), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
@@ -111,7 +111,7 @@ def _family(axes: Axes, family: str, members: Sequence[Corrupted], found: Robust
                       markersize=5, linewidth=1.5, label=each.name)  # fmt: skip
     axes.axhline(found.majority, color=GREY, linestyle=":", linewidth=1.2, label="always the largest class")
     axes.set(title=family, ylim=(0, 1), xticks=steps)
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    figures.percent(axes.yaxis)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8.5, loc="upper right")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.datasets.figures import BLUE, GREY, OKABE_ITO, new, styled
-from mien.evaluation.plots import line_style, percent, whole_numbers
+from mien.datasets.figures import BLUE, GREY, OKABE_ITO, new, percent, styled
+from mien.evaluation.plots import line_style, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

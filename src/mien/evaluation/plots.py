@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.datasets.figures import BLUE, GREEN, GREY, OKABE_ITO, ORANGE, RED, new, styled
+from mien.datasets.figures import BLUE, GREEN, GREY, OKABE_ITO, ORANGE, RED, new, percent, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -101,13 +100,6 @@ def whole_numbers(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def percent(axis: Axis) -> None:
-    """Label an axis of shares in [0, 1] in percent, with as many digits as its ticks differ in."""
-    from matplotlib.ticker import PercentFormatter
-
-    axis.set_major_formatter(PercentFormatter(1))
 
 
 @styled

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-_PERCENT = "{x:.0%}"
-
 
 def rate(
     rates: NDArray[np.float64],
@@ -72,7 +70,7 @@ def history(
         axes.set_ylim(bottom=low)
     axes.set(xlabel="trial", ylabel="validation accuracy", xlim=(-0.5, max(last, 1) + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(_PERCENT)
+    figures.percent(axes.yaxis)
     _legend(figure)
     return figures.render(figure, "png")
 
@@ -84,7 +82,7 @@ def importance(shares: Mapping[str, float], trials: int) -> bytes:
     bars = axes.barh(names, [shares[name] for name in names], color=BLUE)
     axes.bar_label(bars, [f"{shares[name]:.0%}" for name in names], padding=4)
     axes.set(xlabel=f"share of the accuracy's variance over {trials} trials (fANOVA)", xlim=(0, 1.08))
-    axes.xaxis.set_major_formatter(_PERCENT)
+    figures.percent(axes.xaxis)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     return figures.render(figure, "png")
 

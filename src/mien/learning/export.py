@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,21 +58,28 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     difference = parity(network, found.validation_logits, public, recipe.preprocess)
     metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(found.threshold), **found.figures}
     record(run / "metrics.json", metrics)
-    written = bundle.write(
-        run / "model.onnx",
+    written = write(run / "model.onnx", graph, recipe, faces, found, metrics=metrics)
+    found.write(run, written.digest)
+    return written
+
+
+def write(
+    path: Path, graph: bytes, recipe: Recipe, faces: FaceSet, found: Scored, *, metrics: dict[str, Any], **origin: str
+) -> bundle.Bundle:
+    """Write a scored graph as a model file in its run folder. origin: what its provenance says besides the run's."""
+    return bundle.write(
+        path,
         graph,
-        name=recipe.name,
+        name=recipe.name + path.stem.removeprefix("model"),
         labels=faces.label_set,
         preprocess=recipe.preprocess,
         temperature=found.predictions.about.temperature,
         uncertain_below=found.threshold.confidence,
         metrics=headline(metrics),
-        provenance=provenance(run, recipe, faces),
+        provenance={**_provenance(path.parent, recipe, faces), **origin},
         licence=LICENCE,
         recipe_digest=recipe.digest(),
     )
-    found.write(run, written.digest)
-    return written
 
 
 def _scaled(network: nn.Module, recipe: Recipe, validation: FaceSet) -> Scaled:
@@ -166,7 +175,7 @@ def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
     """Return the network as ONNX bytes: ``crops`` float32 (N, channels, size, size) → ``logits`` (N, C)."""
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
     faces = torch.export.Dim("faces", min=1, max=65_536)
-    with warnings.catch_warnings(), _muted("torch.onnx", "onnxscript", "onnx_ir"):
+    with warnings.catch_warnings(), muted("torch.onnx", "onnxscript", "onnx_ir"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
@@ -196,19 +205,17 @@ def _slim(model: Any) -> bytes:
     return serialised
 
 
-class _muted:  # noqa: N801
-    """Silence named loggers within a ``with`` block."""
-
-    def __init__(self, *names: str) -> None:
-        self.loggers = [logging.getLogger(name) for name in names]
-
-    def __enter__(self) -> None:
-        self.levels = [logger.level for logger in self.loggers]
-        for logger in self.loggers:
-            logger.setLevel(logging.CRITICAL)
-
-    def __exit__(self, *_: object) -> None:
-        for logger, level in zip(self.loggers, self.levels, strict=True):
+@contextmanager
+def muted(*names: str) -> Iterator[None]:
+    """Silence named loggers within a ``with`` block; '' is the root."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
@@ -248,14 +255,15 @@ def headline(metrics: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def provenance(run: Path, recipe: Recipe, faces: FaceSet) -> dict[str, Any]:
-    """Return what a run's model file says of its data and of the machine it was trained on."""
+def _provenance(run: Path, recipe: Recipe, faces: FaceSet) -> dict[str, Any]:
+    taught = json.loads((run / "data.json").read_text(encoding="utf-8")).get("teachers", [])
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return {
         "trained_on": _described(faces, parts.TRAIN),
         "selected_on": _described(faces, parts.VALIDATION),
         "recipe": recipe.name,
         "environment": environment,
+        **({"teachers": taught} if taught else {}),
     }
 
 

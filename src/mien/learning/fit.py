@@ -124,12 +124,19 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
 def check_data(run: Path, data: dict[str, Any]) -> None:
     """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with.
 
+    Teachers are compared where ``data`` names them (``distillation.described``).
+
     Raises ``FileMissingError`` if the run does not say what it was made with.
     """
     recorded = run / "data.json"
     if not recorded.exists():
         raise FileMissingError(f"{run} holds no data.json; expected the folder that `mien train` wrote.")
     before = json.loads(recorded.read_text())
+    if "teachers" in data and before.get("teachers", []) != data["teachers"]:
+        raise OptionError(
+            f"{run} was begun with other teachers' answers ({before.get('teachers', [])}, now {data['teachers']}). "
+            "Give the files that it was begun with, or another folder."
+        )
     if before["digest"] != data["digest"]:
         raise OptionError(
             f"{run} was trained on other faces ({before['parts']}, now {data['parts']}), so its held-out faces may "

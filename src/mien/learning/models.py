@@ -19,7 +19,7 @@ from mien.evaluation import predictions
 from mien.evaluation.evaluate import Model
 from mien.evaluation.evaluated import TESTS
 from mien.learning import parts
-from mien.learning.recipe import ClassicalRecipe, of_run
+from mien.learning.recipe import ClassicalRecipe, Recipe, of_run
 from mien.recognition import bundle
 from mien.recognition.session import OnnxSession
 
@@ -100,12 +100,15 @@ def _checkpoint(run: Path) -> Loaded:
     if isinstance(plan, ClassicalRecipe):
         raise OptionError(f"{run} is a classical baseline, which has no checkpoints. Leave --checkpoint out.")
     session = TorchSession(load_network(run, plan, len(classes)))
-    temperature, notes = _temperature(run)
+    temperature, notes = _temperature(run, plan)
     digest = _digest(run / "checkpoints" / "best.ckpt")
     return Loaded(Model(f"{plan.name} (best.ckpt)", digest, classes, plan.preprocess, temperature, session), run, notes)
 
 
-def _temperature(run: Path) -> tuple[float, tuple[str, ...]]:
+def _temperature(run: Path, plan: Recipe) -> tuple[float, tuple[str, ...]]:
+    if plan.calibrate.method == "vector":
+        told = "The scale and bias of each class are in model.onnx only: the checkpoint's confidences are its own."
+        return 1.0, (told,)
     if (run / "model.onnx").exists():
         return bundle.read(run / "model.onnx").temperature, ()
     return 1.0, (

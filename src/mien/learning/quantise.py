@@ -6,7 +6,6 @@ smallest and largest value that training faces give. The graph is of the form QD
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
 from mien.evaluation.evaluate import logits
 from mien.learning import parts
-from mien.learning.export import LICENCE, headline, provenance, recipe_of, record, scored
+from mien.learning.export import muted, recipe_of, record, scored, write
 from mien.learning.fit import check_data
 from mien.preprocess import apply
 from mien.recognition import bundle
@@ -49,19 +48,16 @@ def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
     before = logits(OnnxSession(source.graph), recipe.preprocess, faces.part(parts.VALIDATION))
     metrics = {**_parity(before, found.validation_logits), "uncertain": asdict(found.threshold), **found.figures}
     record(run / "metrics-int8.json", metrics)
-    origin = {"quantised_from": source.digest, "calibrated_on": f"{CALIBRATION_FACES} faces of the training part"}
-    return bundle.write(
+    return write(
         run / FILE,
         graph,
-        name=f"{recipe.name}-int8",
-        labels=faces.label_set,
-        preprocess=recipe.preprocess,
-        temperature=found.predictions.about.temperature,
-        uncertain_below=found.threshold.confidence,
-        metrics=headline(metrics),
-        provenance={**provenance(run, recipe, faces), **origin, "onnxruntime": onnxruntime.__version__},
-        licence=LICENCE,
-        recipe_digest=recipe.digest(),
+        recipe,
+        faces,
+        found,
+        metrics=metrics,
+        quantised_from=source.digest,
+        calibrated_on=f"{CALIBRATION_FACES} faces of the training part",
+        onnxruntime=onnxruntime.__version__,
     )
 
 
@@ -73,9 +69,7 @@ def int8(graph: bytes, crops: NDArray[np.float32]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, folded, written = (Path(folder) / name for name in ("source.onnx", "folded.onnx", "int8.onnx"))
         source.write_bytes(graph)
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)  # it advises to fold what the line below folds
-        try:
+        with muted(""):  # it advises to fold what the next line folds
             quant_pre_process(source, folded, skip_symbolic_shape=True)
             quantization.quantize_static(
                 folded,
@@ -86,8 +80,6 @@ def int8(graph: bytes, crops: NDArray[np.float32]) -> bytes:
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
             )
-        finally:
-            logging.disable(before)
         return written.read_bytes()
 
 
