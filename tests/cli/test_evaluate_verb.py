@@ -17,6 +17,7 @@ pytest.importorskip("pyarrow")
 from mien.cli import main
 from mien.datasets import faces
 from mien.evaluation.predictions import read
+from mien.evaluation.views import KINDS
 from mien.labels import CKPLUS
 from mien.learning import parts
 from mien.learning.recipe import parse_any
@@ -71,18 +72,19 @@ def test_several_splits_and_the_files(
     assert not (out / "predictions-flip.parquet").exists()
 
 
-def test_a_mirrored_view_stands_beside_the_single_one(
-    corpus: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_views_stand_beside_the_single_one(
+    corpus: Path, model: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate(model, "--data", corpus, "--out", tmp_path / "single") == 0
-    assert evaluate(model, "--data", corpus, "--views", "flip", "--out", tmp_path / "both") == 0
+    assert evaluate(model, "--data", corpus, "--views", kind, "--out", tmp_path / "both") == 0
     printed = capsys.readouterr().out
-    assert printed.count("Mean of two views") == 1
+    assert printed.count(f"Mean of {KINDS[kind]} views") == 1
     single, both = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("single", "both"))
     assert both["parts"] == single["parts"]
-    assert both["mean_with_mirror"]["PublicTest"]["log_loss"] != single["parts"]["PublicTest"]["log_loss"]
-    views = [read(tmp_path / "both" / f"predictions{name}.parquet") for name in ("", "-flip")]
-    assert [each.about.views for each in views] == [1, 2]
+    assert both["mean_of_views"]["parts"]["PublicTest"]["log_loss"] != single["parts"]["PublicTest"]["log_loss"]
+    views = [read(tmp_path / "both" / f"predictions{name}.parquet") for name in ("", f"-{kind}")]
+    assert [each.about.views for each in views] == [1, KINDS[kind]]
     assert not np.allclose(views[0].probabilities, views[1].probabilities)
 
 

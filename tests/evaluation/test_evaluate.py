@@ -9,7 +9,8 @@ import pytest
 from corpora import bars
 
 from mien.errors import DataError
-from mien.evaluation.evaluate import Model, predict, report, with_mirror
+from mien.evaluation.evaluate import Model, predict, report
+from mien.evaluation.views import mean_of_views, other_views
 from mien.labels import FER2013, KDEF
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.session import softmax
@@ -58,12 +59,27 @@ def test_copies_of_training_faces_are_marked_and_scored_apart() -> None:
 def test_a_mirrored_view_is_averaged_in_and_the_single_one_not_computed_again() -> None:
     faces, ours = bars({"PrivateTest": 2}), model()
     single = predict(ours, faces, None)
-    both = with_mirror(ours, faces, single)
+    both = mean_of_views(ours, faces, single, "flip")
     assert ours.session.calls == 2 * len(faces)  # type: ignore[attr-defined]
     mirrored = predict(ours, replace(faces, pixels=faces.pixels[:, :, ::-1].copy()), None)
     np.testing.assert_allclose(both.probabilities, (single.probabilities + mirrored.probabilities) / 2)
     assert (both.about.views, single.about.views) == (2, 1)
     assert not np.allclose(both.probabilities, single.probabilities)
+
+
+def test_ten_views_are_the_face_and_four_moved_ones_each_with_its_mirror_image() -> None:
+    faces, ours = bars({"PrivateTest": 2}), model()
+    single = predict(ours, faces, None)
+    ten = mean_of_views(ours, faces, single, "crops")
+    assert (ours.session.calls, ten.about.views) == (10 * len(faces), 10)  # type: ignore[attr-defined]
+    views = [faces.pixels, *other_views(faces.pixels, "crops")]
+    assert len({view.tobytes() for view in views}) == 10
+    assert all(view.shape == faces.pixels.shape and view.flags.c_contiguous for view in views)
+    np.testing.assert_array_equal(views[1][:, 2:, 2:], faces.pixels[:, :-2, :-2])  # down and right by 2 of 48
+    np.testing.assert_array_equal(views[1][:, 0], views[1][:, 2])  # what enters repeats the edge
+    np.testing.assert_array_equal(views[5], faces.pixels[:, :, ::-1])
+    each = [predict(ours, replace(faces, pixels=view), None).probabilities for view in views]
+    np.testing.assert_allclose(ten.probabilities, np.mean(each, axis=0))
 
 
 def test_other_classes_and_no_faces_are_refused() -> None:

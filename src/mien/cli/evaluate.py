@@ -5,8 +5,9 @@ classical run's model.npz, or with --adapter a foreign .onnx file. Classes that 
 counted, classes that the data lack are named. --split may be given several times; all is every face of the data.
 The data of a run folder's own training come in the parts of its recipe, and each scoring of its test part is counted.
 
-One view of each face. --views flip adds the mean with its mirror image, in a table of its own. With --photos a face
-that is not found counts as a wrong answer. --matrix compares several MODELs on several --data, each by itself.
+One view of each face. --views flip adds the mean with its mirror image, --views crops the mean of ten views, in a table
+of its own. With --photos a face that is not found counts as a wrong answer. --matrix compares several MODELS on several
+--data, each by itself.
 
 Next: mien evaluate default --photos kdef_frontal350.zip --detector yunet
 """
@@ -43,7 +44,8 @@ def arguments(parser: ArgumentParser) -> None:
         help="a part of the data, several times for several, or all (default: PublicTest)")  # fmt: skip
     add("--checkpoint", action="store_true", help="of a run folder take checkpoints/best.ckpt")
     add("--adapter", type=Path, metavar="FILE", help="what a foreign .onnx file takes and answers (TOML)")
-    add("--views", type=one_of("flip"), metavar="V", help="flip: also tell the mean with each face's mirror image")
+    add("--views", type=one_of("flip", "crops"), metavar="V",
+        help="also tell the mean of several views of each face: flip, 2; crops, 10")  # fmt: skip
     add("--conformal", type=number, metavar="ALPHA", help="also fit sets on PublicTest that lack the truth so seldom")
     add("--matrix", action="store_true", help="every MODEL on every --data, each by itself")
     add("--photos", type=Path, metavar="DIR", help="labelled photos in class folders, zipped or not")
@@ -82,7 +84,8 @@ def _check(options: Namespace) -> None:
 
 def _on_crops(options: Namespace) -> None:
     from mien.cli import evaluate_tables as tables
-    from mien.evaluation.evaluate import report, with_mirror
+    from mien.evaluation.evaluate import report
+    from mien.evaluation.views import KINDS, mean_of_views
     from mien.learning import scoring
 
     work = scoring.prepare(_loaded(options.models[0], options), read_faces(options.data))
@@ -94,10 +97,12 @@ def _on_crops(options: Namespace) -> None:
     found["parts"] = {split: report(each, copies=copies) for split, each in single.items()}
     views = {"": single}
     if options.views:
-        views["-flip"] = {
-            split: with_mirror(work.loaded.model, work.part(split), each) for split, each in single.items()
+        several = views[f"-{options.views}"] = {
+            split: mean_of_views(work.loaded.model, work.part(split), each, options.views)
+            for split, each in single.items()
         }
-        found["mean_with_mirror"] = {split: report(each, copies=copies) for split, each in views["-flip"].items()}
+        parts = {split: report(each, copies=copies) for split, each in several.items()}
+        found["mean_of_views"] = {"kind": options.views, "views": KINDS[options.views], "parts": parts}
     if options.conformal is not None:
         found["conformal"] = _conformal(work, single, options.conformal)
     found["notes"] = [*work.notes(), *_counted(tested, found)]

@@ -11,11 +11,12 @@ from mien.cli.learning import figures
 
 
 def show(found: dict[str, Any]) -> None:
-    """Print the figures of each part, of two views apart from those of one, of each class, and the notes."""
+    """Print the figures of each part, of several views apart from those of one, of each class, and the notes."""
     console = Console()
     _show_parts(console, found["parts"], f"{found['model']}, one view of each face")
-    if "mean_with_mirror" in found:
-        _show_parts(console, found["mean_with_mirror"], "Mean of two views, each face and its mirror image")
+    if "mean_of_views" in found:
+        several = found["mean_of_views"]
+        _show_parts(console, several["parts"], f"Mean of {several['views']} views of each face ({several['kind']})")
     if "conformal" in found:
         console.print(_sets(found["conformal"]))
     for split, values in found["parts"].items():

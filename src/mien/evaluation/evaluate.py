@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -63,16 +63,6 @@ def answered(answers: NDArray[np.float32], faces: FaceSet, training: FaceSet | N
     return of_faces(
         probabilities, faces, copies, model=model.name, model_digest=model.digest, temperature=model.temperature
     )
-
-
-def with_mirror(model: Model, faces: FaceSet, single: Predictions, watch: Watch | None = None) -> Predictions:
-    """Return the mean of ``single``, the predictions of one view, and those of the mirrored faces (two views).
-
-    Test-time augmentation: figures of it are to be told apart from those of one view.
-    """
-    mirrored = replace(faces, pixels=np.ascontiguousarray(faces.pixels[:, :, ::-1]))
-    other = softmax(logits(model.session, model.preprocess, mirrored, watch), model.temperature)
-    return replace(single, probabilities=(single.probabilities + other) / 2, about=replace(single.about, views=2))
 
 
 def check_classes(label_set: LabelSet, faces: FaceSet) -> None:
