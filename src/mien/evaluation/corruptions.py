@@ -67,7 +67,7 @@ def _motion(faces: Faces, length: float, draw: np.random.Generator, _: Any) -> N
     import cv2
 
     angles = draw.uniform(0, 180, len(faces))
-    kernels = [_streak(length * faces.shape[1] / SIDE, angle) for angle in angles]
+    kernels = [streak(length * faces.shape[1] / SIDE, angle) for angle in angles]
     return np.stack(
         [
             cv2.filter2D(face, -1, each, borderType=cv2.BORDER_REPLICATE)
@@ -76,7 +76,7 @@ def _motion(faces: Faces, length: float, draw: np.random.Generator, _: Any) -> N
     )
 
 
-def _streak(length: float, angle: float) -> NDArray[np.float32]:
+def streak(length: float, angle: float) -> NDArray[np.float32]:
     """Return the kernel of a movement by ``length`` pixels, summing to 1; its ends count by the part they cover."""
     import cv2
 

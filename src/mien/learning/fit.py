@@ -26,14 +26,16 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
-from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler, TensorDataset
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.learning import distillation, memory, parts
+from mien.learning.degrade import DegradedFaces
 from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
 from mien.learning.recipe import Plan, Recipe
+from mien.learning.tables import DegradeTable
 from mien.preprocess import apply
 
 
@@ -168,21 +170,26 @@ def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Te
         recipe.train.seed,
         chances / chances.sum() if recipe.data.oversample else None,
     )
-    return _loader(recipe, part, wanted, batches)
+    if recipe.degrade != DegradeTable():
+        return _loader(DegradedFaces(part.pixels, wanted, recipe), batches)
+    return _loader(_prepared(recipe, part, wanted), batches)
 
 
 def _validation_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
     part = faces.part(parts.VALIDATION)
     batches = BatchSampler(SequentialSampler(part.ids), 256, drop_last=False)
-    return _loader(recipe, part, torch.from_numpy(part.labels), batches)
+    return _loader(_prepared(recipe, part, torch.from_numpy(part.labels)), batches)
+
+
+def _prepared(recipe: Recipe, part: FaceSet, wanted: torch.Tensor) -> TensorDataset:
+    return TensorDataset(torch.from_numpy(apply(part.pixels, recipe.preprocess)), wanted)
 
 
 def _loader(
-    recipe: Recipe, part: FaceSet, wanted: torch.Tensor, batches: Sampler[list[int]]
+    faces: Dataset[tuple[torch.Tensor, ...]], batches: Sampler[list[int]]
 ) -> DataLoader[tuple[torch.Tensor, ...]]:
-    crops = torch.from_numpy(apply(part.pixels, recipe.preprocess))
-    # Indexing the tensor with a whole batch of indices costs a hundredth of collating it image by image.
-    return DataLoader(TensorDataset(crops, wanted), sampler=batches, batch_size=None)
+    # Asking for a whole batch of indices at once costs a hundredth of collating it image by image.
+    return DataLoader(faces, sampler=batches, batch_size=None)
 
 
 class ShuffledBatches(Sampler[list[int]]):

@@ -12,6 +12,7 @@ from mien import preprocess
 from mien.datasets import sheets
 from mien.learning import parts
 from mien.learning.augment import Augment
+from mien.learning.degrade import degrade
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
 def batch(
     recipe: Recipe, faces: FaceSet, *, count: int = 32, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[str]]:
-    """Return what the network would get, float32 (N, C, S, S), before and after augmentation, and the labels.
+    """Return what the network would get, float32 (N, C, S, S), before and after the recipe's changes, and the labels.
 
     The faces are drawn from the training side. Raises ``DataError`` if there is none.
     """
     part = parts.arrange(faces, recipe.data).part(parts.TRAIN)
     chosen = np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False)
-    plain = preprocess.apply(list(part.pixels[chosen]), recipe.preprocess)
+    plain = preprocess.apply(part.pixels[chosen], recipe.preprocess)
+    worse = degrade(part.pixels[chosen], recipe.degrade, np.random.default_rng(seed))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        changed = Augment(recipe.augment)(torch.from_numpy(plain.copy())).numpy()
+        changed = Augment(recipe.augment)(torch.from_numpy(preprocess.apply(worse, recipe.preprocess))).numpy()
     return plain, changed, [faces.label_set.labels[label] for label in part.labels[chosen]]
 
 
@@ -47,7 +49,7 @@ def write(recipe: Recipe, faces: FaceSet, out: str | Path, *, count: int = 32, s
         (f"{name}: {told}", list(zip(_shown(values), labels, strict=True)))
         for name, told, values in (
             (f"{recipe.name}, as the network sees it", caption, changed),
-            ("the same faces", "before augmentation", plain),
+            ("the same faces", "before degradation and augmentation", plain),
         )
     ]
     sheets.save(sheets.sheet(groups, columns=8), Path(out))

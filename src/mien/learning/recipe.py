@@ -21,6 +21,7 @@ from mien.learning.tables import (
     AugmentTable,
     CalibrateTable,
     DataTable,
+    DegradeTable,
     DistilTable,
     LossTable,
     NetworkTable,
@@ -78,6 +79,7 @@ class Recipe(Plan):
     """A whole training run of a network."""
 
     network: NetworkTable = NetworkTable()
+    degrade: DegradeTable = DegradeTable()
     augment: AugmentTable = AugmentTable()
     loss: LossTable = LossTable()
     distil: DistilTable = DistilTable()

@@ -94,6 +94,22 @@ class AugmentTable(Table):
     cutmix: NotNegative = 0.0
 
 
+class DegradeTable(Table):
+    """What cameras, light and things before a face do to it: the probability of each for a training face; 0 is never.
+
+    ``degrade`` has the ranges, in this order: light: gamma, gain and a ramp across the face.  cover: one dark, pale or
+    patterned shape over a part.  resolution: shrunk and enlarged again.  blur: out of focus, or moved.  noise: of the
+    sensor.  jpeg: compressed.
+    """
+
+    light: Probability = 0.0
+    cover: Probability = 0.0
+    resolution: Probability = 0.0
+    blur: Probability = 0.0
+    noise: Probability = 0.0
+    jpeg: Probability = 0.0
+
+
 class LossTable(Table):
     """What is minimised; ``losses.Loss`` has the formulas.
 
