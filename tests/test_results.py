@@ -34,7 +34,7 @@ def test_to_dict_survives_json_unrounded() -> None:
     assert read == RESULT.to_dict()
     assert list(read) == ["source", "width", "height", "model", "detector", "faces"]
     face = read["faces"][0]
-    assert list(face) == ["box", "score", "landmarks", "emotion", "confidence", "uncertain", "probabilities"]
+    assert list(face) == ["box", "score", "landmarks", "emotion", "confidence", "uncertain", "quality", "probabilities"]
     assert face["box"] == {"left": 8.25, "top": 6.0, "width": 20.0, "height": 24.0}
     assert face["landmarks"] == [list(mark) for mark in MARKS]
     assert read["faces"][1]["landmarks"] is None
@@ -50,7 +50,7 @@ def test_equality_ignores_pixels_and_results_are_frozen() -> None:
 
 def test_to_pandas() -> None:
     table = RESULT.to_pandas()
-    assert table.shape == (2, 10 + 7)
+    assert table.shape == (2, 11 + 7)
     assert table["emotion"].tolist() == ["happiness", "happiness"]
     assert table["face"].tolist() == [0, 1]
     assert table[list(FER2013.labels)].sum(axis=1).tolist() == pytest.approx([1, 1])

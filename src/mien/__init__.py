@@ -9,15 +9,16 @@ TYPE_CHECKING = False  # type checkers take it for true; importing it from typin
 if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.recognition.recognizer import Recognizer, load
-    from mien.results import Box, Face, ImageResult
+    from mien.results import Box, Face, ImageResult, Quality
 
 __version__ = "0.1.0"
 
-__all__ = ["Box", "Face", "ImageResult", "MienError", "Recognizer", "__version__", "load"]
+__all__ = ["Box", "Face", "ImageResult", "MienError", "Quality", "Recognizer", "__version__", "load"]
 
 _HOMES = {
     "Box": "mien.results",
     "Face": "mien.results",
+    "Quality": "mien.results",
     "ImageResult": "mien.results",
     "MienError": "mien.errors",
     "Recognizer": "mien.recognition.recognizer",

@@ -43,6 +43,33 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How well a photo shows a face (``recognition.quality`` measures it and has the limits).
+
+    size:      of the face in the photo: the root of width × height of its box, pixels.
+    sharpness: detail at the size that networks see; about 0.1 for a blurred face, 0.3 and more for a sharp one.
+    turn:      degrees by which the face looks aside, roughly, 0 to 90; None without landmarks.
+    inside:    share of the face that lies in the photo, 0 to 1.
+    reasons:   what is wrong, of ``tiny``, ``blurred``, ``turned``, ``cut off``; empty for a good face.
+    """
+
+    size: float
+    sharpness: float
+    turn: float | None
+    inside: float
+    reasons: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.reasons
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {**asdict(self), "reasons": list(self.reasons), "good": self.good}
+
+
+@dataclass(frozen=True)
 class Face:
     """One face and what it shows.
 
@@ -52,6 +79,7 @@ class Face:
     labels:    class names, in the order of the model file.
     values:    probability per label, sum 1.
     uncertain: True if ``confidence`` is below the threshold of the model file.
+    quality:   how well the photo shows the face, and what is wrong if something is; None if nobody has measured it.
     """
 
     box: Box
@@ -60,6 +88,7 @@ class Face:
     labels: tuple[str, ...]
     values: tuple[float, ...]
     uncertain: bool
+    quality: Quality | None = None
 
     @property
     def emotion(self) -> str:
@@ -85,6 +114,7 @@ class Face:
             "emotion": self.emotion,
             "confidence": self.confidence,
             "uncertain": self.uncertain,
+            "quality": None if self.quality is None else self.quality.to_dict(),
             "probabilities": self.probabilities,
         }
 
@@ -119,7 +149,8 @@ class ImageResult:
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a face: source, position, box, score, emotion, confidence, uncertain, then a column a label.
+        """Return one row a face: source, position, box, score, emotion, confidence, uncertain, quality (its
+        reasons), then a column a label.
 
         Raises ``MissingExtraError`` where pandas is not installed.
         """
@@ -138,6 +169,7 @@ class ImageResult:
             "emotion",
             "confidence",
             "uncertain",
+            "quality",
         ]
         rows = [self._row(index, face) for index, face in enumerate(self.faces)]
         return pd.DataFrame(rows, columns=None if rows else fixed)
@@ -148,6 +180,7 @@ class ImageResult:
             "emotion": face.emotion,
             "confidence": face.confidence,
             "uncertain": face.uncertain,
+            "quality": None if face.quality is None else ";".join(face.quality.reasons),
         }
         return {"source": self.source, "face": index, **face.box.to_dict(), **about, **face.probabilities}
 

@@ -82,9 +82,9 @@ class Csv(Writer):
     def add(self, entry: Entry) -> None:
         """Write the rows of one photo."""
         if isinstance(entry, Unreadable):
-            self._row([entry.source, *[""] * (9 + len(self.labels)), entry.error])
+            self._row([entry.source, *[""] * (10 + len(self.labels)), entry.error])
         elif not entry.faces:
-            self._row([entry.source, *[""] * (10 + len(self.labels))])
+            self._row([entry.source, *[""] * (11 + len(self.labels))])
         else:
             for position, face in enumerate(entry.faces):
                 self._row([entry.source, position, *_numbers(face), ""])
@@ -105,9 +105,9 @@ class Table(Writer):
         """Keep the rows of one photo, not the photo."""
         name = one_line(str(entry.source))
         if isinstance(entry, Unreadable):
-            self.rows.append((name, "", "", "unreadable", "", ""))
+            self.rows.append((name, "", "", "unreadable", "", "", ""))
         elif not entry.faces:
-            self.rows.append((name, "", "", "no face", "", ""))
+            self.rows.append((name, "", "", "no face", "", "", ""))
         else:
             self.uncertain |= any(face.uncertain for face in entry.faces)
             for position, face in enumerate(entry.faces):
@@ -116,31 +116,32 @@ class Table(Writer):
     def close(self) -> None:
         """Show the table: with Rich on a terminal; plain elsewhere, where Rich would add its start-up time alone."""
         show = _show if self.stream.isatty() else _show_plain
-        show(self.stream, self.rows, _LEGEND if self.uncertain else "")
+        columns = _COLUMNS if any(row[-1] for row in self.rows) else _COLUMNS[:-1]
+        show(self.stream, columns, self.rows, _LEGEND if self.uncertain else "")
 
 
-_COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess")
+_COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess", "quality")
 _RIGHT = ("face", "confidence")
-_DIM = ("face", "box", "second guess")
+_DIM = ("face", "box", "second guess", "quality")
 _LEGEND = "? uncertain: below the confidence that the model file asks for"
 
 
-def _show_plain(stream: TextIO, rows: Sequence[tuple[str, ...]], legend: str) -> None:
-    table = [_COLUMNS, *rows]
+def _show_plain(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]], legend: str) -> None:
+    table = [tuple(columns), *(row[: len(columns)] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
-        cells = zip(_COLUMNS, row, widths, strict=True)
+        cells = zip(columns, row, widths, strict=True)
         line = "  ".join(cell.rjust(w) if name in _RIGHT else cell.ljust(w) for name, cell, w in cells)
         stream.write(line.rstrip() + "\n")
     stream.write(f"{legend}\n" if legend else "")
 
 
-def _show(stream: TextIO, rows: Sequence[tuple[str, ...]], legend: str) -> None:
+def _show(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]], legend: str) -> None:
     from rich import box, table
     from rich.text import Text
 
     view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in _COLUMNS:
+    for name in columns:
         view.add_column(
             name,
             justify="right" if name in _RIGHT else "left",
@@ -150,7 +151,9 @@ def _show(stream: TextIO, rows: Sequence[tuple[str, ...]], legend: str) -> None:
         )
     styles = {"unreadable": "red", "no face": "dim"}
     for row in rows:
-        view.add_row(*[Text(cell, styles.get(cell, "yellow" if cell.endswith(" ?") else "")) for cell in row])
+        view.add_row(
+            *[Text(cell, styles.get(cell, "yellow" if cell.endswith(" ?") else "")) for cell in row[: len(columns)]]
+        )
     screen = console(stream)
     screen.print(view)
     screen.print(Text(legend, "dim"), end="\n" if legend else "")
@@ -170,6 +173,7 @@ def csv_columns(labels: Sequence[str]) -> list[str]:
         "emotion",
         "confidence",
         "uncertain",
+        "quality",
         *[f"p_{x}" for x in labels],
         "error",
     ]
@@ -263,13 +267,17 @@ def _dump(entry: Entry, stream: TextIO) -> str:
 def _numbers(face: Face) -> list[Any]:
     place = [face.box.left, face.box.top, face.box.width, face.box.height]
     sure = "true" if face.uncertain else "false"
-    return [*place, face.score, face.emotion, face.confidence, sure, *face.values]
+    return [*place, face.score, face.emotion, face.confidence, sure, _faults(face, ";"), *face.values]
 
 
 def _cells(face: Face) -> tuple[str, ...]:
     best, *others = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
     runner_up = f"{others[0][0]} {others[0][1]:.0%}" if others else ""
-    return (_place(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up)
+    return (_place(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up, _faults(face, ", "))
+
+
+def _faults(face: Face, separator: str) -> str:
+    return separator.join(face.quality.reasons) if face.quality else ""
 
 
 def _place(box: Box) -> str:

@@ -14,8 +14,9 @@ from mien.errors import ImageError, OptionError
 from mien.recognition import bundle as bundles
 from mien.recognition.crop import cut
 from mien.recognition.detect import Detection, Detector, get_detector
+from mien.recognition.quality import measure
 from mien.recognition.session import OnnxSession, Session, softmax
-from mien.results import Face, ImageResult
+from mien.results import Face, ImageResult, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,11 +100,11 @@ class Recognizer:
             )
         blanks, crops = [], []
         for image in images:
-            blank, detections, pieces = self._detect(image, keep_pixels)
-            blanks.append((blank, detections))
+            blank, found, pieces = self._detect(image, keep_pixels)
+            blanks.append((blank, found))
             crops += pieces
         rows = iter(self._probabilities(crops))
-        return [self._filled(blank, [(one, next(rows)) for one in found]) for blank, found in blanks]
+        return [self._filled(blank, [(*each, next(rows)) for each in found]) for blank, found in blanks]
 
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (N, C) probabilities, each row with sum 1, of N ready-made face crops.
@@ -125,11 +126,12 @@ class Recognizer:
 
     def _detect(
         self, image: ImageInput, keep_pixels: bool
-    ) -> tuple[ImageResult, tuple[Detection, ...], list[NDArray[np.uint8]]]:
+    ) -> tuple[ImageResult, list[tuple[Detection, Quality]], list[NDArray[np.uint8]]]:
         pixels = images.load(image)
         detections = self.detector.detect(pixels)
         crops = [cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections]
         height, width = pixels.shape[:2]
+        found = [(one, measure((height, width), one, crop)) for one, crop in zip(detections, crops, strict=True)]
         blank = ImageResult(
             images.source_name(image),
             width,
@@ -139,17 +141,17 @@ class Recognizer:
             self.detector.name,
             pixels if keep_pixels else None,
         )
-        return blank, detections, crops
+        return blank, found, crops
 
-    def _filled(self, blank: ImageResult, found: list[tuple[Detection, NDArray[np.float64]]]) -> ImageResult:
+    def _filled(self, blank: ImageResult, found: list[tuple[Detection, Quality, NDArray[np.float64]]]) -> ImageResult:
         from dataclasses import replace
 
-        return replace(blank, faces=tuple(self._face(one, row) for one, row in found))
+        return replace(blank, faces=tuple(self._face(*each) for each in found))
 
-    def _face(self, detection: Detection, row: NDArray[np.float64]) -> Face:
+    def _face(self, detection: Detection, quality: Quality, row: NDArray[np.float64]) -> Face:
         values = tuple(row.tolist())
         uncertain = max(values) < self.bundle.uncertain_below
-        return Face(detection.box, detection.score, detection.landmarks, self.labels, values, uncertain)
+        return Face(detection.box, detection.score, detection.landmarks, self.labels, values, uncertain, quality)
 
     def _probabilities(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float64]:
         rows = np.empty((len(crops), len(self.labels)), np.float64)
