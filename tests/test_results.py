@@ -56,7 +56,7 @@ def test_to_pandas() -> None:
     assert table[list(FER2013.labels)].sum(axis=1).tolist() == pytest.approx([1, 1])
     empty = replace(RESULT, faces=()).to_pandas()
     assert len(empty) == 0
-    assert list(empty) == list(table)[:10]
+    assert list(empty) == list(table)[:11]
 
 
 def test_to_pandas_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
