@@ -149,6 +149,11 @@ class Scheme:
         return self.datasets.get(dataset, {}).get(noun, self.words.get(noun))
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of the label sets that ``scheme`` knows."""
+    return tuple(_SCHEMES)
+
+
 def scheme(name: str) -> Scheme:
     """Return the scheme of a label set: fer2013, ferplus, ckplus, kdef, harmonised, system-a. ``OptionError``."""
     if name not in _SCHEMES:

@@ -192,3 +192,12 @@ def test_the_shipped_model_on_the_real_ckplus48(data_dir: Path, tmp_path: Path) 
     assert (found["left_out"], figures["absent"], figures["faces"]) == ({"contempt": 54}, ["neutral"], 927)
     assert figures["accuracy"] == pytest.approx(0.739, abs=0.005)
     assert figures["macro_f1"] == pytest.approx(0.705, abs=0.005)
+
+
+def test_some_classes_only(corpus: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(model, "--data", corpus, "--classes", "happy,sad,neutral", "--out", tmp_path / "out") == 0
+    assert "Of its 7 classes the model tells 3 apart here: happiness, sadness, neutral." in capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["labels"] == ["happiness", "sadness", "neutral"]
+    assert set(found["left_out"]) == {"anger", "disgust", "fear", "surprise"}
+    assert read(tmp_path / "out" / "predictions.parquet").probabilities.sum(1) == pytest.approx(1)

@@ -44,6 +44,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="a part of the data, several times for several, or all (default: PublicTest)")  # fmt: skip
     add("--checkpoint", action="store_true", help="of a run folder take checkpoints/best.ckpt")
     add("--adapter", type=Path, metavar="FILE", help="what a foreign .onnx file takes and answers (TOML)")
+    add("--classes", metavar="C", help="tell only these classes apart: fer2013 (seven), or happiness,sadness,…")
     add("--views", type=one_of("flip", "crops"), metavar="V",
         help="also tell the mean of several views of each face: flip, 2; crops, 10")  # fmt: skip
     add("--conformal", type=number, metavar="ALPHA", help="also fit sets on PublicTest that lack the truth so seldom")
@@ -114,7 +115,13 @@ def _on_crops(options: Namespace) -> None:
 def _loaded(model: str, options: Namespace) -> Loaded:
     from mien.learning import models
 
-    return models.load(model, checkpoint=options.checkpoint, adapter=options.adapter, threads=options.threads)
+    return models.load(
+        model,
+        checkpoint=options.checkpoint,
+        adapter=options.adapter,
+        classes=options.classes,
+        threads=options.threads,
+    )
 
 
 def _heading(work: Scoring, data: Sequence[Path]) -> dict[str, Any]:
@@ -215,7 +222,7 @@ def _on_photos(options: Namespace) -> None:
 
     model = options.models[0]
     file = Path(model) / "model.onnx" if Path(model).is_dir() else model
-    recognizer = load(file, detector=options.detector, threads=options.threads)
+    recognizer = load(file, detector=options.detector, classes=options.classes, threads=options.threads)
     found = read_photos(recognizer, watched(photos.read(options.photos), "reading"))
     bundle = recognizer.bundle
     heading = {"model": bundle.name, "digest": bundle.digest, "detector": options.detector}

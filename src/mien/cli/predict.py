@@ -55,6 +55,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="D",
         help="yunet (default), haar, mtcnn; whole: the photo is a face",
     )
+    add("--classes", metavar="C", help="tell these apart: fer2013 (seven), ferplus (eight), or happiness,sadness,…")
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
@@ -102,6 +103,7 @@ def _load(options: Namespace) -> Recognizer:
     return load(
         options.model,
         detector=options.detector,
+        classes=options.classes,
         threads=options.threads,
         max_faces=options.max_faces,
         min_size=options.min_size,
@@ -129,7 +131,7 @@ def _note_settings(options: Namespace, recognizer: Recognizer) -> None:
 def _settings(options: Namespace, recognizer: Recognizer) -> dict[str, Any]:
     from mien import __version__
 
-    names = ("format", "detector", "max_faces", "min_size", "threshold")
+    names = ("format", "detector", "classes", "max_faces", "min_size", "threshold")
     chosen = {name: getattr(options, name) for name in names}
     return {"mien": __version__, "model": recognizer.bundle.digest, "batch": _chunk(options), **chosen}
 

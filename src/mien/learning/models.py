@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from mien.evaluation.evaluate import Model
 from mien.evaluation.evaluated import TESTS
 from mien.learning import parts
 from mien.learning.recipe import ClassicalRecipe, Recipe, of_run
-from mien.recognition import bundle
+from mien.recognition import bundle, view
 from mien.recognition.session import OnnxSession
 
 if TYPE_CHECKING:
@@ -37,14 +37,34 @@ class Loaded:
 
 
 def load(
-    place: str | Path, *, checkpoint: bool = False, adapter: str | Path | None = None, threads: int | None = None
+    place: str | Path,
+    *,
+    checkpoint: bool = False,
+    adapter: str | Path | None = None,
+    classes: str | None = None,
+    threads: int | None = None,
 ) -> Loaded:
     """Load a shipped model by name, a model file, a run folder, or a classical run's ``model.npz``.
 
     checkpoint: of a run folder take ``checkpoints/best.ckpt``, not ``model.onnx``.
     adapter:    the note that makes a foreign ONNX file a model.
+    classes:    which of its classes are told apart, as ``view.classes`` reads them; None takes all.
     Raises ``FileMissingError`` and ``ModelError``, and ``OptionError`` for options that do not go with the place.
     """
+    found = _load(place, checkpoint, adapter, threads)
+    return found if classes is None else _some(found, view.classes(classes))
+
+
+def _some(found: Loaded, wanted: labels.LabelSet) -> Loaded:
+    model = found.model
+    session = view.narrowed(model.session, model.label_set, wanted)
+    told = (
+        f"Of its {len(model.label_set)} classes the model tells {len(wanted)} apart here: {', '.join(wanted.labels)}."
+    )
+    return replace(found, model=replace(model, label_set=wanted, session=session), notes=(*found.notes, told))
+
+
+def _load(place: str | Path, checkpoint: bool, adapter: str | Path | None, threads: int | None) -> Loaded:
     path = Path(place)
     if adapter is not None:
         return Loaded(adapters.load(path, adapter, threads))

@@ -32,6 +32,7 @@ def load(
     model: str | PathLike[str] = "default",
     *,
     detector: str | Detector = "yunet",
+    classes: str | Sequence[str] | None = None,
     threads: int | None = None,
     max_faces: int | None = None,
     min_size: float | None = None,
@@ -41,6 +42,8 @@ def load(
 
     model:     the name of a model inside the package, or the path of a model file.
     detector:  ``"yunet"``, ``"haar"``, ``"mtcnn"``, ``"whole"`` (the picture is the face), or a ``Detector``.
+    classes:   which of the model's classes are told apart: a label set such as ``"fer2013"`` (seven, no contempt), or
+               emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
     threads:   CPU threads for the network; None for all cores.
     max_faces, min_size, threshold: see ``mien.recognition.detect.Limits``; only with a detector given by name.
 
@@ -54,17 +57,28 @@ def load(
     warm_up = threading.Thread(target=images.warm_up)
     warm_up.start()
     bundle, session = _network(model, threads)
+    if classes is not None:
+        bundle, session = _some(bundle, session, classes)
     if isinstance(detector, str):
         detector = get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces)
     warm_up.join()
     return Recognizer(bundle, session, detector)
 
 
-def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, OnnxSession]:
+def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, Session]:
     bundle = bundles.read(model)
     spec = bundle.preprocess
     inputs = (spec.channels, spec.size, spec.size)
     return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
+
+
+def _some(bundle: Bundle, session: Session, wanted: str | Sequence[str]) -> tuple[Bundle, Session]:
+    from dataclasses import replace
+
+    from mien.recognition import view
+
+    chosen = view.classes(wanted)
+    return replace(bundle, labels=chosen), view.narrowed(session, bundle.labels, chosen)
 
 
 class Recognizer:
