@@ -161,6 +161,17 @@ def test_residual_widths_and_blocks() -> None:
         build("residual", 7, 1, 15, widths=widths)
 
 
+def test_separable_blocks_have_the_weights_of_depthwise_and_pointwise_kernels() -> None:
+    widths, blocks = (16, 24), 2
+    usual = build("residual", 10, widths=widths, blocks=blocks)
+    network = build("residual", 10, widths=widths, blocks=blocks, separable=True)
+    pairs = [(8, 16), *[(16, 16)] * 3, (16, 24), *[(24, 24)] * 3]
+    saved = sum(9 * inputs * outputs - (9 * inputs + inputs * outputs) for inputs, outputs in pairs)
+    assert parameter_count(network) == parameter_count(usual) - saved
+    check_rows(build("residual", 7, 1, 16, widths=widths, separable=True, attention="se"), 1, 16)
+    assert sum(isinstance(each, nn.Conv2d) and each.groups > 1 for each in network.modules()) == len(pairs)
+
+
 def test_an_untrained_residual_block_passes_its_input_on() -> None:
     block = Block(8, 8, None).eval()
     maps = torch.randn(2, 8, 6, 6).relu()

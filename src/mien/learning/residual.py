@@ -21,6 +21,8 @@ class Residual(nn.Module):
     widths:          output maps of each stage.
     attention:       within each block, before the sum (Hu et al. 2018).
     spatial_dropout: of whole maps, between stages.
+    separable:       blocks of depthwise and pointwise convolutions (Chollet 2017): with as many weights, maps twice as
+                     wide as the usual ones have.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Residual(nn.Module):
         spatial_dropout: float = 0.0,
         dropout: float = 0.3,
         attention: Literal["se", "cbam"] | None = None,
+        separable: bool = False,
     ) -> None:
         super().__init__()
         if size < 2 ** len(widths):
@@ -48,7 +51,7 @@ class Residual(nn.Module):
             if place:
                 stages += [nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)]
             inputs = widths[place - 1] if place else stem
-            stages += [Block(inputs if first else width, width, attention) for first in _first(blocks)]
+            stages += [Block(inputs if first else width, width, attention, separable) for first in _first(blocks)]
         self.stages = nn.Sequential(*stages)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], classes))
 
@@ -64,12 +67,15 @@ class Block(nn.Module):
     The last batch norm starts at zero, so that the untrained block passes its input on (Goyal et al. 2017).
     """
 
-    def __init__(self, inputs: int, outputs: int, attention: Literal["se", "cbam"] | None) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, attention: Literal["se", "cbam"] | None, separable: bool = False
+    ) -> None:
         super().__init__()
+        conv = _separable if separable else _conv
         last = nn.BatchNorm2d(outputs)
         nn.init.zeros_(last.weight)
         self.body = nn.Sequential(
-            *(_conv(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), _conv(outputs, outputs), last),
+            *(conv(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), conv(outputs, outputs), last),
             *attend(attention, outputs),
         )
         projection = (nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
@@ -84,6 +90,11 @@ class Block(nn.Module):
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+def _separable(inputs: int, outputs: int) -> nn.Sequential:
+    depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+    return nn.Sequential(depthwise, nn.Conv2d(inputs, outputs, 1, bias=False))
 
 
 def _first(blocks: int) -> list[bool]:
