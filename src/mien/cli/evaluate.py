@@ -104,6 +104,7 @@ def _on_crops(options: Namespace) -> None:
         }
         parts = {split: report(each, copies=copies) for split, each in several.items()}
         found["mean_of_views"] = {"kind": options.views, "views": KINDS[options.views], "parts": parts}
+    found["disagreement"] = _disagreement(work, single)
     if options.conformal is not None:
         found["conformal"] = _conformal(work, single, options.conformal)
     found["notes"] = [*work.notes(), *_counted(tested, found)]
@@ -143,6 +144,18 @@ def _counted(tested: Path | None, found: dict[str, Any]) -> list[str]:
         return []
     times = found["test_scorings"] = models.count_scoring(tested)
     return [f"The test part of the run {tested.name} has now been scored {times} times; nothing may be chosen by it."]
+
+
+def _disagreement(work: Scoring, single: dict[str, Predictions]) -> dict[str, Any]:
+    """Return, for each part with votes enough, how far the model doubts where people do."""
+    from mien.evaluation.disagreement import LEAST, disagreement
+
+    votes = {split: work.part(split).votes for split in single}
+    return {
+        split: disagreement(single[split].probabilities, each).to_dict()
+        for split, each in votes.items()
+        if each is not None and (each.sum(1) > 0).sum() >= LEAST
+    }
 
 
 def _conformal(work: Scoring, single: dict[str, Predictions], alpha: float) -> dict[str, Any]:

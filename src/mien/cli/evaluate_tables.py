@@ -25,6 +25,8 @@ def show(found: dict[str, Any]) -> None:
             console.print(
                 f"No faces of {', '.join(values['absent'])} in {split}; no mean counts them.", highlight=False
             )
+    for split, values in found["disagreement"].items():
+        console.print(_doubt(split, values), highlight=False, soft_wrap=True)
     for note in found["notes"]:
         console.print(note, highlight=False, soft_wrap=True)
 
@@ -89,6 +91,15 @@ def _classes(values: dict[str, Any], title: str) -> Table:
         areas = [_share(row[name], ".3f") for name in ("roc_area", "pr_area")]
         table.add_row(label, *shares, *areas, str(int(row["support"])))
     return table
+
+
+def _doubt(split: str, values: dict[str, Any]) -> str:
+    low, high = values["interval"]
+    return (
+        f"Doubt, {split}: entropy of the answers and of people's votes, rank correlation {values['spearman']:.2f} "
+        f"({low:.2f} – {high:.2f}), {values['faces']:,} faces; the votes' entropy is {values['certain']:.2f} on the "
+        f"third with the surest answers, {values['uncertain']:.2f} on the third with the most doubtful ones."
+    )
 
 
 def _share(value: float | None, form: str) -> str:

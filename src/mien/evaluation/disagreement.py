@@ -1,0 +1,78 @@
+"""Does a model doubt where people do? Its answers' entropy beside that of ten people's votes on the same faces."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DataError
+from mien.evaluation.checks import distributions
+
+LEAST = 10
+"""Faces with votes below which no correlation is worked out."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A model's doubt and people's, on N faces that have votes.
+
+    spearman: rank correlation of the entropy of the answer with the entropy of the votes, -1 to 1.
+    interval: its 95 % interval, Fisher's z with the variance of Bonett and Wright 2000.
+    certain, uncertain: mean entropy of the votes, in nats, on the third of the faces with the lowest and with the
+              highest entropy of the answer.
+    """
+
+    faces: int
+    spearman: float
+    interval: tuple[float, float]
+    certain: float
+    uncertain: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {**asdict(self), "interval": list(self.interval)}
+
+
+def disagreement(probabilities: NDArray[np.floating[Any]], votes: NDArray[np.floating[Any]]) -> Disagreement:
+    """Compare answers (N, C) with votes (N, C) as shares of 1; faces whose votes are all 0 do not count.
+
+    Raises ``DataError`` for fewer than ``LEAST`` faces with votes, for other shapes, or where all answers, or all
+    votes, are equally doubtful, so that they have no ranks.
+    """
+    from scipy.stats import spearmanr
+
+    if votes.shape != probabilities.shape:
+        raise DataError(f"Votes of shape {votes.shape} for answers of shape {probabilities.shape}; expected the same.")
+    voted = votes.sum(1) > 0
+    if voted.sum() < LEAST:
+        raise DataError(f"{voted.sum()} faces with votes; expected at least {LEAST}. Index with --votes.")
+    found, _ = distributions(probabilities[voted], np.zeros(int(voted.sum()), np.int64), votes.shape[1])
+    answers, people = entropy(found), entropy(votes[voted].astype(np.float64))
+    if np.ptp(answers) == 0 or np.ptp(people) == 0:
+        raise DataError("All answers, or all votes, are equally doubtful: there are no ranks to correlate.")
+    correlation = float(spearmanr(answers, people).statistic)
+    order, third = np.argsort(answers, kind="stable"), len(answers) // 3
+    return Disagreement(
+        len(answers),
+        correlation,
+        _interval(correlation, len(answers)),
+        float(people[order[:third]].mean()),
+        float(people[order[-third:]].mean()),
+    )
+
+
+def entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the entropy of each row of shares (N, C), in nats: 0 to ln C."""
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    found: NDArray[np.float64] = -(shares * logs).sum(1)
+    return found
+
+
+def _interval(correlation: float, count: int) -> tuple[float, float]:
+    wide = 1.959964 * math.sqrt((1 + correlation**2 / 2) / (count - 3))
+    middle = math.atanh(min(max(correlation, -0.999999), 0.999999))
+    return math.tanh(middle - wide), math.tanh(middle + wide)
