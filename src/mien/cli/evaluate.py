@@ -85,9 +85,9 @@ def _check(options: Namespace) -> None:
 
 def _on_crops(options: Namespace) -> None:
     from mien.cli import evaluate_tables as tables
-    from mien.evaluation.evaluate import report
-    from mien.evaluation.views import KINDS, mean_of_views
+    from mien.evaluation.evaluate import mean_of_views, report
     from mien.learning import scoring
+    from mien.recognition.views import KINDS
 
     work = scoring.prepare(_loaded(options.models[0], options), read_faces(options.data))
     splits = work.splits(options.split)

@@ -56,6 +56,13 @@ def arguments(parser: ArgumentParser) -> None:
         help="yunet (default), haar, mtcnn; whole: the photo is a face",
     )
     add("--classes", metavar="C", help="tell these apart: fer2013 (seven), ferplus (eight), or happiness,sadness,…")
+    add(
+        "--views",
+        type=one_of("single", "flip", "crops"),
+        default="single",
+        metavar="V",
+        help="mean of several views of each face: flip, 2; crops, 10",
+    )
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
@@ -104,6 +111,7 @@ def _load(options: Namespace) -> Recognizer:
         options.model,
         detector=options.detector,
         classes=options.classes,
+        views=options.views,
         threads=options.threads,
         max_faces=options.max_faces,
         min_size=options.min_size,
@@ -131,7 +139,7 @@ def _note_settings(options: Namespace, recognizer: Recognizer) -> None:
 def _settings(options: Namespace, recognizer: Recognizer) -> dict[str, Any]:
     from mien import __version__
 
-    names = ("format", "detector", "classes", "max_faces", "min_size", "threshold")
+    names = ("format", "detector", "classes", "views", "max_faces", "min_size", "threshold")
     chosen = {name: getattr(options, name) for name in names}
     return {"mien": __version__, "model": recognizer.bundle.digest, "batch": _chunk(options), **chosen}
 

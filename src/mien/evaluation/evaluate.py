@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mien.evaluation.metrics import score
 from mien.evaluation.predictions import Predictions, of_faces
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec, apply
+from mien.recognition import views
 from mien.recognition.session import Session, softmax
 
 Watch = Callable[[Iterable[int]], Iterable[int]]
@@ -63,6 +64,18 @@ def answered(answers: NDArray[np.float32], faces: FaceSet, training: FaceSet | N
     return of_faces(
         probabilities, faces, copies, model=model.name, model_digest=model.digest, temperature=model.temperature
     )
+
+
+def mean_of_views(
+    model: Model, faces: FaceSet, single: Predictions, kind: str, watch: Watch | None = None
+) -> Predictions:
+    """Return the mean of ``single``, the predictions of one view, and those of a kind's other views of ``faces``."""
+    total = single.probabilities.copy()
+    for pixels in zip(*(views.of(face, kind)[1:] for face in faces.pixels), strict=True):
+        view = replace(faces, pixels=np.stack(pixels))
+        total += softmax(logits(model.session, model.preprocess, view, watch), model.temperature)
+    count = views.KINDS[kind]
+    return replace(single, probabilities=total / count, about=replace(single.about, views=count))
 
 
 def check_classes(label_set: LabelSet, faces: FaceSet) -> None:
