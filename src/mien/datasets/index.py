@@ -19,6 +19,7 @@ from mien.datasets.ferplus import Join, open_join
 from mien.datasets.pixels import PixelReader, checksum, decode, hashes, true_kind
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError, ImageError
+from mien.files import appearing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,9 +82,8 @@ def index(
     place = Path(out)
     found = Indexed(place)
     join = open_join(votes, vote_rule) if votes else None
-    unfinished = place.with_name(place.name + ".part")
-    try:
-        with _Writer(unfinished) as writer, _Problems(found, strict=strict) as report:
+    with appearing(place) as draft:
+        with _Writer(draft) as writer, _Problems(found, strict=strict) as report:
             sources = [Path(path) for path in paths]
             how = _How(reader, options or Options(), join, watch)
             for path in sources:
@@ -94,11 +94,7 @@ def index(
                 raise DataError(_nothing(sources, found))
             found.votes = dict(join.counts) if join else {}
             writer.finish(found.info())
-        _add_own(unfinished, writer.own)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    unfinished.replace(place)
+        _add_own(draft, writer.own)
     return found
 
 

@@ -17,6 +17,7 @@ from mien.datasets.archive import open_source
 from mien.datasets.arrow import pa, parquet
 from mien.datasets.pixels import PixelReader
 from mien.errors import DataError, FileMissingError, ImageError, OptionError, nearest
+from mien.files import appearing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,9 +183,8 @@ class Manifest:
         moved = self._rebased(place)
         schema = pa.schema([*COLUMNS, *(moved.table.schema.field(name) for name in moved.own_columns)])
         metadata = {KEY: json.dumps(moved.info, ensure_ascii=False)}
-        unfinished = place.with_name(place.name + ".part")
-        parquet.write_table(moved.table.cast(schema).replace_schema_metadata(metadata), unfinished)
-        unfinished.replace(place)
+        with appearing(place) as draft:
+            parquet.write_table(moved.table.cast(schema).replace_schema_metadata(metadata), draft)
         return place
 
     def source_path(self, name: str) -> Path:

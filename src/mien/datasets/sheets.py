@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.files import appearing
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -74,9 +76,8 @@ def _fitted(text: str, font: object) -> str:
 
 
 def save(picture: Image, path: Path) -> Path:
-    """Write a picture so that a half-written one never carries its name."""
+    """Write a picture as PNG, its folder too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    picture.save(unfinished, "PNG")
-    unfinished.replace(path)
+    with appearing(path) as draft:
+        picture.save(draft, "PNG")
     return path

@@ -16,6 +16,7 @@ from mien.datasets.arrow import pa, parquet
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError
 from mien.evaluation.checks import distributions
+from mien.files import appearing
 from mien.labels import LabelSet
 
 SCHEMA = 1
@@ -111,9 +112,8 @@ class Predictions:
             "about": asdict(self.about),
         }
         table = _table(self).replace_schema_metadata({KEY: json.dumps(info, ensure_ascii=False)})
-        unfinished = place.with_name(place.name + ".part")
-        parquet.write_table(table, unfinished)
-        unfinished.replace(place)
+        with appearing(place) as draft:
+            parquet.write_table(table, draft)
         return place
 
 

@@ -22,6 +22,7 @@ from mien.evaluation.calibration import Threshold, VectorScaling, fit_temperatur
 from mien.evaluation.evaluate import Model, answered, logits, report
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
+from mien.files import appearing
 from mien.learning import parts
 from mien.learning.fit import check_data
 from mien.learning.module import network_of
@@ -235,9 +236,8 @@ def parity(network: nn.Module, answers: NDArray[np.float32], faces: FaceSet, spe
 def record(path: Path, metrics: dict[str, Any]) -> None:
     """Write the run's metrics to ``path``, a JSON file which also counts how often the test part has been scored."""
     earlier = json.loads(path.read_text(encoding="utf-8"))["test_scorings"] if path.exists() else 0
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
-    unfinished.replace(path)  # whole or not there, because its presence says that the run is finished
+    with appearing(path) as draft:  # its presence says that the run is finished
+        draft.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, Any]:

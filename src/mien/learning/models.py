@@ -18,6 +18,7 @@ from mien.evaluation import adapter as adapters
 from mien.evaluation import predictions
 from mien.evaluation.evaluate import Model
 from mien.evaluation.evaluated import TESTS
+from mien.files import appearing
 from mien.learning import parts
 from mien.learning.recipe import ClassicalRecipe, Recipe, of_run
 from mien.recognition import bundle, view
@@ -216,7 +217,6 @@ def count_scoring(run: Path) -> int:
     path = run / "metrics.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     values["test_scorings"] = int(values["test_scorings"]) + 1
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    unfinished.replace(path)
+    with appearing(path) as draft:
+        draft.write_text(json.dumps(values, indent=1), encoding="utf-8")
     return int(values["test_scorings"])

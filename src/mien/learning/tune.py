@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
+from mien.files import appearing
 from mien.learning import charts, parts
 from mien.learning.fit import Epoch, fit
 from mien.learning.recipe import Recipe
@@ -291,10 +291,12 @@ def _write(job: Job, found: Sequence[Trial]) -> None:
         values = [trial.values[key] for key in keys]
         tail = (trial.defaults, trial.epochs, round(trial.minutes, 2), trial.reason)
         writer.writerow((trial.number, trial.state, trial.accuracy, *values, *tail))
-    _put(job.folder / "trials.csv", table.getvalue().encode())
+    with appearing(job.folder / "trials.csv") as draft:  # several processes write these files
+        draft.write_bytes(table.getvalue().encode())
     top = best(found)
     if top is not None:
-        _put(job.folder / "best.toml", _toml(job, top, found).encode())
+        with appearing(job.folder / "best.toml") as draft:
+            draft.write_bytes(_toml(job, top, found).encode())
 
 
 def _toml(job: Job, top: Trial, found: Sequence[Trial]) -> str:
@@ -323,10 +325,12 @@ def _draw(job: Job, study: optuna.Study, found: Sequence[Trial]) -> None:
     }
     failed = [trial.number for trial in found if trial.state == "failed"]
     own = next((trial.accuracy for trial in _own(found)), None)
-    _put(job.folder / "history.png", charts.history(scores["complete"], scores["pruned"], failed, own))
+    with appearing(job.folder / "history.png") as draft:
+        draft.write_bytes(charts.history(scores["complete"], scores["pruned"], failed, own))
     shares, trials = importance(study, [dimension.key for dimension in job.space])
     if shares:
-        _put(job.folder / "importance.png", charts.importance(shares, trials))
+        with appearing(job.folder / "importance.png") as draft:
+            draft.write_bytes(charts.importance(shares, trials))
 
 
 def importance(study: optuna.Study, keys: Sequence[str]) -> tuple[dict[str, float], int]:
@@ -341,10 +345,3 @@ def importance(study: optuna.Study, keys: Sequence[str]) -> tuple[dict[str, floa
         return {}, len(values)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(keys)), len(values)
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file in one step, as several processes may do so at once."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_bytes(content)
-    scratch.replace(path)

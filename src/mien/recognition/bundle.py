@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import DataError, FileMissingError, ModelError, OptionError, nearest
+from mien.files import appearing
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec
 
@@ -125,10 +126,9 @@ def write(
 
 
 def _store(path: Path, content: bytes) -> None:
-    scratch = path.with_name(path.name + ".part")
     try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
+        with appearing(path) as draft:
+            draft.write_bytes(content)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"Cannot write the model file {str(path)!r}: {error}. Name a file in a writable folder."
