@@ -20,7 +20,7 @@ from mien import __version__
 from mien.errors import DataError, MissingExtraError, OptionError
 from mien.web.access import Access
 from mien.web.headers import SecurityHeaders
-from mien.web.limits import Guard
+from mien.web.limits import Guard, read_rate
 from mien.web.problems import ProblemError
 from mien.web.routes import router
 from mien.web.service import Service
@@ -103,7 +103,7 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
-    yield Middleware(Guard, settings=settings)
+    yield Middleware(Guard, settings=settings, rate=read_rate(settings.rate))
 
 
 async def _problem(request: Request, error: ProblemError) -> Response:

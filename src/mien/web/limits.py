@@ -31,14 +31,10 @@ PROTOCOL = "mien.v1"
 
 
 class Guard:
-    """Pure ASGI middleware in front of ``/v1`` and ``/metrics``; the page and the health checks stay open.
+    """Pure ASGI middleware in front of ``/v1`` and ``/metrics``; the page and the health checks stay open."""
 
-    Raises ``OptionError`` for a rate that cannot be read.
-    """
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
-        self._rate = _rate(settings.rate) if settings.rate else None
+    def __init__(self, app: ASGIApp, settings: Settings, rate: limits.RateLimitItem | None) -> None:
+        self.app, self.settings, self._rate = app, settings, rate
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +120,10 @@ def check_origin(headers: Headers, allowed: tuple[str, ...]) -> None:
     )
 
 
-def _rate(text: str) -> limits.RateLimitItem:
+def read_rate(text: str) -> limits.RateLimitItem | None:
+    """Read such as ``60/minute``; None for no limit. Raises ``OptionError``."""
+    if not text:
+        return None
     try:
         return limits.parse(text)
     except ValueError:
