@@ -131,9 +131,7 @@ def test_a_chosen_photo_gets_boxes_and_bars(page: Chrome, examples: Path) -> Non
     assert find(page, ".faces h4").text == f"{expected.emotion} {expected.confidence:.0%}"
     assert find(page, "#status").text == "1 face in the photo."
     bars = [bar.text.split("\n") for bar in finds(page, ".bars li")]
-    assert dict(bars) == {
-        label: f"{value:.0%}" for label, value in expected.probabilities.items()
-    }
+    assert dict(bars) == {label: f"{value:.0%}" for label, value in expected.probabilities.items()}
     canvas = find(page, ".picture")
     assert canvas.get_attribute("aria-label") == f"astronaut.jpg, face 1: happiness {expected.confidence:.0%}"
     corner = page.execute_script(

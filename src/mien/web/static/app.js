@@ -174,7 +174,7 @@ function explained(faces) {
   const ends = make("p", [make("span", "nothing, or against it"), make("span", "speaks most for it")], "quiet");
   const lines = faces.map((face, place) => {
     const { class: word, faithfulness } = face.maps[0];
-    const verdict = faithfulness.score > 0 ? "" : ": it explains nothing";
+    const verdict = faithfulness.explains ? "" : ": it explains nothing";
     const who = faces.length > 1 ? `Face ${place + 1}, ` : "";
     return make("p", `${who}${word}: score ${faithfulness.score.toFixed(2)} against random maps${verdict}`, "score");
   });
@@ -191,8 +191,7 @@ async function begin() {
   try {
     const told = await api.offer();
     limits = told.limits;
-    const { name, licence } = told.models[0];
-    $("about").textContent = `Model ${name} (${licence}), detector ${told.detector}.`;
+    $("about").textContent = `Model ${told.models[0].name}, detector ${told.detector}. More at v1/models.`;
     $("token").hidden = true;
     say("");
   } catch (error) {
