@@ -177,9 +177,8 @@ def main() -> None:
     parser.add_argument("--brief", action="store_true")
     options = parser.parse_args()
     content = photo()
-    print(
-        f"{psutil.cpu_count()} cores, photos of {len(content) / 1000:.0f} kB\n\n| part | bar | measured |\n|---|---|---|"
-    )
+    print(f"{psutil.cpu_count()} cores, photos of {len(content) / 1000:.0f} kB\n")
+    print("| part | bar | measured |\n|---|---|---|")
     for name in options.parts:
         # Each part has its own servers; recycling is off, as it would hide what memory does.
         with tempfile.TemporaryDirectory() as folder, topology(Path(folder), MAX_REQUESTS="0") as running:
