@@ -42,7 +42,9 @@ def test_slow_heads_are_cut_off_and_cost_others_nothing(serve: Serve, photo: byt
     address = serve(header_timeout=0.5)
     silent, slow, second = (dial(address) for _ in range(3))
     second.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert b"200 OK" in second.recv(65536)
+    answer = b""
+    while b"alive" not in answer:
+        answer += second.recv(65536)
     begun = time.monotonic()
     for connection in (slow, second):
         connection.sendall(b"GET /healthz HTTP/1.1\r\nX-A: ")

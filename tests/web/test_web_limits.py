@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from serving import wait_until
 from support import noise
 
 from mien.errors import OptionError
@@ -215,13 +216,17 @@ def test_logs_say_how_it_went_and_nothing_of_the_photo(
     caplog.set_level("DEBUG", "mien.web")
     httpx.post(f"{address}/v1/predict?model=tiny", files={"images": ("secret-name.png", photo)})
     httpx.get(f"{address}/secret-address")
-    lines = [JsonLines().format(record) for record in caplog.records if record.name == "mien.web"]
-    told: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def lines() -> list[str]:
+        return [JsonLines().format(record) for record in caplog.records if record.name == "mien.web"]
+
+    wait_until(lambda: len(lines()) == 2)  # a line is written when its answer has gone
+    told: list[dict[str, Any]] = [json.loads(line) for line in lines()]
     assert {"route": "/v1/predict", "status": 200, "photos": 1, "faces": 4, "bytes": len(photo)}.items() <= told[
         0
     ].items()
     assert (told[1]["route"], told[1]["kind"]) == ("other", "not-found")
-    assert "secret" not in "".join(lines)
+    assert "secret" not in "".join(lines())
 
 
 def test_a_mistake_of_our_own_is_a_problem_without_its_reason(serve: Serve, model: Any, photo: bytes) -> None:
