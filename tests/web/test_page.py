@@ -100,8 +100,8 @@ def wait_for(browser: Chrome, selector: str, count: int = 1) -> Any:
 
 
 def shoot(browser: Chrome, name: str) -> None:
-    """Keep a picture of the whole page where MIEN_SCREENSHOTS names a folder, to be looked at."""
-    folder = os.environ.get("MIEN_SCREENSHOTS")
+    """Keep a picture of the whole page where SCREENSHOTS names a folder, to be looked at."""
+    folder = os.environ.get("SCREENSHOTS")
     if folder:
         shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
         with open(f"{folder}/{name}.png", "wb") as file:  # noqa: PTH123

@@ -41,10 +41,15 @@ def test_a_newer_frame_takes_the_place_of_an_older_one() -> None:
         newest = Newest()
         for frame in (b"1", b"2", b"3"):
             newest.put(frame)
-        assert await newest.get() == (3, b"3")
+        first = await newest.get()
+        assert first is not None
+        assert (first.number, first.content) == (3, b"3")
         assert newest.passed_over == 2
         newest.put(b"4")
-        assert await newest.get() == (4, b"4")
+        second = await newest.get()
+        assert second is not None
+        assert (second.number, second.content) == (4, b"4")
+        assert second.arrived >= first.arrived
         newest.close()
         assert await newest.get() is None
 
@@ -115,7 +120,7 @@ def test_the_own_page_is_let_in(address: str, photo: bytes) -> None:
 
 def test_text_and_large_frames_close_the_stream(serve: Serve) -> None:
     address = serve(max_body=1000)
-    for sent, code in (("text", 1003), (b"x" * 1001, 1009)):
+    for sent, code in (("text", 1003), (b"", 1003), (b"x" * 1001, 1009)):
         with opened(address) as socket:
             socket.send(sent)
             with pytest.raises(ConnectionClosed):

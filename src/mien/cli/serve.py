@@ -41,8 +41,14 @@ def run(options: Namespace) -> int:
         from mien.web import server
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien serve (no {error.name})", "serve") from error
+    if not settings.token and not _only_here(settings.host):
+        sys.stderr.write(f"mien: note: {settings.host} is open to the network, and MIEN_TOKEN asks for no token\n")
     server.run(settings, _announce)
     return DONE
+
+
+def _only_here(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _announce(address: str) -> None:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from mien import __version__
@@ -47,11 +47,6 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
     recognizer: used instead of the models that ``settings`` name. Raises ``OptionError`` for an unreadable rate.
     """
     service = Service(settings, recognizer)
-    routes = [
-        Route("/", page, name="page"),
-        Mount("/static", StaticFiles(directory=STATIC)),
-        WebSocketRoute("/v1/stream", stream),
-    ]
     app = FastAPI(
         title="Mien",
         version=__version__,
@@ -59,7 +54,6 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
         openapi_url="/v1/openapi.json",
         docs_url=None,  # FastAPI's own pages load scripts from other hosts
         redoc_url=None,
-        routes=routes,
         lifespan=lifespan,
         exception_handlers={
             ProblemError: _problem, RequestValidationError: _invalid, HTTPException: _http, OptionError: _option,
@@ -69,6 +63,9 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
     )  # fmt: skip
     app.state.service = service
     app.include_router(router)
+    app.add_api_websocket_route("/v1/stream", stream)
+    app.add_route("/", page, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
 

@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[int, str]] = {
 MEDIA_TYPE = "application/problem+json"
 
 
-@dataclass
+@dataclass(eq=False)
 class ProblemError(Exception):
     """A request that is answered with a problem document.
 

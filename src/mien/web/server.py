@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -27,6 +28,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     there, and what loading a model raises.
     """
     logs.configure(settings.log_level)
+    logging.captureWarnings(True)  # Pillow warns of odd metadata; the log is JSON lines and nothing else
     one_thread_each()
     app = create_app(settings)
     app.state.service.load()  # before the port opens, so that a wrong model is one plain line and no traceback
@@ -38,6 +40,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
 def application() -> FastAPI:
     """Build the application from ``MIEN_*`` variables: ``gunicorn "mien.web.server:application()"``."""
     settings = Settings.from_environment(os.environ)
+    logging.captureWarnings(True)
     one_thread_each()
     return create_app(settings)
 

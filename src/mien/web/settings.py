@@ -16,7 +16,7 @@ from mien.errors import OptionError, nearest
 
 PREFIX = "MIEN_"
 
-_FOREIGN = {"MIEN_DATA", "MIEN_SCREENSHOTS"}
+_FOREIGN = {"MIEN_DATA"}
 """Variables of that prefix which other parts of Mien read."""
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}

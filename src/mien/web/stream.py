@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,20 +28,29 @@ IDLE = 30.0
 _TOO_BIG, _WRONG_KIND, _POLICY = 1009, 1003, 1008
 
 
+@dataclass(frozen=True)
+class Frame:
+    """An encoded picture, its number from 1, and when it arrived (``time.perf_counter``)."""
+
+    number: int
+    arrived: float
+    content: bytes
+
+
 class Newest:
     """A place for one frame: a newer one takes it from an older one that nobody has fetched."""
 
     def __init__(self) -> None:
         self.number = self.passed_over = 0
         self.closed = False
-        self._frame: bytes | None = None
+        self._frame: Frame | None = None
         self._changed = asyncio.Event()
 
-    def put(self, frame: bytes) -> None:
+    def put(self, content: bytes) -> None:
         """Leave a frame; frames are numbered from 1."""
         self.number += 1
         self.passed_over += self._frame is not None
-        self._frame = frame
+        self._frame = Frame(self.number, time.perf_counter(), content)
         self._changed.set()
 
     def close(self) -> None:
@@ -48,12 +58,12 @@ class Newest:
         self.closed, self._frame = True, None
         self._changed.set()
 
-    async def get(self) -> tuple[int, bytes] | None:
-        """Wait for a frame and return it with its number; None when there will be no more."""
+    async def get(self) -> Frame | None:
+        """Wait for a frame and take it; None when there will be no more."""
         await self._changed.wait()
         self._changed.clear()
         frame, self._frame = self._frame, None
-        return None if self.closed or frame is None else (self.number, frame)
+        return None if self.closed else frame
 
 
 async def stream(socket: WebSocket) -> None:
@@ -92,7 +102,7 @@ async def _serve(socket: WebSocket, service: Service, options: Options) -> None:
     reader = asyncio.create_task(_receive(socket, newest, service.settings.max_body))
     try:
         while (taken := await newest.get()) is not None:
-            await _send(socket, await _read(service, options, newest, *taken))
+            await _send(socket, await _read(service, options, newest.passed_over, taken))
     except WebSocketDisconnect:
         pass
     finally:
@@ -110,7 +120,7 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
             if message["type"] == "websocket.disconnect":
                 return
             frame = message.get("bytes")
-            if frame is None:
+            if not frame:
                 await socket.close(_WRONG_KIND, "expected binary messages, each an encoded picture")
                 return
             if len(frame) > most:
@@ -123,10 +133,9 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
         newest.close()
 
 
-async def _read(service: Service, options: Options, newest: Newest, number: int, frame: bytes) -> dict[str, Any]:
-    begun = time.perf_counter()
-    job = partial(predicted, service.models, Upload(None, frame), options, service.settings.max_pixels)
-    told: dict[str, Any] = {"frame": number, "passed_over": newest.passed_over}
+async def _read(service: Service, options: Options, passed_over: int, taken: Frame) -> dict[str, Any]:
+    job = partial(predicted, service.models, Upload(None, taken.content), options, service.settings.max_pixels)
+    told: dict[str, Any] = {"frame": taken.number, "passed_over": passed_over}
     try:
         item: Item = (await service.pool.run([job], service.settings.timeout))[0]
     except ProblemError as problem:  # no room: this frame is lost, the stream goes on
@@ -134,7 +143,7 @@ async def _read(service: Service, options: Options, newest: Newest, number: int,
         await asyncio.sleep(0.1)
         return {**told, "error": problem.detail}
     service.metrics.frames.labels("unreadable" if item.error else "read").inc()
-    told["ms"] = round((time.perf_counter() - begun) * 1000, 1)
+    told["ms"] = round((time.perf_counter() - taken.arrived) * 1000, 1)
     return {**told, "error": item.error} if item.error else {**told, "result": json.loads(item.content)}
 
 
