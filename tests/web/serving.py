@@ -73,7 +73,7 @@ def serving(settings: Settings, recognizer: Recognizer | None = None) -> Iterato
             assert not thread.is_alive()
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
     limit = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < limit, "waited in vain"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -163,6 +165,22 @@ def test_the_document_has_bodies_examples_and_problems(client: httpx.Client) -> 
     assert {"200", "401", "403", "413", "415", "422", "429", "503"} <= set(post["responses"])
     example = post["responses"]["200"]["content"]["application/json"]["example"]
     TypeAdapter(Predictions).validate_python(example)
+
+
+def test_the_server_needs_nothing_of_the_learning_half() -> None:
+    code = "import sys, mien.web.server; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "mien.web.app" in loaded
+    assert not loaded & {
+        "torch",
+        "pandas",
+        "pyarrow",
+        "matplotlib",
+        "mien.learning",
+        "mien.datasets",
+        "mien.evaluation",
+    }
 
 
 def test_page_and_its_files(client: httpx.Client) -> None:

@@ -180,6 +180,22 @@ def test_token(serve: Serve, photo: bytes) -> None:
     assert httpx.get(address).status_code == httpx.get(f"{address}/readyz").status_code == 200
 
 
+def test_a_token_holds_where_the_application_is_mounted_in_another(recognizer: Any) -> None:
+    import asyncio
+
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    outer = Starlette(routes=[Mount("/mien", create_app(Settings(token=TOKEN), recognizer))])
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(outer)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return [(await client.get(f"/mien{path}")).status_code for path in ("/v1/models", "/metrics", "/healthz")]
+
+    assert asyncio.run(ask()) == [401, 401, 200]
+
+
 def test_rate(serve: Serve) -> None:
     address = serve(rate="3/minute")
     answers = [httpx.get(f"{address}/v1/models") for _ in range(4)]
@@ -242,6 +258,8 @@ def test_a_mistake_of_our_own_is_a_problem_without_its_reason(serve: Serve, mode
 
     answer = httpx.post(f"{serve(load(model, detector=Broken(), threads=1))}/v1/predict", content=photo, headers=PNG)
     assert (answer.status_code, kind(answer)) == (500, "internal")
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "secret" not in answer.text
 
 

@@ -55,7 +55,7 @@ class Access:
             self._tell(scope, state, status, time.perf_counter() - begun)
 
     def _tell(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
-        route = self._route(scope["path"])
+        route = self._route(own_path(scope))
         self.metrics.requests.labels(route, str(status)).inc()
         if status != 101:  # a stream's length is no answer's time
             self.metrics.seconds.labels(route).observe(seconds)
@@ -72,6 +72,12 @@ class Access:
         if path.startswith("/static/"):
             return "/static"
         return path if path in self.routes else "other"
+
+
+def own_path(scope: Scope) -> str:
+    """Return the address below the one at which the application is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _request_id(headers: Headers) -> str:

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from mien import __version__
 from mien.errors import DataError, MissingExtraError, OptionError
 from mien.web.access import Access
-from mien.web.headers import SecurityHeaders
+from mien.web.headers import HEADERS, SecurityHeaders
 from mien.web.limits import Guard, read_rate
 from mien.web.problems import ProblemError
 from mien.web.routes import router
@@ -124,5 +124,10 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 async def _mistake(request: Request, _error: Exception) -> Response:
-    """Answer for a mistake of our own; the server logs where it was made."""
-    return await _problem(request, ProblemError("internal", "Nothing you sent explains it. The log has the reason."))
+    """Answer for a mistake of our own; the server logs where it was made.
+
+    Starlette answers this outside of all middleware, so that the headers which that adds are added here.
+    """
+    headers = {**HEADERS, "Cache-Control": "no-store", "X-Request-ID": request.state.request_id}
+    problem = ProblemError("internal", "Nothing you sent explains it. The log has the reason.", headers)
+    return await _problem(request, problem)

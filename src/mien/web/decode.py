@@ -125,6 +125,11 @@ async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
 
 
 async def _from_json(_request: Request, body: bytes, settings: Settings) -> list[Upload]:
+    # Twenty megabytes of JSON can take a second, in which the event loop has others to serve.
+    return await asyncio.to_thread(_listed, body, settings)
+
+
+def _listed(body: bytes, settings: Settings) -> list[Upload]:
     expected = 'expected {"images": ["BASE64", …]}'
     try:
         given = json.loads(body)

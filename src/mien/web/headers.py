@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 
+from mien.web.access import own_path
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,7 +48,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
-                headers.setdefault("Cache-Control", "no-cache" if scope["path"].startswith("/static") else "no-store")
+                headers.setdefault("Cache-Control", "no-cache" if own_path(scope).startswith("/static") else "no-store")
             await send(message)
 
         await self.app(scope, receive, with_headers)

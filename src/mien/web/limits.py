@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.websockets import WebSocket
 
 from mien.errors import OptionError
+from mien.web.access import own_path
 from mien.web.problems import ProblemError, overloaded
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer with a problem document."""
-        if scope["type"] not in ("http", "websocket") or not self._guarded(scope["path"]):
+        if scope["type"] not in ("http", "websocket") or not self._guarded(own_path(scope)):
             await self.app(scope, receive, send)
             return
         try:
@@ -63,7 +64,7 @@ class Guard:
             check_origin(headers, self.settings.origins)
         if self.settings.token:
             self._check_token(headers, scope.get("subprotocols") or [])
-        if self._rate is not None and scope["path"] != "/metrics":
+        if self._rate is not None and own_path(scope) != "/metrics":
             self._check_rate(self._rate, _address(scope))
 
     def _check_token(self, headers: Headers, protocols: list[str]) -> None:

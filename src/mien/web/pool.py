@@ -26,10 +26,11 @@ class Pool:
 
     threads: photos worked on at once.
     queue:   photos that may wait; what does not fit is refused at once, so that whoever is let in is served in time.
+    watch:   told how many photos are held whenever that changes, from any thread.
     """
 
-    def __init__(self, threads: int, queue: int) -> None:
-        self.threads, self.queue = threads, queue
+    def __init__(self, threads: int, queue: int, watch: Callable[[int], None] = lambda held: None) -> None:
+        self.threads, self.queue, self._watch = threads, queue, watch
         self._executor = ThreadPoolExecutor(threads, "mien-photo")
         self._lock = threading.Lock()
         self._held = 0
@@ -74,6 +75,7 @@ class Pool:
             room = self.threads + self.queue - self._held
             if count <= room:
                 self._held += count
+                self._watch(self._held)
                 return
         raise overloaded(f"{count} photos were sent and there is room for {room}.", self.wait())
 
@@ -92,3 +94,4 @@ class Pool:
     def _release(self, _: Future[T]) -> None:
         with self._lock:
             self._held -= 1
+            self._watch(self._held)

@@ -46,8 +46,7 @@ class Service:
         """Load and warm up; the server opens its port only when this is done."""
         settings = self.settings
         self.load()
-        self.pool = Pool(settings.threads, settings.queue)
-        self.metrics.held.set_function(lambda: self.pool.held)
+        self.pool = Pool(settings.threads, settings.queue, self.metrics.held.set)
         await self.pool.run([self.models.warm_up] * settings.threads, timeout=120)
         self.ready = True
 
