@@ -320,3 +320,10 @@ def test_lossy_picture_keeps_its_content() -> None:
 def test_source_name() -> None:
     assert images.source_name("a.jpg") == images.source_name(Path("a.jpg")) == "a.jpg"
     assert images.source_name(PNG) is None
+
+
+def test_a_webp_over_pillows_own_limit_is_an_image_error() -> None:
+    side = (60_000).to_bytes(3, "little")
+    content = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + b"\0\0\0\0" + side + side
+    with pytest.raises(ImageError, match="exceeds limit"):
+        images.load(content)

@@ -122,13 +122,20 @@ def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]
         picture = _open(file, name)
     except ImageError:
         raise
-    except _DECODE_ERRORS as error:
-        reason = _short(str(error)) or type(error).__name__
+    except _decode_errors() as error:
+        reason = _short(str(error)).rstrip(".") or type(error).__name__
         raise ImageError(
             f"{name} cannot be read as a picture: {reason}. Expected a whole, undamaged picture file opened with 'rb'."
         ) from None
     # Not `with picture`: that would close the caller's file.
     return _from_pil(picture, name, max_pixels)
+
+
+def _decode_errors() -> tuple[type[Exception], ...]:
+    """Return all that Pillow's readers raise; some of them check a size against Pillow's own limit, which is larger."""
+    from PIL.Image import DecompressionBombError
+
+    return (*_DECODE_ERRORS, DecompressionBombError)
 
 
 def _open(file: IO[bytes], name: str) -> PILImage.Image:
@@ -158,7 +165,7 @@ def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np
         return np.array(_upright(_rgb(picture, name), _orientation(picture)))
     except ImageError:
         raise
-    except _DECODE_ERRORS as error:
+    except _decode_errors() as error:
         raise ImageError(
             f"{name} ({picture.format}, {picture.width}×{picture.height}, mode {picture.mode}) is damaged or cut off: "
             f"{_short(str(error))}. Expected a whole picture; get the file again."
@@ -207,7 +214,7 @@ def _orientation(picture: PILImage.Image) -> int:
     with _silenced():
         try:
             orientation = picture.getexif().get(0x0112)
-        except _DECODE_ERRORS:
+        except _decode_errors():
             # A broken EXIF block says nothing about the pixels, which every viewer shows unturned.
             return 1
     return orientation if isinstance(orientation, int) else 1

@@ -43,6 +43,10 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "data sets, training, evaluation, export, to_pandas()",
     ),
+    "serve": (
+        ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "limits"),
+        "mien serve: API, page, live stream",
+    ),
 }
 """Extra → the modules that it brings, and what they are for."""
 

@@ -11,7 +11,6 @@ Next: mien explain photos --classes happiness,anger --out explained
 from __future__ import annotations
 
 import json
-import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
@@ -57,13 +56,12 @@ _METHOD_HELP = (
 
 def wanted(text: str) -> int | tuple[str, ...]:
     """Read ``top3`` as a number of classes and ``happiness,anger`` as their names, as an argparse type."""
-    ranked = re.fullmatch(r"top([0-9]+)", text.strip())
-    if ranked:
-        return int(ranked[1])
-    names = tuple(word.strip() for word in text.split(","))
-    if not all(names):
-        raise ArgumentTypeError(f"{text!r}: expected classes such as happiness,anger, or top3")
-    return names
+    from mien.recognition import explain
+
+    try:
+        return explain.wanted(text)
+    except OptionError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def run(options: Namespace) -> int:

@@ -6,6 +6,7 @@ file, without torch. Methods that need gradients are in ``mien.learning.gradient
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +16,7 @@ import numpy as np
 from mien import preprocess
 from mien.errors import OptionError
 from mien.recognition import faithfulness
-from mien.recognition.crop import cut
+from mien.recognition.crop import corners, cut
 from mien.recognition.faithfulness import Faithfulness
 
 if TYPE_CHECKING:
@@ -83,10 +84,15 @@ class Explanation:
     crop: CropSpec
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``ImageResult.to_dict()`` in which each face has its ``maps``."""
+        """Return ``ImageResult.to_dict()`` in which each face has its ``maps``, and ``corners`` to lay them there.
+
+        The corners are the map's upper left, upper right and lower left ones as (x, y) in pixels of the picture.
+        """
         told = self.result.to_dict()
-        for face, maps in zip(told["faces"], self.maps, strict=True):
-            face["maps"] = [one.to_dict() for one in maps]
+        shape = (self.result.height, self.result.width)
+        for entry, face, maps in zip(told["faces"], self.result.faces, self.maps, strict=True):
+            entry["corners"] = [list(point) for point in corners(shape, face.box, face.landmarks, self.crop)]
+            entry["maps"] = [one.to_dict() for one in maps]
         return told
 
     def draw(self) -> Image.Image:
@@ -182,6 +188,17 @@ def explain_image(
         raise OptionError("The recognizer returned no pixels: expected a picture to cut faces from.")
     crops = [cut(pixels, face.box, face.landmarks, spec) for face in result.faces]
     return Explanation(result, tuple(explain(recognizer, crop, classes, explainer=explainer) for crop in crops), spec)
+
+
+def wanted(text: str) -> int | tuple[str, ...]:
+    """Read ``top3`` as a number of classes and ``happiness,anger`` as their names. Raises ``OptionError``."""
+    ranked = re.fullmatch(r"top([0-9]{1,4})", text.strip())
+    if ranked:
+        return int(ranked[1])
+    names = tuple(word.strip() for word in text.split(","))
+    if not all(names):
+        raise OptionError(f"{text!r}: expected classes such as happiness,anger, or top3")
+    return names
 
 
 def class_indices(

@@ -99,6 +99,10 @@ class Recognizer:
         """Class names, in the order of the columns of ``classify``."""
         return self.bundle.labels.labels
 
+    def with_detector(self, detector: Detector) -> Recognizer:
+        """Return a recognizer of the same network, shared and not copied, behind another detector."""
+        return Recognizer(self.bundle, self._session, detector)
+
     def read(self, image: ImageInput, *, keep_pixels: bool = True) -> ImageResult:
         """Find all faces of one picture (see ``mien.images.load``) and what they show.
 

@@ -1,0 +1,86 @@
+"""A name for every request, one line in the log and one count for each: the outermost room of the application."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from mien.web.logs import log
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from mien.web.metrics import Metrics
+
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET = ("/healthz", "/readyz", "/metrics", "/static")
+
+
+class Access:
+    """Pure ASGI middleware. ``routes`` are the addresses that are counted by name; all others are ``other``.
+
+    An address that a client made up is neither counted nor logged: it may hold anything, and there is no end of them.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Collection[str]) -> None:
+        self.app, self.metrics, self.routes = app, metrics, frozenset(routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and tell how it went."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["request_id"], state["told"] = _request_id(Headers(scope=scope)), {}
+        begun, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = state["request_id"]
+            elif message["type"] == "websocket.accept":
+                status = 101
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            self._tell(scope, state, status, time.perf_counter() - begun)
+
+    def _tell(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
+        route = self._route(own_path(scope))
+        self.metrics.requests.labels(route, str(status)).inc()
+        if status != 101:  # a stream's length is no answer's time
+            self.metrics.seconds.labels(route).observe(seconds)
+        told = {
+            "request_id": state["request_id"],
+            "route": route,
+            "method": scope.get("method", "WS"),
+            "status": status,
+        }
+        level = 40 if status == 500 else 10 if route in _QUIET else 20
+        log.log(level, "request", extra={**told, "ms": round(seconds * 1000, 1), **state["told"]})
+
+    def _route(self, path: str) -> str:
+        if path.startswith("/static/"):
+            return "/static"
+        return path if path in self.routes else "other"
+
+
+def own_path(scope: Scope) -> str:
+    """Return the address below the one at which the application is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _request_id(headers: Headers) -> str:
+    """Return the proxy's name for the request if it is a plain word, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _GIVEN.fullmatch(given) else uuid.uuid4().hex

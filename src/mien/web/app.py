@@ -1,0 +1,133 @@
+"""The application: API, page and stream around one service; all that it needs is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+
+from mien import __version__
+from mien.errors import DataError, MissingExtraError, OptionError
+from mien.web.access import Access
+from mien.web.headers import HEADERS, SecurityHeaders
+from mien.web.limits import Guard, read_rate
+from mien.web.problems import ProblemError
+from mien.web.routes import router
+from mien.web.service import Service
+from mien.web.stream import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+
+    from mien.recognition.recognizer import Recognizer
+    from mien.web.settings import Settings
+
+STATIC = Path(__file__).parent / "static"
+
+_ABOUT = """Faces in photos and what they show. Nothing that is sent is kept or logged. An emotion read here is what
+people who label photos would call the expression; it is not what a person feels, and no ground for deciding about
+anyone."""
+
+
+def create_app(settings: Settings, recognizer: Recognizer | None = None) -> FastAPI:
+    """Build the application; models are loaded when the server starts.
+
+    recognizer: used instead of the models that ``settings`` name. Raises ``OptionError`` for an unreadable rate.
+    """
+    service = Service(settings, recognizer)
+    app = FastAPI(
+        title="Mien",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # FastAPI's own pages load scripts from other hosts
+        redoc_url=None,
+        lifespan=lifespan,
+        exception_handlers={
+            ProblemError: _problem, RequestValidationError: _invalid, HTTPException: _http, OptionError: _option,
+            DataError: _option, MissingExtraError: _option, Exception: _mistake,
+        },
+        middleware=list(_middleware(settings, service)),
+    )  # fmt: skip
+    app.state.service = service
+    app.include_router(router)
+    app.add_api_websocket_route("/v1/stream", stream)
+    app.add_route("/", page, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Warm up before the port opens; finish what was taken before the process ends."""
+    service: Service = app.state.service
+    await service.start()
+    yield
+    service.stop()
+
+
+async def page(_request: Request) -> Response:
+    """Return the page."""
+    return FileResponse(STATIC / "index.html", media_type="text/html; charset=utf-8")
+
+
+def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
+    paths = {
+        "/",
+        "/v1/stream",
+        "/v1/openapi.json",
+        *(route.path for route in router.routes if isinstance(route, Route)),
+    }
+    yield Middleware(Access, metrics=service.metrics, routes=paths)
+    yield Middleware(SecurityHeaders)
+    if settings.origins:
+        yield Middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    yield Middleware(Guard, settings=settings, rate=read_rate(settings.rate))
+
+
+async def _problem(request: Request, error: ProblemError) -> Response:
+    request.state.told["kind"] = error.kind
+    return error.response(request.state.request_id)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    told = "; ".join(f"{one['loc'][-1]} = {str(one.get('input'))[:80]!r}: {one['msg']}" for one in error.errors())
+    return await _problem(request, ProblemError("bad-option", f"{told}. /v1/openapi.json has all options."))
+
+
+async def _option(request: Request, error: Exception) -> Response:
+    return await _problem(request, ProblemError("bad-option", str(error)))
+
+
+async def _http(request: Request, error: HTTPException) -> Response:
+    kinds = {404: "not-found", 405: "wrong-method"}
+    detail = f"{request.method} here: {error.detail}. /v1/openapi.json lists the addresses."
+    return await _problem(request, ProblemError(kinds.get(error.status_code, "bad-request"), detail, error.headers))
+
+
+async def _mistake(request: Request, _error: Exception) -> Response:
+    """Answer for a mistake of our own; the server logs where it was made.
+
+    Starlette answers this outside of all middleware, so that the headers which that adds are added here.
+    """
+    headers = {**HEADERS, "Cache-Control": "no-store", "X-Request-ID": request.state.request_id}
+    problem = ProblemError("internal", "Nothing you sent explains it. The log has the reason.", headers)
+    return await _problem(request, problem)

@@ -1,0 +1,141 @@
+"""Who may ask, and how often: origin, token and rate, before anything of a body is read."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import math
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import limits
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.websockets import WebSocket
+
+from mien.errors import OptionError
+from mien.web.access import own_path
+from mien.web.problems import ProblemError, overloaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from mien.web.settings import Settings
+
+PROTOCOL = "mien.v1"
+"""The WebSocket's subprotocol. A page cannot set headers there, so it offers ``bearer.TOKEN`` beside it."""
+
+
+class Guard:
+    """Pure ASGI middleware in front of ``/v1`` and ``/metrics``; the page and the health checks stay open."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, rate: limits.RateLimitItem | None) -> None:
+        self.app, self.settings, self._rate = app, settings, rate
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer with a problem document."""
+        if scope["type"] not in ("http", "websocket") or not self._guarded(own_path(scope)):
+            await self.app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except ProblemError as problem:
+            response = problem.response(scope["state"]["request_id"])
+            scope["state"]["told"]["kind"] = problem.kind
+            if scope["type"] == "websocket":
+                await WebSocket(scope, receive, send).send_denial_response(response)
+            else:
+                await response(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _guarded(self, path: str) -> bool:
+        return (path.startswith("/v1/") and path != "/v1/openapi.json") or path == "/metrics"
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if scope["type"] == "websocket" or scope["method"] == "POST":
+            check_origin(headers, self.settings.origins)
+        if self.settings.token:
+            self._check_token(headers, scope.get("subprotocols") or [])
+        if self._rate is not None and own_path(scope) != "/metrics":
+            self._check_rate(self._rate, _address(scope))
+
+    def _check_token(self, headers: Headers, protocols: list[str]) -> None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            given = next((word[7:] for word in protocols if word.startswith("bearer.")), "")
+        if not hmac.compare_digest(given.strip().encode(), self.settings.token.encode()):
+            raise ProblemError(
+                "no-token",
+                "No token was sent, or a wrong one: expected the header Authorization: Bearer TOKEN.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+    def _check_rate(self, rate: limits.RateLimitItem, address: str) -> None:
+        if self._limiter.hit(rate, address):
+            return
+        wait = max(1, math.ceil(self._limiter.get_window_stats(rate, address).reset_time - time.time()))
+        raise ProblemError(
+            "too-many-requests",
+            f"More than {self.settings.rate} from your address. Try again in {wait} s.",
+            {"Retry-After": str(wait)},
+        )
+
+
+class Gate:
+    """Counts what is under way and refuses what is too much."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self.most, self.what, self.inside = most, what, 0
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Hold one place. Raises ``ProblemError`` (503) if there is none."""
+        if self.inside >= self.most:
+            raise overloaded(f"{self.most} {self.what} are under way already.", 1)
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+
+def check_origin(headers: Headers, allowed: tuple[str, ...]) -> None:
+    """Raise ``ProblemError`` (403) for a request that a page of another site made; programs send no Origin.
+
+    CORS alone would only keep that page from reading the answer, and does not hold for WebSockets at all. Hosts are
+    compared and not schemes: behind a proxy that ends TLS this server does not know its own.
+    """
+    origin = headers.get("origin")
+    if origin is None or origin in allowed or urlsplit(origin).netloc.lower() == headers.get("host", "").lower():
+        return
+    raise ProblemError(
+        "foreign-origin", f"Origin {origin[:80]!r}: expected this server's own page, or one that MIEN_ORIGINS names."
+    )
+
+
+def read_rate(text: str) -> limits.RateLimitItem | None:
+    """Read such as ``60/minute``; None for no limit. Raises ``OptionError``."""
+    if not text:
+        return None
+    try:
+        return limits.parse(text)
+    except ValueError:
+        raise OptionError(f"rate = {text!r}: expected such as 60/minute or 1000/hour.") from None
+
+
+def _address(scope: Scope) -> str:
+    """Return what counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which one subscriber has."""
+    host = scope["client"][0] if scope.get("client") else "unknown"
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return str(host)
+    return host if found.version == 4 else str(ipaddress.ip_network(f"{host}/64", strict=False))

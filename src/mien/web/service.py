@@ -1,0 +1,62 @@
+"""What the routes of one application share: settings, models, the pool of threads, counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mien.web.limits import Gate
+from mien.web.metrics import Metrics
+from mien.web.models import Models
+from mien.web.pool import Pool
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from mien.recognition.recognizer import Recognizer
+    from mien.web.settings import Settings
+
+
+@dataclass
+class Service:
+    """Built with the application; models and threads come when the server starts, after a fork if there is one.
+
+    ONNX Runtime and OpenCV must not be used before Gunicorn forks its workers: their threads do not go along.
+    """
+
+    settings: Settings
+    recognizer: Recognizer | None
+    metrics: Metrics = field(default_factory=Metrics)
+    models: Models = field(init=False)
+    pool: Pool = field(init=False)
+    uploads: Gate = field(init=False)
+    streams: Gate = field(init=False)
+    ready: bool = False
+
+    def __post_init__(self) -> None:
+        self.uploads = Gate(self.settings.uploads, "requests")
+        self.streams = Gate(self.settings.streams, "live streams")
+
+    def load(self) -> None:
+        """Load the models, if that has not been done. Raises what loading a model raises."""
+        if not hasattr(self, "models"):
+            self.models = Models.of(self.recognizer) if self.recognizer else Models.load(self.settings)
+
+    async def start(self) -> None:
+        """Load and warm up; the server opens its port only when this is done."""
+        settings = self.settings
+        self.load()
+        self.pool = Pool(settings.threads, settings.queue, self.metrics.held.set)
+        await self.pool.run([self.models.warm_up] * settings.threads, timeout=120)
+        self.ready = True
+
+    def stop(self) -> None:
+        """Finish what was taken."""
+        self.ready = False
+        self.pool.close()
+
+
+def of(connection: HTTPConnection) -> Service:
+    """Return the service of the application that handles this request."""
+    service: Service = connection.app.state.service
+    return service

@@ -1,0 +1,157 @@
+"""What the server may be told: a frozen value from ``MIEN_*`` variables and the flags of ``mien serve``.
+
+Every setting is a field below; its variable is ``MIEN_`` and the name in capitals, its flag ``--`` and the name with
+hyphens. The token has no flag, as a process list would show it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from mien.errors import OptionError, nearest
+
+PREFIX = "MIEN_"
+
+_FOREIGN = {"MIEN_DATA"}
+"""Variables of that prefix which other parts of Mien read."""
+
+_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+
+
+def whole(text: str) -> int:
+    """Read a whole number."""
+    if not re.fullmatch(r"[0-9]{1,12}", text):
+        raise ValueError("a whole number")
+    return int(text)
+
+
+def amount(text: str) -> int:
+    """Read a whole number that may end in K, M or G (thousands, millions, thousand millions)."""
+    found = re.fullmatch(r"([0-9]{1,12})([KMG]?)", text.strip().upper())
+    if not found:
+        raise ValueError("a whole number, such as 20000000 or 20M")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
+        raise ValueError("a number of seconds, such as 20 or 0.5")
+    return float(text)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Read words with commas between them."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _option(default: Any, read: Callable[[str], Any], told: str, *, flag: bool = True) -> Any:
+    return field(default=default, metadata={"read": read, "told": told, "flag": flag})
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use; a container's quota of time is not among what it sees."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one server process. Raises ``OptionError`` for a value that cannot work."""
+
+    host: str = _option("127.0.0.1", str, "address to listen on; 0.0.0.0 opens the server to the network")
+    port: int = _option(8000, whole, "port to listen on; 0 takes a free one")
+    models: tuple[str, ...] = _option(
+        (), words, "shipped names or .onnx files, the first is the default; empty: all shipped"
+    )
+    detector: str = _option("yunet", str, "face detector where a request names none")
+    threads: int = _option(0, whole, "photos worked on at once; 0: one a core")
+    queue: int = _option(32, whole, "photos that may wait; more are refused with 503")
+    uploads: int = _option(32, whole, "requests whose body may be under way at once; more are refused with 503")
+    streams: int = _option(4, whole, "live streams at once")
+    max_body: int = _option(20_000_000, amount, "bytes of a request's body")
+    max_images: int = _option(16, whole, "photos in a request")
+    max_pixels: int = _option(25_000_000, amount, "pixels of a photo")
+    max_faces: int = _option(100, whole, "faces of a photo that are read, those found best")
+    explain_faces: int = _option(8, whole, "faces of a photo that are explained, those found best")
+    timeout: float = _option(20.0, seconds, "seconds from a whole body to its answer")
+    body_timeout: float = _option(15.0, seconds, "seconds in which a body must have arrived")
+    header_timeout: float = _option(10.0, seconds, "seconds in which a request's head must have arrived")
+    token: str = _option("", str, "bearer token that /v1 and /metrics ask for; empty: none", flag=False)
+    rate: str = _option("", str, "requests to /v1 for each client address, such as 60/minute; empty: no limit")
+    origins: tuple[str, ...] = _option((), words, "other origins whose pages may use the API (CORS); empty: none")
+    proxies: str = _option("127.0.0.1", str, "addresses of proxies whose X-Forwarded-For is believed")
+    log_level: str = _option("info", str, "debug, info, warning or error")
+
+    def __post_init__(self) -> None:
+        if self.threads == 0:
+            object.__setattr__(self, "threads", usable_cores())
+        for name in (
+            "threads",
+            "queue",
+            "uploads",
+            "max_body",
+            "max_images",
+            "max_pixels",
+            "max_faces",
+            "explain_faces",
+        ):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} = {getattr(self, name)}: expected at least 1.")
+        for name in ("timeout", "body_timeout", "header_timeout"):
+            if getattr(self, name) <= 0:
+                raise OptionError(f"{name} = {getattr(self, name)}: expected more than 0 seconds.")
+        self._check_words()
+
+    def _check_words(self) -> None:
+        if self.port > 65535:
+            raise OptionError(f"port = {self.port}: expected 0 to 65535.")
+        if self.max_images > self.queue:
+            raise OptionError(
+                f"max_images = {self.max_images} and queue = {self.queue}: a request of that many photos would never "
+                "find room. Raise queue, or lower max_images."
+            )
+        if self.token and not re.fullmatch(r"[A-Za-z0-9._~-]{16,512}", self.token):
+            raise OptionError("The token has to be 16 to 512 letters, digits or . _ ~ -.")
+        levels = ("debug", "info", "warning", "error")
+        if self.log_level not in levels:
+            raise OptionError(
+                f"log_level = {self.log_level!r}: expected {', '.join(levels)}.{nearest(self.log_level, levels)}"
+            )
+        bad = [origin for origin in self.origins if not re.fullmatch(r"https?://[^/\s*]+", origin)]
+        if bad:
+            raise OptionError(f"origins has {bad[0]!r}: expected scheme and host, such as https://photos.example.org")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:
+        """Read variables, then flags (both as text, by the names of the fields), which win.
+
+        Raises ``OptionError`` for an unknown variable that begins with ``MIEN_``, or a value of the wrong form.
+        """
+        known = {PREFIX + one.name.upper(): one for one in fields(cls)}
+        given = {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in _FOREIGN}
+        for name in given:
+            if name not in known:
+                raise OptionError(
+                    f"Unknown variable {name}: expected one of {', '.join(known)}.{nearest(name, [*known])}"
+                )
+        values = {known[name].name: _read(name, known[name], value) for name, value in given.items()}
+        for one in fields(cls):
+            if flags and one.name in flags:
+                values[one.name] = _read(flag_of(one), one, flags[one.name])
+        return cls(**values)
+
+
+def flag_of(one: Field[Any]) -> str:
+    """Return the flag of a field of ``Settings``."""
+    return f"--{one.name.replace('_', '-')}"
+
+
+def _read(name: str, one: Field[Any], text: str) -> Any:
+    try:
+        return one.metadata["read"](text)
+    except ValueError as error:
+        raise OptionError(f"{name} = {text!r}: expected {error}.") from None

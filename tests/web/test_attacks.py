@@ -1,0 +1,155 @@
+"""What would break a server: silence, endless bodies, split headers; the real Uvicorn refuses and goes on serving."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Serve = Callable[..., str]
+
+PNG = {"Content-Type": "image/png"}
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+
+
+def dial(address: str) -> socket.socket:
+    host, _, port = address.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Read until the server closes."""
+    found = b""
+    try:
+        while part := connection.recv(65536):
+            found += part
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def still_serves(address: str, photo: bytes) -> bool:
+    return httpx.post(f"{address}/v1/predict", content=photo, headers=PNG, timeout=20).status_code == 200
+
+
+def test_slow_heads_are_cut_off_and_cost_others_nothing(serve: Serve, photo: bytes) -> None:
+    address = serve(header_timeout=0.5)
+    silent, slow, second = (dial(address) for _ in range(3))
+    second.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = b""
+    while b"alive" not in answer:
+        answer += second.recv(65536)
+    begun = time.monotonic()
+    for connection in (slow, second):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-A: ")
+    while time.monotonic() < begun + 0.3:
+        for connection in (slow, second):
+            connection.sendall(b"a")  # a byte now and then must not buy more time
+        time.sleep(0.05)
+    assert still_serves(address, photo)
+    for connection in (silent, slow, second):
+        with connection:
+            assert rest(connection) == b""
+    assert time.monotonic() - begun < 5
+
+
+def test_slow_bodies_are_cut_off(serve: Serve, photo: bytes) -> None:
+    address = serve(body_timeout=0.5)
+    with dial(address) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\nabc")
+        assert still_serves(address, photo)
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"urn:mien:problem:body-too-slow" in answer
+
+
+def test_ten_gigabytes_are_refused_before_they_come(address: str, photo: bytes) -> None:
+    with dial(address) as connection:
+        connection.sendall(HEAD + b"Content-Length: 10000000000\r\n\r\n")
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer.lower()
+    assert still_serves(address, photo)
+
+
+def test_chunks_without_end_are_refused(serve: Serve, photo: bytes) -> None:
+    address = serve(max_body=100_000)
+    with dial(address) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        try:
+            for _ in range(1000):
+                connection.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # closed in the middle, as it should be
+        else:
+            pytest.fail("ten megabytes were taken")
+    assert still_serves(address, photo)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"X-Request-ID: a\rSet-Cookie: x=1\r\n",
+        b"X-Request-ID: a\nSet-Cookie: x=1\r\n",
+        b"X-Request-ID: a\x00b\r\n",
+        b"Origin: http://x\r\n\tSet-Cookie: x=1\r\n",
+        b"X-Request-ID: %0d%0aSet-Cookie:%20x=1\r\n",
+    ],
+)
+def test_headers_cannot_be_smuggled_into_the_answer(address: str, lines: bytes) -> None:
+    with dial(address) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + lines + b"Connection: close\r\n\r\n")
+        answer = rest(connection)
+    assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
+    assert b"set-cookie" not in answer.lower()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        HEAD + b"Content-Length: -1\r\n\r\n",
+        HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /static/../../settings.py HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET //etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["tls", "long head", "negative length", "two lengths", "two framings", "path up", "absolute path"],
+)
+def test_malformed_requests_are_refused(address: str, photo: bytes, request_bytes: bytes) -> None:
+    with dial(address) as connection:
+        connection.sendall(request_bytes)
+        connection.shutdown(socket.SHUT_WR)
+        answer = rest(connection)
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 422 "))
+    assert still_serves(address, photo)
+
+
+def test_clients_that_hang_up_leave_nothing_behind(serve: Serve, photo: bytes) -> None:
+    address = serve(uploads=2, queue=16)
+    for _ in range(10):
+        with dial(address) as connection:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\nabc")
+    for _ in range(10):
+        with dial(address) as connection:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(photo) + photo)
+    time.sleep(0.5)
+    assert still_serves(address, photo)
+
+
+@pytest.fixture
+def half_read(address: str) -> Iterator[None]:
+    with dial(address) as connection:
+        connection.sendall(b"GET /static/app.js HTTP/1.1\r\nHost: x\r\n\r\n")
+        yield
+
+
+def test_a_client_that_never_reads_stops_nobody(address: str, photo: bytes, half_read: None) -> None:
+    assert still_serves(address, photo)

@@ -1,0 +1,148 @@
+"""deploy/ with the real nginx and Gunicorn: what dies or restarts behind the proxy is not seen in front of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import yaml
+
+pytest.importorskip("gunicorn", reason="needs gunicorn, which Windows does not have")
+from serve_topology import NGINX, ROOT, Topology, answers, topology, wait_for
+from websockets.sync.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    if not NGINX:
+        pytest.skip("needs nginx (Debian: nginx)")
+    with topology(tmp_path_factory.mktemp("topology")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def jpeg() -> bytes:
+    return (ROOT / "examples" / "astronaut.jpg").read_bytes()
+
+
+@contextmanager
+def load(address: str, photo: bytes, clients: int = 3) -> Iterator[Counter[object]]:
+    """Ask again and again from several threads; count statuses, and errors by their names."""
+    seen: Counter[object] = Counter()
+    ending = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=address, timeout=30) as client:
+            while not ending.is_set():
+                try:
+                    seen[client.post("/v1/predict", content=photo, headers=JPEG).status_code] += 1
+                except httpx.HTTPError as error:
+                    seen[type(error).__name__] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
+
+
+def read(address: str) -> int:
+    """How many photos a replica says it has read."""
+    found = re.search(r'mien_photos_total\{outcome="read"\} ([0-9.]+)', httpx.get(f"{address}/metrics").text)
+    return int(float(found[1])) if found else 0
+
+
+def test_both_replicas_work_and_the_page_comes_through(running: Topology, jpeg: bytes) -> None:
+    with load(running.address, jpeg, clients=4) as seen:
+        wait_for(lambda: all(read(replica.address) >= 3 for replica in running.replicas))
+    assert set(seen) == {200}
+    assert "<title>Mien" in httpx.get(running.address).text
+    assert httpx.get(f"{running.address}/metrics").status_code == 404
+
+
+def test_a_killed_worker_is_not_seen_from_outside(running: Topology, jpeg: bytes) -> None:
+    with load(running.address, jpeg) as seen:
+        for replica in running.replicas:
+            time.sleep(0.5)
+            before = {worker.pid for worker in replica.workers()}
+            replica.kill_worker()
+            wait_for(lambda: {worker.pid for worker in replica.workers()} - before != set())  # noqa: B023
+            wait_for(lambda: answers(replica.address))  # noqa: B023
+    assert set(seen) == {200}
+    assert seen[200] > 10
+
+
+def test_a_rolling_restart_is_not_seen_from_outside(running: Topology, jpeg: bytes) -> None:
+    with load(running.address, jpeg) as seen:
+        for replica in running.replicas:
+            before = {worker.pid for worker in replica.workers()}
+            replica.restart()
+            wait_for(lambda: not before & {worker.pid for worker in replica.workers()})  # noqa: B023
+            wait_for(lambda: answers(replica.address))  # noqa: B023
+    assert set(seen) == {200}
+    assert seen[200] > 10
+
+
+def test_a_live_stream_passes_the_proxy(running: Topology, jpeg: bytes) -> None:
+    own = {"Origin": running.address}
+    with connect(f"{running.address.replace('http', 'ws')}/v1/stream", additional_headers=own) as socket:
+        for frame in (1, 2, 3):
+            socket.send(jpeg)
+            told = json.loads(socket.recv(20))
+            assert (told["frame"], told["result"]["faces"][0]["emotion"]) == (frame, "happiness")
+
+
+def test_the_proxy_refuses_large_bodies_with_a_problem(running: Topology) -> None:
+    answer = httpx.post(f"{running.address}/v1/predict", content=b"x" * 20_100_000, headers=JPEG)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 413
+
+
+def test_the_request_id_is_the_same_in_front_and_behind(running: Topology) -> None:
+    answer = httpx.get(f"{running.address}/v1/nothing")
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+def test_a_replica_that_is_gone_is_not_missed(running: Topology, jpeg: bytes) -> None:
+    gone = running.replicas[1]
+    gone.process.terminate()
+    gone.process.wait(40)
+    for _ in range(6):
+        assert httpx.post(f"{running.address}/v1/predict", content=jpeg, headers=JPEG, timeout=30).status_code == 200
+
+
+def test_the_manifests_say_what_the_server_listens_to() -> None:
+    documents = {
+        path.name: list(yaml.safe_load_all(path.read_text("utf-8")))
+        for path in (ROOT / "deploy").glob("*.yaml")
+    }  # fmt: skip
+    assert set(documents) == {"compose.yaml", "cloudrun.yaml", "kubernetes.yaml"}
+    from mien.web.settings import Settings
+
+    named = re.findall(r"\bMIEN_[A-Z_]+\b", "".join(path.read_text("utf-8") for path in (ROOT / "deploy").iterdir()))
+    Settings.from_environment({name: {"MIEN_TOKEN": "", "MIEN_PROXIES": "*"}.get(name, "1") for name in named})
+    (run,) = documents["cloudrun.yaml"]
+    pod = documents["kubernetes.yaml"][0]["spec"]["template"]["spec"]["containers"][0]
+    for container in (run["spec"]["template"]["spec"]["containers"][0], pod):
+        assert container["ports"][0]["containerPort"] == 8000
+        assert container["startupProbe"]["httpGet"]["path"] == "/readyz"
+    assert set(documents["compose.yaml"][0]["services"]) == {"mien-1", "mien-2", "proxy"}
+    assert "BIND=0.0.0.0:8000" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")

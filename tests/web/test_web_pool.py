@@ -1,0 +1,125 @@
+"""The bounded queue: full is full, nothing taken is lost, and waiting has an end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from serving import Held, wait_until
+
+from mien.recognition.recognizer import load
+from mien.web.pool import Pool
+from mien.web.problems import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Serve = Callable[..., str]
+
+PNG = {"Content-Type": "image/png"}
+
+
+def test_answers_keep_the_order_of_the_jobs() -> None:
+    pool = Pool(3, 20)
+    jobs = [lambda n=n: (time.sleep(0.01 * (n % 3)), n)[1] for n in range(20)]
+    assert asyncio.run(pool.run(jobs, 10)) == list(range(20))
+    assert pool.held == 0
+    pool.close()
+
+
+def test_what_does_not_fit_is_refused_whole_and_at_once() -> None:
+    async def scene() -> None:
+        pool, go = Pool(1, 2), threading.Event()
+        first = asyncio.create_task(pool.run([go.wait, go.wait], 10))
+        await asyncio.sleep(0.05)
+        with pytest.raises(ProblemError) as refused:
+            await pool.run([go.wait, go.wait], 10)
+        assert (refused.value.kind, pool.held) == ("overloaded", 2)
+        assert int((refused.value.headers or {})["Retry-After"]) >= 1
+        last = asyncio.create_task(pool.run([go.wait], 10))
+        await asyncio.sleep(0)
+        assert not pool.has_room()
+        go.set()
+        assert await first == [True, True]
+        assert await last == [True]
+        assert pool.has_room()
+        pool.close()
+
+    asyncio.run(scene())
+
+
+def test_waiting_has_an_end_and_what_waits_is_never_begun() -> None:
+    async def scene() -> None:
+        pool, go, begun = Pool(1, 5), threading.Event(), []
+        blocking = asyncio.create_task(pool.run([go.wait], 10))
+        await asyncio.sleep(0.05)
+        with pytest.raises(ProblemError, match=r"longer than 0\.1 s"):
+            await pool.run([lambda: begun.append(1)], 0.1)
+        go.set()
+        await blocking
+        await asyncio.sleep(0.05)
+        assert begun == []
+        assert pool.held == 0
+        pool.close()
+
+    asyncio.run(scene())
+
+
+def test_a_job_that_fails_gives_its_place_back() -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    async def scene() -> None:
+        pool = Pool(1, 1)
+        with pytest.raises(ValueError, match="no"):
+            await pool.run([fail], 10)
+        await asyncio.sleep(0.05)
+        assert pool.held == 0
+        pool.close()
+
+    asyncio.run(scene())
+
+
+def test_overload_is_503_with_a_time_and_nothing_taken_is_lost(serve: Serve, model: Path, photo: bytes) -> None:
+    held = Held()
+    address = serve(load(model, detector=held, threads=1), threads=1, queue=2, max_images=2)
+
+    def post(_: int) -> Any:
+        return httpx.post(f"{address}/v1/predict", content=photo, headers=PNG, timeout=30)
+
+    with ThreadPoolExecutor(3) as clients:
+        taken = [clients.submit(post, place) for place in range(3)]
+        wait_until(lambda: httpx.get(f"{address}/readyz").status_code == 503)
+        refused = [post(place) for place in range(3)]
+        held.go.set()
+        assert [one.result().status_code for one in taken] == [200] * 3
+    assert [one.status_code for one in refused] == [503] * 3
+    assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+    assert httpx.get(f"{address}/readyz").status_code == 200
+    assert held.entered == 3
+
+
+def test_an_answer_that_takes_too_long_is_503(serve: Serve, model: Path, photo: bytes) -> None:
+    held = Held()
+    address = serve(load(model, detector=held, threads=1), timeout=0.3)
+    answer = httpx.post(f"{address}/v1/predict", content=photo, headers=PNG)
+    held.go.set()
+    assert answer.status_code == 503
+    assert "longer than 0.3 s" in answer.json()["detail"]
+
+
+def test_uploads_under_way_are_bounded(serve: Serve, photo: bytes) -> None:
+    import socket
+
+    address = serve(uploads=1)
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1")
+        wait_until(lambda: httpx.post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 503)
+    wait_until(lambda: httpx.post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200)
