@@ -201,7 +201,7 @@ def test_downloads(page: Chrome, examples: Path) -> None:
     told = json.loads((folder / "mien.json").read_text("utf-8"))
     assert told == [{**expected.to_dict(), "source": "astronaut.jpg"}]
     head, row = (folder / "mien.csv").read_text("utf-8").splitlines()
-    assert head.startswith("source,face,left,top,width,height,score,emotion,confidence,uncertain,p_anger")
+    assert head.startswith("source,face,left,top,width,height,score,emotion,confidence,uncertain,quality,p_anger")
     assert row.split(",")[7] == "happiness"
     with Image.open(folder / "astronaut-faces.png") as picture:
         assert picture.size == (512, 512)

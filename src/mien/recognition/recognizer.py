@@ -101,7 +101,7 @@ class Recognizer:
 
     def with_detector(self, detector: Detector) -> Recognizer:
         """Return a recognizer of the same network, shared and not copied, behind another detector."""
-        return Recognizer(self.bundle, self._session, detector)
+        return Recognizer(self.bundle, self._session, detector, self.views)
 
     def read(self, image: ImageInput, *, keep_pixels: bool = True) -> ImageResult:
         """Find all faces of one picture (see ``mien.images.load``) and what they show.

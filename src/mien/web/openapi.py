@@ -49,6 +49,7 @@ FACE: dict[str, Any] = {
     "emotion": "happiness",
     "confidence": 0.91,
     "uncertain": False,
+    "quality": {"size": 100.9, "sharpness": 0.51, "turn": 6.2, "inside": 1.0, "reasons": [], "good": True},
     "probabilities": {
         "anger": 0.01, "disgust": 0.01, "fear": 0.01, "happiness": 0.91, "sadness": 0.02, "surprise": 0.02,
         "neutral": 0.02,

@@ -20,6 +20,17 @@ class BoxShape(_Shape):
     height: float
 
 
+class QualityShape(_Shape):
+    """How well the photo shows a face."""
+
+    size: float = Field(ge=0, description="pixels of the photo")
+    sharpness: float = Field(ge=0, description="detail at the size that networks see")
+    turn: float | None = Field(ge=0, le=90, description="degrees aside, roughly; null without landmarks")
+    inside: float = Field(ge=0, le=1, description="share of the face within the photo")
+    reasons: list[str] = Field(description="what is wrong: tiny, blurred, turned, cut off")
+    good: bool = Field(description="nothing is wrong")
+
+
 class FaceShape(_Shape):
     """One face and what it shows."""
 
@@ -31,6 +42,7 @@ class FaceShape(_Shape):
     emotion: str
     confidence: float = Field(ge=0, le=1, description="the probability of emotion")
     uncertain: bool = Field(description="confidence is below the threshold of the model file")
+    quality: QualityShape | None
     probabilities: dict[str, float] = Field(description="every label; sum 1")
 
 

@@ -156,7 +156,8 @@ class Card {
 
 function entry(face, place, count) {
   const head = make("h4", `${count > 1 ? `Face ${place + 1}: ` : ""}${face.emotion} ${percent(face.confidence)}`);
-  if (face.uncertain) head.append(make("span", " (uncertain)", "quiet"));
+  const doubts = [...(face.uncertain ? ["uncertain"] : []), ...(face.quality?.reasons ?? [])];
+  if (doubts.length) head.append(make("span", ` (${doubts.join(", ")})`, "quiet"));
   const sorted = Object.entries(face.probabilities).sort((a, b) => b[1] - a[1]);
   return make("li", [head, make("ul", sorted.map(([label, value]) => bar(label, value)), "bars")]);
 }

@@ -13,20 +13,20 @@ export const json = (results) => new Blob([JSON.stringify(results, null, 2) + "\
 export function csv(results) {
   const labels = [...new Set(results.flatMap((one) => (one.faces ?? []).flatMap((face) => Object.keys(face.probabilities))))];
   const head = ["source", "face", "left", "top", "width", "height", "score", "emotion", "confidence", "uncertain",
-    ...labels.map((label) => `p_${label}`), "error"];
+    "quality", ...labels.map((label) => `p_${label}`), "error"];
   const lines = [head, ...results.flatMap((one) => rows(one, labels))];
   return new Blob([lines.map((cells) => cells.map(cell).join(",") + "\n").join("")], { type: "text/csv" });
 }
 
 function rows(one, labels) {
-  const blank = Array(9 + labels.length).fill("");
+  const blank = Array(10 + labels.length).fill("");
   if (one.error) return [[one.source, ...blank, one.error]];
   if (!one.faces.length) return [[one.source, ...blank, ""]];
   return one.faces.map((face, place) => {
     const { left, top, width, height } = face.box;
     const values = labels.map((label) => face.probabilities[label] ?? "");
     return [one.source, place, left, top, width, height, face.score, face.emotion, face.confidence,
-      face.uncertain ? "true" : "false", ...values, ""];
+      face.uncertain ? "true" : "false", (face.quality?.reasons ?? []).join(";"), ...values, ""];
   });
 }
 
