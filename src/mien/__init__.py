@@ -9,17 +9,32 @@ TYPE_CHECKING = False  # type checkers take it for true; importing it from typin
 if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.recognition.recognizer import Recognizer, load
-    from mien.results import Box, Face, ImageResult
+    from mien.results import Box, Face, FrameResult, ImageResult, Person
+    from mien.video.film import Film
 
 __version__ = "0.1.0"
 
-__all__ = ["Box", "Face", "ImageResult", "MienError", "Recognizer", "__version__", "load"]
+__all__ = [
+    "Box",
+    "Face",
+    "Film",
+    "FrameResult",
+    "ImageResult",
+    "MienError",
+    "Person",
+    "Recognizer",
+    "__version__",
+    "load",
+]
 
 _HOMES = {
     "Box": "mien.results",
     "Face": "mien.results",
+    "Film": "mien.video.film",
+    "FrameResult": "mien.results",
     "ImageResult": "mien.results",
     "MienError": "mien.errors",
+    "Person": "mien.results",
     "Recognizer": "mien.recognition.recognizer",
     "load": "mien.recognition.recognizer",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from mien.images import ImageInput
     from mien.recognition.bundle import Bundle
+    from mien.recognition.stream import Frame
+    from mien.results import FrameResult
 
 # Bounds the memory of one run; larger batches are no faster on a CPU.
 _BATCH = 256
@@ -104,6 +106,29 @@ class Recognizer:
             crops += pieces
         rows = iter(self._probabilities(crops))
         return [self._filled(blank, [(one, next(rows)) for one in found]) for blank, found in blanks]
+
+    def stream(
+        self,
+        frames: Iterable[Frame | tuple[float, ImageInput] | ImageInput],
+        *,
+        detect_every: int = 1,
+        bridge: float | None = None,
+        smooth: float | None = None,
+        keep_pixels: bool = False,
+    ) -> Iterator[FrameResult]:
+        """Yield a result for each frame of a film, a camera or a program: people with ids, emotions smoothed in time.
+
+        frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they arrive.
+        detect_every, bridge, smooth: see ``mien.recognition.stream.Following``; None takes its default.
+        ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
+
+        Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as ``read`` does.
+        """
+        from mien.recognition.stream import Following, stream
+
+        chosen = {"detect_every": detect_every, "bridge": bridge, "smooth": smooth}
+        following = Following(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+        return stream(self, frames, following, keep_pixels=keep_pixels)
 
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (N, C) probabilities, each row with sum 1, of N ready-made face crops.
