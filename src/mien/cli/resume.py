@@ -46,14 +46,15 @@ def take_up(out: Path, settings: dict[str, Any], sources: Sequence[str]) -> Kept
     """
     if not out.exists():
         return Kept()
-    _compare(out, settings)
+    compare(out, settings)
     kept = _kept(out, str(settings["format"]), sources)
     with out.open("r+b") as stream:
         stream.truncate(kept.end)
     return kept
 
 
-def _compare(out: Path, settings: dict[str, Any]) -> None:
+def compare(out: Path, settings: dict[str, Any]) -> None:
+    """Raise ``OptionError`` if ``out`` was written with other settings, or does not say with which."""
     try:
         before = json.loads(settings_file(out).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

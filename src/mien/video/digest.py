@@ -74,10 +74,11 @@ class Digest:
     def curve(self, life: Life) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the edges of the steps in seconds, (S + 1,), and mean probabilities, (C, S), 0 where nobody was."""
         last = max(life.steps) + 1
+        edges = (self.begin + self.step * np.arange(last + 1)).astype(np.float64)
         shares = np.zeros((len(self.labels), last))
         for place, (total, count) in life.steps.items():
             shares[:, place] = total / count
-        return self.begin + self.step * np.arange(last + 1), shares
+        return edges, shares
 
     def _live(self, person: Person, seconds: float, frame: Frame) -> None:
         values = np.array(person.values)
@@ -105,6 +106,13 @@ class Digest:
         self.events += events
         if len(self.events) > 2 * _EVENTS:
             self.events = sorted(self.events, key=lambda event: -event.peak)[:_EVENTS]
+
+
+def clock(seconds: float) -> str:
+    """Return minutes and seconds, 1:02.5."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(abs(tenths), 600)
+    return f"{'-' if tenths < 0 else ''}{minutes}:{rest // 10:02}.{rest % 10}"
 
 
 def _portrait(frame: Frame, person: Person) -> NDArray[np.uint8]:

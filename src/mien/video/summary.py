@@ -10,7 +10,7 @@ import numpy as np
 from mien.datasets.figures import GREY, OKABE_ITO, new, styled
 from mien.draw import COLOURS
 from mien.evaluation.sheet import Sheet, Written
-from mien.video.digest import Digest
+from mien.video.digest import Digest, clock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,13 +43,6 @@ def write(out: Path, name: str, told: Digest, notes: list[str]) -> Written:
         "An expression is not what a person feels."
     )
     return sheet.write(f"Emotions in {name}", lead, "summary")
-
-
-def clock(seconds: float) -> str:
-    """Return minutes and seconds, 1:02.5."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(abs(tenths), 600)
-    return f"{'-' if tenths < 0 else ''}{minutes}:{rest // 10:02}.{rest % 10}"
 
 
 def _people(sheet: Sheet, told: Digest) -> None:
