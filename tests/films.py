@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 320, 240
 TICK = Fraction(1, 1000)
+KDEF = {"happy": "happiness", "sad": "sadness"}  # its folders' names for our labels
 
 
 def head(examples: Path, *, mirrored: bool = False, tint: tuple[float, float, float] = (1, 1, 1)) -> Pixels:
@@ -53,7 +56,7 @@ def vary(seconds: float, count: int = 1) -> list[float]:
 def scene(actors: Sequence[Actor], times: Iterable[float], *, shake: float = 0.0, seed: int = 0) -> Iterator[Pixels]:
     """Yield a picture for each time: the actors before a soft background, later ones in front.
 
-    shake: strength of what disturbs single frames, from 0 to 1: light, noise, motion blur.
+    shake: strength of what disturbs single frames, from 0 to 1: light, noise, motion blur, turns, things before faces.
     """
     draw = np.random.default_rng(seed)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
@@ -84,6 +87,11 @@ def _paste(
         face = face * (1 + shake * draw.uniform(-0.5, 0.5)) + shake * draw.uniform(-40, 40)
         blur = 1 + 2 * int(draw.integers(0, 1 + round(3 * shake)))
         face = cv2.blur(face, (blur, 1)) if draw.random() < 0.5 else cv2.blur(face, (1, blur))
+        if draw.random() < 0.3 * shake:  # a hand, a microphone, hair
+            side, at = draw.integers(0, 2), draw.uniform(0.1, 0.6)
+            band = [slice(None), slice(None)]
+            band[side] = slice(round(at * face.shape[side]), round((at + 0.3) * face.shape[side]))
+            face[tuple(band)] = draw.uniform(60, 190, 3)
         turn = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), shake * draw.uniform(-15, 15), 1.0)
         face = cv2.warpAffine(face, turn, size, borderMode=cv2.BORDER_REPLICATE)
     mask = np.zeros(size[::-1])
@@ -95,6 +103,27 @@ def _paste(
     first = max(-top, 0), max(-left, 0)
     cut = slice(first[0], first[0] + under.shape[0]), slice(first[1], first[1] + under.shape[1])
     picture[rows, columns] = under * (1 - mask[cut]) + face[cut] * mask[cut]
+
+
+CROSSING = 3.0
+"""Seconds of the film in which two faces cross, and a third leaves for a while."""
+
+
+def cast(examples: Path) -> list[Actor]:
+    """Return who plays in that film."""
+    one, two = head(examples), head(examples, mirrored=True, tint=(1, 0.85, 0.8))
+    three = head(examples, tint=(0.85, 0.9, 1))
+    return [
+        Actor(lambda t: (60 + 65 * t, 150), lambda t: one, lambda t: 72),
+        Actor(lambda t: (255 - 65 * t, 165), lambda t: two, lambda t: 66),
+        Actor(lambda t: (160 + 20 * t, 50) if not 1.2 < t < 1.6 else None, lambda t: three, lambda t: 60),
+    ]
+
+
+def write_crossing(examples: Path, path: Path) -> Path:
+    """Write that film, frames at ``vary(CROSSING)``."""
+    times = vary(CROSSING)
+    return write(path, scene(cast(examples), times), times)
 
 
 def write(
@@ -141,3 +170,31 @@ def _tone(voice: Any, seconds: float, offset: float) -> Iterator[Any]:
         frame.sample_rate, frame.pts, frame.time_base = 16000, start + round(offset * 16000), Fraction(1, 16000)
         yield from voice.encode(frame)
     yield from voice.encode(None)
+
+
+def faces_of_kdef(archive: Path, people: Sequence[str]) -> dict[str, dict[str, Pixels]]:
+    """Return person → emotion → photo, uint8 (350, 350, 3), of those who have all seven; ``people`` such as AF01."""
+    found: dict[str, dict[str, Pixels]] = {person: {} for person in people}
+    with zipfile.ZipFile(archive) as kdef:
+        for name in kdef.namelist():
+            person = Path(name).name[:4]
+            if person in found:
+                with Image.open(io.BytesIO(kdef.read(name))) as photo:
+                    emotion = Path(name).parent.name
+                    found[person][KDEF.get(emotion, emotion)] = np.asarray(photo.convert("RGB"))
+    return {person: looks for person, looks in found.items() if len(looks) == 7}
+
+
+def emotions(
+    labels: Sequence[str], seed: int, *, spans: int = 7, least: float = 1.0, most: float = 3.0
+) -> list[tuple[float, str]]:
+    """Return (end in seconds, emotion) of consecutive spans, all emotions once before any comes again."""
+    draw = np.random.default_rng(seed)
+    order = [str(label) for _ in range(-(-spans // len(labels))) for label in draw.permutation(list(labels))]
+    ends = np.cumsum(draw.uniform(least, most, spans))
+    return [(float(end), label) for end, label in zip(ends, order, strict=False)]
+
+
+def shown(script: Sequence[tuple[float, str]], seconds: float) -> str:
+    """Return the emotion of the script at a time."""
+    return next((label for end, label in script if seconds < end), script[-1][1])

@@ -1,8 +1,7 @@
-"""One person's probabilities over time: an exponential mean of their logarithms, in seconds.
+"""One person's probabilities over time: an exponential mean of them, in seconds.
 
 A frame t seconds ago counts exp(-t / constant) as much as this one. Only the past counts, so a stream is smoothed as a
-film is. The mean of logarithms is what frames say together if each is independent evidence; docs/video.md has the
-measurement that chose it and its time constant.
+film is. docs/video.md has the measurement that chose the method and its time constant.
 """
 
 from __future__ import annotations
@@ -19,15 +18,13 @@ from mien.errors import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SMOOTH = 0.3
+SMOOTH = 0.15
 """Time constant in seconds."""
-
-_LEAST = 1e-6  # one frame that excludes a class must not exclude it for seconds
 
 
 @dataclass
 class _Mean:
-    logs: NDArray[np.float64]
+    values: NDArray[np.float64]
     weight: float
     seconds: float
 
@@ -46,21 +43,20 @@ class Smoother:
 
     def update(self, person: int, seconds: float, raw: Sequence[float]) -> tuple[float, ...]:
         """Add a frame's probabilities (sum 1) of ``person``; return the smoothed ones (sum 1)."""
-        logs = np.log(np.maximum(np.asarray(raw, np.float64), _LEAST))
+        values = np.asarray(raw, np.float64)
         mean = self._means.get(person)
         if mean is None or self._constant == 0:
-            self._means[person] = _Mean(logs, 1.0, seconds)
+            self._means[person] = _Mean(values, 1.0, seconds)
             return tuple(raw)
         # The sum of weights starts at 1 and not at its limit, so that the first frame has no lasting say.
         kept = mean.weight * math.exp(-max(0.0, seconds - mean.seconds) / self._constant)
-        mean.logs = (kept * mean.logs + logs) / (kept + 1)
+        mean.values = (kept * mean.values + values) / (kept + 1)
         mean.weight, mean.seconds = kept + 1, seconds
         return self.now(person)
 
     def now(self, person: int) -> tuple[float, ...]:
         """Return the smoothed probabilities of ``person``, who was in an earlier frame."""
-        powers = np.exp(self._means[person].logs - self._means[person].logs.max())
-        return tuple((powers / powers.sum()).tolist())
+        return tuple(self._means[person].values.tolist())
 
     def keep(self, people: Iterable[int]) -> None:
         """Forget all but ``people``."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".mp4", ".mkv", ".mov")
 
 _ENCODER = {"preset": "veryfast", "crf": "20"}
-_MARGIN, _BLOCKS = 0.25, 6  # a hidden face: the box and a quarter more on each side, in six times six blocks
+_MARGIN, _BLOCKS = 0.35, 6  # a hidden face: the box and a third more on each side, in six times six blocks
 
 
 class Annotated:

@@ -52,7 +52,7 @@ def _people(sheet: Sheet, told: Digest) -> None:
         sheet.text(f"The {len(shown)} who were there longest, of {len(told.lives):,}.", "soft")
     sheet.section("Over time")
     caption = (
-        "Height: smoothed probability of each emotion. White: the person was not there. "
+        "Height: smoothed probability of each emotion. White: the person was not seen. "
         "Triangles: where an emotion was strongest."
     )
     left_out = len(told.lives) - _PEOPLE
