@@ -28,18 +28,14 @@ _SLACK = 0.5  # seconds by which a track may end before its header says so; enco
 
 @dataclass(frozen=True)
 class About:
-    """What a film says of itself.
+    """What a film says of itself, without looking at its frames.
 
-    width, height: of the upright frame.
     frames, duration: number and seconds, None where the film does not say.
     start:   the time at which players show 0:00; times of frames count from 0 of the film's own clock.
     live:    a camera or stream, which cannot be read twice.
     sound:   it has a sound track.
     """
 
-    source: str
-    width: int
-    height: int
     frames: int | None
     duration: float | None
     start: float
@@ -109,20 +105,9 @@ class Film:
     def about(self) -> About:
         """What the film says of itself; opens it."""
         container, track = self._opened()
-        width, height = track.codec_context.width, track.codec_context.height
-        duration = _duration(container, track)
         start = 0.0 if self.live else (container.start_time or 0) / 1_000_000
-        frames = None if self.live else track.frames or None
-        return About(
-            self.name,
-            width,
-            height,
-            frames,
-            duration,
-            start,
-            self.live,
-            bool(container.streams.audio) and not self.live,
-        )
+        sound = bool(container.streams.audio) and not self.live
+        return About(track.frames or None, _duration(container, track), start, self.live, sound)
 
     def __iter__(self) -> Iterator[FilmFrame]:
         """Yield the frames; only those held by the caller and the decoder are in memory."""
