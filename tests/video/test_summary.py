@@ -79,6 +79,12 @@ def test_many_people_and_a_long_film_stay_legible(tmp_path: Path) -> None:
     assert "strongest of" in text
 
 
+def test_people_without_an_event(tmp_path: Path) -> None:
+    digest = told(30)
+    assert digest.events == []
+    assert "No emotion but neutral" in summary.write(tmp_path, "film.mp4", digest, []).page.read_text("utf-8")
+
+
 def test_a_film_without_faces(tmp_path: Path) -> None:
     written = summary.write(tmp_path, "film.mp4", told(20, people=0), [])
     assert "No face was found in any frame." in written.page.read_text("utf-8")

@@ -104,7 +104,8 @@ def _strip(axes: Axes, told: Digest, who: int, life: Life, palette: list[str]) -
     heights = np.concatenate([shares, np.zeros((len(shares), 1))], axis=1)
     axes.stackplot(edges, heights, colors=palette, step="post", linewidth=0)
     apexes = [event.apex for event in told.events if event.person == who]
-    axes.plot(apexes, [1.1] * len(apexes), "v", color="black", markersize=5, clip_on=False)
+    if apexes:  # matplotlib takes the outline of no points for an endless one
+        axes.plot(apexes, [1.1] * len(apexes), "v", color="black", markersize=5, clip_on=False)
     axes.set(
         xlim=(told.begin, max(told.end, told.begin + told.step)), ylim=(0, 1), yticks=(0, 1), yticklabels=("0", "1")
     )
