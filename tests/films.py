@@ -135,8 +135,12 @@ def write(
     rotation: int = 0,
     tick: Fraction = TICK,
     offset: float = 0.0,
+    quality: int = 12,
 ) -> Path:
-    """Write an H.264 film whose frames have exactly these ``times`` (plus ``offset``), and a tone as long as it."""
+    """Write an H.264 film whose frames have exactly these ``times`` (plus ``offset``), and a tone as long as it.
+
+    quality: x264's rate factor; 12 keeps nearly every grain, 23 is what films have.
+    """
     import av
 
     with av.open(str(path), "w") as container:
@@ -145,7 +149,7 @@ def write(
         last = 0.0
         for picture, time in zip(pictures, times, strict=True):
             if track is None:
-                track = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "crf": "12"})
+                track = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "crf": str(quality)})
                 track.height, track.width, track.pix_fmt = *picture.shape[:2], "yuv420p"
                 track.codec_context.time_base = tick
                 track.gop_size = 30
