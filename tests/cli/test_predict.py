@@ -259,8 +259,8 @@ def test_photos_that_are_done_are_not_read_again(
     assert predict(*command) == 130
     monkeypatch.undo()
     seen: list[str] = []
-    read_many = mien.Recognizer.read_many
-    monkeypatch.setattr(mien.Recognizer, "read_many", lambda self, paths, **o: seen.extend(paths) or read_many(self, paths, **o))  # type: ignore[func-returns-value] # fmt: skip # noqa: E501
+    find = mien.Recognizer.find
+    monkeypatch.setattr(mien.Recognizer, "find", lambda self, path, **o: seen.append(path) or find(self, path, **o))  # type: ignore[func-returns-value] # fmt: skip
     assert predict(*command) == 3
     assert len(seen) == MANY - 2 * CHUNK
 

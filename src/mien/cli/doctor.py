@@ -43,7 +43,10 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "data sets, training, evaluation, export, to_pandas()",
     ),
-    "video": (("av", "scipy", "matplotlib", "pyarrow"), "films and cameras: mien video, mien watch, Recognizer.stream()"),
+    "video": (
+        ("av", "scipy", "matplotlib", "pyarrow"),
+        "films and cameras: mien video, mien watch, Recognizer.stream()",
+    ),
     "parquet": (("pyarrow",), "Parquet output"),
 }
 """Extra → the modules that it brings, and what they are for."""

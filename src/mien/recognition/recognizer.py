@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,15 @@ def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, O
     return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
 
 
+@dataclass(frozen=True)
+class Found:
+    """A picture whose faces are found and not yet read: the result without them, and each face's crop."""
+
+    blank: ImageResult
+    detections: tuple[Detection, ...]
+    crops: tuple[NDArray[np.uint8], ...]
+
+
 class Recognizer:
     """A model and a detector, ready to read pictures; may be shared by threads."""
 
@@ -99,13 +109,23 @@ class Recognizer:
             raise ImageError(
                 f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one."
             )
-        blanks, crops = [], []
-        for image in images:
-            blank, detections, pieces = self._detect(image, keep_pixels)
-            blanks.append((blank, detections))
-            crops += pieces
-        rows = iter(self._probabilities(crops))
-        return [self._filled(blank, [(one, next(rows)) for one in found]) for blank, found in blanks]
+        return self.decide([self.find(image, keep_pixels=keep_pixels) for image in images])
+
+    def find(self, image: ImageInput, *, keep_pixels: bool = True) -> Found:
+        """Do the first half of ``read``: decode, find the faces and cut them out. Raises as ``read`` does."""
+        pixels = images.load(image)
+        detections = self.detector.detect(pixels)
+        crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
+        height, width = pixels.shape[:2]
+        kept = pixels if keep_pixels else None
+        source = images.source_name(image)
+        blank = ImageResult(source, width, height, (), self.bundle.name, self.detector.name, kept)
+        return Found(blank, detections, crops)
+
+    def decide(self, found: Sequence[Found]) -> list[ImageResult]:
+        """Do the second half of ``read_many``: the faces of all pictures go through the network together."""
+        rows = iter(self._probabilities([crop for each in found for crop in each.crops]))
+        return [self._filled(each.blank, [(one, next(rows)) for one in each.detections]) for each in found]
 
     def stream(
         self,
@@ -148,27 +168,7 @@ class Recognizer:
         logits = [self._session.logits(batch[start : start + _BATCH]) for start in range(0, max(len(batch), 1), _BATCH)]
         return softmax(np.concatenate(logits), self.bundle.temperature)
 
-    def _detect(
-        self, image: ImageInput, keep_pixels: bool
-    ) -> tuple[ImageResult, tuple[Detection, ...], list[NDArray[np.uint8]]]:
-        pixels = images.load(image)
-        detections = self.detector.detect(pixels)
-        crops = [cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections]
-        height, width = pixels.shape[:2]
-        blank = ImageResult(
-            images.source_name(image),
-            width,
-            height,
-            (),
-            self.bundle.name,
-            self.detector.name,
-            pixels if keep_pixels else None,
-        )
-        return blank, detections, crops
-
     def _filled(self, blank: ImageResult, found: list[tuple[Detection, NDArray[np.float64]]]) -> ImageResult:
-        from dataclasses import replace
-
         return replace(blank, faces=tuple(self._face(one, row) for one, row in found))
 
     def _face(self, detection: Detection, row: NDArray[np.float64]) -> Face:
