@@ -37,3 +37,12 @@ def fer2013_manifest(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
 def fer2013_faces(fer2013_manifest: Manifest) -> FaceSet:
     """All of FER2013 in memory."""
     return FaceSet.from_manifest(fer2013_manifest)
+
+
+@pytest.fixture(scope="session")
+def crossing(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of 3 seconds, variable frame rate and sound: two faces cross, one leaves and comes back."""
+    pytest.importorskip("av")
+    import films
+
+    return films.write_crossing(examples, tmp_path_factory.mktemp("films") / "crossing.mp4")

@@ -9,18 +9,34 @@ TYPE_CHECKING = False  # type checkers take it for true; importing it from typin
 if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.recognition.recognizer import Recognizer, load
-    from mien.results import Box, Face, ImageResult, Quality
+    from mien.results import Box, Face, FrameResult, ImageResult, Person, Quality
+    from mien.video.film import Film
 
 __version__ = "0.1.0"
 
-__all__ = ["Box", "Face", "ImageResult", "MienError", "Quality", "Recognizer", "__version__", "load"]
+__all__ = [
+    "Box",
+    "Face",
+    "Film",
+    "FrameResult",
+    "ImageResult",
+    "MienError",
+    "Person",
+    "Quality",
+    "Recognizer",
+    "__version__",
+    "load",
+]
 
 _HOMES = {
     "Box": "mien.results",
     "Face": "mien.results",
     "Quality": "mien.results",
+    "Film": "mien.video.film",
+    "FrameResult": "mien.results",
     "ImageResult": "mien.results",
     "MienError": "mien.errors",
+    "Person": "mien.results",
     "Recognizer": "mien.recognition.recognizer",
     "load": "mien.recognition.recognizer",
 }

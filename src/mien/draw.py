@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image, ImageDraw, ImageFont
 
-    from mien.results import Face
+    from mien.results import Face, Person
+
+    Drawn: TypeAlias = Face | Person
 
 Colour = tuple[int, int, int]
 
@@ -28,10 +30,10 @@ COLOURS: dict[str, Colour] = {
 _OTHER: Colour = (200, 200, 200)
 
 
-def draw(pixels: NDArray[np.uint8], faces: Iterable[Face]) -> Image.Image:
+def draw(pixels: NDArray[np.uint8], faces: Iterable[Drawn]) -> Image.Image:
     """Return an RGB picture of ``pixels`` (uint8 (H, W, 3) RGB, left as they are) with a labelled box for each face.
 
-    An uncertain face has a dashed box and a question mark.
+    An uncertain face has a dashed box and a question mark; a person's label begins with the id.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -49,16 +51,16 @@ def draw(pixels: NDArray[np.uint8], faces: Iterable[Face]) -> Image.Image:
     return picture
 
 
-def _colour(face: Face) -> Colour:
+def _colour(face: Drawn) -> Colour:
     return COLOURS.get(face.emotion, _OTHER)
 
 
-def _corners(face: Face) -> tuple[float, float, float, float]:
+def _corners(face: Drawn) -> tuple[float, float, float, float]:
     box = face.box
     return box.left, box.top, box.left + max(box.width, 1.0), box.top + max(box.height, 1.0)
 
 
-def _frame(canvas: ImageDraw.ImageDraw, face: Face, width: int) -> None:
+def _frame(canvas: ImageDraw.ImageDraw, face: Drawn, width: int) -> None:
     left, top, right, bottom = _corners(face)
     colour = _colour(face)
     # A hair line of the opposite brightness keeps the frame visible on a background of its own colour.
@@ -85,11 +87,13 @@ def _dashes(corners: tuple[float, float, float, float], length: float) -> Iterat
 
 def _label(
     canvas: ImageDraw.ImageDraw,
-    face: Face,
+    face: Drawn,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     size: tuple[int, int],
 ) -> None:
-    text = f"{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
+    number = getattr(face, "id", None)
+    name = "" if number is None else f"{number}: "
+    text = f"{name}{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
     left, _, right, _ = canvas.textbbox((0, 0), text, font=font)
     # Heights of one sample with ascender and descender, so that all labels are equally high.
     _, top, _, bottom = canvas.textbbox((0, 0), "dp%", font=font)

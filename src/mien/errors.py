@@ -13,6 +13,10 @@ class ImageError(MienError, ValueError):
     """A picture that cannot be used: unreadable, truncated, too large, or an array of the wrong kind."""
 
 
+class VideoError(MienError, ValueError):
+    """A film or camera that cannot be used: damaged, without pictures, gone; or one that cannot be written."""
+
+
 class FileMissingError(MienError, FileNotFoundError):
     """A path that does not exist, or a folder that holds nothing of use."""
 

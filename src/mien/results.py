@@ -216,6 +216,97 @@ class ImageResult:
         return None if self.pixels is None else _encode(self.draw(), ".png")
 
 
+@dataclass(frozen=True)
+class Person:
+    """One face of a frame, followed through time.
+
+    id:        from 1 up, in order of appearance; never given to another face of the same run.
+    box:       where ``seen`` is False, the place that the tracker expects.
+    seen:      True if the detector found the face in this very frame.
+    score:     how sure the detector is that this is a face, 0 to 1; None if not ``seen``.
+    labels:    class names, in the order of the model file.
+    raw:       probability per label in this frame alone, sum 1; None if not ``seen``.
+    values:    probability per label smoothed over this frame and earlier ones of the same person, sum 1.
+    uncertain: True if ``confidence`` is below the threshold of the model file.
+    """
+
+    id: int
+    box: Box
+    seen: bool
+    score: float | None
+    labels: tuple[str, ...]
+    raw: tuple[float, ...] | None
+    values: tuple[float, ...]
+    uncertain: bool
+
+    @property
+    def emotion(self) -> str:
+        """The most probable label after smoothing; of equal ones the first."""
+        return self.labels[self.values.index(max(self.values))]
+
+    @property
+    def confidence(self) -> float:
+        """The smoothed probability of ``emotion``."""
+        return max(self.values)
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Smoothed probability by label."""
+        return dict(zip(self.labels, self.values, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "id": self.id,
+            "box": self.box.to_dict(),
+            "seen": self.seen,
+            "score": self.score,
+            "emotion": self.emotion,
+            "confidence": self.confidence,
+            "uncertain": self.uncertain,
+            "probabilities": self.probabilities,
+            "raw": None if self.raw is None else dict(zip(self.labels, self.raw, strict=True)),
+        }
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """The people of one frame, best detection first; a frame without a face has an empty tuple.
+
+    frame:   the frame's number in the film, from 0.
+    seconds: its time in the film.
+    width, height: of the upright frame.
+    missing: people who were there a moment ago and were not found in this frame, where the tracker expects them.
+    pixels:  uint8 (H, W, 3) RGB of the upright frame, or None (``keep_pixels=False``); not part of equality.
+    """
+
+    frame: int
+    seconds: float
+    width: int
+    height: int
+    people: tuple[Person, ...]
+    missing: tuple[Person, ...] = ()
+    pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values, ``missing`` and pixels left out."""
+        return {
+            "frame": self.frame,
+            "seconds": self.seconds,
+            "width": self.width,
+            "height": self.height,
+            "people": [person.to_dict() for person in self.people],
+        }
+
+    def draw(self) -> Image.Image:
+        """Return a copy of the frame with boxes, ids and emotions. Raises ``OptionError`` without pixels."""
+        if self.pixels is None:
+            raise OptionError("This result holds no pixels to draw on. Stream with keep_pixels=True.")
+        from mien.draw import draw
+
+        return draw(self.pixels, self.people)
+
+
 def _encode(picture: Image.Image, suffix: str) -> bytes:
     buffer = io.BytesIO()
     options = {"quality": 92} if _FORMATS[suffix] in ("JPEG", "WEBP") else {}

@@ -251,6 +251,49 @@ def test_a_cut_off_run_ends_as_an_uncut_one(
         assert capsys.readouterr().err == errors, cut
 
 
+def test_parquet_holds_the_rows_of_csv(many: Path, tmp_path: Path, predict: Predict) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert predict(many, "--format", "csv", "--out", tmp_path / "out.csv") == 3
+    assert predict(many, "--format", "parquet", "--out", tmp_path / "out.parquet") == 3
+    table = parquet.read_table(tmp_path / "out.parquet")
+    rows = rows_of((tmp_path / "out.csv").read_text())
+    assert table.column_names == list(rows[0])
+    for row, other in zip(rows, table.to_pylist(), strict=True):
+        shown = {name: "" if value is None else str(value) for name, value in other.items()}
+        assert {**shown, "uncertain": shown["uncertain"].lower()} == row
+
+
+def test_a_cut_off_parquet_run_ends_as_an_uncut_one(
+    many: Path, tmp_path: Path, predict: Predict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    from mien.cli import output, resume
+
+    for module in (output, resume):
+        monkeypatch.setattr(module, "PHOTOS_A_PART", CHUNK)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert predict(many, "--format", "parquet", "--out", whole) == 3
+    errors = capsys.readouterr().err
+    for moment in (3, CHUNK + 1, 2):
+        with monkeypatch.context() as patch:
+            stop_at(moment, patch)
+            assert predict(many, "--format", "parquet", "--out", cut, "--resume") == 130
+    capsys.readouterr()
+    assert predict(many, "--format", "parquet", "--out", cut, "--resume") == 3
+    assert capsys.readouterr().err == errors
+    assert [file.name for file in sorted(whole.iterdir())] == [f"part-0000{at}.parquet" for at in range(3)]
+    assert [file.read_bytes() for file in sorted(cut.iterdir())] == [file.read_bytes() for file in sorted(whole.iterdir())]  # fmt: skip # noqa: E501
+    (many / "00 .png").unlink()
+    assert predict(many, "--format", "parquet", "--out", cut, "--resume") == 2
+    assert "Name the same photos" in capsys.readouterr().err
+    assert len(list(cut.iterdir())) == 3
+
+
+def test_parquet_needs_a_folder(folder: Path, predict: Predict, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(folder, "--format", "parquet") == 2
+    assert "needs --out" in capsys.readouterr().err
+
+
 def test_photos_that_are_done_are_not_read_again(
     many: Path, tmp_path: Path, predict: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,8 +302,8 @@ def test_photos_that_are_done_are_not_read_again(
     assert predict(*command) == 130
     monkeypatch.undo()
     seen: list[str] = []
-    read_many = mien.Recognizer.read_many
-    monkeypatch.setattr(mien.Recognizer, "read_many", lambda self, paths, **o: seen.extend(paths) or read_many(self, paths, **o))  # type: ignore[func-returns-value] # fmt: skip # noqa: E501
+    find = mien.Recognizer.find
+    monkeypatch.setattr(mien.Recognizer, "find", lambda self, path, **o: seen.append(path) or find(self, path, **o))  # type: ignore[func-returns-value] # fmt: skip
     assert predict(*command) == 3
     assert len(seen) == MANY - 2 * CHUNK
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from mien.errors import FileMissingError, ImageError, ModelError, OptionError
+from mien.recognition import folder
 from mien.recognition.folder import Unreadable, find_images, read_folder
 
 
@@ -82,17 +84,19 @@ class Stub:
     """Stands for a recognizer; a name decides what happens."""
 
     def __init__(self) -> None:
+        self.found: list[str] = []
         self.batches: list[int] = []
 
-    def read_many(self, paths: list[str], *, keep_pixels: bool) -> list[str]:
-        self.batches.append(len(paths))
-        return [self.read(path, keep_pixels=keep_pixels) for path in paths]
-
-    def read(self, path: str, *, keep_pixels: bool) -> str:
+    def find(self, path: str, *, keep_pixels: bool) -> str:
         errors = {"bad": ImageError("bad is damaged"), "gone": FileMissingError("gone"), "broken": ModelError("no")}
         if path in errors:
             raise errors[path]
-        return path.upper()
+        self.found.append(path)
+        return path
+
+    def decide(self, found: list[str]) -> list[str]:
+        self.batches.append(len(found))
+        return [path.upper() for path in found]
 
 
 def read(paths: list[str], **options: Any) -> tuple[list[Any], list[int]]:
@@ -103,14 +107,46 @@ def read(paths: list[str], **options: Any) -> tuple[list[Any], list[int]]:
 def test_only_the_broken_ones_are_set_aside() -> None:
     found, batches = read(["a", "bad", "b", "gone", "c"], chunk=2)
     assert found == ["A", Unreadable("bad", "bad is damaged"), "B", Unreadable("gone", "gone"), "C"]
-    assert batches == [2, 2, 1]
+    assert batches == [1, 1, 1]
+    assert read(["bad"]) == ([Unreadable("bad", "bad is damaged")], [0])
+    assert read([]) == ([], [])
 
 
-def test_nothing_is_read_ahead_of_its_batch() -> None:
+def test_a_batch_and_a_few_photos_are_held_and_no_more() -> None:
     stub = Stub()
     results = read_folder(cast("Any", stub), (str(n) for n in range(1000)), chunk=16)
     assert [next(results) for _ in range(17)][-1] == "16"
     assert stub.batches == [16, 16]
+    assert 32 <= len(stub.found) <= 32 + folder._FINDERS
+    results.close()  # type: ignore[attr-defined]
+    assert len(stub.found) <= 32 + folder._FINDERS
+
+
+def test_faces_are_found_while_others_are_read() -> None:
+    """The second batch's photos are waited for by the first batch's reading: only an overlap ends this."""
+    second = threading.Event()
+
+    class Waiting(Stub):
+        def find(self, path: str, *, keep_pixels: bool) -> str:
+            if path == "2":
+                second.set()
+            return super().find(path, keep_pixels=keep_pixels)
+
+        def decide(self, found: list[str]) -> list[str]:
+            assert second.wait(10)
+            return super().decide(found)
+
+    assert list(read_folder(cast("Any", Waiting()), ["0", "1", "2", "3"], chunk=2)) == ["0", "1", "2", "3"]
+
+
+def test_the_order_is_kept_though_photos_are_found_out_of_order() -> None:
+    class Uneven(Stub):
+        def find(self, path: str, *, keep_pixels: bool) -> str:
+            threading.Event().wait(0.005 if int(path) % 3 == 0 else 0)
+            return super().find(path, keep_pixels=keep_pixels)
+
+    names = [str(n) for n in range(50)]
+    assert list(read_folder(cast("Any", Uneven()), names, chunk=7)) == names
 
 
 def test_errors_that_are_not_of_one_file_end_the_run() -> None:

@@ -47,6 +47,11 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
         ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "limits"),
         "mien serve: API, page, live stream",
     ),
+    "video": (
+        ("av", "scipy", "matplotlib", "pyarrow"),
+        "films and cameras: mien video, mien watch, Recognizer.stream()",
+    ),
+    "parquet": (("pyarrow",), "Parquet output"),
 }
 """Extra → the modules that it brings, and what they are for."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import one_line
 from mien.errors import FileMissingError, OptionError
+from mien.parts import Parts
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from mien.parts import Kind
     from mien.results import Box, Face, ImageResult
 
     Entry = ImageResult | Unreadable
@@ -52,6 +54,7 @@ class JsonLines(Writer):
     def add(self, entry: Entry) -> None:
         """Write one line."""
         self.stream.write(_dump(entry, self.stream) + "\n")
+        self.stream.flush()
 
 
 class JsonList(Writer):
@@ -88,6 +91,7 @@ class Csv(Writer):
         else:
             for position, face in enumerate(entry.faces):
                 self._row([entry.source, position, *_numbers(face), ""])
+        self.stream.flush()
 
     def _row(self, cells: Sequence[object]) -> None:
         csv.writer(self.stream, lineterminator="\n").writerow(cells)
@@ -120,6 +124,39 @@ class Table(Writer):
         show(self.stream, columns, self.rows, _LEGEND if self.uncertain else "")
 
 
+class ParquetParts:
+    """The rows of the CSV output as a folder of Parquet files; empty cells are null.
+
+    done: photos that are there already; 0 begins anew.
+    """
+
+    def __init__(self, folder: Path, labels: Sequence[str], done: int = 0) -> None:
+        self._columns = csv_columns(labels)
+        self._parts = Parts(folder, {name: _KINDS.get(name, "number") for name in self._columns}, PHOTOS_A_PART, done)
+
+    def add(self, entry: Entry) -> None:
+        """Write the rows of one photo."""
+        if isinstance(entry, Unreadable):
+            self._parts.add([entry.to_dict()])
+            return
+        faces = [self._row(entry, position, face) for position, face in enumerate(entry.faces)]
+        self._parts.add(faces or [{"source": str(entry.source)}])
+
+    def close(self) -> None:
+        """Write the last file."""
+        self._parts.close()
+
+    def _row(self, entry: ImageResult, position: int, face: Face) -> dict[str, Any]:
+        cells = [str(entry.source), position, *_numbers(face), None]
+        return {**dict(zip(self._columns, cells, strict=True)), "uncertain": face.uncertain}
+
+
+PHOTOS_A_PART = 4096
+"""Photos in one Parquet file: some batches, so that a file ends where a batch does."""
+
+_KINDS: dict[str, Kind] = {
+    "source": "text", "face": "whole", "emotion": "text", "uncertain": "yes_no", "quality": "text", "error": "text",
+}  # fmt: skip
 _COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess", "quality")
 _RIGHT = ("face", "confidence")
 _DIM = ("face", "box", "second guess", "quality")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import WRITERS, growing, mirrored, replacing, standard_output
+from mien.cli.output import WRITERS, ParquetParts, growing, mirrored, replacing, standard_output
 from mien.cli.parser import count, number, one_of
 from mien.errors import ImageError, OptionError
 from mien.recognition.folder import CHUNK, Unreadable, find_images, read_folder
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from mien.cli.output import Writer
     from mien.recognition.recognizer import Recognizer
     from mien.results import ImageResult
 
     Entry = ImageResult | Unreadable
 
 _STREAMS = ("jsonl", "csv")
+_GROWING = (*_STREAMS, "parquet")
 _DRAWN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _MANY = 8
 _CHUNK_WITH_PIXELS = CHUNK // 4  # a photo of 12 megapixels takes 36 MB until it is drawn
@@ -40,13 +43,13 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--format",
-        type=one_of(*WRITERS),
+        type=one_of(*WRITERS, "parquet"),
         default="table",
         metavar="F",
-        help="table (default), json, jsonl or csv",
+        help="table (default), json, jsonl, csv or parquet",
     )
-    add("--out", type=Path, metavar="FILE", help="write there and not to stdout")
-    add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv)")
+    add("--out", type=Path, metavar="FILE", help="write there and not to stdout; for parquet a folder")
+    add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv, parquet)")
     add("--save-annotated", type=Path, metavar="DIR", help="save the photos with boxes and emotions drawn in")
     add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
     add(
@@ -84,9 +87,9 @@ def run(options: Namespace) -> int:
     done, unreadable = _take_up(options, recognizer, sources)
     entries = _read(recognizer, sources[done:], _chunk(options), keep_pixels=names is not None)
     entries = _annotated(entries, names) if names is not None else entries
-    with _open(options, fresh=not done) as stream:
+    with _opened(options, recognizer, done) as writer:
         _note_settings(options, recognizer)
-        unreadable += _write(options, stream, recognizer.labels, _shown(options, entries, len(sources), done), done)
+        unreadable += _write(writer, _shown(options, entries, len(sources), done))
     for entry in unreadable:
         sys.stderr.write(f"mien: unreadable: {one_line(_reason(entry))}\n")
     return PARTLY if unreadable else DONE
@@ -95,8 +98,10 @@ def run(options: Namespace) -> int:
 def _check(options: Namespace) -> None:
     if "-" in options.paths and len(options.paths) > 1:
         raise OptionError("- reads one photo from stdin and stands alone; call mien once more for the other paths.")
-    if options.resume and (options.out is None or options.format not in _STREAMS or options.paths == ["-"]):
-        raise OptionError("--resume needs --out FILE, --format jsonl or csv, and photos that are files.")
+    if options.resume and (options.out is None or options.format not in _GROWING or options.paths == ["-"]):
+        raise OptionError("--resume needs --out FILE, --format jsonl, csv or parquet, and photos that are files.")
+    if options.format == "parquet" and options.out is None:
+        raise OptionError("--format parquet needs --out, the folder for its files.")
 
 
 def _check_out(options: Namespace, sources: Sequence[str]) -> None:
@@ -130,7 +135,7 @@ def _take_up(options: Namespace, recognizer: Recognizer, sources: Sequence[str])
 
 
 def _note_settings(options: Namespace, recognizer: Recognizer) -> None:
-    if options.format in _STREAMS and options.out is not None and options.out.is_file():
+    if options.format in _GROWING and options.out is not None and (options.out.is_file() or options.out.is_dir()):
         from mien.cli.resume import write_settings
 
         write_settings(options.out, _settings(options, recognizer))
@@ -158,27 +163,32 @@ def _read(recognizer: Recognizer, sources: Sequence[str], chunk: int, *, keep_pi
         yield Unreadable("-", str(error))
 
 
-def _open(options: Namespace, *, fresh: bool) -> AbstractContextManager[TextIO]:
+@contextmanager
+def _opened(options: Namespace, recognizer: Recognizer, done: int) -> Iterator[Writer | ParquetParts]:
+    """Give the writer; what was written stays valid on Ctrl-C."""
+    with ExitStack() as stack:
+        if options.format == "parquet":
+            writer: Writer | ParquetParts = ParquetParts(options.out, recognizer.labels, done)
+        else:
+            stream = stack.enter_context(_stream(options, fresh=not done))
+            writer = WRITERS[options.format](stream, recognizer.labels, fresh=not done)
+        stack.callback(writer.close)
+        yield writer
+
+
+def _stream(options: Namespace, *, fresh: bool) -> AbstractContextManager[TextIO]:
     if options.out is None:
         return standard_output()
     return growing(options.out, fresh=fresh) if options.format in _STREAMS else replacing(options.out)
 
 
-def _write(
-    options: Namespace, stream: TextIO, labels: Sequence[str], entries: Iterable[Entry], done: int
-) -> list[Unreadable]:
-    """Write all entries and return the unreadable ones; what was printed stays valid on Ctrl-C."""
-    writer = WRITERS[options.format](stream, labels, fresh=not done)
+def _write(writer: Writer | ParquetParts, entries: Iterable[Entry]) -> list[Unreadable]:
+    """Write all entries and return the unreadable ones."""
     unreadable = []
-    try:
-        for entry in entries:
-            writer.add(entry)
-            if options.format in _STREAMS:
-                stream.flush()
-            if isinstance(entry, Unreadable):
-                unreadable.append(entry)
-    finally:
-        writer.close()
+    for entry in entries:
+        writer.add(entry)
+        if isinstance(entry, Unreadable):
+            unreadable.append(entry)
     return unreadable
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mien.cli.output import PHOTOS_A_PART
 from mien.errors import OptionError
+from mien.parts import read_rows, settle
 from mien.recognition.folder import CHUNK, Unreadable
 
 if TYPE_CHECKING:
@@ -46,14 +49,17 @@ def take_up(out: Path, settings: dict[str, Any], sources: Sequence[str]) -> Kept
     """
     if not out.exists():
         return Kept()
-    _compare(out, settings)
+    compare(out, settings)
+    if settings["format"] == "parquet":
+        return _kept_parts(out, sources)
     kept = _kept(out, str(settings["format"]), sources)
     with out.open("r+b") as stream:
         stream.truncate(kept.end)
     return kept
 
 
-def _compare(out: Path, settings: dict[str, Any]) -> None:
+def compare(out: Path, settings: dict[str, Any]) -> None:
+    """Raise ``OptionError`` if ``out`` was written with other settings, or does not say with which."""
     try:
         before = json.loads(settings_file(out).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -66,6 +72,25 @@ def _compare(out: Path, settings: dict[str, Any]) -> None:
         )
 
 
+def _kept_parts(out: Path, sources: Sequence[str]) -> Kept:
+    found: dict[str, str] = {}
+    for row in read_rows(out):
+        if row["source"] not in found and (len(found) == len(sources) or sources[len(found)] != row["source"]):
+            raise _other_photos(out, row["source"], sources, len(found))
+        found.setdefault(row["source"], row["error"] or "")
+    photos = settle(out, PHOTOS_A_PART)
+    unreadable = [Unreadable(source, error) for source, error in islice(found.items(), photos) if error]
+    return Kept(photos, 0, tuple(unreadable))
+
+
+def _other_photos(out: Path, source: str, sources: Sequence[str], place: int) -> OptionError:
+    return OptionError(
+        f"--resume: {str(out)!r} holds {source!r} where this run comes to "
+        f"{sources[place] if place < len(sources) else 'its end'!r}. "
+        "Name the same photos, or choose another --out."
+    )
+
+
 def _kept(out: Path, form: str, sources: Sequence[str]) -> Kept:
     photos, kept, previous = 0, Kept(), None
     unreadable: list[Unreadable] = []
@@ -74,11 +99,7 @@ def _kept(out: Path, form: str, sources: Sequence[str]) -> Kept:
             if source == previous:
                 continue  # a further face of the same photo
             if photos == len(sources) or source != sources[photos]:
-                raise OptionError(
-                    f"--resume: {str(out)!r} holds {source!r} where this run comes to "
-                    f"{sources[photos] if photos < len(sources) else 'its end'!r}. "
-                    "Name the same photos, or choose another --out."
-                )
+                raise _other_photos(out, source, sources, photos)
             if photos and photos % CHUNK == 0:
                 kept = Kept(photos, start, tuple(unreadable))
             if error:

@@ -1,4 +1,8 @@
-"""Many photos in, one result each out: folders, patterns and lists, in bounded memory."""
+"""Many photos in, one result each out: folders, patterns and lists, in bounded memory.
+
+Decoding, finding faces and reading them overlap: some threads find the faces of the next photos while the network reads
+those of the last batch and the caller writes.
+"""
 
 # os.path answers False where pathlib raises: names that are too long, or hold what no name can hold.
 # ruff: noqa: PTH100, PTH112, PTH118, PTH122, PTH206, PTH207, PTH208
@@ -8,8 +12,9 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import deque
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +22,15 @@ from mien.errors import FileMissingError, ImageError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
-    from mien.recognition.recognizer import Recognizer
+    from mien.recognition.recognizer import Found, Recognizer
     from mien.results import ImageResult
 
 CHUNK = 16
 """Photos whose faces share one batch. More costs memory and wins no time: the network is fed well by then."""
+
+_FINDERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -59,32 +67,49 @@ def read_folder(
 ) -> Iterator[ImageResult | Unreadable]:
     """Read photo after photo: yield an ``ImageResult`` or ``Unreadable`` for each path, in their order.
 
-    The faces of ``chunk`` photos share one batch, and no more than that many photos are held at a time. With
+    The faces of ``chunk`` photos share one batch; no more than that many photos and a few are held at a time. With
     ``keep_pixels`` each result can be drawn, at 3 bytes a pixel. A file that cannot be used becomes
     ``Unreadable`` and stops nothing. Raises ``OptionError`` for a chunk below 1.
     """
     if chunk < 1:
         raise OptionError(f"chunk = {chunk}: expected 1 or more photos.")
     remaining = iter(paths)
-    while batch := list(islice(remaining, chunk)):
-        yield from _read_chunk(recognizer, batch, keep_pixels)
+    first = list(islice(remaining, 2))
+    if len(first) < 2:  # threads for one photo would cost their start
+        for path in first:
+            yield from _decided(recognizer, [_found(recognizer, path, keep_pixels)])
+        return
+    yield from _overlapped(recognizer, chain(first, remaining), chunk, keep_pixels)
 
 
-def _read_chunk(
-    recognizer: Recognizer, batch: Sequence[str | Path], keep_pixels: bool
-) -> Sequence[ImageResult | Unreadable]:
+def _overlapped(
+    recognizer: Recognizer, paths: Iterable[str | Path], chunk: int, keep_pixels: bool
+) -> Iterator[ImageResult | Unreadable]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    ahead: deque[Future[Found | Unreadable]] = deque()
+    pool = ThreadPoolExecutor(_FINDERS, "mien-find")
     try:
-        return recognizer.read_many(batch, keep_pixels=keep_pixels)
-    except (ImageError, FileMissingError):
-        # Costs the good photos of this chunk a second reading, less than checking every photo first.
-        return [_read_one(recognizer, path, keep_pixels) for path in batch]
+        for path in paths:
+            ahead.append(pool.submit(_found, recognizer, path, keep_pixels))
+            if len(ahead) == chunk + _FINDERS:
+                yield from _decided(recognizer, [ahead.popleft().result() for _ in range(chunk)])
+        while ahead:
+            yield from _decided(recognizer, [ahead.popleft().result() for _ in range(min(chunk, len(ahead)))])
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _read_one(recognizer: Recognizer, path: str | Path, keep_pixels: bool) -> ImageResult | Unreadable:
+def _found(recognizer: Recognizer, path: str | Path, keep_pixels: bool) -> Found | Unreadable:
     try:
-        return recognizer.read(path, keep_pixels=keep_pixels)
+        return recognizer.find(path, keep_pixels=keep_pixels)
     except (ImageError, FileMissingError) as error:
         return Unreadable(str(path), str(error))
+
+
+def _decided(recognizer: Recognizer, batch: Sequence[Found | Unreadable]) -> Iterator[ImageResult | Unreadable]:
+    results = iter(recognizer.decide([each for each in batch if not isinstance(each, Unreadable)]))
+    return (each if isinstance(each, Unreadable) else next(results) for each in batch)
 
 
 def _expand(path: str) -> list[Path]:

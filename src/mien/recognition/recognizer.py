@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from mien.images import ImageInput
     from mien.recognition.bundle import Bundle
+    from mien.recognition.stream import Frame
+    from mien.results import FrameResult
 
 # Bounds the memory of one run; larger batches are no faster on a CPU.
 _BATCH = 256
@@ -77,12 +80,20 @@ def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, S
 
 
 def _some(bundle: Bundle, session: Session, wanted: str | Sequence[str]) -> tuple[Bundle, Session]:
-    from dataclasses import replace
-
     from mien.recognition import view
 
     chosen = view.classes(wanted)
     return replace(bundle, labels=chosen), view.narrowed(session, bundle.labels, chosen)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture whose faces are found and not yet read: the result without them, each face's crop and its quality."""
+
+    blank: ImageResult
+    detections: tuple[Detection, ...]
+    crops: tuple[NDArray[np.uint8], ...]
+    qualities: tuple[Quality, ...]
 
 
 class Recognizer:
@@ -121,13 +132,48 @@ class Recognizer:
             raise ImageError(
                 f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one."
             )
-        blanks, crops = [], []
-        for image in images:
-            blank, found, pieces = self._detect(image, keep_pixels)
-            blanks.append((blank, found))
-            crops += pieces
-        rows = iter(self._probabilities(crops))
-        return [self._filled(blank, [(*each, next(rows)) for each in found]) for blank, found in blanks]
+        return self.decide([self.find(image, keep_pixels=keep_pixels) for image in images])
+
+    def find(self, image: ImageInput, *, keep_pixels: bool = True) -> Found:
+        """Do the first half of ``read``: decode, find the faces and cut them out. Raises as ``read`` does."""
+        pixels = images.load(image)
+        detections = self.detector.detect(pixels)
+        crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
+        height, width = pixels.shape[:2]
+        pairs = zip(detections, crops, strict=True)
+        qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
+        kept = pixels if keep_pixels else None
+        source = images.source_name(image)
+        blank = ImageResult(source, width, height, (), self.bundle.name, self.detector.name, kept)
+        return Found(blank, detections, crops, qualities)
+
+    def decide(self, found: Sequence[Found]) -> list[ImageResult]:
+        """Do the second half of ``read_many``: the faces of all pictures go through the network together."""
+        rows = iter(self._probabilities([crop for each in found for crop in each.crops]))
+        return [self._filled(each, rows) for each in found]
+
+    def stream(
+        self,
+        frames: Iterable[Frame | tuple[float, ImageInput] | ImageInput],
+        *,
+        detect_every: int = 1,
+        bridge: float | None = None,
+        smooth: float | None = None,
+        keep_pixels: bool = False,
+    ) -> Iterator[FrameResult]:
+        """Yield a result for each frame of a film, a camera or a program: people with ids, emotions smoothed in time.
+
+        frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they arrive.
+        detect_every, bridge, smooth: see ``mien.recognition.stream.Following``; None takes its default.
+        ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
+
+        Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as ``read`` does.
+        """
+        from mien.recognition.stream import Following, stream
+
+        chosen = {"detect_every": detect_every, "bridge": bridge, "smooth": smooth}
+        following = Following(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+        return stream(self, frames, following, keep_pixels=keep_pixels)
 
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (N, C) probabilities, each row with sum 1, of N ready-made face crops.
@@ -147,29 +193,9 @@ class Recognizer:
         logits = [self._session.logits(batch[start : start + _BATCH]) for start in range(0, max(len(batch), 1), _BATCH)]
         return softmax(np.concatenate(logits), self.bundle.temperature)
 
-    def _detect(
-        self, image: ImageInput, keep_pixels: bool
-    ) -> tuple[ImageResult, list[tuple[Detection, Quality]], list[NDArray[np.uint8]]]:
-        pixels = images.load(image)
-        detections = self.detector.detect(pixels)
-        crops = [cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections]
-        height, width = pixels.shape[:2]
-        found = [(one, measure((height, width), one, crop)) for one, crop in zip(detections, crops, strict=True)]
-        blank = ImageResult(
-            images.source_name(image),
-            width,
-            height,
-            (),
-            self.bundle.name,
-            self.detector.name,
-            pixels if keep_pixels else None,
-        )
-        return blank, found, crops
-
-    def _filled(self, blank: ImageResult, found: list[tuple[Detection, Quality, NDArray[np.float64]]]) -> ImageResult:
-        from dataclasses import replace
-
-        return replace(blank, faces=tuple(self._face(*each) for each in found))
+    def _filled(self, found: Found, rows: Iterator[NDArray[np.float64]]) -> ImageResult:
+        faces = zip(found.detections, found.qualities, rows, strict=False)  # rows go on to the next picture's faces
+        return replace(found.blank, faces=tuple(self._face(*each) for each in faces))
 
     def _face(self, detection: Detection, quality: Quality, row: NDArray[np.float64]) -> Face:
         values = tuple(row.tolist())

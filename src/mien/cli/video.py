@@ -1,0 +1,293 @@
+"""SOURCE is a film, the number of a camera (0) or its device, or the address of a stream (rtsp://…).
+
+Without --out or --format, a table of the people is shown at the end.
+
+Exit codes: 0 all read; 2 failed, the message says why; 3 the film is damaged, what it had was read; 130 Ctrl-C.
+
+Next: mien video film.mp4 --out film.csv --subtitles film.vtt --annotated drawn.mp4 --summary page
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mien.cli import DONE, PARTLY, one_line
+from mien.cli.output import growing, standard_output
+from mien.cli.parser import count, number, one_of
+from mien.errors import OptionError, nearest
+
+if TYPE_CHECKING:
+    from mien.recognition.recognizer import Recognizer
+    from mien.recognition.stream import Following
+    from mien.results import FrameResult
+    from mien.video.digest import Digest
+    from mien.video.film import Film, FilmFrame
+    from mien.video.timeline import Timeline
+
+    Step = tuple[FilmFrame, FrameResult, bool]
+
+FORMATS = ("csv", "jsonl", "parquet")
+
+
+class Sink(Protocol):
+    """Anything made of the frames and their results."""
+
+    def add(self, frame: FilmFrame, result: FrameResult) -> None:
+        """Take a frame."""
+        ...
+
+    def close(self) -> None:
+        """End well, also where the film was cut off."""
+        ...
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options of ``mien video``."""
+    parser.add_argument("source", metavar="SOURCE", help="film, camera (0, /dev/video0) or address (rtsp://…)")
+    add = parser.add_argument
+    add("--out", type=Path, metavar="FILE", help="write every frame there; .csv, .jsonl or, a folder, .parquet")
+    add("--format", type=one_of(*FORMATS), metavar="F", help="csv, jsonl or parquet (default: by the ending of FILE)")
+    add("--resume", action="store_true", help="go on with the cut-off FILE of the same command")
+    add("--subtitles", type=Path, metavar="FILE", help="write who shows what as WebVTT")
+    add("--events", type=Path, metavar="FILE", help="write onset, apex and offset of each emotion as CSV")
+    add("--annotated", type=Path, metavar="FILE", help="write the film with boxes drawn in (.mp4, .mkv, .mov)")
+    add("--blur", action="store_true", help="hide the faces in what --annotated and --summary show")
+    add("--summary", type=Path, metavar="DIR", help="write a page with the people, a figure and the events")
+    add("--every", type=count, default=1, metavar="N", help="read each Nth frame")
+    add("--fps", type=number, metavar="N", help="read at most N frames a second")
+    add("--seconds", type=number, metavar="S", help="stop after S seconds of the film")
+    following_arguments(parser)
+    add("--progress", action=BooleanOptionalAction, help="progress bar on stderr (default: where it is a terminal)")
+
+
+def following_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of how people are found and followed."""
+    add = parser.add_argument
+    add("--detect-every", type=count, default=1, metavar="N", help="search faces in each Nth frame that is read")
+    add("--bridge", type=number, metavar="S", help="wait S seconds for a face that is not found (default: 1)")
+    add("--smooth", type=number, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
+    add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
+    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the frame is a face")
+    add("--max-faces", type=count, metavar="N", help="keep the N best faces of each frame")
+    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
+    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
+    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+
+
+def following_of(options: Namespace) -> Following:
+    """Return what the options of ``following_arguments`` say of following."""
+    from mien.recognition.stream import Following
+
+    chosen = {"detect_every": options.detect_every, "bridge": options.bridge, "smooth": options.smooth}
+    return Following(**{name: value for name, value in chosen.items() if value is not None})
+
+
+def recognizer_of(options: Namespace) -> Recognizer:
+    """Load what the options of ``following_arguments`` name."""
+    from mien.recognition.recognizer import load
+
+    names = ("detector", "threads", "max_faces", "min_size", "threshold")
+    return load(options.model, **{name: getattr(options, name) for name in names})
+
+
+def run(options: Namespace) -> int:
+    """Follow the people of a film and write what was asked for; return the exit code."""
+    from mien.recognition.stream import Follower
+    from mien.video.film import Film
+    from mien.video.follow import Newest, follow
+
+    form = _form(options)
+    _check(options, form)
+    film, following = Film(options.source, every=options.every, fps=options.fps), following_of(options)
+    about, recognizer = film.about, recognizer_of(options)
+    done = _take_up(options, form, recognizer, following)
+    frames = Newest(film) if about.live else film
+    steps = follow(Follower(recognizer, following), frames, _kept(options, form, recognizer, done))
+    with ExitStack() as stack:
+        timeline = _timeline(options, form, recognizer, done, stack)
+        sinks, digest = _sinks(options, film, recognizer, following, stack)
+        for frame, result, fresh in _shown(options, film, steps):
+            if timeline is not None and fresh:
+                timeline.add(result)
+            for sink in sinks:
+                sink.add(frame, result)
+    if isinstance(frames, Newest) and frames.dropped:
+        film.faults.append(f"{frames.dropped:,} frames came faster than they could be read, and were passed over")
+    if form is None or options.out is not None:
+        _show_people(digest)
+    for fault in film.faults:
+        sys.stderr.write(f"mien: {one_line(film.name)}: {fault}\n")
+    return PARTLY if film.faults else DONE
+
+
+def _form(options: Namespace) -> str | None:
+    """Return the format of the timeline, or None where there is none."""
+    if options.format or options.out is None:
+        return options.format  # type: ignore[no-any-return]
+    ending = options.out.suffix.lower().lstrip(".")
+    if ending not in FORMATS:
+        raise OptionError(
+            f"--out {str(options.out)!r}: expected a name ending in .{', .'.join(FORMATS)}, or --format."
+            f"{nearest(ending, FORMATS)}"
+        )
+    return str(ending)
+
+
+def _check(options: Namespace, form: str | None) -> None:
+    from mien.video.annotate import SUFFIXES
+
+    if options.resume and options.out is None:
+        raise OptionError("--resume needs --out FILE.")
+    if form == "parquet" and options.out is None:
+        raise OptionError("--format parquet needs --out, the folder for its files.")
+    if options.blur and options.annotated is None and options.summary is None:
+        raise OptionError("--blur needs --annotated or --summary.")
+    if options.annotated is not None and options.annotated.suffix.lower() not in SUFFIXES:
+        raise OptionError(f"--annotated {str(options.annotated)!r}: expected a name ending in {', '.join(SUFFIXES)}.")
+    outputs = [
+        path.resolve()
+        for path in (options.out, options.subtitles, options.events, options.annotated, options.summary)
+        if path is not None
+    ]
+    if len({*outputs, Path(options.source).resolve()}) != len(outputs) + 1:
+        raise OptionError("The film and the outputs must all have different names.")
+
+
+def _take_up(options: Namespace, form: str | None, recognizer: Recognizer, following: Following) -> int:
+    """Return how many frames an earlier run has written already; note the settings of this one."""
+    if form is None or options.out is None:
+        return 0
+    from mien.cli.resume import compare, write_settings
+    from mien.video.timeline import settle
+
+    settings = _settings(options, form, recognizer, following)
+    if options.resume and options.out.exists():
+        if options.source.isdecimal() or "://" in options.source:
+            raise OptionError("--resume needs a film: a camera does not show the same again.")
+        compare(options.out, settings)
+        return settle(options.out, form)
+    if options.out.parent.is_dir():
+        write_settings(options.out, settings)
+    return 0
+
+
+def _settings(options: Namespace, form: str, recognizer: Recognizer, following: Following) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from mien import __version__
+
+    names = ("detector", "max_faces", "min_size", "threshold", "every", "fps")
+    chosen = {name: getattr(options, name) for name in names}
+    film = Path(options.source)
+    size = film.stat().st_size if film.is_file() else None
+    model = recognizer.bundle.digest
+    return {"mien": __version__, "model": model, "format": form, "film bytes": size, **chosen, **asdict(following)}
+
+
+def _kept(options: Namespace, form: str | None, recognizer: Recognizer, done: int) -> Iterator[FrameResult]:
+    if not done or form is None:
+        return iter(())
+    from mien.video.timeline import read
+
+    return islice(read(options.out, form, recognizer.labels), done)
+
+
+def _timeline(
+    options: Namespace, form: str | None, recognizer: Recognizer, done: int, stack: ExitStack
+) -> Timeline | None:
+    from mien.video.timeline import Csv, JsonLines, Parquet
+
+    if form is None:
+        return None
+    if form == "parquet":
+        timeline: Timeline = Parquet(options.out, recognizer.labels, done=done)
+    else:
+        opened = standard_output() if options.out is None else growing(options.out, fresh=not done)
+        stream = stack.enter_context(opened)
+        timeline = Csv(stream, recognizer.labels, fresh=not done) if form == "csv" else JsonLines(stream)
+    stack.callback(timeline.close)
+    return timeline
+
+
+def _sinks(
+    options: Namespace, film: Film, recognizer: Recognizer, following: Following, stack: ExitStack
+) -> tuple[list[Sink], Digest]:
+    """Open the outputs; each is closed by ``stack``, also on Ctrl-C, and is then whole as far as it goes."""
+    from mien.video.annotate import Annotated
+    from mien.video.digest import Digest
+    from mien.video.events import EventList
+    from mien.video.subtitles import Subtitles
+
+    digest = Digest(recognizer.labels, following.bridge, portraits=options.summary is not None and not options.blur)
+    if options.summary is not None:
+        stack.callback(_write_summary, options, film, digest)
+    sinks: list[Sink] = [digest]
+    if options.subtitles is not None:
+        sinks.append(Subtitles(stack.enter_context(growing(options.subtitles, fresh=True)), film.about.start))
+    if options.events is not None:
+        sinks.append(EventList(stack.enter_context(growing(options.events, fresh=True)), following.bridge))
+    if options.annotated is not None:
+        sound = film.name if film.about.sound else None
+        sinks.append(Annotated(options.annotated, sound=sound, blur=options.blur))
+    for sink in sinks:
+        stack.callback(sink.close)
+    return sinks, digest
+
+
+def _write_summary(options: Namespace, film: Film, digest: Digest) -> None:
+    from mien.video import summary
+
+    notes = [f"The film is damaged: {fault}." for fault in film.faults]
+    summary.write(options.summary, Path(film.name).name, digest, notes)
+
+
+def _shown(options: Namespace, film: Film, steps: Iterable[Step]) -> Iterator[Step]:
+    """Pass the frames on, up to ``--seconds``, with a bar on stderr."""
+    steps = _until(options.seconds, film.about.start, steps)
+    if not (sys.stderr.isatty() if options.progress is None else options.progress):
+        yield from steps
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from mien.cli.output import console
+    from mien.video.digest import clock
+
+    ending = film.about.duration is not None
+    more = (BarColumn(), TimeRemainingColumn()) if ending else (TimeElapsedColumn(),)
+    with Progress(
+        TextColumn("{task.description}"), *more, console=console(sys.stderr), transient=sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task("film", total=options.seconds or film.about.duration)
+        for step in steps:
+            yield step
+            at = step[0].seconds - film.about.start
+            bar.update(task, completed=at, description=f"film {clock(at)}")
+
+
+def _until(seconds: float | None, start: float, steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        if seconds is not None and step[0].seconds - start >= seconds:
+            return
+        yield step
+
+
+def _show_people(digest: Digest) -> None:
+    from mien.video.digest import clock
+
+    table = [("person", "from", "to", "frames", "mostly", "share")]
+    for who, life in digest.longest(20):
+        best = int(life.total.argmax())
+        share = f"{life.total[best] / life.frames:.0%}"
+        table.append((str(who), clock(life.first), clock(life.last), str(life.frames), digest.labels[best], share))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    faces = f"{digest.with_face:,} of {digest.frames:,} frames show a face; {len(digest.lives):,} people"
+    sys.stdout.write(f"{faces}{', the 20 longest shown' if len(digest.lives) > 20 else ''}\n")

@@ -1,0 +1,1 @@
+"""Films and cameras: read, follow, write down, draw."""

@@ -1,0 +1,267 @@
+"""A film file, a camera or a network stream → frames with their true times, upright."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import FileMissingError, MissingExtraError, OptionError, VideoError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+_WAIT = 10.0  # seconds without an answer after which a network stream counts as gone
+_TICK = Fraction(1, 90_000)  # what MPEG counts in, for films that do not say
+_SLACK = 0.5  # seconds by which a track may end before its header says so; encoders round durations
+
+
+@dataclass(frozen=True)
+class About:
+    """What a film says of itself, without looking at its frames.
+
+    frames, duration: number and seconds, None where the film does not say.
+    start:   the time at which players show 0:00; times of frames count from 0 of the film's own clock.
+    live:    a camera or stream, which cannot be read twice.
+    sound:   it has a sound track.
+    """
+
+    frames: int | None
+    duration: float | None
+    start: float
+    live: bool
+    sound: bool
+
+
+class FilmFrame:
+    """One decoded frame.
+
+    number: in the film, from 0, frames that were passed over counted.
+    time:   its presentation time stamp times its time base, exactly; from a live source since the first frame.
+    tick:   the film's time base, of which ``time`` is a multiple.
+    """
+
+    def __init__(self, number: int, time: Fraction, picture: VideoFrame) -> None:
+        self.number, self.time, self._picture = number, time, picture
+        self.tick = picture.time_base or _TICK
+        self._quarters = round(picture.rotation / 90) % 4
+
+    @property
+    def seconds(self) -> float:
+        """``time`` as a float."""
+        return float(self.time)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright frame."""
+        width, height = self._picture.width, self._picture.height
+        return (height, width) if self._quarters % 2 else (width, height)
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3) RGB, upright; converted when first asked for."""
+        import numpy as np
+
+        rgb: Any = self._picture.to_ndarray(format="rgb24")
+        return np.ascontiguousarray(np.rot90(rgb, self._quarters)) if self._quarters else rgb
+
+
+class Film:
+    """The frames of a film, in order; iterate over it once or, for a file, again.
+
+    source: a file; the number of a camera or its device (``/dev/video0``); or the address of a stream (``rtsp://…``).
+    every:  take each Nth frame.
+    fps:    take at most so many frames a second, by their time; not together with ``every``.
+
+    ``faults`` says after the last frame what was wrong with the film: frames that could not be decoded, an end that
+    came too early. Such a film gives the frames that it has.
+
+    Raises, when it is opened: ``FileMissingError``; ``VideoError`` for what is no film, has no video track or not a
+    single frame, or a camera that does not answer; ``OptionError``; ``MissingExtraError`` (extra ``video``).
+    """
+
+    def __init__(self, source: str | PathLike[str] | int, *, every: int = 1, fps: float | None = None) -> None:
+        if every < 1 or (fps is not None and not fps > 0):
+            raise OptionError(f"every = {every}, fps = {fps}: expected every from 1 and fps above 0.")
+        if every > 1 and fps is not None:
+            raise OptionError("every and fps were both given: choose one.")
+        self.name = fspath(source) if isinstance(source, PathLike) else str(source)
+        self.live = _is_live(self.name)
+        self.faults: list[str] = []
+        self._every, self._fps = every, fps
+        self._container: InputContainer | None = None
+
+    @cached_property
+    def about(self) -> About:
+        """What the film says of itself; opens it."""
+        container, track = self._opened()
+        start = 0.0 if self.live else (container.start_time or 0) / 1_000_000
+        sound = bool(container.streams.audio) and not self.live
+        return About(track.frames or None, _duration(container, track), start, self.live, sound)
+
+    def __iter__(self) -> Iterator[FilmFrame]:
+        """Yield the frames; only those held by the caller and the decoder are in memory."""
+        self.faults = []
+        container, track = self._opened()
+        track.thread_type = "AUTO"
+        about, number, last = self.about, -1, 0.0
+        sampler = _Sampler(self._every, self._fps)
+        try:
+            for number, frame in enumerate(_timed(self._pictures(container, track), track, self.live)):
+                last = frame.seconds
+                if sampler.takes(number, last):
+                    yield frame
+        finally:
+            self.close()
+        if number < 0:
+            raise VideoError(f"{self.name!r} holds not a single frame that can be decoded. Record or copy it again.")
+        self._miss(about, number + 1, last)
+
+    def close(self) -> None:
+        """Let go of the file or camera."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _opened(self) -> tuple[InputContainer, VideoStream]:
+        if self._container is None:
+            self._container = open_film(self.name)
+        tracks = [each for each in self._container.streams.video if not _is_cover(each)]
+        if not tracks:
+            kinds = ", ".join(sorted({each.type for each in self._container.streams})) or "none"
+            self.close()
+            raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Name a film.")
+        return self._container, tracks[0]
+
+    def _pictures(self, container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
+        """Decode packet by packet, so that one damaged packet costs its own frames and no others."""
+        damaged = 0
+        for packet in self._packets(container, track):
+            try:
+                pictures = packet.decode()
+            except _errors().InvalidDataError:
+                damaged += 1
+                continue
+            for picture in pictures:
+                damaged += picture.is_corrupt
+                yield picture
+        if damaged:
+            self.faults.append(
+                f"{damaged} damaged {'piece' if damaged == 1 else 'pieces'} of it could not be decoded well"
+            )
+
+    def _packets(self, container: InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:
+        errors = _errors()
+        try:
+            yield from container.demux(track)
+        except errors.EOFError:
+            return
+        except (errors.FFmpegError, OSError) as error:
+            # Pictures that the decoder still holds are lost with the source: at most a few.
+            self.faults.append(f"it broke off: {error.strerror or error}")
+
+    def _miss(self, about: About, frames: int, last: float) -> None:
+        """Note an end that came earlier than the film's header says."""
+        if about.frames is not None and frames < about.frames:
+            self.faults.append(f"it ends after {frames:,} of {about.frames:,} frames")
+        elif about.frames is None and about.duration is not None and last + _SLACK < about.duration + about.start:
+            self.faults.append(f"it ends at {last:.1f} of {about.duration:.1f} seconds")
+
+
+class _Sampler:
+    """Which frames are taken; depends on their numbers and times alone."""
+
+    def __init__(self, every: int, fps: float | None) -> None:
+        self._every, self._step = every, None if fps is None else 1 / fps
+        self._slot: int | None = None
+
+    def takes(self, number: int, seconds: float) -> bool:
+        if self._step is None:
+            return number % self._every == 0
+        slot = int(seconds // self._step + 1e-6) if seconds >= 0 else -1
+        taken, self._slot = slot != self._slot, slot
+        return taken
+
+
+def _timed(pictures: Iterator[VideoFrame], track: VideoStream, live: bool) -> Iterator[FilmFrame]:
+    """Give each picture its time; where a film has no time stamps, its frame rate."""
+    step = 1 / (track.guessed_rate or track.average_rate or Fraction(25))
+    first: Fraction | None = None
+    for number, picture in enumerate(pictures):
+        base = picture.time_base or track.time_base
+        time = number * step if picture.pts is None or base is None else picture.pts * base
+        first = time if first is None else first
+        yield FilmFrame(number, time - first if live else time, picture)
+
+
+def _duration(container: InputContainer, track: VideoStream) -> float | None:
+    """Seconds of the video track, which a longer sound track must not stretch."""
+    if track.duration is not None and track.time_base is not None:
+        return float(track.duration * track.time_base)
+    written = track.metadata.get("DURATION", "")  # Matroska: 00:01:02.500000000
+    if written.count(":") == 2:
+        hours, minutes, seconds = written.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return None if container.duration is None or container.streams.audio else container.duration / 1_000_000
+
+
+def _is_cover(track: VideoStream) -> bool:
+    from av.stream import Disposition
+
+    return bool(track.disposition & Disposition.attached_pic)
+
+
+def _is_live(name: str) -> bool:
+    return name.isdecimal() or name.startswith("/dev/video") or "://" in name
+
+
+def _address(name: str) -> tuple[str, str | None, dict[str, str]]:
+    """Return what FFmpeg calls the source, its format, and options."""
+    if "://" in name:
+        return name, None, {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
+    if not _is_live(name):
+        return f"file:{name}", None, {}  # or FFmpeg would take what stands before a colon for a protocol
+    if sys.platform == "darwin":
+        return name, "avfoundation", {"framerate": "30"}
+    if sys.platform == "win32":
+        return f"video={name}", "dshow", {}
+    return f"/dev/video{name}" if name.isdecimal() else name, "v4l2", {}
+
+
+def open_film(name: str) -> InputContainer:
+    """Open a source as FFmpeg's container. Raises ``FileMissingError``, ``VideoError`` or ``MissingExtraError``."""
+    av = _av()
+    if not _is_live(name) and not Path(name).exists():
+        raise FileMissingError(f"No such film: {name!r}. Check the path.")
+    address, kind, options = _address(name)
+    timeout = (_WAIT, _WAIT) if _is_live(name) else None
+    try:
+        return av.open(address, "r", format=kind, options=options, timeout=timeout)  # type: ignore[no-any-return]
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        advice = "Check that it is plugged in, free and allowed." if _is_live(name) else "Copy or record it again."
+        raise VideoError(
+            f"Cannot read {name!r} as a {'camera' if _is_live(name) else 'film'}: {reason}. {advice}"
+        ) from None
+
+
+def _errors() -> Any:
+    return _av().error
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError:
+        raise MissingExtraError.for_extra("reading films and cameras", "video") from None
+    return av

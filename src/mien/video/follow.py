@@ -1,0 +1,92 @@
+"""A film and what an earlier run knows of it → every frame with its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Condition
+from typing import TYPE_CHECKING
+
+from mien.errors import OptionError
+
+if TYPE_CHECKING:
+    from mien.recognition.stream import Follower
+    from mien.results import FrameResult
+    from mien.video.film import Film, FilmFrame
+
+
+def follow(
+    follower: Follower, frames: Iterable[FilmFrame], kept: Iterator[FrameResult]
+) -> Iterator[tuple[FilmFrame, FrameResult, bool]]:
+    """Yield each frame, its result, and whether it is new.
+
+    kept: the results of a run that was cut off, which take the place of reading the first frames. They bring the
+    follower to the state that it had, since that depends on results alone.
+
+    Raises ``OptionError`` if they are those of another film.
+    """
+    for frame in frames:
+        before = next(kept, None)
+        if before is None:
+            yield frame, follower.step(frame), True
+            continue
+        result = follower.replay(before)
+        if (before.frame, before.seconds) != (frame.number, frame.seconds) or replace(result, missing=()) != before:
+            raise _other(f"frame {before.frame} at {before.seconds} s does not follow from this film")
+        yield frame, result, False
+    if next(kept, None) is not None:
+        raise _other("it holds more frames than this film")
+
+
+def _other(why: str) -> OptionError:
+    return OptionError(f"--resume: the output is of another film or run ({why}). Leave --resume out to start again.")
+
+
+class Newest:
+    """The newest frame of a live film, whenever one is asked for; those that nobody had time for are dropped.
+
+    Without it a camera that is faster than the network would fall behind ever more, or fill the memory.
+    """
+
+    def __init__(self, film: Film) -> None:
+        self._film = film
+        self._news = Condition()
+        self._frame: FilmFrame | None = None
+        self._over = False
+        self.dropped = 0
+
+    def __iter__(self) -> Iterator[FilmFrame]:
+        """Yield frames until the camera ends; what went wrong there is raised here."""
+        self._over = False
+        with ThreadPoolExecutor(1, "camera") as pool:
+            reading = pool.submit(self._read)
+            try:
+                while (frame := self._take()) is not None:
+                    yield frame
+            finally:
+                self._over = True
+        reading.result()
+
+    def _take(self) -> FilmFrame | None:
+        with self._news:
+            self._news.wait_for(lambda: self._frame is not None or self._over)
+            frame, self._frame = self._frame, None
+            return frame
+
+    def _read(self) -> None:
+        try:
+            for frame in self._film:
+                if self._over:
+                    return
+                self._put(frame)
+        finally:
+            with self._news:
+                self._over = True
+                self._news.notify()
+
+    def _put(self, frame: FilmFrame) -> None:
+        with self._news:
+            self.dropped += self._frame is not None
+            self._frame = frame
+            self._news.notify()

@@ -1,0 +1,52 @@
+"""Who shows what, as WebVTT subtitles that any player shows under the film."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from mien.recognition.stream import Frame
+    from mien.results import FrameResult
+
+_SHORTEST = 0.001  # a cue must end after it begins
+
+
+class Subtitles:
+    """Write a cue for each span in which the same people show the same emotions.
+
+    start: seconds of the film's clock at which players show 0:00.
+    """
+
+    def __init__(self, stream: TextIO, start: float = 0.0) -> None:
+        self._stream, self._start = stream, start
+        self._lines: tuple[str, ...] = ()
+        self._since = self._last = start
+        stream.write("WEBVTT\n")
+        stream.flush()
+
+    def add(self, _frame: Frame, result: FrameResult) -> None:
+        """Take a frame."""
+        people = sorted(result.people, key=lambda person: person.id)
+        lines = tuple(f"<v Person {one.id}>{one.emotion}{'?' if one.uncertain else ''}</v>" for one in people)
+        if lines != self._lines:
+            self._cue(result.seconds)
+            self._lines, self._since = lines, result.seconds
+        self._last = result.seconds
+
+    def close(self) -> None:
+        """Write the last cue, which ends with the last frame."""
+        self._cue(self._last)
+        self._lines = ()
+
+    def _cue(self, until: float) -> None:
+        begin, end = self._since - self._start, until - self._start
+        if self._lines and end >= begin:
+            span = f"{_clock(begin)} --> {_clock(max(end, begin + _SHORTEST))}"
+            self._stream.write("\n".join(["", span, *self._lines, ""]))
+            self._stream.flush()
+
+
+def _clock(seconds: float) -> str:
+    milliseconds = max(0, round(seconds * 1000))
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

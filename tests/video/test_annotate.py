@@ -1,0 +1,142 @@
+"""The annotated film: same times, same sound, boxes where they belong, faces that nobody can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+import av
+import films
+
+from mien.errors import VideoError
+from mien.results import Box, FrameResult, Person
+from mien.video.annotate import Annotated, hidden
+from mien.video.film import Film
+
+LABELS = ("happiness", "neutral")
+TIMES = films.vary(1.5)
+
+
+def person(left: float, top: float, side: float = 24) -> Person:
+    return Person(1, Box(left, top, side, side), True, 0.9, LABELS, (0.9, 0.1), (0.9, 0.1), False)
+
+
+def grey(times: list[float], width: int = 96, height: int = 64) -> list[films.Pixels]:
+    return [np.full((height, width, 3), 100, np.uint8)] * len(times)
+
+
+def annotate(film: Film, path: Path, *people: Person, sound: bool = True, blur: bool = False) -> Path:
+    target = Annotated(path, sound=film.name if sound else None, blur=blur)
+    for frame in film:
+        target.add(frame, FrameResult(frame.number, frame.seconds, *frame.size, people))
+    target.close()
+    return path
+
+
+def sound_of(path: Path) -> list[tuple[int | None, bytes]]:
+    with av.open(str(path)) as container:
+        return [(packet.pts, bytes(packet)) for packet in container.demux(audio=0) if packet.size]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_times_stay_and_the_sound_is_copied(tmp_path: Path, ending: str) -> None:
+    source = films.write(tmp_path / f"film.{ending}", grey(TIMES), TIMES)
+    drawn = annotate(Film(source), tmp_path / f"drawn.{ending}", person(30, 20))
+    frames = list(Film(drawn))
+    assert [frame.seconds for frame in frames] == TIMES
+    assert frames[0].size == (96, 64)
+    with av.open(str(drawn)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+    before, after = sound_of(source), sound_of(drawn)
+    assert len(after) >= len(before) - 2  # the tone of the generated film is longer than its pictures
+    assert after == before[: len(after)]
+
+
+def test_the_box_is_drawn_where_the_face_is(tmp_path: Path) -> None:
+    film = Film(films.write(tmp_path / "film.mp4", grey(TIMES), TIMES))
+    drawn = list(Film(annotate(film, tmp_path / "drawn.mp4", person(30, 30))))[-1].pixels
+    assert np.abs(drawn[40:50, 38:46].astype(int) - 100).max() < 25  # inside: as it was
+    left_edge = drawn[36:50, 28:33].astype(int)
+    assert np.abs(left_edge - 100).max(axis=(1, 2)).min() > 60
+
+
+def test_without_sound_and_with_odd_sides(tmp_path: Path) -> None:
+    source = films.write(tmp_path / "film.mp4", grey(TIMES), TIMES, sound=False)
+
+    class Odd(Film):
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            for frame in super().__iter__():
+                frame.__dict__["pixels"] = frame.pixels[:63, :95].copy()
+                yield frame
+
+    drawn = annotate(Odd(source), tmp_path / "drawn.mp4", sound=False)
+    assert Film(drawn).about.sound is False
+    assert len(list(Film(drawn))) == len(TIMES)
+
+
+def test_frames_of_another_size_are_scaled_and_times_go_on(tmp_path: Path) -> None:
+    one = films.write(tmp_path / "one.ts", grey(TIMES), TIMES, sound=False)
+    two = films.write(tmp_path / "two.ts", grey(TIMES, 128, 96), TIMES, sound=False, offset=1.0)
+    (tmp_path / "both.ts").write_bytes(one.read_bytes() + two.read_bytes())
+    film = Film(tmp_path / "both.ts")
+    seconds = [frame.seconds for frame in film]
+    kept = [time for at, time in enumerate(seconds) if time > max(seconds[:at], default=-1)]
+    frames = list(Film(annotate(film, tmp_path / "drawn.mkv", sound=False)))
+    assert {frame.size for frame in frames} == {(96, 64)}
+    assert len(kept) < len(seconds)
+    assert [frame.seconds for frame in frames] == pytest.approx(kept, abs=0.001)  # Matroska counts milliseconds
+
+
+def test_a_film_that_is_closed_early_is_whole_as_far_as_it_goes(tmp_path: Path) -> None:
+    film = Film(films.write(tmp_path / "film.mp4", grey(TIMES), TIMES))
+    target = Annotated(tmp_path / "drawn.mp4", sound=film.name)
+    for frame in film:
+        target.add(frame, FrameResult(frame.number, frame.seconds, *frame.size, ()))
+        if frame.number == 9:
+            break
+    target.close()
+    drawn = Film(tmp_path / "drawn.mp4")
+    assert [frame.seconds for frame in drawn] == TIMES[:10]
+    assert drawn.faults == []
+
+
+def test_no_frame_is_no_film(tmp_path: Path) -> None:
+    Annotated(tmp_path / "drawn.mp4", sound=None).close()
+    assert not (tmp_path / "drawn.mp4").exists()
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    film = Film(films.write(tmp_path / "film.mp4", grey(TIMES), TIMES))
+    with pytest.raises(VideoError, match="Cannot write"):
+        annotate(film, tmp_path / "none" / "drawn.mp4")
+
+
+def test_hidden_faces_cannot_be_told_apart() -> None:
+    """Two pictures that differ in fine detail only look the same afterwards; what is around stays."""
+    draw = np.random.default_rng(0)
+    base = np.full((120, 160, 3), 120, np.uint8)
+    pictures = [base.copy() for _ in range(2)]
+    for picture in pictures:
+        picture[30:90, 50:110] += draw.integers(-60, 60, (60, 60, 3)).astype(np.uint8)
+    found = FrameResult(0, 0.0, 160, 120, (person(50, 30, 60),))
+    one, two = (hidden(picture, found).astype(int) for picture in pictures)
+    inside = slice(30, 90), slice(50, 110)
+    assert np.abs(one[inside] - two[inside]).mean() < 8 < np.abs(pictures[0][inside].astype(int) - pictures[1][inside].astype(int)).mean()  # fmt: skip # noqa: E501
+    assert (one[:5] == 120).all()
+    assert pictures[0].std() > 10  # the picture itself is left alone
+
+
+def test_who_is_missing_for_a_moment_is_hidden_too() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    found = FrameResult(0, 0.0, 160, 120, (), missing=(person(50, 30, 60),))
+    assert hidden(picture, found)[40:80, 60:100].std() < picture[40:80, 60:100].std() / 2
+
+
+def test_a_box_outside_the_frame_is_no_error() -> None:
+    picture = np.zeros((120, 160, 3), np.uint8)
+    for left, top in ((-200.0, 10.0), (150.0, 110.0), (400.0, 400.0)):
+        hidden(picture, FrameResult(0, 0.0, 160, 120, (person(left, top, 60),)))
