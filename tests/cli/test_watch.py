@@ -121,9 +121,10 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pytest.skip("needs Xvfb (Debian: xvfb)")
     reading, writing = os.pipe()
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server, os.fdopen(reading) as answer:
+    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
         os.close(writing)
-        monkeypatch.setenv("DISPLAY", f":{answer.readline().strip()}")
+        with os.fdopen(reading) as answer:
+            monkeypatch.setenv("DISPLAY", f":{answer.readline().strip()}")
         yield
         server.terminate()
 
