@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpora import bars, face
+from corpora import face
 from support import write_model
 
 pytestmark = pytest.mark.train
@@ -23,9 +23,9 @@ torch.set_num_threads(1)
 from mien.cli import main  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ImageError, ModelError  # noqa: E402
-from mien.labels import FER2013, LabelSet  # noqa: E402
-from mien.learning import export, portable, portable_c, portable_layers, portable_reference, quantise, recipe  # noqa: E402
-from mien.learning.fit import fit  # noqa: E402
+from mien.evaluation.calibration import VectorScaling  # noqa: E402
+from mien.labels import LabelSet  # noqa: E402
+from mien.learning import export, portable, portable_c, portable_layers, portable_reference, quantise  # noqa: E402
 from mien.learning.networks import build  # noqa: E402
 from mien.learning.portable_size import COMPILERS, measure  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
@@ -88,24 +88,22 @@ def crops_of(side: int) -> np.ndarray:
     return np.stack([*pictures, *noise, *plain, bright, np.full((side, side), 255) - bright]).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def faces() -> FaceSet:
-    return bars({"Training": 30, "PublicTest": 20, "PrivateTest": 20})
+class Wide(torch.nn.Module):
+    """Mien's residual network with all that it may have, and the scales that vector calibration adds."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        network = build("residual", 7, 1, 24, widths=(16, 32), blocks=1, attention="se", separable=True)
+        for norm in (part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+            torch.nn.init.normal_(norm.bias, 0, 0.3)
+        scaling = VectorScaling(np.linspace(0.8, 1.5, 7), np.linspace(-0.02, 0.03, 7))
+        self.scaled = export.Scaled(network.eval(), scaling)
 
-@pytest.fixture(scope="module")
-def run(faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained network with everything that Mien's residual networks may have."""
-    network = {"name": "residual", "widths": [16, 32], "blocks": 1, "attention": "se", "separable": True}
-    values = {
-        "name": "small", "preprocess": {"size": 24}, "network": network, "calibrate": {"method": "vector"},
-        "train": {"epochs": 5, "batch_size": 16, "rate": 0.01},
-    }  # fmt: skip
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    fit(recipe.parse(values), faces, folder)
-    export.export(folder, faces)
-    quantise.quantise(folder, faces)
-    return folder
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.scaled(crops)
+        return logits
 
 
 class Odd(torch.nn.Sequential):
@@ -120,30 +118,51 @@ class Odd(torch.nn.Sequential):
         )
 
 
-def odd_model(path: Path) -> bundle.Bundle:
+def wide(path: Path) -> bundle.Bundle:
+    spec = PreprocessSpec(size=24)
+    return quantised(path, Wide().eval(), spec)
+
+
+def odd(path: Path) -> bundle.Bundle:
     torch.manual_seed(2)
     spec = PreprocessSpec(size=27, channels=3, standardise="fixed", mean=0.4, std=0.3)
-    graph = quantise.int8(export.to_onnx(Odd().eval(), spec), apply(crops_of(27), spec))
     labels = LabelSet("odd", ('say "hi"', "back\\slash", "Ärger??/", "*/"))
-    return write_model(path, labels=labels, graph=graph, preprocess=spec, name="a */ name", licence="*/ none")
+    return quantised(path, Odd().eval(), spec, labels=labels, name="a */ name", licence="*/ none")
 
 
-def flat_model(path: Path) -> bundle.Bundle:
+def flat(path: Path) -> bundle.Bundle:
     torch.manual_seed(3)
-    spec = PreprocessSpec(size=16)
-    graph = export.to_onnx(build("conv_pool", 7, 1, 16).eval(), spec)
-    return write_model(path, graph=quantise.int8(graph, apply(crops_of(16), spec)), preprocess=spec)
+    return quantised(path, build("conv_pool", 7, 1, 16).eval(), PreprocessSpec(size=16))
 
 
-@pytest.fixture(scope="module", params=["residual", "odd", "flat"])
+def quantised(path: Path, network: torch.nn.Module, spec: PreprocessSpec, **about: Any) -> bundle.Bundle:
+    graph = export.to_onnx(network, spec)
+    write_model(path.with_name("model.onnx"), graph=graph, preprocess=spec, **about)
+    return write_model(path, graph=quantise.int8(graph, apply(crops_of(spec.size), spec)), preprocess=spec, **about)
+
+
+MODELS = {"wide": wide, "odd": odd, "flat": flat}
+
+
+@pytest.fixture(scope="module")
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if request.param == "residual":
-        return Path(request.getfixturevalue("run")) / "model-int8.onnx"
     path: Path = tmp_path_factory.mktemp("models") / "model-int8.onnx"
-    {"odd": odd_model, "flat": flat_model}[request.param](path)
+    MODELS[request.param](path)
     return path
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and its int8 form."""
+    path: Path = tmp_path_factory.mktemp("run") / "model-int8.onnx"
+    wide(path)
+    return path.parent
+
+
+every_model = pytest.mark.parametrize("model", MODELS, indirect=True)
+
+
+@every_model
 def test_the_c_code_answers_as_the_reference_bit_for_bit(model: Path, tmp_path: Path) -> None:
     written = portable_c.write(model, tmp_path)
     about, crops = bundle.read(model), crops_of(written.network.crop.shape[0])
@@ -161,6 +180,7 @@ def test_the_c_code_answers_as_the_reference_bit_for_bit(model: Path, tmp_path: 
     assert [float(temperature), float(below)] == pytest.approx([about.temperature, about.uncertain_below], rel=1e-6)
 
 
+@every_model
 def test_the_reference_answers_as_onnx_runtime(model: Path) -> None:
     about = bundle.read(model)
     network = portable.read(about)
@@ -172,15 +192,7 @@ def test_the_reference_answers_as_onnx_runtime(model: Path) -> None:
     assert (own.argmax(1) == theirs.argmax(1)).mean() >= 0.99
 
 
-def test_a_trained_network_keeps_its_accuracy(run: Path, faces: FaceSet) -> None:
-    about, test = bundle.read(run / "model-int8.onnx"), faces.part("PrivateTest")
-    crops = np.stack([pixels[::2, ::2] for pixels in test.pixels])
-    answers = OnnxSession(about.graph).logits(apply(crops, about.preprocess)).argmax(1)
-    own = portable_reference.logits(portable.read(about), crops).argmax(1)
-    assert (own == answers).mean() >= 0.99
-    assert (own == test.labels).mean() >= (answers == test.labels).mean() - 0.01
-
-
+@every_model
 def test_the_source_needs_no_library(model: Path, tmp_path: Path) -> None:
     portable_c.write(model, tmp_path)
     text = (tmp_path / "mien_model.c").read_text("ascii") + (tmp_path / "mien_model.h").read_text("ascii")
@@ -188,6 +200,7 @@ def test_the_source_needs_no_library(model: Path, tmp_path: Path) -> None:
     assert not re.search(r"\b(malloc|calloc|realloc|free|printf|mem\w+)\s*\(", text)
 
 
+@every_model
 def test_sizes_are_computed_and_measured(model: Path, tmp_path: Path) -> None:
     written = portable_c.write(model, tmp_path)
     header = (tmp_path / "mien_model.h").read_text("ascii")
@@ -216,6 +229,7 @@ def test_a_compiler_that_refuses_is_told(tmp_path: Path) -> None:
         measure(tmp_path / "broken.c")
 
 
+@every_model
 def test_maps_that_are_needed_together_share_no_memory(model: Path) -> None:
     network = portable.read(bundle.read(model))
     places, size = portable_c.planned(network)
@@ -271,8 +285,8 @@ def test_run_folders_and_files_from_the_command_line(
         assert (tmp_path / "file" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
-def test_what_cannot_be_written(run: Path, faces: FaceSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ModelError, match=r"small is not quantised.*--int8"):
+def test_what_cannot_be_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelError, match=r"tiny is not quantised.*--int8"):
         portable.read(bundle.read(run / "model.onnx"))
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "model-int8.onnx").unlink()
@@ -284,7 +298,7 @@ def test_what_cannot_be_written(run: Path, faces: FaceSet, tmp_path: Path, capsy
         with pytest.raises(ModelError, match=r"CLAHE|colour"):
             portable.read(write_model(tmp_path / "other.onnx", graph=graph, preprocess=spec))
     with pytest.raises(ImageError, match=r"expected uint8 \(N, 24, 24\)"):
-        portable_reference.logits(portable.read(bundle.read(run / "model-int8.onnx")), faces.pixels)
+        portable_reference.logits(portable.read(bundle.read(run / "model-int8.onnx")), crops_of(16))
     assert main(["export", str(run)]) == 2
     assert "needs --data DATA" in capsys.readouterr().err
 
@@ -340,14 +354,6 @@ def unquantise(graph: Any) -> None:
 def test_nodes_without_an_integer_layer_are_named(change: Any, says: str, run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=says):
         portable.read(changed(run, tmp_path / "changed.onnx", change))
-
-
-def test_spatial_attention_is_refused_by_name(tmp_path: Path) -> None:
-    spec = PreprocessSpec(size=16)
-    network = build("residual", 7, 1, 16, widths=(8,), blocks=1, attention="cbam").eval()
-    graph = quantise.int8(export.to_onnx(network, spec), apply(crops_of(16), spec))
-    with pytest.raises(ModelError, match=r"\(ReduceMax\) cannot be written in integers.*attention = 'se' or none"):
-        portable.read(write_model(tmp_path / "cbam.onnx", graph=graph, preprocess=spec, labels=FER2013))
 
 
 @pytest.mark.data

@@ -95,6 +95,9 @@ class _Reader:
         self.arrays = {each.name: onnx.numpy_helper.to_array(each) for each in self.graph.initializer}
         quantisers = [node for node in self.graph.node if node.op_type == "QuantizeLinear"]
         self.quantisers = {node.input[0]: node for node in reversed(quantisers)}
+        for node in reversed(self.graph.node):  # what is quantised after it was flattened, may be so before
+            if node.op_type in _PASSING and node.output[0] in self.quantisers:
+                self.quantisers.setdefault(node.input[0], self.quantisers[node.output[0]])
 
     def take(self, node: Any) -> None:
         kinds: dict[str, Callable[[Any], None]] = {
