@@ -1,7 +1,8 @@
 """Model file → smaller model file, scored anew: int8 by static quantisation (Jacob et al. 2018), or float16.
 
-ONNX Runtime does both. Of int8, weights are int8 with a scale for each output channel, activations uint8 with a scale for each tensor, taken from the
-smallest and largest value that training faces give. The graph is of the form QDQ, which every runtime of ONNX reads.
+ONNX Runtime does both. An int8 file has int8 weights with a scale for each output channel, and uint8 activations with a
+scale for each tensor, taken from the smallest and largest value that training faces give. Its graph is of the form QDQ,
+which every runtime of ONNX reads.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _entry(spec: PreprocessSpec, given: str) -> tuple[list[Any], dict[str, Any]]
         "whole_deviation": np.float32(spec.std if spec.standardise == "fixed" else 1),
         "whole_repeats": np.array([1, spec.channels, 1, 1], np.int64),
     }  # fmt: skip
-    steps = [
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Cast", [given], "float", {"to": onnx.TensorProto.FLOAT}),
         ("Unsqueeze", ["whole_float", "whole_axis"], "planes", {}),
         ("Mul", ["whole_planes", "whole_scale"], "scaled", {}),
