@@ -25,7 +25,7 @@ from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ImageError, ModelError  # noqa: E402
 from mien.evaluation.calibration import VectorScaling  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
-from mien.learning import export, portable, portable_c, portable_layers, portable_reference, quantise  # noqa: E402
+from mien.learning import export, portable, portable_c, portable_layers, portable_plan, portable_reference, quantise  # noqa: E402
 from mien.learning.networks import build  # noqa: E402
 from mien.learning.portable_size import COMPILERS, measure  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
@@ -232,7 +232,7 @@ def test_a_compiler_that_refuses_is_told(tmp_path: Path) -> None:
 @every_model
 def test_maps_that_are_needed_together_share_no_memory(model: Path) -> None:
     network = portable.read(bundle.read(model))
-    places, size = portable_c.planned(network)
+    places, size = portable_plan.planned(network)
     last = {maps.name: step for step, layer in enumerate(network.layers) for maps in portable_layers.sources(layer)}
     alive = {network.crop.name: network.crop}
     for step, layer in enumerate(network.layers):

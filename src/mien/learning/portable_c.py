@@ -5,7 +5,6 @@ The source needs no library, not even string.h, allocates nothing and writes now
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -28,10 +27,11 @@ from mien.learning.portable_layers import (
     Multiply,
     Standardiser,
     Table,
-    sources,
 )
+from mien.learning.portable_plan import planned
 from mien.learning.portable_reference import fixed_table
 from mien.learning.portable_size import Measured, measure
+from mien.learning.portable_text import API, STANDARDISE, UNUSED, comment, lines, real, string
 from mien.recognition import bundle
 
 HEADER, SOURCE = "mien_model.h", "mien_model.c"
@@ -75,37 +75,6 @@ def write(model: Path, folder: Path) -> Written:
     return Written(folder, network, code.constants, code.scratch, measured)
 
 
-def planned(network: IntegerNetwork) -> tuple[dict[str, int], int]:
-    """Return where in the scratch array each maps begin, by name, and its size in bytes.
-
-    Maps share memory when no layer needs both; the largest are placed first, each as low as it fits.
-    """
-    begin, end = {network.crop.name: 0}, {network.crop.name: 0}
-    every = {network.crop.name: network.crop}
-    for step, layer in enumerate(network.layers, 1):
-        begin[layer.result.name], every[layer.result.name] = step, layer.result
-        end |= {maps.name: step for maps in (*sources(layer), layer.result) if maps.values is None}
-    end[network.logits.name] = len(network.layers) + 1
-    placed: dict[str, int] = {}
-    for maps in sorted(every.values(), key=lambda maps: -maps.size):
-        beside = [
-            (placed[other], placed[other] + every[other].size)
-            for other in placed
-            if begin[other] <= end[maps.name] and begin[maps.name] <= end[other]
-        ]
-        placed[maps.name] = _lowest(maps.size, sorted(beside))
-    return placed, max(placed[name] + every[name].size for name in placed)
-
-
-def _lowest(size: int, taken: Sequence[tuple[int, int]]) -> int:
-    place = 0
-    for start, stop in taken:
-        if place + size <= start:
-            break
-        place = max(place, stop)
-    return place
-
-
 class _Code:
     """The text, and the bytes of constants in it."""
 
@@ -125,9 +94,9 @@ class _Code:
         spec, labels = self.about.preprocess, self.about.labels.labels
         flash = f"{measured}" if measured else "not measured: no C compiler was found"
         return f"""\
-/* {_comment(self.about.name)}: the emotion of a grey face crop, in integers.
+/* {comment(self.about.name)}: the emotion of a grey face crop, in integers.
    Written by Mien {__version__} from the model file with sha256 {self.about.digest}.
-   Licence of the weights: {_comment(self.about.licence)}
+   Licence of the weights: {comment(self.about.licence)}
 
    Flash: {self.constants} bytes of constants and about 3 KB of code.
    RAM: {self.scratch} bytes of scratch and some hundred of stack.
@@ -142,9 +111,9 @@ class _Code:
 #define MIEN_SIDE {spec.size}
 #define MIEN_CLASSES {len(labels)}
 #define MIEN_SCRATCH_BYTES {self.scratch}
-#define MIEN_TEMPERATURE {_real(self.about.temperature)}
-#define MIEN_UNCERTAIN_BELOW {_real(self.about.uncertain_below)}
-#define MIEN_LOGIT_SCALE {_real(self.network.logits.scale)}
+#define MIEN_TEMPERATURE {real(self.about.temperature)}
+#define MIEN_UNCERTAIN_BELOW {real(self.about.uncertain_below)}
+#define MIEN_LOGIT_SCALE {real(self.network.logits.scale)}
 #define MIEN_LOGIT_ZERO {self.network.logits.zero}
 
 /* Class names in the order of the logits, and the sha256 of the model file's graph in hexadecimal. */
@@ -168,20 +137,20 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
     def source(self) -> str:
         """Return the source's text."""
         kernels = (files("mien.learning") / KERNELS).read_text(encoding="ascii")
-        labels = ", ".join(_string(label) for label in self.about.labels.labels)
+        labels = ", ".join(string(label) for label in self.about.labels.labels)
         return "\n".join(
             [
                 f'#include "{HEADER}"\n',
-                _UNUSED,
+                UNUSED,
                 f"const char *const mien_labels[MIEN_CLASSES] = {{{labels}}};",
-                f"const char mien_digest[65] = {_string(self.about.digest)};\n",
+                f"const char mien_digest[65] = {string(self.about.digest)};\n",
                 kernels,
                 "static uint8_t scratch[MIEN_SCRATCH_BYTES];\n",
                 *self.arrays,
                 *self.structs,
                 "",
                 self.entry,
-                _API.format(
+                API.format(
                     channels=self.network.crop.shape[2],
                     crop=self._place(self.network.crop),
                     logits=self._place(self.network.logits),
@@ -192,9 +161,9 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
 
     def _array(self, name: str, values: NDArray[Any]) -> str:
         kinds = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "float32": "float"}
-        words = map(_real, values.ravel().tolist()) if values.dtype == np.float32 else map(str, values.ravel().tolist())
+        words = map(real, values.ravel().tolist()) if values.dtype == np.float32 else map(str, values.ravel().tolist())
         kind = kinds[values.dtype.name]
-        self.arrays.append(f"static const {kind} {name}[{values.size}] = {{\n{_lines(words)}\n}};")
+        self.arrays.append(f"static const {kind} {name}[{values.size}] = {{\n{lines(words)}\n}};")
         self.constants += values.nbytes
         return name
 
@@ -264,7 +233,7 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
                 f"    for (int grey = 0; grey < 256; grey++) level[grey] = {table}[grey];\n}}\n"
             )
         how = Standardiser.of(crop)
-        return _STANDARDISE.format(zero=crop.zero, bits=2 * how.bits, extra=how.EXTRA, factor=how.factor)
+        return STANDARDISE.format(zero=crop.zero, bits=2 * how.bits, extra=how.EXTRA, factor=how.factor)
 
 
 def _windows(layer: Conv | MaxPool, kernel: tuple[int, int]) -> dict[str, object]:
@@ -275,111 +244,3 @@ def _windows(layer: Conv | MaxPool, kernel: tuple[int, int]) -> dict[str, object
 
 def _shape(maps: Maps) -> str:
     return "{{{}, {}, {}}}".format(*maps.shape)
-
-
-def _lines(words: Iterable[str], width: int = 118) -> str:
-    lines, line = [], "   "
-    for word in words:
-        if len(line) + len(word) + 2 > width:
-            lines.append(line)
-            line = "   "
-        line += f" {word},"
-    return "\n".join([*lines, line])
-
-
-def _real(value: float) -> str:
-    single = np.float32(value)
-    return "0.0f" if abs(single) < 1e-37 else f"{float(str(single))!r}f"  # what is smaller is not a normal number
-
-
-def _string(text: str) -> str:
-    """Return a C string literal in ASCII: UTF-8, with octal escapes, which no digit can lengthen."""
-    plain = (chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
-    return f'"{"".join(plain)}"'
-
-
-def _comment(text: str) -> str:
-    """Return text that cannot end a comment, in ASCII on one line."""
-    plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *")
-    return plain.encode("ascii", "backslashreplace").decode()
-
-
-_UNUSED = """\
-#if defined(__GNUC__)
-#define MIEN_UNUSED __attribute__((unused)) /* no network has all kinds of layers */
-#else
-#define MIEN_UNUSED
-#endif
-"""
-
-_STANDARDISE = """\
-static uint64_t root(uint64_t value) {{
-    uint64_t found = 0;
-    for (uint64_t bit = (uint64_t)1 << 62; bit; bit >>= 2) {{
-        if (value >= found + bit) {{
-            value -= found + bit;
-            found = (found >> 1) + bit;
-        }} else {{
-            found >>= 1;
-        }}
-    }}
-    return found;
-}}
-
-/* Zero mean and unit variance: a grey level becomes (N x - sum) / (sqrt(N squares - sum^2) scale). */
-static void enter(const uint8_t *crop, uint8_t *level) {{
-    const int64_t pixels = (int64_t)MIEN_SIDE * MIEN_SIDE;
-    int64_t sum = 0, squares = 0;
-    for (int32_t place = 0; place < pixels; place++) {{
-        sum += crop[place];
-        squares += (int32_t)crop[place] * crop[place];
-    }}
-    const int64_t spread = pixels * squares - sum * sum;
-    if (spread <= pixels * pixels) {{ /* less than a grey level of deviation is noise */
-        for (int grey = 0; grey < 256; grey++) level[grey] = {zero};
-        return;
-    }}
-    const int64_t divisor = (int64_t)(root((uint64_t)spread << {bits}) << {extra});
-    for (int grey = 0; grey < 256; grey++) {{
-        const int64_t part = (pixels * grey - sum) * {factor};
-        const int64_t steps = ((part < 0 ? -part : part) + divisor / 2) / divisor;
-        level[grey] = byte((part < 0 ? -steps : steps) + {zero});
-    }}
-}}
-"""
-
-_API = """\
-void mien_logits(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], uint8_t logits[MIEN_CLASSES]) {{
-    uint8_t level[256];
-    uint8_t *maps = {crop};
-    enter(crop, level);
-    for (int32_t place = 0; place < (int32_t)MIEN_SIDE * MIEN_SIDE; place++)
-        for (int channel = 0; channel < {channels}; channel++) *maps++ = level[crop[place]];
-{calls}
-    for (int label = 0; label < MIEN_CLASSES; label++) logits[label] = ({logits})[label];
-}}
-
-static int highest(const uint8_t *logits) {{
-    int found = 0;
-    for (int label = 1; label < MIEN_CLASSES; label++)
-        if (logits[label] > logits[found]) found = label;
-    return found;
-}}
-
-void mien_probabilities(const uint8_t logits[MIEN_CLASSES], float probabilities[MIEN_CLASSES]) {{
-    const uint8_t most = logits[highest(logits)];
-    float total = 0.0f;
-    for (int label = 0; label < MIEN_CLASSES; label++) {{
-        probabilities[label] = exponentials[most - logits[label]];
-        total += probabilities[label];
-    }}
-    for (int label = 0; label < MIEN_CLASSES; label++) probabilities[label] /= total;
-}}
-
-int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIEN_CLASSES]) {{
-    uint8_t logits[MIEN_CLASSES];
-    mien_logits(crop, logits);
-    mien_probabilities(logits, probabilities);
-    return highest(logits);
-}}
-"""
