@@ -98,6 +98,20 @@ def test_export_int8(trained: Path, corpus: Path, capsys: pytest.CaptureFixture[
     assert main(["evaluate", str(trained / "model-int8.onnx"), "--data", str(corpus)]) == 0
 
 
+def test_export_forms(trained: Path, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    forms = {
+        "--float16": ("model-float16.onnx", "Answers as model.onnx does: "),
+        "--whole": ("model-whole.onnx", "Probabilities differ from model.onnx's by at most "),
+        "--torch": ("model.pt2", "For programs without Mien: "),
+    }
+    for option, (name, says) in forms.items():
+        assert main(["export", str(trained), "--data", str(corpus), option]) == 0
+        printed = capsys.readouterr().out
+        assert says in printed
+        assert str(trained / name) in printed
+        assert (trained / name).stat().st_size > 100_000
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -108,6 +122,9 @@ def test_export_int8(trained: Path, corpus: Path, capsys: pytest.CaptureFixture[
         (["evaluate", "{model}", "--data", "{corpus}", "--split", "Privat"], "Did you mean 'PrivateTest'"),
         (["evaluate", "nothing.onnx", "--data", "{corpus}"], "nothing.onnx"),
         (["export", "nowhere", "--data", "{corpus}"], "recipe.json"),
+        (["export", "nowhere"], "needs --data DATA"),
+        (["export", "nowhere", "--int8", "--float16"], "not allowed with"),
+        (["export", "nowhere.onnx", "--c", "out"], "No such model file"),
         (["trian"], "Did you mean 'train'"),
     ],
 )

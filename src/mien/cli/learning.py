@@ -50,12 +50,12 @@ def any_recipe(options: Namespace) -> Recipe | ClassicalRecipe:
     return found.with_values(dict(options.set)) if options.set else found
 
 
-def data_argument(parser: ArgumentParser) -> None:
+def data_argument(parser: ArgumentParser, *, required: bool = True) -> None:
     """Declare ``--data``, which may be given several times."""
     parser.add_argument(
         "--data",
         type=Path,
-        required=True,
+        required=required,
         action="append",
         metavar="DATA",
         help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar; several are put together",

@@ -50,10 +50,8 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     recipe = recipe_of(run)
     faces = parts.arrange(faces, recipe.data)
     check_data(run, parts.described(faces))
-    network = load_network(run, recipe, len(faces.label_set))
     public = faces.part(parts.VALIDATION)
-    if recipe.calibrate.method == "vector":
-        network = _scaled(network, recipe, public)
+    network = finished(run, recipe, public)
     graph = to_onnx(network, recipe.preprocess)
     found = scored(OnnxSession(graph), recipe, faces)
     difference = parity(network, found.validation_logits, public, recipe.preprocess)
@@ -62,6 +60,12 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     written = write(run / "model.onnx", graph, recipe, faces, found, metrics=metrics)
     found.write(run, written.digest)
     return written
+
+
+def finished(run: Path, recipe: Recipe, validation: FaceSet) -> nn.Module:
+    """Return the run's best network as it is exported, with the scales of vector calibration if it has them."""
+    network = load_network(run, recipe, len(validation.label_set))
+    return _scaled(network, recipe, validation) if recipe.calibrate.method == "vector" else network
 
 
 def write(

@@ -1,7 +1,8 @@
-"""Model file → int8 model file: static quantisation (Jacob et al. 2018) by ONNX Runtime, calibrated and scored anew.
+"""Model file → smaller model file, scored anew: int8 by static quantisation (Jacob et al. 2018), or float16.
 
-Weights are int8 with a scale for each output channel, activations uint8 with a scale for each tensor, taken from the
-smallest and largest value that training faces give. The graph is of the form QDQ, which every runtime of ONNX reads.
+ONNX Runtime does both. An int8 file has int8 weights with a scale for each output channel, and uint8 activations with a
+scale for each tensor, taken from the smallest and largest value that training faces give. Its graph is of the form QDQ,
+which every runtime of ONNX reads.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from mien.evaluation.evaluate import logits
 from mien.learning import parts
 from mien.learning.export import muted, recipe_of, record, scored, write
 from mien.learning.fit import check_data
+from mien.learning.recipe import Recipe
 from mien.preprocess import apply
 from mien.recognition import bundle
 from mien.recognition.session import OnnxSession, softmax
 
 CALIBRATION_FACES = 512
-FILE = "model-int8.onnx"
+FILE, HALF = "model-int8.onnx", "model-float16.onnx"
 
 
 def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
@@ -37,28 +39,49 @@ def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
     validation faces on which both files answer the same, and ``difference``, the mean largest difference of a face's
     probabilities. Raises ``FileMissingError`` for a run without model.onnx, ``OptionError`` for other faces.
     """
+    source, recipe, faces = opened(run, faces)
+    graph = int8(source.graph, apply(_drawn(faces.part(parts.TRAIN)).pixels, recipe.preprocess))
+    calibrated = f"{CALIBRATION_FACES} faces of the training part"
+    return _written(run / FILE, graph, source, recipe, faces, quantised_from=source.digest, calibrated_on=calibrated)
+
+
+def halve(run: Path, faces: FaceSet) -> bundle.Bundle:
+    """Write ``run/model-float16.onnx`` from ``run/model.onnx``, and ``run/metrics-float16.json``, as ``quantise`` does.
+
+    Weights and layers are float16, ``crops`` and ``logits`` stay float32.
+    """
+    source, recipe, faces = opened(run, faces)
+    return _written(run / HALF, float16(source.graph), source, recipe, faces, halved_from=source.digest)
+
+
+def opened(run: Path, faces: FaceSet) -> tuple[bundle.Bundle, Recipe, FaceSet]:
+    """Return the run's model file, its recipe, and the faces in the run's parts. Raises as ``quantise``."""
     recipe = recipe_of(run)
     if not (run / "model.onnx").exists():
-        raise FileMissingError(f"{run} holds no model.onnx to quantise; write it with mien export {run} --data DATA.")
+        raise FileMissingError(f"{run} holds no model.onnx to start from; write it with mien export {run} --data DATA.")
     faces = parts.arrange(faces, recipe.data)
     check_data(run, parts.described(faces))
-    source = bundle.read(run / "model.onnx")
-    graph = int8(source.graph, apply(_drawn(faces.part(parts.TRAIN)).pixels, recipe.preprocess))
+    return bundle.read(run / "model.onnx"), recipe, faces
+
+
+def _written(
+    path: Path, graph: bytes, source: bundle.Bundle, recipe: Recipe, faces: FaceSet, **origin: str
+) -> bundle.Bundle:
     found = scored(OnnxSession(graph), recipe, faces)
     before = logits(OnnxSession(source.graph), recipe.preprocess, faces.part(parts.VALIDATION))
     metrics = {**_parity(before, found.validation_logits), "uncertain": asdict(found.threshold), **found.figures}
-    record(run / "metrics-int8.json", metrics)
-    return write(
-        run / FILE,
-        graph,
-        recipe,
-        faces,
-        found,
-        metrics=metrics,
-        quantised_from=source.digest,
-        calibrated_on=f"{CALIBRATION_FACES} faces of the training part",
-        onnxruntime=onnxruntime.__version__,
-    )
+    record(path.with_name(f"metrics{path.stem.removeprefix('model')}.json"), metrics)
+    version = onnxruntime.__version__
+    return write(path, graph, recipe, faces, found, metrics=metrics, **origin, onnxruntime=version)
+
+
+def float16(graph: bytes) -> bytes:
+    """Return ``graph`` with float16 weights and layers, by ONNX Runtime's converter; input and output stay float32."""
+    from onnx import load_model_from_string
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    converted: bytes = convert_float_to_float16(load_model_from_string(graph), keep_io_types=True).SerializeToString()
+    return converted
 
 
 def int8(graph: bytes, crops: NDArray[np.float32]) -> bytes:
