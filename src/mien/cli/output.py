@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import one_line
 from mien.errors import FileMissingError, OptionError
-from mien.parts import Parts
+from mien.parquet import Parts
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mien.parts import Kind
+    from mien.parquet import Kind
     from mien.results import Box, Face, ImageResult
 
     Entry = ImageResult | Unreadable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.cli.output import PHOTOS_A_PART
 from mien.errors import OptionError
-from mien.parts import read_rows, settle
+from mien.parquet import read_rows, settle
 from mien.recognition.folder import CHUNK, Unreadable
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from mien.errors import OptionError
-from mien.parts import Kind, Parts, read_rows
-from mien.parts import settle as settle_parts
+from mien.parquet import Kind, Parts, read_rows
+from mien.parquet import settle as settle_parts
 from mien.results import Box, FrameResult, Person
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ pandas, Polars, DuckDB and Spark read such a folder as one table.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from mien.errors import MissingExtraError, OptionError
+from mien.files import appearing
 
 Kind = Literal["text", "whole", "number", "yes_no"]
 
@@ -56,12 +56,8 @@ class Parts:
         from pyarrow import parquet
 
         schema = self._schema.with_metadata({_ENTRIES: str(self._entries).encode()})
-        draft = self._folder / f".mien-{os.getpid()}.tmp"
-        try:
+        with appearing(self._folder / f"part-{self._part:05}.parquet") as draft:
             parquet.write_table(pa.Table.from_pylist(self._rows, schema), draft)
-            draft.replace(self._folder / f"part-{self._part:05}.parquet")
-        finally:
-            draft.unlink(missing_ok=True)
         self._part, self._rows, self._entries = self._part + 1, [], 0
 
 
@@ -108,7 +104,7 @@ def _check(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"Parquet is written in parts: expected a folder, but {str(folder)!r} is a file.")
     foreign = [each.name for each in folder.iterdir() if not each.match("part-*.parquet")] if folder.is_dir() else []
-    foreign = [name for name in foreign if not (name.startswith(".mien-") and name.endswith(".tmp"))]
+    foreign = [name for name in foreign if not name.endswith(".part")]  # a draft of a run that was killed
     if foreign:
         raise OptionError(f"{str(folder)!r} holds other files ({foreign[0]!r}): name a new or empty folder.")
 

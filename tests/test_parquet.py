@@ -11,7 +11,7 @@ pytest.importorskip("pyarrow")
 from pyarrow import parquet
 
 from mien.errors import OptionError
-from mien.parts import Kind, Parts, parts_of, read_rows, settle
+from mien.parquet import Kind, Parts, parts_of, read_rows, settle
 
 COLUMNS: dict[str, Kind] = {"name": "text", "count": "whole", "share": "number", "sure": "yes_no"}
 
