@@ -12,8 +12,8 @@ from pathlib import Path
 def appearing(path: Path) -> Iterator[Path]:
     """Give the place of a draft beside ``path``; it takes that name when the block ends well, and is dropped if not.
 
-    The draft is hidden, so that whoever reads the folder passes it over, and its name is this process's own: several may
-    write the same file at once, and the last one stays.
+    The draft is hidden, so that whoever reads the folder passes it over, and its name is this process's own: several
+    may write the same file at once, and the last one stays.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
