@@ -126,9 +126,8 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
 def check_data(run: Path, data: dict[str, Any]) -> None:
     """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with.
 
-    Teachers are compared where ``data`` names them (``distillation.described``).
-
-    Raises ``FileMissingError`` if the run does not say what it was made with.
+    Teachers are compared where ``data`` names them (``distillation.described``). Raises ``FileMissingError`` if the run
+    does not say what it was made with.
     """
     recorded = run / "data.json"
     if not recorded.exists():
