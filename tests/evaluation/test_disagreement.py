@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from mien.errors import DataError
-from mien.evaluation.disagreement import disagreement, entropy
+from mien.evaluation.disagreement import disagreement
 
 
 def softened(shares: np.ndarray, power: float) -> np.ndarray:
@@ -21,8 +21,10 @@ def votes() -> np.ndarray:
     return np.random.default_rng(0).dirichlet([0.3] * 8, 2000)
 
 
-def test_entropy_of_known_shares() -> None:
-    assert entropy(np.array([[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3])) == pytest.approx([0, np.log(2), np.log(3)])
+def test_the_votes_entropy_is_in_nats() -> None:
+    votes = np.repeat([[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3], 10, axis=0)
+    found = disagreement(votes, votes)
+    assert (found.certain, found.uncertain) == pytest.approx((0, np.log(3)))
 
 
 def test_a_model_that_answers_as_people_vote(votes: np.ndarray) -> None:

@@ -19,6 +19,7 @@ from mien.cli.output import WRITERS, ParquetParts, growing, mirrored, replacing,
 from mien.cli.parser import count, number, one_of
 from mien.errors import ImageError, OptionError
 from mien.recognition.folder import CHUNK, Unreadable, find_images, read_folder
+from mien.recognition.views import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,7 +62,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--classes", metavar="C", help="tell these apart: fer2013 (seven), ferplus (eight), or happiness,sadness,…")
     add(
         "--views",
-        type=one_of("single", "flip", "crops"),
+        type=one_of(*KINDS),
         default="single",
         metavar="V",
         help="mean of several views of each face: flip, 2; crops, 10",

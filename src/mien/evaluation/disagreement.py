@@ -43,7 +43,7 @@ def disagreement(probabilities: NDArray[np.floating[Any]], votes: NDArray[np.flo
     Raises ``DataError`` for fewer than ``LEAST`` faces with votes, for other shapes, or where all answers, or all
     votes, are equally doubtful, so that they have no ranks.
     """
-    from scipy.stats import spearmanr
+    from scipy.stats import entropy, spearmanr
 
     if votes.shape != probabilities.shape:
         raise DataError(f"Votes of shape {votes.shape} for answers of shape {probabilities.shape}; expected the same.")
@@ -51,7 +51,7 @@ def disagreement(probabilities: NDArray[np.floating[Any]], votes: NDArray[np.flo
     if voted.sum() < LEAST:
         raise DataError(f"{voted.sum()} faces with votes; expected at least {LEAST}. Index with --votes.")
     found, _ = distributions(probabilities[voted], np.zeros(int(voted.sum()), np.int64), votes.shape[1])
-    answers, people = entropy(found), entropy(votes[voted].astype(np.float64))
+    answers, people = entropy(found, axis=1), entropy(votes[voted].astype(np.float64), axis=1)
     if np.ptp(answers) == 0 or np.ptp(people) == 0:
         raise DataError("All answers, or all votes, are equally doubtful: there are no ranks to correlate.")
     correlation = float(spearmanr(answers, people).statistic)
@@ -63,13 +63,6 @@ def disagreement(probabilities: NDArray[np.floating[Any]], votes: NDArray[np.flo
         float(people[order[:third]].mean()),
         float(people[order[-third:]].mean()),
     )
-
-
-def entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the entropy of each row of shares (N, C), in nats: 0 to ln C."""
-    logs = np.log(np.where(shares > 0, shares, 1.0))
-    found: NDArray[np.float64] = -(shares * logs).sum(1)
-    return found
 
 
 def _interval(correlation: float, count: int) -> tuple[float, float]:

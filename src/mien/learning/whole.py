@@ -5,6 +5,7 @@ For programs without Mien. Neither is a model file: Mien's own pixel path stands
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien.datasets.faces import FaceSet
 from mien.errors import ModelError
+from mien.files import appearing
 from mien.learning import parts
 from mien.learning.export import PARITY_FACES, TOLERANCE, finished, muted
 from mien.learning.quantise import opened
@@ -46,7 +48,8 @@ def whole(run: Path, faces: FaceSet) -> float:
     difference = _difference(own, given, WHOLE_TOLERANCE, WHOLE)
     about = _about(source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)")
     model.metadata_props.add(key=KEY, value=about)
-    (run / WHOLE).write_bytes(model.SerializeToString())
+    with appearing(run / WHOLE) as draft:
+        draft.write_bytes(model.SerializeToString())
     return difference
 
 
@@ -72,7 +75,10 @@ def program(run: Path, faces: FaceSet) -> float:
     about = _about(
         source, difference, input="crops float32 (N, channels, size, size)", output="logits float32 (N, classes)"
     )
-    torch.export.save(exported, run / PROGRAM, extra_files={"mien.json": about})
+    content = io.BytesIO()
+    torch.export.save(exported, content, extra_files={"mien.json": about})
+    with appearing(run / PROGRAM) as draft:
+        draft.write_bytes(content.getvalue())
     return difference
 
 
