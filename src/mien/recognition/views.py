@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 KINDS = {"single": 1, "flip": 2, "crops": 10}
@@ -35,12 +34,16 @@ def check(kind: str) -> str:
 
 def of(crop: NDArray[np.uint8], kind: str) -> list[NDArray[np.uint8]]:
     """Return the views of one crop, uint8 (H, W[, 3]), the crop itself first; each is of its shape."""
+    import numpy as np  # here and below: the help of `mien predict` names the kinds, and waits for no NumPy
+
     upright = [crop, *(_moved(crop) if kind == "crops" else ())]
     return upright if kind == "single" else [*upright, *(np.ascontiguousarray(view[:, ::-1]) for view in upright)]
 
 
 def _moved(crop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Return the crop moved along both diagonals; what enters the frame repeats its nearest pixel."""
+    import numpy as np
+
     height, width = crop.shape[:2]
     down, right = (max(round(SHIFT * side), 1) for side in (height, width))
     padded = np.pad(crop, ((down, down), (right, right), *[(0, 0)] * (crop.ndim - 2)), mode="edge")
