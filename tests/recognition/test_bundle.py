@@ -168,7 +168,7 @@ def test_write_needs_a_graph_and_a_folder(path: Path) -> None:
 def test_missing_paths_and_unknown_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "_WEIGHTS", tmp_path)
     write_model(tmp_path / "default.onnx", name="shipped")
-    assert bundle.shipped() == ("default", "fer7")
+    assert bundle.shipped() == ("default",)
     assert bundle.read("default").name == "shipped"
     with pytest.raises(ModelError, match=r"'defalt'.*default.*Did you mean 'default'"):
         bundle.read("defalt")
