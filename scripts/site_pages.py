@@ -1,7 +1,7 @@
 """What MkDocs is told of this repository: pages that lie beside docs/, and links that are right here and on the site.
 
-In the repository a page links to files as they lie (``../MODEL_CARD.md``, ``docs/crops.md``), so that it can be read without a
-site. On the site docs/ is the root, and what lies beside it keeps its path.
+In the repository a page links to files as they lie (``../MODEL_CARD.md``, ``docs/crops.md``), so that it can be read
+without a site. On the site docs/ is the root, and what lies beside it keeps its path.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Return the page with its links as the site has them; code is left alone."""
     here = page.file.src_uri if page.file.src_uri in PAGES else f"docs/{page.file.src_uri}"
     parts = re.split(r"(^```.*?^```|`[^`\n]+`)", markdown, flags=re.M | re.S)
-    return "".join(
-        part if place % 2 else _LINK.sub(lambda link: link_on_site(here, link[1]), part) for place, part in enumerate(parts)
-    )
+    parts[::2] = (_LINK.sub(lambda link: link_on_site(here, link[1]), text) for text in parts[::2])
+    return "".join(parts)
 
 
 def link_on_site(here: str, link: str) -> str:
