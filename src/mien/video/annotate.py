@@ -15,6 +15,7 @@ from mien.video.film import open_film
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
+
     from mien.results import FrameResult
     from mien.video.film import FilmFrame
 
