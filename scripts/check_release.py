@@ -15,6 +15,7 @@ Needs the extra release. Ends with 0 if all held, else with 1 after everything w
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -120,9 +121,10 @@ def tried(python: str, wheel: Path, place: Path, extra: str) -> Iterator[str]:
     wanted = f"{wheel}[{extra}]" if extra else wheel
     done = called(what, "uv", "pip", "install", "--python", place, wanted)
     yield "failed" if done is None else "yes"
-    for arguments in (("doctor",), ("predict", PHOTO)):
-        done = called(what, own / "python", "-I", "-m", "mien", *arguments, cwd=place)
-        yield "failed" if done is None else "sound" if arguments == ("doctor",) else done.split()[-5]
+    done = called(what, own / "mien", "doctor", cwd=place)
+    yield "failed" if done is None else "sound"
+    done = called(what, own / "mien", "predict", PHOTO, "--format", "json", cwd=place)
+    yield "failed" if done is None else ", ".join(face["emotion"] for face in json.loads(done)[0]["faces"])
     shutil.rmtree(place)
 
 

@@ -3,8 +3,8 @@
     python scripts/sbom.py out                # the base install
     python scripts/sbom.py out --extra serve  # with an extra
 
-A fresh environment gets the package and its dependencies; ``cyclonedx-py`` reads it; the weights are added from what the
-model files say of themselves. Needs the extra release and, for the installation, an index.
+A fresh environment gets the package and its dependencies; ``cyclonedx-py`` reads it; the weights are added from what
+the model files say of themselves. Needs the extra release and, for the installation, an index.
 """
 
 from __future__ import annotations

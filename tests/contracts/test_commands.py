@@ -23,8 +23,8 @@ import mien
 from mien.cli import VERBS, load_verb, main
 
 PHOTO = "examples/astronaut.jpg"
-MADE = ("runs/", "curl", "film.mp4", "MIEN_")
-"""What only other commands, servers or data make."""
+MADE = ("runs/", "curl", "film.mp4", "MIEN_", "mien explain")
+"""What only other commands, servers or data make; maps take seconds, and ``tests/cli/test_explain_verbs.py`` has them."""
 
 OTHERS = {
     "curl", "docker", "gcloud", "git", "gunicorn", "kubectl", "mkdocs", "nginx", "pip", "printf", "python", "ruff",
