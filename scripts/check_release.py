@@ -16,6 +16,7 @@ Needs the extra release. Ends with 0 if all held, else with 1 after everything w
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,9 @@ PLATFORMS = {
     "Windows x86-64": "x86_64-pc-windows-msvc",
     "Windows ARM": "aarch64-pc-windows-msvc",
 }
+MACOS = "14.0"
+"""The oldest macOS that is asked for; ONNX Runtime has no wheels for older ones."""
+
 MUST_HOLD = ("mien/weights/default.onnx", "mien/recipes/fer2013-four-block.toml", "mien/web/static/index.html")
 
 failed: list[str] = []
@@ -52,7 +56,7 @@ def main() -> int:
         if options.resolve:
             resolutions(options.pythons, Path(folder))
     for line in failed:
-        sys.stderr.write(f"failed: {line}\n")
+        sys.stderr.write(f"failed: {line}\n\n")
     return 1 if failed else 0
 
 
@@ -61,13 +65,15 @@ def arguments() -> Namespace:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--no-resolve", dest="resolve", action="store_false", help="leave out step 4")
     parser.add_argument("--extras", action="store_true", help="install each extra by itself too")
-    parser.add_argument("--pythons", nargs="*", default=PYTHONS, help=f"versions to resolve for (default: {PYTHONS})")
+    parser.add_argument("--pythons", nargs="*", default=PYTHONS, help="versions to resolve for (default: all)")
     return parser.parse_args()
 
 
 def called(what: str, *command: object, cwd: Path = ROOT) -> str | None:
     """Run a command; return what it printed, or None, noted, if it failed."""
-    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": MACOS}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         failed.append(f"{what}: {(done.stderr or done.stdout).strip()}")
         return None

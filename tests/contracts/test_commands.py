@@ -24,7 +24,7 @@ from mien.cli import VERBS, load_verb, main
 
 PHOTO = "examples/astronaut.jpg"
 MADE = ("runs/", "curl", "film.mp4", "MIEN_", "mien explain")
-"""What only other commands, servers or data make; maps take seconds, and ``tests/cli/test_explain_verbs.py`` has them."""
+"""What only other commands, servers or data make; maps take seconds, and ``tests/cli`` has them run already."""
 
 OTHERS = {
     "curl", "docker", "gcloud", "git", "gunicorn", "kubectl", "mkdocs", "nginx", "pip", "printf", "python", "ruff",
