@@ -54,8 +54,8 @@ def installed(extra: str) -> dict[str, Any]:
         subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, place], check=True)
         wanted = f"{ROOT}[{extra}]" if extra else str(ROOT)
         subprocess.run(["uv", "pip", "install", "--quiet", "--python", place, wanted], check=True)
-        command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--PEP-639"]
-        command += ["--schema-version", VERSION.to_version(), "--pyproject", str(ROOT / "pyproject.toml"), str(place)]
+        command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible"]
+        command += ["--sv", VERSION.to_version(), "--pyproject", str(ROOT / "pyproject.toml"), str(place)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
