@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from mien.draw import COLOURS, _ink, _label, draw
+from mien.draw import COLOURS, _ink, _label, draw, hidden
 from mien.labels import FER2013
 from mien.results import Box, Face
 
@@ -96,3 +96,24 @@ def test_ink_contrasts_with_every_label() -> None:
 def test_labels_of_other_models() -> None:
     face = replace(FACE, labels=("contempt", "ennui"), values=(0.3, 0.7))
     assert painted((400, 400), face).any()
+
+
+def test_hidden_faces_cannot_be_told_apart() -> None:
+    """Two pictures that differ in fine detail only look the same afterwards; what is around stays."""
+    random = np.random.default_rng(0)
+    pictures = [GREY.copy() for _ in range(2)]
+    for picture in pictures:
+        picture[100:250, 100:220] += random.integers(-60, 60, (150, 120, 3)).astype(np.uint8)
+    one, two = (hidden(picture, [FACE]).astype(int) for picture in pictures)
+    inside = slice(100, 250), slice(100, 220)
+    assert np.abs(one[inside] - two[inside]).mean() < 8
+    assert np.abs(pictures[0][inside].astype(int) - pictures[1][inside]).mean() > 20
+    assert (one[:40] == 128).all()
+    assert pictures[0].std() > 10  # the picture itself is left alone
+
+
+@pytest.mark.parametrize("place", [(-300, 10), (10, -400), (500, 500), (390, 10), (-350, -350)])
+def test_a_face_outside_the_picture_hides_nothing_else(place: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
+    found = hidden(picture, [replace(FACE, box=Box(*place, 60, 60))])
+    assert (found[100:300, 100:300] == picture[100:300, 100:300]).all()

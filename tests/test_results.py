@@ -106,6 +106,16 @@ def test_without_pixels() -> None:
     assert bare._repr_png_() is None
 
 
+def test_blur_hides_every_face(tmp_path: Path) -> None:
+    noisy = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    face = replace(FACE, box=Box(50, 50, 100, 100))
+    result = replace(RESULT, width=200, height=200, faces=(face,), pixels=noisy)
+    result.save(tmp_path / "hidden.png", blur=True)
+    inside = slice(80, 140), slice(60, 140)
+    assert np.asarray(Image.open(tmp_path / "hidden.png"))[inside].std() < noisy[inside].std() / 4
+    assert (np.asarray(result.draw())[inside] == noisy[inside]).all()
+
+
 def test_notebook_picture() -> None:
     content = RESULT._repr_png_()
     assert content is not None

@@ -184,16 +184,21 @@ class ImageResult:
         }
         return {"source": self.source, "face": index, **face.box.to_dict(), **about, **face.probabilities}
 
-    def draw(self) -> Image.Image:
-        """Return a copy of the picture with boxes and emotions. Raises ``OptionError`` without pixels."""
+    def draw(self, *, blur: bool = False) -> Image.Image:
+        """Return a copy of the picture with boxes and emotions; ``blur`` hides the faces that were found.
+
+        Raises ``OptionError`` without pixels.
+        """
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
-        from mien.draw import draw
+        from mien.draw import draw, hidden
 
-        return draw(self.pixels, self.faces)
+        return draw(hidden(self.pixels, self.faces) if blur else self.pixels, self.faces)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, blur: bool = False) -> None:
         """Write the annotated picture, or for a name ending in ``.json`` the values of ``to_dict``.
+
+        ``blur`` hides the faces that were found in coarse blocks. Nothing of the original file's metadata is kept.
 
         Raises ``OptionError`` for another ending, without pixels, or where the file cannot be written;
         ``FileMissingError`` if the folder does not exist.
@@ -202,7 +207,7 @@ class ImageResult:
         if suffix == ".json":
             content = (json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode()
         elif suffix in _FORMATS:
-            content = _encode(self.draw(), suffix)
+            content = _encode(self.draw(blur=blur), suffix)
         else:
             allowed = (*_FORMATS, ".json")
             raise OptionError(

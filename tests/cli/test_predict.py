@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 import mien
 from mien.cli import main
@@ -379,6 +379,22 @@ def test_annotated_photos_of_two_folders_do_not_meet(tmp_path: Path, photo: Phot
     photo(tmp_path / "b" / "1.png", 2)
     assert predict(tmp_path / "a", tmp_path / "b", "--save-annotated", tmp_path / "out") == 0
     assert sorted(path.parent.name for path in (tmp_path / "out").rglob("*.png")) == ["a", "b"]
+
+
+def test_blur_hides_the_faces_that_are_saved(
+    examples: Path, tmp_path: Path, predict: Predict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = examples / "astronaut.jpg"
+    assert predict(photo, "--save-annotated", tmp_path / "shown", detector="yunet") == 0
+    assert predict(photo, "--save-annotated", tmp_path / "blurred", "--blur", detector="yunet") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(set(rows)) == len(rows) / 2  # what is read is the same
+    shown, blurred = (Image.open(tmp_path / kind / "astronaut.jpg") for kind in ("shown", "blurred"))
+    changed = ImageChops.difference(shown, blurred)
+    assert min(ImageStat.Stat(changed.crop((195, 155, 255, 185))).mean) > 5  # the eyes
+    assert changed.crop((0, 300, 512, 512)).getbbox() is None
+    assert predict(photo, "--blur") == 2
+    assert "--save-annotated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", [".", "sub", "new"])

@@ -52,6 +52,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--out", type=Path, metavar="FILE", help="write there and not to stdout; for parquet a folder")
     add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv, parquet)")
     add("--save-annotated", type=Path, metavar="DIR", help="save the photos with boxes and emotions drawn in")
+    add("--blur", action="store_true", help="hide the faces in what --save-annotated saves")
     add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
     add(
         "--detector",
@@ -87,7 +88,7 @@ def run(options: Namespace) -> int:
     recognizer = _load(options)
     done, unreadable = _take_up(options, recognizer, sources)
     entries = _read(recognizer, sources[done:], _chunk(options), keep_pixels=names is not None)
-    entries = _annotated(entries, names) if names is not None else entries
+    entries = _annotated(entries, names, blur=options.blur) if names is not None else entries
     with _opened(options, recognizer, done) as writer:
         _note_settings(options, recognizer)
         unreadable += _write(writer, _shown(options, entries, len(sources), done))
@@ -101,6 +102,8 @@ def _check(options: Namespace) -> None:
         raise OptionError("- reads one photo from stdin and stands alone; call mien once more for the other paths.")
     if options.resume and (options.out is None or options.format not in _GROWING or options.paths == ["-"]):
         raise OptionError("--resume needs --out FILE, --format jsonl, csv or parquet, and photos that are files.")
+    if options.blur and options.save_annotated is None:
+        raise OptionError("--blur needs --save-annotated DIR, where the pictures with hidden faces go.")
     if options.format == "parquet" and options.out is None:
         raise OptionError("--format parquet needs --out, the folder for its files.")
 
@@ -206,12 +209,12 @@ def _drawable(path: Path) -> Path:
     return path if path.suffix.lower() in _DRAWN else path.with_name(path.name + ".png")
 
 
-def _annotated(entries: Iterable[Entry], names: dict[str, Path]) -> Iterator[Entry]:
+def _annotated(entries: Iterable[Entry], names: dict[str, Path], *, blur: bool) -> Iterator[Entry]:
     for entry in entries:
         if not isinstance(entry, Unreadable):
             name = names[str(entry.source)]
             name.parent.mkdir(parents=True, exist_ok=True)
-            entry.save(name)
+            entry.save(name, blur=blur)
         yield entry
 
 

@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.draw import draw
+from mien.draw import draw, hidden
 from mien.errors import VideoError
 from mien.video.film import open_film
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
-    from numpy.typing import NDArray
 
-    from mien.results import Box, FrameResult
+    from mien.results import FrameResult
     from mien.video.film import FilmFrame
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 
 _ENCODER = {"preset": "veryfast", "crf": "20"}
-_MARGIN, _BLOCKS = 0.35, 6  # a hidden face: the box and a third more on each side, in six times six blocks
 
 
 class Annotated:
@@ -48,7 +46,7 @@ class Annotated:
         """Draw and write one frame."""
         import av
 
-        pixels = hidden(frame.pixels, result) if self._blur else frame.pixels
+        pixels = hidden(frame.pixels, (*result.people, *result.missing)) if self._blur else frame.pixels
         if self._container is None:
             self._begin(frame)
         picture = av.VideoFrame.from_ndarray(np.asarray(draw(pixels, result.people)), "rgb24")
@@ -139,23 +137,3 @@ class _Sound:
             yield from (each for each in self._source.demux(*self._source.streams.audio) if each.size)
         except FFmpegError:
             return  # a damaged end; Film.faults says so
-
-
-def hidden(pixels: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
-    """Return uint8 (H, W, 3) with every face in coarse blocks; ``pixels`` stay as they are."""
-    copy = pixels.copy()
-    for person in (*result.people, *result.missing):
-        _hide(copy, person.box)
-    return copy
-
-
-def _hide(pixels: NDArray[np.uint8], box: Box) -> None:
-    import cv2
-
-    height, width = pixels.shape[:2]
-    left, right = (round(box.left + box.width * part) for part in (-_MARGIN, 1 + _MARGIN))
-    top, bottom = (round(box.top + box.height * part) for part in (-_MARGIN, 1 + _MARGIN))
-    part = pixels[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
-    if part.size:
-        blocks = cv2.resize(part, (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA)
-        part[:] = cv2.resize(blocks, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_NEAREST)
