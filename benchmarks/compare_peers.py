@@ -176,6 +176,8 @@ def arguments() -> argparse.Namespace:
     add("--only", action="append", metavar="PEER", help="only these peers, by name, beside Mien")
     add("--rounds", type=int, default=5)
     add("--seconds", type=float, default=1.0, help="for each figure in each round")
+    add("--crops", type=int, metavar="N", help="so many of PrivateTest's crops, evenly spread (default: all)")
+    add("--photos", type=int, metavar="N", help="so many photos of each corpus, evenly spread (default: all)")
     add("--no-training", action="store_true", help="leave out training speed")
     add("--brief", action="store_true", help="200 crops, 40 photos of each corpus, 1 round, no training")
     return parser.parse_args()
@@ -192,7 +194,8 @@ def main() -> None:
     chosen = [catalogue.mien(model) for model in options.model or ["default"]] + chosen
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        corpora = material.prepare(options.data, Path(folder), *((200, 40) if options.brief else (None, None)))
+        most = (options.crops or 200, options.photos or 40) if options.brief else (options.crops, options.photos)
+        corpora = material.prepare(options.data, Path(folder), *most)
         work = options.work or Path(folder) / "work"
         work.mkdir(parents=True, exist_ok=True)
         sides = [begin(peer, work.resolve()) for peer in chosen]

@@ -48,6 +48,7 @@ _WASM = ("@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm", "jpeg-js", "pngjs"
 FACE_API = Environment("face-api", node=("@vladmandic/face-api", *_WASM))
 HUMAN = Environment("human", node=("@vladmandic/human", *_WASM))
 
+_CROPS_ONLY = "Crops only: the package has no face detector."
 _IN_WASM = (
     "TensorFlow.js on WebAssembly: its native build downloads a binary that the package registry does not hold. "
     "Photos are decoded in JavaScript (jpeg-js, pngjs)."
@@ -67,8 +68,8 @@ PEERS = (
         "deepface", DEEPFACE, "peer_deepface.py",
         note="OpenCV detector, its default. Installed with werkzeug and flask, which it imports and does not ask for.",
     ),
-    Peer("hsemotion-onnx", HSEMOTION, "peer_hsemotion.py", detects=False, note="Crops only: the package has no face detector."),
-    Peer("EmotiEffLib", EMOTIEFFLIB, "peer_emotiefflib.py", detects=False, note="Crops only: the package has no face detector."),
+    Peer("hsemotion-onnx", HSEMOTION, "peer_hsemotion.py", detects=False, note=_CROPS_ONLY),
+    Peer("EmotiEffLib", EMOTIEFFLIB, "peer_emotiefflib.py", detects=False, note=_CROPS_ONLY),
     Peer("face-api.js", FACE_API, "peer_face_api.cjs", note=f"SSD MobileNet V1 detector. {_IN_WASM}"),
     Peer("human.js", HUMAN, "peer_human.cjs", note=f"BlazeFace detector with mesh, its default. {_IN_WASM}"),
     Peer(

@@ -8,8 +8,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mien.datasets import faces, photos
-from mien.labels import FER2013, scheme
+from mien import images
+from mien.datasets import photos
+from mien.datasets.archive import open_source
+from mien.labels import FER2013
+from mien.preprocess import grey
 
 PHOTOS = {"KDEF": "kdef_frontal350.zip", "CK+": "ckplus350.zip"}
 
@@ -26,12 +29,18 @@ class Corpus:
 
 def prepare(data: Path, folder: Path, most_crops: int | None, most_photos: int | None) -> list[Corpus]:
     """Write crops and photos below ``folder``; of each corpus at most so many, evenly spread. Contempt is left out."""
-    part = faces.load(data / "fer2013.zip", scheme("fer2013")).part("PrivateTest")
-    kept = _spread(len(part), most_crops)
-    file = folder / "crops.npy"
-    np.save(file, part.pixels[kept])
-    found = [Corpus("PrivateTest", tuple(part.labels[kept].tolist()), crops=str(file))]
+    found = [_private_test(data / "fer2013.zip", folder / "crops.npy", most_crops)]
     return found + [_photos(name, data / zipped, folder, most_photos) for name, zipped in PHOTOS.items()]
+
+
+def _private_test(source: Path, file: Path, most: int | None) -> Corpus:
+    """Write the crops; only those that are kept are decoded."""
+    with open_source(source) as opened:
+        names = [name for name in opened.members() if PurePosixPath(name).name.startswith("PrivateTest")]
+        kept = [names[number] for number in _spread(len(names), most)]
+        np.save(file, np.stack([grey(images.load(opened.read(name))) for name in kept]))
+    labels = tuple(FER2013.index(PurePosixPath(name).parent.name) for name in kept)
+    return Corpus("PrivateTest", labels, crops=str(file))
 
 
 def _photos(name: str, source: Path, folder: Path, most: int | None) -> Corpus:

@@ -52,7 +52,7 @@ module.exports = ({ environment, fromPeer, readPhoto }) => {
     const [, side] = network.inputs[0].shape;
     const crops = async (faces) => {
       const answer = tf.tidy(() => {
-        const batch = tf.tensor(Buffer.concat(faces), [faces.length, 48, 48, 1], 'int32').toFloat();
+        const batch = tf.cast(tf.tensor(Buffer.concat(faces), [faces.length, 48, 48, 1], 'int32'), 'float32');
         const scaled = tf.div(tf.image.resizeBilinear(batch, [side, side]), 255);
         return network.execute(tf.mul(tf.sub(scaled, 0.5), 2));
       });

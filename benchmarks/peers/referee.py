@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, peer: Peer, made: Made, log: Path) -> None:
         self.peer = peer
-        self._log = log
+        self._log, self._home = log, str(made.folder / "home")
         self._process: subprocess.Popen[str] | None = None
         if made.failure:
             raise PeerError(f"not installed: {made.failure}")
@@ -52,7 +52,7 @@ class Worker:
             raise PeerError(self._ended())
         found: dict[str, Any] = json.loads(line)
         if "error" in found:
-            raise PeerError(" ".join(str(found["error"]).split()))
+            raise PeerError(" ".join(str(found["error"]).replace(self._home, "~").split()))
         return found
 
     def close(self) -> None:
