@@ -75,8 +75,8 @@ def begin(peer: Peer, work: Path) -> Side:
     side = Side(peer, make(peer.environment, work))
     try:
         side.worker = Worker(peer, side.made, work / f"{peer.name.replace('/', '_')}.log")
-        loaded = side.worker.ask("load")
-        side.version, side.classes = loaded["version"], tuple(loaded["classes"])
+        side.version = side.worker.ask("imports")["version"]
+        side.classes = tuple(side.worker.ask("load")["classes"])
     except PeerError as error:
         fail(side, error)
     return side

@@ -52,7 +52,7 @@ class Worker:
             raise PeerError(self._ended())
         found: dict[str, Any] = json.loads(line)
         if "error" in found:
-            raise PeerError(" ".join(str(found["error"]).replace(self._home, "~").split()))
+            raise PeerError(_plain(str(found["error"]).replace(self._home, "~")))
         return found
 
     def close(self) -> None:
@@ -66,7 +66,12 @@ class Worker:
         code = self._process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
         lines = [line for line in self._log.read_text("utf-8", "replace").splitlines() if line.strip()]
-        return f"its process ended with {how}: {lines[-1] if lines else 'without a word'}"
+        return f"its process ended with {how}: {_plain(lines[-1]) if lines else 'without a word'}"
+
+
+def _plain(text: str) -> str:
+    """Return the text in one line, without the little pictures that some peers put into their messages."""
+    return " ".join(text.encode("ascii", "ignore").decode().split())
 
 
 def surroundings(made: Made) -> Mapping[str, str]:

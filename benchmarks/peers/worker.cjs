@@ -45,7 +45,8 @@ async function median(calls, budget) {
   return taken[Math.floor(taken.length / 2)];
 }
 
-const batchesOf = (faces, size) => {
+const batchesOf = (given, size) => {
+  const faces = Array(Math.ceil(size / given.length)).fill(given).flat(); // again from the first where there are too few
   const starts = Array.from({ length: Math.max(1, Math.floor(faces.length / size)) }, (_, at) => at * size);
   return starts.map((start) => faces.slice(start, start + size));
 };
@@ -54,10 +55,10 @@ async function answerLines(peer) {
   let reader;
   let faces = [];
   const answers = {
+    imports: async () => ({ version: peer.imports() }),
     load: async () => {
-      const version = peer.imports();
       reader = await peer.load();
-      return { version, classes: peer.classes };
+      return { classes: peer.classes };
     },
     crops: async (asked) => {
       faces = readCrops(asked.file);

@@ -31,11 +31,14 @@ class Loop:
         self.reader: Any = None
         self.faces: list[Any] = []
 
+    def imports(self) -> dict[str, Any]:
+        """Import the library."""
+        return {"version": self.peer.imports(self.options)}
+
     def load(self) -> dict[str, Any]:
-        """Load library and network."""
-        version = self.peer.imports(self.options)
+        """Load the network."""
         self.reader = self.peer.load(self.options)
-        return {"version": version, "classes": list(self.peer.CLASSES)}
+        return {"classes": list(self.peer.CLASSES)}
 
     def crops(self, file: str) -> dict[str, Any]:
         """Answer to all crops of an .npy file, 64 at a time; they stay for ``time``."""
@@ -52,8 +55,8 @@ class Loop:
 
     def time(self, batch: int, seconds: float) -> dict[str, Any]:
         """Time crops in batches, batch after batch over all that there are; the median of one call."""
-        starts = range(0, max(len(self.faces) - batch, 0) + 1, batch)
-        batches = [self.faces[start : start + batch] for start in starts]
+        faces = self.faces * -(-batch // len(self.faces))  # again from the first where there are too few
+        batches = [faces[start : start + batch] for start in range(0, len(faces) - batch + 1, batch)]
         return {"seconds": _median([lambda faces=faces: self.reader.crops(faces) for faces in batches], seconds)}
 
     def time_photos(self, paths: list[str], seconds: float) -> dict[str, Any]:
