@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mien.datasets.figures import BLUE, GREEN, GREY, ORANGE, render
 
@@ -19,7 +20,7 @@ def markdown(result: dict[str, Any]) -> str:
     asked = result["asked"]
     sizes = ", ".join(f"{name} {count:,}" for name, count in asked["faces"].items())
     parts = [
-        f"{result['machine']}; {asked['rounds']} rounds. Faces: {sizes}.",
+        f"{result['machine']}; {asked['rounds']} round{'s' * (asked['rounds'] > 1)}. Faces: {sizes}.",
         _accuracy(result["peers"]),
         _speed(result["peers"]),
         _notes(result["peers"]),
@@ -107,7 +108,8 @@ def picture(result: dict[str, Any]) -> bytes:
     axes = figure.subplots(1, 4, sharey=True)
     for axis, title in zip(axes, ("accuracy, %", "ms a crop", "whole process, one photo, s", "MB"), strict=True):
         axis.set_xlabel(title)
-        axis.grid(axis="x", color="#DDDDDD")
+        axis.grid(color="#DDDDDD")
+        axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(peers)), [peer["name"] for peer in peers])
     axes[0].set_ylim(-0.6, len(peers) - 0.4)
@@ -122,6 +124,10 @@ def picture(result: dict[str, Any]) -> bytes:
     for place, axis in enumerate(axes):
         if place:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.tick_params(axis="x", labelsize=8)
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3 if not place else 2, frameon=False,
                     fontsize=8, handletextpad=0.2, columnspacing=1.0)  # fmt: skip
     return render(figure, "png", dpi=130)
