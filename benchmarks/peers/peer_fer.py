@@ -24,20 +24,22 @@ def load(options: list[str]) -> Any:
     """Return the reader."""
     from fer.fer import FER
 
-    # A crop is the face already: without the ten pixels that fer adds around a detector's box.
-    return Reader(FER(mtcnn="mtcnn" in options), FER(offsets=(0, 0)))
+    return Reader(FER(mtcnn="mtcnn" in options))
 
 
 class Reader:
-    """Two of fer's objects, which share the network."""
+    """``FER()`` for photos, and one without offsets for crops, which are the face already; they share the network."""
 
-    def __init__(self, whole: Any, tight: Any) -> None:
-        self.whole, self.tight = whole, tight
+    def __init__(self, whole: Any) -> None:
+        self.whole = whole
+        self.tight: Any = None  # made when it is needed, since the cold start has only a photo
 
     def crops(self, faces: list[Any]) -> Any:
         """Answer to crops, side by side in one picture as so many face rectangles."""
         import numpy as np
+        from fer.fer import FER
 
+        self.tight = self.tight or FER(offsets=(0, 0))
         strip = np.concatenate(faces, axis=1)
         size = faces[0].shape[0]
         boxes = [(place * size, 0, size, size) for place in range(len(faces))]
