@@ -40,7 +40,7 @@ class Peer:
 
 
 MIEN = Environment("mien", (str(ROOT),))
-FER = Environment("fer", ("fer", "opencv-contrib-python<5", "setuptools<81"))
+FER = Environment("fer", ("fer", "opencv-contrib-python<5", "setuptools<81", "mtcnn"))
 DEEPFACE = Environment("deepface", ("deepface", "werkzeug", "flask"))
 HSEMOTION = Environment("hsemotion-onnx", ("hsemotion-onnx",))
 EMOTIEFFLIB = Environment("emotiefflib", ("emotiefflib",))
@@ -58,11 +58,16 @@ PEERS = (
     Peer(
         "fer", FER, "peer_fer.py",
         note="Haar cascade and int8 TFLite network, its defaults. Installed with OpenCV below 5, which has the "
-        "cascade, and setuptools below 81, which has pkg_resources. Answers are rounded to two digits.",
+        "cascade, and setuptools below 81, which has pkg_resources; its environment holds the package "
+        "mtcnn too. Answers are rounded to two digits.",
     ),
     Peer(
         "fer, MTCNN", FER, "peer_fer.py", ("mtcnn",), alone=False,
         note="fer with the MTCNN detector of facenet-pytorch instead of the cascade.",
+    ),
+    Peer(
+        "mtcnn and fer", FER, "peer_fer.py", ("mtcnn-package",), alone=False,
+        note="The detector of the package mtcnn, whose boxes are given to fer.",
     ),
     Peer(
         "deepface", DEEPFACE, "peer_deepface.py",

@@ -1,4 +1,8 @@
-"""fer: Haar cascade, or with the option ``mtcnn`` MTCNN, and an int8 TFLite network."""
+"""fer: a face detector and an int8 TFLite network.
+
+Without an option the detector is the Haar cascade, with ``mtcnn`` fer's own MTCNN (facenet-pytorch), with
+``mtcnn-package`` that of the package mtcnn, whose boxes are given to fer.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,9 @@ def imports(options: list[str]) -> str:
 
     import fer.fer  # noqa: F401
 
+    if "mtcnn-package" in options:
+        import mtcnn  # noqa: F401
+
     return version("fer")
 
 
@@ -24,14 +31,19 @@ def load(options: list[str]) -> Any:
     """Return the reader."""
     from fer.fer import FER
 
-    return Reader(FER(mtcnn="mtcnn" in options))
+    boxes = None
+    if "mtcnn-package" in options:
+        from mtcnn import MTCNN
+
+        boxes = MTCNN()
+    return Reader(FER(mtcnn="mtcnn" in options), boxes)
 
 
 class Reader:
     """``FER()`` for photos, and one without offsets for crops, which are the face already; they share the network."""
 
-    def __init__(self, whole: Any) -> None:
-        self.whole = whole
+    def __init__(self, whole: Any, boxes: Any) -> None:
+        self.whole, self.boxes = whole, boxes
         self.tight: Any = None  # made when it is needed, since the cold start has only a photo
 
     def crops(self, faces: list[Any]) -> Any:
@@ -50,7 +62,12 @@ class Reader:
         """Answer to a photo."""
         import cv2
 
-        found = self.whole.detect_emotions(cv2.imread(path))
+        picture = cv2.imread(path)
+        given = None
+        if self.boxes is not None:
+            seen = self.boxes.detect_faces(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+            given = [tuple(int(value) for value in each["box"]) for each in seen]
+        found = self.whole.detect_emotions(picture, face_rectangles=given)
         if not found:
             return None
         largest = max(found, key=lambda each: each["box"][2] * each["box"][3])
