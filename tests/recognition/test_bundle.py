@@ -15,6 +15,7 @@ from mien.errors import FileMissingError, ModelError
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
 from mien.recognition import bundle
+from mien.recognition.wire import field_bytes
 
 
 @pytest.fixture
@@ -142,8 +143,8 @@ def test_wrong_descriptions(path: Path, monkeypatch: pytest.MonkeyPatch, changes
 def test_description_that_is_no_object(path: Path) -> None:
     graph = linear_graph(PreprocessSpec(size=16), 7)
     for value in (b"[1]", b"{", b"[" * 100_000):
-        entry = bundle._field(1, b"mien") + bundle._field(2, value)
-        path.write_bytes(graph + bundle._field(14, entry))
+        entry = field_bytes(1, b"mien") + field_bytes(2, value)
+        path.write_bytes(graph + field_bytes(14, entry))
         with pytest.raises(ModelError, match=r"damaged|no JSON object"):
             bundle.read(path)
 

@@ -48,6 +48,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data clean": ("mien.cli.data_clean", "Propose non-faces and doubtful labels for review."),
     "data apply-review": ("mien.cli.data_review", "Drop and relabel what a review list says."),
     "data preview": ("mien.cli.data_preview", "Show the batch that a recipe's network will see."),
+    "bench": ("mien.cli.bench", "Time detector, network, photos and start on this machine, beside its peak."),
     "doctor": ("mien.cli.doctor", "Check this installation and say what is missing."),
 }
 """Verb, of one word or two → the module that holds it, and the line that ``mien --help`` shows for it."""

@@ -137,12 +137,10 @@ def _runtime() -> Iterator[Check]:
         import onnxruntime
     except ImportError:
         return  # said above, among the libraries
+    from mien.bench.process import cores
+
     yield Check("runtime", "providers", ", ".join(onnxruntime.get_available_providers()))
-    yield Check("runtime", "threads", f"{_cores()} usable cores; --threads sets fewer")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Check("runtime", "threads", f"{cores()} usable cores; --threads sets fewer")
 
 
 def _models() -> Iterator[Check]:

@@ -2,7 +2,7 @@
 
 The file is an ONNX ``ModelProto`` whose ``metadata_props`` (field 14) hold one entry ``mien`` with a JSON value:
 labels, preprocessing, temperature, measured figures, provenance, licence. Protocol Buffers let fields stand in any
-order and be appended, so the few lines below split and extend the file without the onnx package.
+order and be appended, so a few lines (``wire``) split and extend the file without the onnx package.
 
 Graph contract: input ``crops`` float32 (N, channels, size, size); output ``logits`` float32 (N, C).
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
@@ -22,6 +21,7 @@ from mien.errors import DataError, FileMissingError, ModelError, OptionError, ne
 from mien.files import appearing
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec
+from mien.recognition.wire import field_bytes, walk
 
 SCHEMA = 1
 
@@ -121,7 +121,7 @@ def write(
             f"The description of model {name!r} does not fit JSON: {error}. Use plain, finite values."
         ) from None
     bundle = _bundle(described, bare, path)
-    _store(path, bare + _field(_METADATA_FIELD, _field(1, _KEY.encode()) + _field(2, value)))
+    _store(path, bare + field_bytes(_METADATA_FIELD, field_bytes(1, _KEY.encode()) + field_bytes(2, value)))
     return bundle
 
 
@@ -153,13 +153,13 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
     """Split a model file into its bytes without metadata and the value of our metadata entry, None if absent."""
     view, pieces, value, numbers = memoryview(content), [], None, set()
     try:
-        for number, start, payload, end in _walk(content):
+        for number, start, payload, end in walk(content):
             numbers.add(number)
             if number != _METADATA_FIELD:
                 pieces.append(view[start:end])
                 continue
             entry = content[payload:end]
-            pair = {key: entry[begin:stop] for key, _, begin, stop in _walk(entry)}
+            pair = {key: entry[begin:stop] for key, _, begin, stop in walk(entry)}
             value = pair.get(2, b"") if pair.get(1) == _KEY.encode() else value
     except (IndexError, ValueError):
         numbers.clear()
@@ -169,51 +169,6 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
             "Check that it is the right file and that the copy is complete."
         )
     return b"".join(pieces), value  # one copy: the weights are megabytes
-
-
-def _walk(message: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (field number, start, start of payload, end) of each top-level field of a Protocol Buffers message."""
-    position = 0
-    while position < len(message):
-        start = position
-        tag, position = _varint(message, position)
-        payload, kind = position, tag & 7
-        if kind == 0:
-            _, position = _varint(message, position)
-        elif kind == 2:
-            length, payload = _varint(message, position)
-            position = payload + length
-        elif kind in (1, 5):
-            position += 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if position > len(message) or tag < 8:
-            raise ValueError("truncated")
-        yield tag >> 3, start, payload, position
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 64:
-        byte = message[position]
-        value |= (byte & 127) << shift
-        position += 1
-        if byte < 128:
-            return value, position
-        shift += 7
-    raise ValueError("varint too long")
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    return _to_varint(number << 3 | 2) + _to_varint(len(payload)) + payload
-
-
-def _to_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
 
 
 def _seal(described: dict[str, Any]) -> str:

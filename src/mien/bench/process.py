@@ -1,0 +1,70 @@
+"""Whole processes: how long they take from start to end, and the most memory they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Linux counts the memory of the process that starts another as the other's; this one is smaller than any it starts.
+_LAUNCHER = """
+import json, subprocess, sys, time
+begun = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True)
+seconds = time.perf_counter() - begun
+try:
+    import resource
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+except ImportError:
+    memory = None
+text = [part.decode("utf-8", "replace") for part in (done.stdout, done.stderr)]
+print(json.dumps([seconds, memory, done.returncode, *text]))
+"""
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One process that ended: wall time in seconds, peak resident memory in bytes (None on Windows), what it said."""
+
+    seconds: float
+    memory: int | None
+    code: int
+    output: str
+    errors: str
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Whole:
+    """Run ``command`` as a process without stdin; any exit code is a result.
+
+    Raises ``MienError`` if it cannot start.
+    """
+    # As an installed package: compiled once, not at every start.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+    done = subprocess.run(
+        launch, env={**variables, **(environment or {})}, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    if done.returncode:
+        raise MienError(f"Cannot start {command[0]!r}: {done.stderr.strip().splitlines()[-1]}. Check that it is there.")
+    return Whole(*json.loads(done.stdout))
+
+
+def succeed(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Whole:
+    """Run ``command`` as ``run`` does. Raises ``MienError`` with its last words if it fails."""
+    whole = run(command, environment)
+    if whole.code:
+        raise MienError(f"{' '.join(command[:4])} … ended with code {whole.code}: {whole.errors.strip()[-500:]}")
+    return whole

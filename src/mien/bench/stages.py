@@ -1,0 +1,106 @@
+"""What is timed: each stage from photo to emotion by itself, all of them together, and whole processes."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien import images, preprocess
+from mien.errors import ImageError
+from mien.recognition.crop import cut
+from mien.recognition.detect import WHOLE_CROP, get_detector
+from mien.recognition.recognizer import load
+from mien.recognition.session import OnnxSession
+from mien.results import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from mien.recognition.bundle import Bundle
+
+BATCHES = (1, 8, 64)
+
+_MOST = 1000
+_IMPORTS = "import numpy, cv2, onnxruntime, PIL.Image"
+_SIXTY_FOUR = """
+import sys, numpy, mien
+recognizer = mien.load(sys.argv[1], detector="whole", threads=int(sys.argv[2]))
+recognizer.classify(numpy.zeros((64, 48, 48), numpy.uint8))
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing to time: what it does to how many faces or photos at once, with so many threads."""
+
+    name: str
+    batch: int
+    threads: int
+    answer: Callable[[], object]
+    flops: int = 0
+
+    def seconds(self, budget: float) -> float:
+        """Return the median time of one answer over as many as fit into ``budget`` seconds, at least one."""
+        import cv2
+
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(self.threads)
+        try:
+            taken: list[float] = []
+            while not taken or (sum(taken) < budget and len(taken) < _MOST):
+                begun = time.perf_counter()
+                self.answer()
+                taken.append(time.perf_counter() - begun)
+        finally:
+            cv2.setNumThreads(before)
+        return statistics.median(taken)
+
+
+def of_photo(photo: Path, model: str, threads: int) -> Iterable[Stage]:
+    """Yield decoding, detector and the whole way from the file to the result. Raises ``ImageError`` without a face."""
+    pixels, detector, recognizer = images.load(photo), get_detector("yunet"), load(model, threads=threads)
+    faces = len(recognizer.read(photo).faces)
+    if not faces:
+        raise ImageError(f"{str(photo)!r}: no face was found. Name a photo with a face, or none: a face is drawn then.")
+    yield Stage("decode", 1, threads, lambda: images.load(photo))
+    yield Stage("detector", 1, threads, lambda: detector.detect(pixels))
+    yield Stage("end to end", 1, threads, lambda: recognizer.read(photo))
+
+
+def of_network(bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int) -> Iterable[Stage]:
+    """Yield preprocessing and network, each in batches of 1, 8 and 64.  flops: of one face."""
+    spec = bundle.preprocess
+    session = OnnxSession(bundle.graph, threads)
+    for batch in BATCHES:
+        crops = [crop] * batch
+        ready = preprocess.apply(crops, spec)
+        yield Stage("preprocessing", batch, threads, lambda crops=crops: preprocess.apply(crops, spec))  # type: ignore[misc]
+        yield Stage("classifier", batch, threads, lambda ready=ready: session.logits(ready), flops * batch)  # type: ignore[misc]
+
+
+def first_crop(photo: Path) -> NDArray[np.uint8]:
+    """Return the crop of the best face of a photo, of the whole photo where none is found."""
+    pixels, detector = images.load(photo), get_detector("yunet")
+    found = detector.detect(pixels)
+    if found:
+        return cut(pixels, found[0].box, found[0].landmarks, detector.crop)
+    return cut(pixels, Box(0, 0, float(pixels.shape[1]), float(pixels.shape[0])), None, WHOLE_CROP)
+
+
+def commands(photo: Path, model: str, threads: int) -> dict[str, Sequence[str]]:
+    """Return the whole processes by name: libraries alone, one photo, 64 faces."""
+    one = ["-m", "mien", "predict", str(photo), "--model", model, "--threads", str(threads)]
+    started = {
+        "imports alone": ["-c", _IMPORTS],
+        "one photo": one,
+        "64 faces": ["-c", _SIXTY_FOUR, model, str(threads)],
+    }
+    return {name: [sys.executable, *command] for name, command in started.items()}
