@@ -58,6 +58,12 @@ def detect(path: str | Path | Source) -> tuple[str, str]:
         return _detect(source)
 
 
+def detect_own(path: str | Path) -> str:
+    """Return the reader of a corpus with classes of the user's own: ``csv`` where there is a list, else ``folders``."""
+    with open_source(path) as source:
+        return "csv" if folders.csv_evidence(source, list(islice(source.members(), SAMPLE))) else "folders"
+
+
 def _detect(source: Source) -> tuple[str, str]:
     names = list(islice(source.members(), SAMPLE))
     found = {name: reader.evidence(source, names) for name, reader in READERS.items() if not reader.general}
