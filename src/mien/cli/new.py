@@ -130,6 +130,6 @@ def _train(recipe: Path, data: Path, folder: Path) -> None:
     after = (
         f"mien report {folder}",
         f"mien export {folder} --data {data} --int8",
-        f"mien serve --model {folder / 'model.onnx'}",
+        f"mien serve --models {folder / 'model.onnx'}",
     )
     sys.stdout.write("".join(f"       {one_line(line)}\n" for line in after))
