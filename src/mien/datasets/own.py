@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.datasets import compare, manifest, readers, split
+from mien.datasets import compare, manifest, split
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
 from mien.datasets.rows import Options
@@ -43,12 +43,8 @@ def gather(source: str | Path, out: str | Path, people: str = "", watch: Watch |
     Raises ``OptionError`` for a pattern that is none, ``DataError`` if it does not fit some file or there are fewer
     than two classes, and as ``index`` does.
     """
-    try:
-        re.compile(people)
-    except re.error as error:
-        raise OptionError(f"{people!r} is no regular expression: {error}. Give one such as 'P\\d+'.") from None
-    found = index([source], out, reader=readers.detect_own(source), options=Options(own=True, people=people),
-                  watch=watch)  # fmt: skip
+    pattern(people)
+    found = index([source], out, options=Options(own=True, people=people), watch=watch)
     whole = manifest.read(found.path)
     if len(found.nouns) < 2:
         raise DataError(f"{source} has the classes {sorted(found.nouns)}; expected two or more, a folder for each.")
@@ -59,6 +55,15 @@ def gather(source: str | Path, out: str | Path, people: str = "", watch: Watch |
             f"{whole.column('member')[unknown[0]]}; expected one that fits all of them."
         )
     return found
+
+
+def pattern(people: str) -> str:
+    """Return a regular expression. Raises ``OptionError`` for one that is none."""
+    try:
+        re.compile(people)
+    except re.error as error:
+        raise OptionError(f"{people!r} is no regular expression: {error}. Give one such as 'P[0-9]+'.") from None
+    return people
 
 
 def look_cropped(whole: Manifest) -> bool:

@@ -82,10 +82,12 @@ def prepare(
     ``keep_undetected`` taken whole and flagged ``no_detection``. The manifest says in columns of its own how large the
     box was in the photo (``box_width``, ``box_height``), and where the landmarks are in the crop, if the detector
     gives any (``right_eye_x`` and so on, see ``landmarks.py``); ``mien audit`` slices by them.
-    framed: crop as ``mien predict`` does, see ``Settings``; such crops have no columns of landmarks.
+    framed: crop as ``mien predict`` does, see ``Settings``; without ``clahe``, and without columns of landmarks.
     watch: wraps the iterable of images still to do, for a progress bar.
-    Raises ``OptionError`` if ``out`` holds crops made with other settings, ``DataError`` if a source has changed.
+    Raises ``OptionError`` if ``out`` holds crops made with other settings or ``framed`` goes with ``clahe``, ``DataError`` if a source has changed.
     """
+    if framed and clahe:
+        raise OptionError("framed = True goes with clahe = False: a served face is cut out before it is equalised.")
     folder = Path(out)
     settings = Settings(detector.name, clahe, size, keep_undetected, framed, interpolation)
     journal = _Journal(folder, settings)
@@ -124,7 +126,7 @@ def _one(
     # A corpus photo shows one person; false alarms are small, and CLAHE gives the cascade some with a good score.
     face = max(faces, key=lambda one: one.box.width * one.box.height, default=None)
     if face and settings.framed:
-        crop = cut(flat, face.box, face.landmarks, detector.crop)
+        crop = cut(image, face.box, face.landmarks, detector.crop)  # grey comes after turning, as when it is served
     else:
         crop = cut(flat, face.box if face else Box(left, top, side, side), None, BOX)
     spec = PreprocessSpec(size=settings.size, interpolation=settings.interpolation, scale=1.0, standardise="none")

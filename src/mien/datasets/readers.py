@@ -58,10 +58,10 @@ def detect(path: str | Path | Source) -> tuple[str, str]:
         return _detect(source)
 
 
-def detect_own(path: str | Path) -> str:
-    """Return the reader of a corpus with classes of the user's own: ``csv`` where there is a list, else ``folders``."""
-    with open_source(path) as source:
-        return "csv" if folders.csv_evidence(source, list(islice(source.members(), SAMPLE))) else "folders"
+def detect_own(source: Source) -> tuple[str, str]:
+    """Return the reader of a corpus with own classes, and why: ``csv`` if it has a list, else ``folders``."""
+    listed = folders.csv_evidence(source, list(islice(source.members(), SAMPLE)))
+    return ("csv", listed) if listed else ("folders", "each folder is a class")
 
 
 def _detect(source: Source) -> tuple[str, str]:
