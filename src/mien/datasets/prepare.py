@@ -84,7 +84,8 @@ def prepare(
     gives any (``right_eye_x`` and so on, see ``landmarks.py``); ``mien audit`` slices by them.
     framed: crop as ``mien predict`` does, see ``Settings``; without ``clahe``, and without columns of landmarks.
     watch: wraps the iterable of images still to do, for a progress bar.
-    Raises ``OptionError`` if ``out`` holds crops made with other settings or ``framed`` goes with ``clahe``, ``DataError`` if a source has changed.
+    Raises ``OptionError`` if ``out`` holds crops made with other settings or ``framed`` comes with ``clahe``,
+    ``DataError`` if a source has changed.
     """
     if framed and clahe:
         raise OptionError("framed = True goes with clahe = False: a served face is cut out before it is equalised.")
