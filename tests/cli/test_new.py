@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -152,22 +153,28 @@ def test_run_goes_the_whole_way(trained: Path, stranger: Path, verb: Callable[..
     verb("export", "RUN", "--data", "FACES", "--int8")
     assert bundle.read(trained / "run" / "model-int8.onnx").metrics["agreement"] > 0.9
     photo = next((stranger / "photos" / "wow").iterdir())
-    read = json.loads(verb("predict", str(photo), "--model", "MODEL", "--detector", "whole", "--format", "json"))
+    (read,) = json.loads(verb("predict", str(photo), "--model", "MODEL", "--detector", "whole", "--format", "json"))
     assert read["faces"][0]["emotion"] == "wow"
 
 
 @pytest.mark.data
 def test_run_is_served(trained: Path, stranger: Path) -> None:
     pytest.importorskip("fastapi")
-    from fastapi.testclient import TestClient
-
+    httpx = pytest.importorskip("httpx")
     from mien.web.app import create_app
     from mien.web.settings import Settings
 
-    settings = Settings(models=(str(trained / "run" / "model.onnx"),), detector="whole", threads=1)
-    with TestClient(create_app(settings)) as client:
-        photo = next((stranger / "photos" / "wow").iterdir()).read_bytes()
-        answer = client.post("/v1/predict", content=photo, headers={"Content-Type": "image/png"})
-    (found,) = answer.json()["results"][0]["faces"]
+    app = create_app(Settings(models=(str(trained / "run" / "model.onnx"),), detector="whole", threads=1))
+    photo = next((stranger / "photos" / "wow").iterdir()).read_bytes()
+
+    async def ask() -> Any:
+        transport = httpx.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+        ):
+            return await client.post("/v1/predict", content=photo, headers={"Content-Type": "image/png"})
+
+    (found,) = asyncio.run(ask()).json()["results"][0]["faces"]
     assert found["emotion"] == "wow"
     assert np.isclose(sum(found["probabilities"].values()), 1)
