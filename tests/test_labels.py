@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mien.errors import DataError, OptionError
-from mien.labels import FER2013, LabelSet, canonical, grouped, scheme, smallest
+from mien.labels import FER2013, LabelSet, canonical, grouped, own, scheme, smallest
 
 
 def test_fer2013_codes() -> None:
@@ -73,5 +73,16 @@ def test_smallest_set_that_holds_all() -> None:
     assert smallest({"anger", "neutral"}).classes is FER2013
     assert smallest({"anger", "contempt"}).classes.name == "ckplus"
     assert smallest({"neutral", "contempt"}).classes.name == "ferplus"
-    with pytest.raises(DataError, match="negative"):
-        smallest({"negative"})
+    assert smallest({"yawning", "anger"}).classes == LabelSet("own", ("anger", "yawning"))
+
+
+def test_own_classes_keep_their_words_and_order() -> None:
+    found = own(["sleepy", "happy"])
+    assert found.classes == LabelSet("own", ("sleepy", "happy"))
+    assert (found.of("happy"), found.of("happiness")) == ("happy", None)
+
+
+@pytest.mark.parametrize("words", [["a,b", "c"], [" a", "c"], ["", "c"], ["a\nb", "c"], ["a", "a"], []])
+def test_own_classes_need_names_that_fit_a_list(words: list[str]) -> None:
+    with pytest.raises(DataError):
+        own(words)

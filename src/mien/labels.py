@@ -95,6 +95,9 @@ AFFECTNET_CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgu
 AFFECTNET_FLAGS = {8: "none", 9: "uncertain", 10: "no_face"}
 """AffectNet's codes that are no expression."""
 
+OWN = "own"
+"""The name of every label set of a user's own classes."""
+
 UNKNOWN, NO_FACE = "unknown", "no_face"
 """FER+ verdicts that are no emotion."""
 
@@ -181,12 +184,34 @@ def grouped(name: str, groups: Mapping[str, Sequence[str]]) -> Scheme:
     return Scheme(LabelSet(name, tuple(groups)), words)
 
 
+def own(classes: Sequence[str]) -> Scheme:
+    """Return the scheme of a user's own classes, each word as it is; the order is that of ``classes``.
+
+    Raises ``DataError`` for none at all, one named twice, or a word that ``class_word`` does not take.
+    """
+    words = tuple(class_word(word) for word in classes)
+    return Scheme(LabelSet(OWN, words), {word: word for word in words})
+
+
+def class_word(word: str) -> str:
+    """Return a class's name. Raises ``DataError`` if it is empty, has blanks around it, a comma or control characters.
+
+    Lists of classes are written with commas (``--classes``), and every name must fit a line of a table.
+    """
+    if word != word.strip() or not word or not word.isprintable() or "," in word:
+        raise DataError(f"{word!r} is no name for a class; expected one without commas, blanks around it, line breaks.")
+    return word
+
+
 def smallest(nouns: set[str]) -> Scheme:
-    """Return the scheme of the smallest label set that holds all ``nouns``; FER2013's before others of its size."""
+    """Return the scheme of the smallest label set that holds all ``nouns``; FER2013's before others of its size.
+
+    Words that are not all Mien's are a user's own classes, in alphabetical order.
+    """
     for candidate in (FER2013, CKPLUS, FERPLUS, HARMONISED):
         if nouns <= set(candidate.labels):
             return _SCHEMES[candidate.name]
-    raise DataError(f"No label set holds {', '.join(sorted(nouns))}; build one with labels.grouped.")
+    return own(sorted(nouns))
 
 
 _SCHEMES = {

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain-layers": ("mien.cli.explain_layers", "Draw the filters and feature maps of a training run's network."),
     "explain-embedding": ("mien.cli.explain_embedding", "Draw how a training run's network sorts faces: PCA, t-SNE."),
     "serve": ("mien.cli.serve", "Serve the API, the page and the live stream on an address of this computer."),
+    "new": ("mien.cli.new", "Start from photos of your own: classes of your own, a recipe, a model in minutes."),
     "train": ("mien.cli.train", "Train a recipe and export what was trained."),
     "find-rate": ("mien.cli.find_rate", "Find a learning rate: raise it step by step and watch the loss."),
     "tune": ("mien.cli.tune", "Search a recipe's keys for the best validation accuracy."),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.learning import watched
 from mien.cli.parser import count, one_of
+from mien.errors import OptionError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,6 +47,8 @@ def arguments(parser: ArgumentParser) -> None:
     add("--last", type=count, default=3, metavar="N", help="CK+ sequences: the last N frames are the apex (default: 3)")
     add("--no-neutral", action="store_true", help="CK+ sequences: leave out the neutral first frames")
     add("--angles", default="", metavar="A", help="KDEF: angles to read, such as S or HL,S,HR (default: all)")
+    add("--own-classes", action="store_true", help="class folders or a CSV: keep the classes' names, whatever they are")
+    add("--people", default="", metavar="P", help="--own-classes: regular expression that finds the person in a path")
     add("--strict", action="store_true", help="fail at the first problem")
     add("--json", action="store_true", help="print what was found as JSON")
 
@@ -53,14 +56,17 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Index, print what was found; return the exit code."""
     from mien.datasets.index import index
+    from mien.datasets.own import pattern
     from mien.datasets.rows import Options
 
+    if options.people and not options.own_classes:
+        raise OptionError("--people goes with --own-classes; known corpora say themselves who is on an image.")
     angles = tuple(angle.strip().upper() for angle in options.angles.split(",") if angle.strip())
     found = index(
         options.sources,
         options.out,
         reader=options.format,
-        options=Options(options.last, not options.no_neutral, angles),
+        options=Options(options.last, not options.no_neutral, angles, options.own_classes, pattern(options.people)),
         votes=options.votes,
         vote_rule=options.vote_rule,
         strict=options.strict,

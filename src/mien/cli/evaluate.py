@@ -236,7 +236,7 @@ def _on_photos(options: Namespace) -> None:
     model = options.models[0]
     file = Path(model) / "model.onnx" if Path(model).is_dir() else model
     recognizer = load(file, detector=options.detector, classes=options.classes, threads=options.threads)
-    found = read_photos(recognizer, watched(photos.read(options.photos), "reading"))
+    found = read_photos(recognizer, watched(photos.read(options.photos, recognizer.labels), "reading"))
     bundle = recognizer.bundle
     heading = {"model": bundle.name, "digest": bundle.digest, "detector": options.detector}
     tables.show_photos({**heading, **found.to_dict()})

@@ -1,4 +1,5 @@
-"""Writes RUN/model.onnx anew from the best checkpoint of a run that `mien train` made, finished or cut off.
+"""Writes RUN/model.onnx anew from the best checkpoint of a run that `mien train` made, finished or cut off, or from the
+head that it fitted.
 
 The file is compared with PyTorch on real faces, its temperature fitted on the validation part, and the test part
 scored; each scoring is counted in RUN/metrics.json.
@@ -53,17 +54,16 @@ def run(options: Namespace) -> int:
 
 
 def _faces(options: Namespace) -> FaceSet:
-    from mien.learning.export import recipe_of
+    from mien.learning.export import graph_recipe_of
 
     if not options.data:
         raise OptionError(f"mien export {options.run} needs --data DATA, the corpus that the run was trained on.")
-    scheme = recipe_of(options.run).data.scheme
-    return read_faces(options.data, scheme)
+    return read_faces(options.data, graph_recipe_of(options.run).data.label_scheme())
 
 
 def _write_model(options: Namespace, faces: FaceSet) -> int:
-    from mien.learning.export import export
     from mien.learning.quantise import FILE, HALF, halve, quantise
+    from mien.learning.runs import export
 
     work, name = (quantise, FILE) if options.int8 else (halve, HALF) if options.float16 else (export, "model.onnx")
     bundle = work(options.run, faces)

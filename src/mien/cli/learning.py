@@ -12,7 +12,8 @@ from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from mien.datasets.faces import FaceSet
-    from mien.learning.recipe import ClassicalRecipe, Recipe
+    from mien.labels import Scheme
+    from mien.learning.recipe import AnyRecipe, Recipe
 
 
 def recipe_arguments(parser: ArgumentParser) -> None:
@@ -42,8 +43,8 @@ def chosen_recipe(options: Namespace) -> Recipe:
     return found.with_values(dict(options.set)) if options.set else found
 
 
-def any_recipe(options: Namespace) -> Recipe | ClassicalRecipe:
-    """Return the recipe of a network or of a classical baseline that the options of ``recipe_arguments`` name."""
+def any_recipe(options: Namespace) -> AnyRecipe:
+    """Return the recipe of any kind that the options of ``recipe_arguments`` name."""
     from mien.learning import recipe
 
     found = recipe.load_any(options.recipe, options.budget)
@@ -62,16 +63,14 @@ def data_argument(parser: ArgumentParser, *, required: bool = True) -> None:
     )
 
 
-def read_faces(paths: Path | Sequence[Path], scheme: str = "") -> FaceSet:
+def read_faces(paths: Path | Sequence[Path], scheme: Scheme | None = None) -> FaceSet:
     """Read manifests or any corpora with a known layout, with a progress bar on stderr.
 
-    scheme: the label set by its name; empty takes the smallest that holds all labels.
+    scheme: None takes the smallest label set that holds all labels.
     """
-    from mien import labels
     from mien.datasets import faces
 
-    chosen = labels.scheme(scheme) if scheme else None
-    return faces.load(paths, chosen, watch=lambda rows: watched(rows, "reading"))
+    return faces.load(paths, scheme, watch=lambda rows: watched(rows, "reading"))
 
 
 def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from mien.datasets.faces import FaceSet
     from mien.learning.fit import Epoch, Watcher
-    from mien.learning.recipe import ClassicalRecipe, Recipe
+    from mien.learning.recipe import AnyRecipe, Recipe
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
         raise MissingExtraError.for_extra(f"mien train (no {error.name})", "train") from error
     recipe = any_recipe(options)
     folder = options.out or Path("runs") / recipe.name
-    faces = read_faces(options.data, recipe.data.scheme)
+    faces = read_faces(options.data, recipe.data.label_scheme())
     found = []
     for each, place in _runs(recipe, folder, options.seeds):
         figures = _train(each, faces, place, options)
@@ -71,15 +71,13 @@ def run(options: Namespace) -> int:
     return DONE
 
 
-def _runs(
-    recipe: Recipe | ClassicalRecipe, folder: Path, seeds: int
-) -> Iterator[tuple[Recipe | ClassicalRecipe, Path]]:
+def _runs(recipe: AnyRecipe, folder: Path, seeds: int) -> Iterator[tuple[AnyRecipe, Path]]:
     from mien.learning import runs
-    from mien.learning.recipe import ClassicalRecipe
+    from mien.learning.recipe import Recipe
 
     if seeds == 1:
         yield recipe, folder
-    elif isinstance(recipe, ClassicalRecipe):
+    elif not isinstance(recipe, Recipe):
         raise OptionError(f"{recipe.name} draws nothing at random, so --seeds would repeat one run; leave it out.")
     else:
         for each in runs.seeded(recipe, seeds):
@@ -95,11 +93,11 @@ def _tell(figures: dict[str, Any], run: Path, advice: str | None) -> None:
         sys.stdout.write(f"\nModel: {model}\nNext:  mien predict PHOTO --model {model}\n")
 
 
-def _train(recipe: Recipe | ClassicalRecipe, faces: FaceSet, folder: Path, options: Namespace) -> dict[str, Any] | None:
+def _train(recipe: AnyRecipe, faces: FaceSet, folder: Path, options: Namespace) -> dict[str, Any] | None:
     from mien.learning import runs
-    from mien.learning.recipe import ClassicalRecipe
+    from mien.learning.recipe import Recipe
 
-    if isinstance(recipe, ClassicalRecipe):
+    if not isinstance(recipe, Recipe):
         return runs.train(recipe, faces, folder, resume=options.resume, working=lambda work: watched(work, recipe.name))
     with training_bar() as bar:
         watch = epoch_watcher(bar, recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -12,7 +13,7 @@ from mien.datasets.manifest import COLUMNS
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError
 from mien.images import SUFFIXES
-from mien.labels import canonical
+from mien.labels import canonical, class_word
 
 Kind = Callable[[str], int | float | str]
 
@@ -59,9 +60,31 @@ def evidence(_: Source, names: Sequence[str]) -> str | None:
     return f"{found[0]} lies in a folder named after an emotion" if found else None
 
 
-def rows(source: Source, _: Options) -> Iterator[Item]:
+def rows(source: Source, options: Options) -> Iterator[Item]:
     """Yield the images of class folders; the dataset's name is that of the folder or archive."""
-    yield from labelled(source, source.path.name.split(".")[0].lower())
+    dataset = source.path.name.split(".")[0].lower()
+    yield from _own_rows(source, dataset, options.people) if options.own else labelled(source, dataset)
+
+
+def _own_rows(source: Source, dataset: str, people: str) -> Iterator[Item]:
+    """Yield every image with the name of its folder, whatever it is, as its class."""
+    for name in source.members():
+        parent = PurePosixPath(name).parent.name
+        if not is_image(name):
+            yield Problem(name, f"{PurePosixPath(name).suffix or 'no ending'} is no image's")
+        elif not parent or parent.lower() in PARTS:
+            yield Problem(name, "no class: it lies in no folder that is one")
+        else:
+            try:
+                yield Row(name, class_word(parent), dataset, _split(name), person(name, people))
+            except DataError as error:
+                yield Problem(name, str(error))
+
+
+def person(name: str, pattern: str) -> str:
+    """Return who an image is of: the first group of ``pattern`` in its name, or all that matches; '' for no match."""
+    match = re.search(pattern, name) if pattern else None
+    return match[match.re.groups and 1] or "" if match else ""
 
 
 def _split(name: str) -> str:
@@ -74,7 +97,7 @@ def csv_evidence(source: Source, names: Sequence[str]) -> str | None:
     return f"{found} has the columns path and label" if found else None
 
 
-def csv_rows(source: Source, _: Options) -> Iterator[Item]:
+def csv_rows(source: Source, options: Options) -> Iterator[Item]:
     """Yield the rows of a CSV with the columns path and label, and perhaps split, subject, session and pose.
 
     Paths are relative to the CSV. The images are looked for beside it: in the same folder or archive. Any other column,
@@ -89,7 +112,7 @@ def csv_rows(source: Source, _: Options) -> Iterator[Item]:
         if isinstance(record, Problem):
             yield record
         else:
-            row = _csv_row(f"{name}:{record[0]}", record[1], PurePosixPath(name).parent, dataset)
+            row = _csv_row(f"{name}:{record[0]}", record[1], PurePosixPath(name).parent, dataset, options)
             own = {key: kind(record[1][key]) if record[1][key] else None for key, kind in kinds.items()}
             yield replace(row, own=own) if own and isinstance(row, Row) else row
 
@@ -123,11 +146,19 @@ def _csv_name(source: Source, names: Sequence[str]) -> str | None:
     return next((name for name in candidates if {"path", "label"} <= set(tables.header(source, name))), None)
 
 
-def _csv_row(where: str, cells: dict[str, str], folder: PurePosixPath, dataset: str) -> Item:
-    path, label = cells["path"], noun(cells["label"])
+def _csv_row(where: str, cells: dict[str, str], folder: PurePosixPath, dataset: str, options: Options) -> Item:
+    path, label = cells["path"], _own_word(cells["label"]) if options.own else noun(cells["label"])
     if not path or unsafe(path):
         return Problem(where, f"unsafe path {path!r}, not followed; expected a path relative to the CSV, without '..'")
     if label is None:
-        return Problem(where, f"Unknown emotion {cells['label']!r}")
+        return Problem(where, f"{'No name for a class' if options.own else 'Unknown emotion'} {cells['label']!r}")
     split, subject, session, pose = (cells.get(key, "") for key in ("split", "subject", "session", "pose"))
+    subject = subject or person(path, options.people)
     return Row(str(folder / path), label, dataset, split, subject, session, pose)
+
+
+def _own_word(word: str) -> str | None:
+    try:
+        return class_word(word)
+    except DataError:
+        return None

@@ -145,7 +145,8 @@ class _How:
 def _one_source(source: Source, prefix: str, how: _How, report: _Problems, writer: _Writer) -> dict[str, Any]:
     """Write the rows of one source and return what the metadata records of it."""
     found = report.found
-    name, evidence = (how.reader, "named") if how.reader else readers.detect(source)
+    detect = readers.detect_own if how.options.own else readers.detect
+    name, evidence = (how.reader, "named") if how.reader else detect(source)
     stored, before = manifest.relative(source.path, found.path.parent), found.rows
     all_items: Iterable[Item] = items(source, name, how.options, how.join)
     with _closing(how.watch(all_items) if how.watch else all_items) as watched:

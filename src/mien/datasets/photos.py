@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,9 +21,10 @@ class Photo:
     content: bytes
 
 
-def read(path: str | Path) -> Iterator[Photo]:
+def read(path: str | Path, words: Collection[str] = ()) -> Iterator[Photo]:
     """Yield the photos of class folders (``…/<emotion>/name.jpg``), from a folder, a zip or a tar, sorted by path.
 
+    words: a model's classes, which are kept as they are; other folders' names are translated to Mien's nouns.
     Raises ``FileMissingError`` for a missing path, ``DataError`` for a class no known corpus uses or no photos.
     """
     count = 0
@@ -32,6 +33,7 @@ def read(path: str | Path) -> Iterator[Photo]:
             member = PurePosixPath(name)
             if member.suffix.lower() in SUFFIXES:
                 count += 1
-                yield Photo(name, canonical(member.parent.name), source.read(name))
+                word = member.parent.name
+                yield Photo(name, word if word in words else canonical(word), source.read(name))
     if not count:
         raise DataError(f"{path} holds no photos; expected class folders such as happy/, with image files in them.")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mien.datasets import landmarks, sheets
 from mien.datasets.manifest import Manifest
 from mien.datasets.pixels import checksum, hashes
 from mien.errors import DataError, OptionError
-from mien.preprocess import PreprocessSpec, equalise, grey
+from mien.preprocess import PreprocessSpec, apply, equalise, grey
 from mien.recognition.crop import CropSpec, cut
 from mien.results import Box
 
@@ -38,12 +38,18 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Settings:
-    """detector: its name.  clahe: clip 2.0, 8 × 8 tiles.  size: side of a crop.  keep_undetected: take whole images."""
+    """detector: its name.  clahe: clip 2.0, 8 × 8 tiles.  size: side of a crop.  keep_undetected: take whole images.
+
+    framed: the crop is what ``mien predict`` shows a network with this detector: found in colour, the detector's own
+    framing, eyes level.  interpolation: as in ``PreprocessSpec``.
+    """
 
     detector: str
     clahe: bool = True
     size: int = 48
     keep_undetected: bool = False
+    framed: bool = False
+    interpolation: Literal["area", "bicubic", "bilinear"] = "bicubic"
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ def prepare(
     clahe: bool = True,
     size: int = 48,
     keep_undetected: bool = False,
+    framed: bool = False,
+    interpolation: Literal["area", "bicubic", "bilinear"] = "bicubic",
     watch: Watch | None = None,
 ) -> Prepared:
     """Write ``crops/``, ``manifest.parquet``, ``undetected.csv`` and ``sheet.png`` into the folder ``out``.
@@ -74,11 +82,15 @@ def prepare(
     ``keep_undetected`` taken whole and flagged ``no_detection``. The manifest says in columns of its own how large the
     box was in the photo (``box_width``, ``box_height``), and where the landmarks are in the crop, if the detector
     gives any (``right_eye_x`` and so on, see ``landmarks.py``); ``mien audit`` slices by them.
+    framed: crop as ``mien predict`` does, see ``Settings``; without ``clahe``, and without columns of landmarks.
     watch: wraps the iterable of images still to do, for a progress bar.
-    Raises ``OptionError`` if ``out`` holds crops made with other settings, ``DataError`` if a source has changed.
+    Raises ``OptionError`` if ``out`` holds crops made with other settings or ``framed`` comes with ``clahe``,
+    ``DataError`` if a source has changed.
     """
+    if framed and clahe:
+        raise OptionError("framed = True goes with clahe = False: a served face is cut out before it is equalised.")
     folder = Path(out)
-    settings = Settings(detector.name, clahe, size, keep_undetected)
+    settings = Settings(detector.name, clahe, size, keep_undetected, framed, interpolation)
     journal = _Journal(folder, settings)
     checksums = manifest.array("sha256")
     todo = np.flatnonzero(np.array([name not in journal.done for name in checksums.tolist()], bool))
@@ -105,19 +117,21 @@ def equalised(image: NDArray[np.uint8], *, clahe: bool) -> NDArray[np.uint8]:
 def _one(
     image: NDArray[np.uint8], detector: Detector, settings: Settings
 ) -> tuple[Detection | None, NDArray[np.uint8] | None]:
-    import cv2
-
     flat = equalised(image, clahe=settings.clahe)
-    faces = detector.detect(np.repeat(flat[:, :, None], 3, axis=2))
+    shown = image if settings.framed and image.ndim == 3 else np.repeat(flat[:, :, None], 3, axis=2)
+    faces = detector.detect(shown)
     if not faces and not settings.keep_undetected:
         return None, None
     side = float(min(flat.shape))
     left, top = (flat.shape[1] - side) / 2, (flat.shape[0] - side) / 2
     # A corpus photo shows one person; false alarms are small, and CLAHE gives the cascade some with a good score.
     face = max(faces, key=lambda one: one.box.width * one.box.height, default=None)
-    crop = cut(flat, face.box if face else Box(left, top, side, side), None, BOX)
-    resized = cv2.resize(crop, (settings.size, settings.size), interpolation=cv2.INTER_CUBIC)
-    return face, np.asarray(resized, np.uint8)
+    if face and settings.framed:
+        crop = cut(image, face.box, face.landmarks, detector.crop)  # grey comes after turning, as when it is served
+    else:
+        crop = cut(flat, face.box if face else Box(left, top, side, side), None, BOX)
+    spec = PreprocessSpec(size=settings.size, interpolation=settings.interpolation, scale=1.0, standardise="none")
+    return face, apply([crop], spec)[0, 0].astype(np.uint8)
 
 
 class _Journal:
@@ -128,7 +142,7 @@ class _Journal:
         self.done: dict[str, dict[str, Any]] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = list(self._lines())
-        if lines and lines[0] != asdict(settings):
+        if lines and {**asdict(Settings(settings.detector)), **lines[0]} != asdict(settings):
             raise OptionError(
                 f"{folder} holds crops made with {lines[0]}; this run asks for {asdict(settings)}. "
                 "Give the same options, or another folder with --out."
@@ -203,17 +217,17 @@ def _manifest(
         .with_column("phash", [entry["phash"] for entry in chosen])
         .with_column("flags", flags)
     )
-    for name, values in _measured(chosen, size).items():
+    for name, values in _measured(chosen, settings).items():
         made = made.with_own(name, values)
     record = {**made.info["prepared"], "from": manifest.info.get("sources", []), "undetected": int((~found).sum())}
     return Manifest(made.table, {**made.info, "prepared": record}, folder).write(folder / "manifest.parquet")
 
 
-def _measured(entries: list[dict[str, Any]], size: int) -> dict[str, list[float | None]]:
+def _measured(entries: list[dict[str, Any]], settings: Settings) -> dict[str, list[float | None]]:
     """Return the boxes' sizes in pixels of the photos, and the landmarks in pixels of the crops; None if none."""
     boxes = [entry["box"] for entry in entries]
     found = {f"box_{name}": [box and box[name] for box in boxes] for name in ("width", "height")}
-    points = [_in_crop(entry, size) for entry in entries]
+    points = [None if settings.framed else _in_crop(entry, settings.size) for entry in entries]
     if any(each is not None for each in points):
         for place, name in enumerate(landmarks.COLUMNS):
             found[name] = [None if each is None else each[place] for each in points]

@@ -58,6 +58,12 @@ def detect(path: str | Path | Source) -> tuple[str, str]:
         return _detect(source)
 
 
+def detect_own(source: Source) -> tuple[str, str]:
+    """Return the reader of a corpus with own classes, and why: ``csv`` if it has a list, else ``folders``."""
+    listed = folders.csv_evidence(source, list(islice(source.members(), SAMPLE)))
+    return ("csv", listed) if listed else ("folders", "each folder is a class")
+
+
 def _detect(source: Source) -> tuple[str, str]:
     names = list(islice(source.members(), SAMPLE))
     found = {name: reader.evidence(source, names) for name, reader in READERS.items() if not reader.general}

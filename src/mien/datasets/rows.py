@@ -63,11 +63,15 @@ class Options:
     last:    CK+ sequences: how many of the last frames are the expression's apex.
     neutral: CK+ sequences: whether the first frame is taken as neutral.
     angles:  KDEF: the angles to read (FL HL S HR FR); empty for all.
+    own:     class folders and CSV lists: the classes are the user's own words, kept as they are.
+    people:  the same: a regular expression that finds in a file's path who is on it; its first group counts.
     """
 
     last: int = 3
     neutral: bool = True
     angles: tuple[str, ...] = ()
+    own: bool = False
+    people: str = ""
 
 
 Item = Row | Problem

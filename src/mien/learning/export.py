@@ -26,7 +26,7 @@ from mien.files import appearing
 from mien.learning import parts
 from mien.learning.fit import check_data
 from mien.learning.module import network_of
-from mien.learning.recipe import ClassicalRecipe, Plan, Recipe, of_run
+from mien.learning.recipe import ClassicalRecipe, HeadRecipe, Plan, Recipe, of_run
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import bundle
 from mien.recognition.session import OnnxSession, Session, softmax
@@ -69,7 +69,15 @@ def finished(run: Path, recipe: Recipe, validation: FaceSet) -> nn.Module:
 
 
 def write(
-    path: Path, graph: bytes, recipe: Recipe, faces: FaceSet, found: Scored, *, metrics: dict[str, Any], **origin: str
+    path: Path,
+    graph: bytes,
+    recipe: Plan,
+    faces: FaceSet,
+    found: Scored,
+    *,
+    metrics: dict[str, Any],
+    licence: str = LICENCE,
+    **origin: str,
 ) -> bundle.Bundle:
     """Write a scored graph as a model file in its run folder. origin: what its provenance says besides the run's."""
     return bundle.write(
@@ -82,7 +90,7 @@ def write(
         uncertain_below=found.threshold.confidence,
         metrics=headline(metrics),
         provenance={**_provenance(path.parent, recipe, faces), **origin},
-        licence=LICENCE,
+        licence=licence,
         recipe_digest=recipe.digest(),
     )
 
@@ -112,7 +120,18 @@ class Scaled(nn.Module):
 
 
 def recipe_of(run: Path) -> Recipe:
-    """Return the recipe of a network's run folder. Raises ``FileMissingError``, ``OptionError`` for a baseline's."""
+    """Return the recipe of a network's run folder. Raises ``FileMissingError``, ``OptionError`` for other runs."""
+    found = graph_recipe_of(run)
+    if isinstance(found, HeadRecipe):
+        raise OptionError(
+            f"{run} is a head on the finished model {found.head.trunk}, whose network is known as a graph only. Give "
+            "the run of a network that mien train has trained."
+        )
+    return found
+
+
+def graph_recipe_of(run: Path) -> Recipe | HeadRecipe:
+    """Return the recipe of a run that has a graph. Raises ``FileMissingError``, ``OptionError`` for a baseline's."""
     found = of_run(run)
     if isinstance(found, ClassicalRecipe):
         raise OptionError(f"{run} is a classical baseline, which has no network. Give the run of a network.")
@@ -259,7 +278,7 @@ def headline(metrics: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _provenance(run: Path, recipe: Recipe, faces: FaceSet) -> dict[str, Any]:
+def _provenance(run: Path, recipe: Plan, faces: FaceSet) -> dict[str, Any]:
     taught = json.loads((run / "data.json").read_text(encoding="utf-8")).get("teachers", [])
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return {

@@ -20,7 +20,7 @@ from mien.evaluation.evaluate import Model
 from mien.evaluation.evaluated import TESTS
 from mien.files import appearing
 from mien.learning import parts
-from mien.learning.recipe import ClassicalRecipe, Recipe, of_run
+from mien.learning.recipe import Recipe, of_run
 from mien.recognition import bundle, view
 from mien.recognition.session import OnnxSession
 
@@ -53,7 +53,7 @@ def load(
     Raises ``FileMissingError`` and ``ModelError``, and ``OptionError`` for options that do not go with the place.
     """
     found = _load(place, checkpoint, adapter, threads)
-    return found if classes is None else _some(found, view.classes(classes))
+    return found if classes is None else _some(found, view.classes(classes, found.model.label_set.labels))
 
 
 def _some(found: Loaded, wanted: labels.LabelSet) -> Loaded:
@@ -118,8 +118,8 @@ def _checkpoint(run: Path) -> Loaded:
     from mien.learning.export import load_network
 
     plan, classes = of_run(run), _classes(run)
-    if isinstance(plan, ClassicalRecipe):
-        raise OptionError(f"{run} is a classical baseline, which has no checkpoints. Leave --checkpoint out.")
+    if not isinstance(plan, Recipe):
+        raise OptionError(f"{run} is a classical baseline or a head, which has no checkpoints. Leave --checkpoint out.")
     session = TorchSession(load_network(run, plan, len(classes)))
     temperature, notes = _temperature(run, plan)
     digest = _digest(run / "checkpoints" / "best.ckpt")
@@ -153,7 +153,9 @@ class TorchSession:
 
 
 def _classes(run: Path) -> labels.LabelSet:
-    return labels.scheme(_recorded(run, "data.json", "its label set")["label_set"]).classes
+    recorded = _recorded(run, "data.json", "its label set")
+    own = recorded.get("classes")
+    return labels.own(own).classes if own else labels.scheme(recorded["label_set"]).classes
 
 
 def _recorded(run: Path, name: str, what: str) -> dict[str, Any]:

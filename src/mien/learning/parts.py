@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mien.datasets import split
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
+from mien.labels import OWN
 from mien.learning.tables import DataTable
 
 TRAIN, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
@@ -97,8 +98,10 @@ def described(faces: FaceSet) -> dict[str, Any]:
         digest.update(part.labels.tobytes())
         digest.update(part.pixels.tobytes())
     names, counts = np.unique(faces.splits, return_counts=True)
+    own = {"classes": list(faces.label_set.labels)} if faces.label_set.name == OWN else {}
     return {
         "label_set": faces.label_set.name,
+        **own,
         "parts": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         "digest": digest.hexdigest(),
     }

@@ -20,9 +20,9 @@ from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
 from mien.evaluation.evaluate import logits
 from mien.learning import parts
-from mien.learning.export import muted, recipe_of, record, scored, write
+from mien.learning.export import graph_recipe_of, muted, record, scored, write
 from mien.learning.fit import check_data
-from mien.learning.recipe import Recipe
+from mien.learning.recipe import Plan
 from mien.preprocess import apply
 from mien.recognition import bundle
 from mien.recognition.session import OnnxSession, softmax
@@ -54,9 +54,9 @@ def halve(run: Path, faces: FaceSet) -> bundle.Bundle:
     return _written(run / HALF, float16(source.graph), source, recipe, faces, halved_from=source.digest)
 
 
-def opened(run: Path, faces: FaceSet) -> tuple[bundle.Bundle, Recipe, FaceSet]:
+def opened(run: Path, faces: FaceSet) -> tuple[bundle.Bundle, Plan, FaceSet]:
     """Return the run's model file, its recipe, and the faces in the run's parts. Raises as ``quantise``."""
-    recipe = recipe_of(run)
+    recipe = graph_recipe_of(run)
     if not (run / "model.onnx").exists():
         raise FileMissingError(f"{run} holds no model.onnx to start from; write it with mien export {run} --data DATA.")
     faces = parts.arrange(faces, recipe.data)
@@ -65,7 +65,7 @@ def opened(run: Path, faces: FaceSet) -> tuple[bundle.Bundle, Recipe, FaceSet]:
 
 
 def _written(
-    path: Path, graph: bytes, source: bundle.Bundle, recipe: Recipe, faces: FaceSet, **origin: str
+    path: Path, graph: bytes, source: bundle.Bundle, recipe: Plan, faces: FaceSet, **origin: str
 ) -> bundle.Bundle:
     found = scored(OnnxSession(graph), recipe, faces)
     before = logits(OnnxSession(source.graph), recipe.preprocess, faces.part(parts.VALIDATION))

@@ -23,6 +23,7 @@ from mien.learning.tables import (
     DataTable,
     DegradeTable,
     DistilTable,
+    HeadTable,
     LossTable,
     NetworkTable,
     Table,
@@ -75,6 +76,12 @@ class ClassicalRecipe(Plan):
     classical: ClassicalTable
 
 
+class HeadRecipe(Plan):
+    """A new last layer on a finished model's network; ``preprocess`` is that model's own."""
+
+    head: HeadTable
+
+
 class Recipe(Plan):
     """A whole training run of a network."""
 
@@ -114,6 +121,9 @@ class Recipe(Plan):
         return sizes[-1] if sizes else self.preprocess.size
 
 
+AnyRecipe = Recipe | ClassicalRecipe | HeadRecipe
+
+
 def shipped() -> tuple[str, ...]:
     """Return the names of the recipes in the package, sorted."""
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml")))
@@ -123,16 +133,16 @@ def load(path: str | Path, budget: str = "") -> Recipe:
     """Read a network's recipe: a file, or a recipe of the package by its name.
 
     budget: a table ``[budget.NAME]`` of the file, whose keys replace the recipe's, or ``smoke``.
-    Raises ``FileMissingError``, or ``RecipeError`` with one line per wrong key, or for a classical recipe.
+    Raises ``FileMissingError``, or ``RecipeError`` with one line per wrong key, or for a recipe of another kind.
     """
     found = load_any(path, budget)
-    if isinstance(found, ClassicalRecipe):
-        raise RecipeError(f"{path} is a classical baseline, which has no network; expected a recipe with [train].")
+    if not isinstance(found, Recipe):
+        raise RecipeError(f"{path} {_other(found)}; expected a recipe with [train].")
     return found
 
 
-def load_any(path: str | Path, budget: str = "") -> Recipe | ClassicalRecipe:
-    """Read the recipe of a network or of a classical baseline; arguments and errors as in ``load``."""
+def load_any(path: str | Path, budget: str = "") -> AnyRecipe:
+    """Read a recipe of any kind: of a network, a classical baseline or a head; arguments and errors as in ``load``."""
     found = variants(path)
     if budget not in found:
         known = tuple(name for name in found if name)
@@ -140,7 +150,7 @@ def load_any(path: str | Path, budget: str = "") -> Recipe | ClassicalRecipe:
     return found[budget]
 
 
-def variants(path: str | Path) -> dict[str, Recipe | ClassicalRecipe]:
+def variants(path: str | Path) -> dict[str, AnyRecipe]:
     """Return budget → recipe, with '' for the recipe itself; all are checked. Errors as in ``load``."""
     source = _find(path)
     try:
@@ -159,24 +169,33 @@ def _find(path: str | Path) -> Path:
     return SHIPPED / f"{path}.toml" if str(path) in shipped() else Path(path)
 
 
-def _variants(values: dict[str, Any], source: str) -> dict[str, Recipe | ClassicalRecipe]:
+def _variants(values: dict[str, Any], source: str) -> dict[str, AnyRecipe]:
     budgets = values.pop("budget", {})
     if not isinstance(budgets, dict) or not all(isinstance(each, dict) for each in budgets.values()):
         raise RecipeError(f"{source}: 'budget' must hold tables such as [budget.2core.train].")
     kind = _kind(values)
-    found: dict[str, Recipe | ClassicalRecipe] = {"": _validated(kind, values, source)}
+    found: dict[str, AnyRecipe] = {"": _validated(kind, values, source)}
     for name, table in budgets.items():
         changed = merged(values, {**table, "name": f"{found[''].name}-{name}"})
         found[name] = _validated(kind, changed, f"{source} [budget.{name}]")
     return {**found, SMOKE: smoke(found[""])}
 
 
+def _other(recipe: ClassicalRecipe | HeadRecipe) -> str:
+    classical = isinstance(recipe, ClassicalRecipe)
+    return f"is a {'classical baseline' if classical else 'head on a finished model'}, which has no network of its own"
+
+
 @overload
 def smoke(recipe: Recipe) -> Recipe: ...
 @overload
 def smoke(recipe: ClassicalRecipe) -> ClassicalRecipe: ...
-def smoke(recipe: Recipe | ClassicalRecipe) -> Recipe | ClassicalRecipe:
+@overload
+def smoke(recipe: HeadRecipe) -> HeadRecipe: ...
+def smoke(recipe: AnyRecipe) -> AnyRecipe:
     """Return the recipe's smoke variant: two epochs of small batches, no weights or answers from elsewhere."""
+    if isinstance(recipe, HeadRecipe):
+        return recipe.with_values({"name": f"{recipe.name}-{SMOKE}", "head.c": recipe.head.c[:1]})
     if isinstance(recipe, ClassicalRecipe):
         components = min(recipe.classical.components, 8)
         return recipe.with_values({"name": f"{recipe.name}-{SMOKE}", "classical.components": components})
@@ -201,12 +220,12 @@ def parse(values: dict[str, Any], source: str = "recipe") -> Recipe:
     return _validated(Recipe, values, source)
 
 
-def parse_any(values: dict[str, Any], source: str = "recipe") -> Recipe | ClassicalRecipe:
-    """Build the recipe of a network or of a classical baseline; arguments and errors as in ``parse``."""
+def parse_any(values: dict[str, Any], source: str = "recipe") -> AnyRecipe:
+    """Build a recipe of any kind; arguments and errors as in ``parse``."""
     return _validated(_kind(values), values, source)
 
 
-def of_run(run: Path) -> Recipe | ClassicalRecipe:
+def of_run(run: Path) -> AnyRecipe:
     """Return the recipe that a run folder was made with. Raises ``FileMissingError``."""
     path = run / "recipe.json"
     if not path.exists():
@@ -216,8 +235,8 @@ def of_run(run: Path) -> Recipe | ClassicalRecipe:
     return parse_any(values, str(path))
 
 
-def _kind(values: Mapping[str, Any]) -> type[Recipe | ClassicalRecipe]:
-    return ClassicalRecipe if "classical" in values else Recipe
+def _kind(values: Mapping[str, Any]) -> type[AnyRecipe]:
+    return ClassicalRecipe if "classical" in values else HeadRecipe if "head" in values else Recipe
 
 
 def _validated(kind: type[AnyPlan], values: dict[str, Any], source: str = "recipe") -> AnyPlan:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from mien import labels
 from mien.datasets import faces as loading
 from mien.datasets import index, manifest, readers
 from mien.datasets.faces import FaceSet, Watch
@@ -26,7 +25,7 @@ from mien.learning.claims import Claim, published
 from mien.learning.contradictions import findings
 from mien.learning.finding import Evidence
 from mien.learning.fit import Watcher, read_history
-from mien.learning.recipe import ClassicalRecipe, Plan, Recipe
+from mien.learning.recipe import AnyRecipe, Plan, Recipe
 from mien.learning.systems_page import Row, page
 from mien.recognition.detect import get_detector
 
@@ -53,7 +52,7 @@ class Outcome:
     """
 
     model: str
-    recipe: Recipe | ClassicalRecipe
+    recipe: AnyRecipe
     test: tuple[dict[str, Any], ...]
     folder: Path
 
@@ -128,7 +127,7 @@ def _faces_of(corpus: str, path: Path, folder: Path, watch: Watch | None) -> Pat
 
 
 def _load(plan: Plan, sources: Sequence[Path], watch: Watch | None) -> FaceSet:
-    scheme = labels.scheme(plan.data.scheme) if plan.data.scheme else None
+    scheme = plan.data.label_scheme()
     return loading.load(sources, scheme, watch=watch)
 
 
@@ -141,7 +140,7 @@ class _Bench:
     watch: Callable[[Recipe], Watcher] | None
     reading: Watch | None
 
-    def planned(self, model: str, names: Sequence[str], budget: str) -> Iterable[Recipe | ClassicalRecipe]:
+    def planned(self, model: str, names: Sequence[str], budget: str) -> Iterable[AnyRecipe]:
         """Yield each recipe in the budget asked for, and in others whose runs are there; baselines have one only."""
         for name in names:
             found = recipe.variants(name)
@@ -150,11 +149,11 @@ class _Bench:
             others = (plan for each, plan in found.items() if each not in (wanted, recipe.SMOKE))
             yield from (plan for plan in others if self.finished(model, plan))
 
-    def finished(self, model: str, plan: Recipe | ClassicalRecipe) -> bool:
+    def finished(self, model: str, plan: AnyRecipe) -> bool:
         """Say whether all runs of a recipe have been scored."""
         return all((run / "metrics.json").exists() for run in self._runs(model, plan))
 
-    def outcome(self, model: str, plan: Recipe | ClassicalRecipe, sources: Sequence[Path]) -> Outcome:
+    def outcome(self, model: str, plan: AnyRecipe, sources: Sequence[Path]) -> Outcome:
         """Run a recipe with its seeds, but for those that have been run."""
         scores: list[dict[str, Any]] = []
         faces: FaceSet | None = None
@@ -167,9 +166,9 @@ class _Bench:
             scores.append(test_figures(run, each))
         return Outcome(model, plan, tuple(scores), next(iter(planned)))
 
-    def _runs(self, model: str, plan: Recipe | ClassicalRecipe) -> dict[Path, Recipe | ClassicalRecipe]:
+    def _runs(self, model: str, plan: AnyRecipe) -> dict[Path, AnyRecipe]:
         folder = self.folder / plan.name
-        if isinstance(plan, ClassicalRecipe):
+        if not isinstance(plan, Recipe):
             return {folder: plan}
         seeds = SEEDS.get((self.system, model), 1)
         return {folder / f"seed-{each.train.seed}": each for each in runs.seeded(plan, seeds)}

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from mien.datasets.faces import FaceSet, Watch
-from mien.learning import classical, parts
-from mien.learning.export import export, headline, record, scored
+from mien.learning import classical, head, parts
+from mien.learning import export as networks
+from mien.learning.export import graph_recipe_of, headline, record, scored
 from mien.learning.fit import Watcher, diverged, fit, prepare, rank, read_history
-from mien.learning.recipe import ClassicalRecipe, Recipe
+from mien.learning.recipe import AnyRecipe, ClassicalRecipe, HeadRecipe, Recipe
 from mien.preprocess import apply
+from mien.recognition.bundle import Bundle
 
 
 def train(
-    recipe: Recipe | ClassicalRecipe,
+    recipe: AnyRecipe,
     faces: FaceSet,
     run: Path,
     *,
@@ -30,15 +32,23 @@ def train(
 ) -> dict[str, Any] | None:
     """Train ``recipe`` into the folder ``run``, export and score it; return its headline figures.
 
-    working: wraps the iterables of a classical baseline's work, for a progress bar; other arguments and errors as in
-    ``fit.fit`` and ``export.export``, and ``DataError`` before any work if there are no test faces. None in all
-    processes but the first of several.
+    working: wraps the iterables of a classical baseline's or a head's work, for a progress bar; other arguments and
+    errors as in ``fit.fit``, ``head.train`` and ``export.export``, and ``DataError`` before any work if there are no
+    test faces. None in all processes but the first of several.
     """
     parts.check_test(parts.arrange(faces, recipe.data))
     if isinstance(recipe, ClassicalRecipe):
         return _baseline(recipe, faces, run, resume, working)
+    if isinstance(recipe, HeadRecipe):
+        return head.train(recipe, faces, run, resume=resume, watch=working)
     fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
-    return None if rank() else export(run, faces).metrics
+    return None if rank() else networks.export(run, faces).metrics
+
+
+def export(run: Path, faces: FaceSet) -> Bundle:
+    """Write ``run/model.onnx`` anew, of a network or of a head; arguments and errors as in ``export.export``."""
+    recipe = graph_recipe_of(run)
+    return head.export(run, recipe, faces) if isinstance(recipe, HeadRecipe) else networks.export(run, faces)
 
 
 def _baseline(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Choice = bool | int | float | str
 
-FIXED = ("name", "about", "data.scheme", "data.split", "data.shares", "data.hold_out", "data.seed")
+FIXED = ("name", "about", "data.scheme", "data.classes", "data.split", "data.shares", "data.hold_out", "data.seed")
 """Keys that a search may not change: names, and all that decides which faces the trials are judged on."""
 
 

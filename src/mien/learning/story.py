@@ -14,7 +14,7 @@ from mien.evaluation.plots import Curves
 from mien.evaluation.report import Background
 from mien.learning import recipe as recipes
 from mien.learning.claims import CLAIMS, System
-from mien.learning.recipe import ClassicalRecipe, Recipe
+from mien.learning.recipe import AnyRecipe, ClassicalRecipe, HeadRecipe, Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,8 @@ def background(found: Evaluated) -> Background:
     if isinstance(plan, ClassicalRecipe):
         baseline = {"baseline": f"{plan.classical.features}, {plan.classical.classifier}"}
         return Background(_facts(plan) | baseline, claimed=claimed, claims=system)
+    if isinstance(plan, HeadRecipe):
+        return Background(_facts(plan) | _head(plan, found.folder), claimed=claimed, claims=system)
     curves = curves_of(found)
     analysis = _analysed(plan, len(found.predictions.label_set))
     return Background(
@@ -47,7 +49,7 @@ def background(found: Evaluated) -> Background:
     )
 
 
-def plan_of(found: Evaluated) -> Recipe | ClassicalRecipe | None:
+def plan_of(found: Evaluated) -> AnyRecipe | None:
     """Return a run's recipe, None for a folder of ``mien evaluate``. Raises ``FileMissingError``, ``RecipeError``."""
     if not found.trained:
         return None
@@ -141,8 +143,14 @@ def _blocks(analysis: Analysis) -> tuple[tuple[object, ...], ...]:
     )
 
 
-def _facts(plan: Recipe | ClassicalRecipe) -> dict[str, str]:
+def _facts(plan: AnyRecipe) -> dict[str, str]:
     return {"recipe": plan.name, "about": plan.about, "digest of the recipe": plan.digest()}
+
+
+def _head(plan: HeadRecipe, run: Path) -> dict[str, str]:
+    chosen = values(run / "metrics.json")["head"]
+    told = f"linear, on the {chosen['features']} features of {plan.head.trunk}; c = {chosen['c']:g}"
+    return {"head": f"{told} of {', '.join(f'{each:g}' for each in plan.head.c)}"}
 
 
 def _network(plan: Recipe, analysis: Analysis) -> dict[str, str]:
@@ -155,7 +163,7 @@ def _network(plan: Recipe, analysis: Analysis) -> dict[str, str]:
     }
 
 
-def _claims(found: Evaluated, plan: Recipe | ClassicalRecipe) -> tuple[str, tuple[tuple[str, ...], ...]]:
+def _claims(found: Evaluated, plan: AnyRecipe) -> tuple[str, tuple[tuple[str, ...], ...]]:
     """Return which systems the recipe reproduces, in a sentence, and rows for ``report.CLAIMED``."""
     own = [(letter, model, name) for letter, system in CLAIMS.items() for model, name in _models(system, plan)]
     test = next((part for part in TESTS if part in found.parts), None)
@@ -176,14 +184,14 @@ def _claims(found: Evaluated, plan: Recipe | ClassicalRecipe) -> tuple[str, tupl
     return f"{told} What was run: {plan.about}", tuple(cells)
 
 
-def _alike(plan: Recipe | ClassicalRecipe, shipped: Recipe | ClassicalRecipe) -> bool:
+def _alike(plan: AnyRecipe, shipped: AnyRecipe) -> bool:
     """Say whether two recipes are the same but for the seed."""
     if isinstance(plan, Recipe) and isinstance(shipped, Recipe):
         plan = plan.with_values({"train.seed": shipped.train.seed})
     return plan.digest() == shipped.digest()
 
 
-def _models(system: System, plan: Recipe | ClassicalRecipe) -> Iterator[tuple[str, tuple[str, str]]]:
+def _models(system: System, plan: AnyRecipe) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield the system's models that the recipe is one of, each with the shipped recipe's name and budget."""
     for model, names in system.recipes.items():
         for name in names:
@@ -197,7 +205,7 @@ def _nouns(system: System) -> set[str]:
     return {claim.what.removeprefix("recall of ") for claim in system.claims if claim.what.startswith("recall of ")}
 
 
-def _rows(letter: str, model: str, plan: Recipe | ClassicalRecipe, figures: dict[str, Any], run: Path) -> Iterator[Row]:
+def _rows(letter: str, model: str, plan: AnyRecipe, figures: dict[str, Any], run: Path) -> Iterator[Row]:
     from mien.learning.reproduce import Outcome, claimed
 
     yield from claimed(letter, Outcome(model, plan, (figures,), run))

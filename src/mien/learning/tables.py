@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mien import labels
 
@@ -27,6 +27,7 @@ class DataTable(Table):
     """Which face plays which part; where the faces lie is said at run time.
 
     scheme:   label set by its name in ``labels``; empty takes the smallest that holds all labels of the data.
+    classes:  classes of the user's own, in the model's order, instead of a ``scheme``.
     split:    ``own`` keeps the corpus's parts; ``image`` and ``subject`` draw new ones in the proportions ``shares``
               (train, validation, test), every class alike, ``subject`` with each person in one part only.
     hold_out: share of the training faces set apart to choose the epoch on; all faces of the corpus's other parts
@@ -38,6 +39,7 @@ class DataTable(Table):
     """
 
     scheme: str = ""
+    classes: tuple[str, ...] = ()
     split: Literal["own", "image", "subject"] = "own"
     shares: Annotated[tuple[Positive, ...], Field(min_length=3, max_length=3)] = (70.0, 15.0, 15.0)
     hold_out: Fraction = 0.0
@@ -51,6 +53,20 @@ class DataTable(Table):
         if name:
             labels.scheme(name)
         return name
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> DataTable:
+        if self.classes:
+            labels.own(self.classes)
+        if self.classes and self.scheme:
+            raise ValueError("data.scheme and data.classes exclude each other; leave one out")
+        return self
+
+    def label_scheme(self) -> labels.Scheme | None:
+        """Return the scheme that the table names; None to take the smallest that fits the data."""
+        if self.classes:
+            return labels.own(self.classes)
+        return labels.scheme(self.scheme) if self.scheme else None
 
 
 class NetworkTable(Table):
@@ -73,6 +89,22 @@ class NetworkTable(Table):
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     blocks: Count | None = None
     separable: bool | None = None
+
+
+class HeadTable(Table):
+    """A finished model's network with a new last layer; ``head`` says how.
+
+    trunk:   the model, by the name of a shipped one or as the path of a model file. Its dense layers are taken away.
+    c:       inverse strengths of the ℓ2 penalty; the one with the lowest log-loss on the validation part is kept.
+    mirror:  learn from the mirror image of every training face too.
+    class_weights: 0 weights all faces alike; 1 weights classes inversely to their size; between them the weight falls
+             with the class's size to that power.
+    """
+
+    trunk: str = "default"
+    c: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    mirror: bool = True
+    class_weights: Probability = 0.0
 
 
 class AugmentTable(Table):

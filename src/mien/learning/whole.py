@@ -21,7 +21,7 @@ from mien.datasets.faces import FaceSet
 from mien.errors import ModelError
 from mien.files import appearing
 from mien.learning import parts
-from mien.learning.export import PARITY_FACES, TOLERANCE, finished, muted
+from mien.learning.export import PARITY_FACES, TOLERANCE, finished, muted, recipe_of
 from mien.learning.quantise import opened
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.bundle import Bundle
@@ -59,7 +59,8 @@ def program(run: Path, faces: FaceSet) -> float:
     It maps ``crops`` float32 (N, channels, size, size) to logits (N, C), as model.onnx does; its extra file
     ``mien.json`` describes it. Raises as ``quantise``, and ``ModelError`` for a difference above 1e-4.
     """
-    source, recipe, faces = opened(run, faces)
+    recipe = recipe_of(run)
+    source, _, faces = opened(run, faces)
     validation, spec = faces.part(parts.VALIDATION), recipe.preprocess
     network = finished(run, recipe, validation)
     example = torch.zeros(2, spec.channels, spec.size, spec.size)

@@ -82,7 +82,7 @@ def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, S
 def _some(bundle: Bundle, session: Session, wanted: str | Sequence[str]) -> tuple[Bundle, Session]:
     from mien.recognition import view
 
-    chosen = view.classes(wanted)
+    chosen = view.classes(wanted, bundle.labels.labels)
     return replace(bundle, labels=chosen), view.narrowed(session, bundle.labels, chosen)
 
 

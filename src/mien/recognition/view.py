@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,11 @@ class Columns:
         return np.ascontiguousarray(self.session.logits(batch)[:, self.columns])
 
 
-def classes(wanted: str | Sequence[str]) -> LabelSet:
+def classes(wanted: str | Sequence[str], known: Collection[str] = ()) -> LabelSet:
     """Return the label set that is meant: ``"fer2013"`` and other sets' names, or emotions, at least two.
 
-    Emotions: ``"happy,sad"`` or ``["happiness", "sadness"]``. Raises ``OptionError`` for one of them alone or one named
-    twice, ``DataError`` for an unknown one.
+    Emotions: ``"happy,sad"`` or ``["happiness", "sadness"]``; ``known``, a model's classes, are kept as they are.
+    Raises ``OptionError`` for one of them alone or one named twice, ``DataError`` for an unknown one.
     """
     if isinstance(wanted, str) and wanted in labels.names():
         return labels.scheme(wanted).classes
@@ -44,7 +44,7 @@ def classes(wanted: str | Sequence[str]) -> LabelSet:
             f"classes = {wanted!r}: expected a label set ({', '.join(labels.names())}) or two emotions and more, such "
             f"as happiness,sadness.{nearest(wanted, labels.names())}"
         )
-    nouns = tuple(labels.canonical(word) for word in words)
+    nouns = tuple(word.strip() if word.strip() in known else labels.canonical(word) for word in words)
     if len(set(nouns)) < max(len(nouns), 2):
         raise OptionError(f"classes = {wanted!r}: expected two or more different emotions.")
     return LabelSet("+".join(nouns), nouns)

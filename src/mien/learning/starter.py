@@ -1,0 +1,66 @@
+"""The recipe that ``mien new`` writes: a new last layer on a finished model, for classes of somebody's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mien.datasets.manifest import Manifest
+from mien.datasets.own import uneven
+from mien.errors import OptionError
+from mien.files import appearing
+from mien.learning import recipe
+from mien.preprocess import PreprocessSpec
+from mien.recognition import bundle
+
+_HEADER = """\
+# Command:  mien train {recipe} --data {data} --out {run}
+# Time:     minutes on a CPU: each face goes through the network twice, once mirrored, and never again
+# Keys:     head.c is the list of strengths tried; the validation part chooses. docs/own-data.md says what else to try.
+"""
+
+
+def preprocess_of(trunk: str) -> PreprocessSpec:
+    """Return the preprocessing of a model, by name or path, which a head on it shares.
+
+    Raises ``OptionError`` for one with CLAHE, and as ``bundle.read``.
+    """
+    spec = bundle.read(trunk).preprocess
+    if spec.clahe:
+        raise OptionError(
+            f"The model {trunk} equalises each face at its full size (preprocess.clahe), which small crops no longer "
+            "have; expected one without. Take --trunk default."
+        )
+    return spec
+
+
+def write(path: Path, faces: Manifest, trunk: str, data: Path) -> Path:
+    """Write a recipe for the classes of ``faces`` to ``path``, and return it; classes are in alphabetical order.
+
+    data: where the manifest lies, for the comment on how to train.
+    """
+    spec, plain = preprocess_of(trunk), PreprocessSpec()
+    own = {each.name: getattr(spec, each.name) for each in fields(spec)}
+    classes = sorted(set(faces.array("label").tolist()))
+    values: dict[str, Any] = {
+        "name": _name(path.resolve().parent.name),
+        "about": f"{', '.join(classes)}: a new last layer on {trunk}.",
+        "data": {"classes": classes},
+        "preprocess": {key: value for key, value in own.items() if value != getattr(plain, key)},
+        "head": {"trunk": trunk, **({"class_weights": 1.0} if uneven(faces) else {})},
+    }
+    recipe.parse_any(values, str(path))  # what cannot be read back is not written
+    text = tomli_w.dumps({key: value for key, value in values.items() if value})
+    header = _HEADER.format(recipe=path, data=data, run=path.parent / "run")
+    with appearing(path) as draft:
+        draft.write_text(f"{header}{text}", encoding="utf-8")
+    return path
+
+
+def _name(folder: str) -> str:
+    """Return a folder's name as a recipe's: small letters, digits, dots and dashes."""
+    return re.sub(r"[^a-z0-9._-]+", "-", folder.lower()).strip("._-") or "own"

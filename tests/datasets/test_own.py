@@ -1,0 +1,168 @@
+"""Somebody's own photos: words and people as they are, copies and people in one part, warnings that are true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from corpora import face, plant, png
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("sklearn")
+
+from mien.datasets import manifest, own, photos
+from mien.datasets.prepare import prepare
+from mien.errors import DataError, OptionError
+from mien.preprocess import PreprocessSpec, apply
+from mien.recognition.detect import get_detector
+
+PEOPLE = "p[0-9]+"
+
+
+def corpus(folder: Path, people: int = 9, classes: tuple[str, ...] = ("wide awake", "Müde")) -> Path:
+    files: dict[str, bytes | str] = {
+        f"{word}/p{person}_{shot}.png": png(face(person * 100 + number * 10 + shot))
+        for number, word in enumerate(classes)
+        for person in range(people)
+        for shot in range(2)
+    }
+    return plant(folder, files)
+
+
+def gathered(source: Path, out: Path, people: str = "") -> manifest.Manifest:
+    return manifest.read(own.gather(source, out / "photos.parquet", people).path)
+
+
+def test_words_and_people_stay_as_they_are(tmp_path: Path) -> None:
+    whole = gathered(corpus(tmp_path / "photos"), tmp_path, PEOPLE)
+    assert set(whole.column("label")) == {"wide awake", "Müde"}
+    assert set(whole.column("subject")) == {f"p{number}" for number in range(9)}
+    assert whole.info["labels"] == "own"
+    grouped = gathered(tmp_path / "photos", tmp_path, "p([0-9]+)_")
+    assert set(grouped.column("subject")) == {str(number) for number in range(9)}
+
+
+def test_list_may_name_people_itself(tmp_path: Path) -> None:
+    plant(tmp_path, {f"{number}.png": png(face(number)) for number in range(4)})
+    (tmp_path / "list.csv").write_text("path,label,subject\n0.png,a,x\n1.png,b,x\n2.png,a,y\n3.png,,y\n")
+    found = own.gather(tmp_path / "list.csv", tmp_path / "m.parquet")
+    whole = manifest.read(found.path)
+    assert list(zip(whole.column("label"), whole.column("subject"), strict=True)) == [
+        ("a", "x"),
+        ("b", "x"),
+        ("a", "y"),
+    ]
+    assert [str(each) for each in found.first_problems] == ["list.csv:5: No name for a class ''"]
+
+
+def test_what_cannot_be_read_is_listed_and_stops_nothing(tmp_path: Path) -> None:
+    source = plant(
+        corpus(tmp_path / "photos"),
+        {
+            "Müde/notes.txt": "x",
+            "Müde/broken.png": b"\x89PNG\r\n",
+            "stray.png": png(face(1)),
+            "a,b/1.png": png(face(2)),
+        },
+    )
+    found = own.gather(source, tmp_path / "m.parquet")
+    assert (found.rows, found.problems) == (36, 4)
+    assert {each.where for each in found.first_problems} == {
+        "Müde/notes.txt",
+        "Müde/broken.png",
+        "stray.png",
+        "a,b/1.png",
+    }
+
+
+def test_mistakes_are_told(tmp_path: Path) -> None:
+    source = corpus(tmp_path / "photos")
+    with pytest.raises(OptionError, match="no regular expression"):
+        own.gather(source, tmp_path / "m.parquet", "(")
+    with pytest.raises(DataError, match="fits 32 of 36 files, and not"):
+        own.gather(source, tmp_path / "m.parquet", "p[1-8]")
+    with pytest.raises(DataError, match="expected two or more"):
+        own.gather(corpus(tmp_path / "one", classes=("alone",)), tmp_path / "m.parquet")
+
+
+def test_nobody_is_in_two_parts(tmp_path: Path) -> None:
+    found = own.part(gathered(corpus(tmp_path / "photos"), tmp_path, PEOPLE))
+    assert found.by == "people"
+    pairs = set(zip(found.manifest.column("subject"), found.manifest.column("split"), strict=True))
+    assert len(pairs) == 9
+    assert {part for _, part in pairs} == set(own.PARTS)
+
+
+def test_copies_share_their_part(tmp_path: Path) -> None:
+    """Each picture four times: as it is, as JPEG, mirrored, brighter; no two of them may be parted."""
+    source = tmp_path / "photos"
+    for number in range(24):
+        picture = face(number)
+        jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+        brighter = np.clip(picture.astype(int) + 10, 0, 255).astype(np.uint8)
+        word = "ab"[number % 2]
+        views = {"0.png": png(picture), "1.jpg": jpeg, "2.png": png(picture[:, ::-1]), "3.png": png(brighter)}
+        plant(source, {f"{word}/{number}_{name}": content for name, content in views.items()})
+    found = own.part(gathered(source, tmp_path))
+    assert (found.by, found.copies) == ("images", 96)
+    pictures = [Path(member).stem.split("_")[0] for member in found.manifest.column("member")]
+    assert len(set(zip(pictures, found.manifest.column("split"), strict=True))) == 24
+
+
+def test_parts_of_folders_are_kept(tmp_path: Path) -> None:
+    files = {f"{part}/{word}/{number}.png": png(face(place * 10 + number)) for place, (part, word) in enumerate((part, word) for part in ("train", "val", "test") for word in "ab") for number in range(3)}  # fmt: skip # noqa: E501
+    found = own.part(gathered(plant(tmp_path / "photos", files), tmp_path))
+    assert found.by == "folders"
+    assert found.manifest.counts() == {part: {"a": 3, "b": 3} for part in sorted(own.PARTS)}
+
+
+def test_class_that_cannot_be_everywhere_is_named(tmp_path: Path) -> None:
+    source = plant(
+        corpus(tmp_path / "photos"), {f"rare/p1_{number}.png": png(face(900 + number)) for number in range(5)}
+    )
+    with pytest.raises(DataError, match="rare has none in"):
+        own.part(gathered(source, tmp_path, PEOPLE))
+
+
+def test_warnings(tmp_path: Path) -> None:
+    even = gathered(corpus(tmp_path / "even", people=20), tmp_path)
+    assert own.warnings(even) == []
+    assert not own.uneven(even)
+    uneven = gathered(plant(tmp_path / "even", {f"rare/{number}.png": png(face(900 + number)) for number in range(9)}), tmp_path)  # fmt: skip # noqa: E501
+    told = own.warnings(uneven)
+    assert told[0].startswith("rare has 9 images, which is few")
+    assert "4.4 times the images of rare" in told[1]
+    assert own.uneven(uneven)
+
+
+def test_crops_are_told_from_photos(tmp_path: Path) -> None:
+    assert own.look_cropped(gathered(corpus(tmp_path / "crops"), tmp_path))
+    plant(tmp_path / "crops", {"Müde/wide.png": png(face(1, 64)[:48])})
+    assert not own.look_cropped(gathered(tmp_path / "crops", tmp_path))
+
+
+def test_crop_is_what_predict_shows_the_network(examples: Path, tmp_path: Path) -> None:
+    """Same detector, same framing, same resize: training faces and served faces are the same pixels."""
+    from mien.recognition.recognizer import load
+
+    photo = (examples / "astronaut.jpg").read_bytes()
+    whole = gathered(plant(tmp_path / "photos", {"a/1.jpg": photo, "b/1.jpg": photo}), tmp_path)
+    detector = get_detector("yunet")
+    made = prepare(whole, tmp_path / "faces", detector, clahe=False, framed=True, interpolation="area")
+    (stored, _) = manifest.read(made.manifest).pixels([0, 1])
+    recognizer = load(detector=detector, threads=1)
+    (crop,) = recognizer.find(photo).crops
+    spec = recognizer.bundle.preprocess
+    assert crop.shape[0] > spec.size
+    np.testing.assert_array_equal(apply([stored], spec), apply([crop], spec))
+    plain = PreprocessSpec(size=48, interpolation="area", scale=1.0, standardise="none")
+    np.testing.assert_array_equal(stored, apply([crop], plain)[0, 0].astype(np.uint8))
+
+
+def test_photos_for_evaluation_keep_a_models_words(tmp_path: Path) -> None:
+    source = plant(tmp_path / "photos", {"happy/1.png": png(face(1)), "Müde/2.png": png(face(2))})
+    assert {each.label for each in photos.read(source, ("happy", "Müde"))} == {"happy", "Müde"}
+    with pytest.raises(DataError, match="Unknown emotion 'Müde'"):
+        list(photos.read(source))
