@@ -61,12 +61,18 @@ class Parts:
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Kind], entries: int) -> Any:
     """Return the pyarrow table of one file: ``rows`` of that many entries; a column that a row lacks is null.
 
+    Text must be valid (``valid_text``).
     Raises ``MissingExtraError`` (extra ``parquet``).
     """
     pa = _pyarrow()
     kinds = {"text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "yes_no": pa.bool_()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
     return pa.Table.from_pylist(list(rows), schema.with_metadata({_ENTRIES: str(entries).encode()}))
+
+
+def valid_text(text: str) -> str:
+    """Return ``text`` with what is no Unicode, as in a file name of arbitrary bytes, as ``\\udcXX`` escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def parts_of(folder: Path) -> list[Path]:

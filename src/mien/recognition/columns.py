@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mien.parquet import valid_text
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:
@@ -40,10 +41,14 @@ def kinds(labels: Sequence[str]) -> dict[str, Kind]:
 
 
 def rows(entry: ImageResult | Unreadable) -> list[dict[str, Any]]:
-    """Return the rows of one photo, a face each; one without faces, or unreadable, has a row with the face left out."""
+    """Return the Parquet rows of one photo, one for each face.
+
+    A photo without faces, and an unreadable one, has a row that lacks the columns of a face.
+    """
     if isinstance(entry, Unreadable):
-        return [entry.to_dict()]
-    return [_row(entry, position, face) for position, face in enumerate(entry.faces)] or [{"source": str(entry.source)}]
+        return [{name: valid_text(value) for name, value in entry.to_dict().items()}]
+    faces = [_row(entry, position, face) for position, face in enumerate(entry.faces)]
+    return faces or [{"source": valid_text(str(entry.source))}]
 
 
 def numbers(face: Face) -> list[Any]:
@@ -59,5 +64,5 @@ def faults(face: Face, separator: str) -> str:
 
 
 def _row(entry: ImageResult, position: int, face: Face) -> dict[str, Any]:
-    cells = [str(entry.source), position, *numbers(face), None]
+    cells = [valid_text(str(entry.source)), position, *numbers(face), None]
     return {**dict(zip(csv_columns(face.labels), cells, strict=True)), "uncertain": face.uncertain}

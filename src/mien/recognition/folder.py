@@ -137,9 +137,9 @@ def _found(recognizer: Recognizer, picture: Picture | Unreadable, keep_pixels: b
         found = recognizer.find(picture.content, keep_pixels=keep_pixels)
     except (ImageError, FileMissingError) as error:
         return Unreadable(picture.source, str(error))
-    if isinstance(picture.content, bytes):
-        return replace(found, blank=replace(found.blank, source=picture.source))
-    return found
+    if os.fspath(picture.content) == picture.source:
+        return found
+    return replace(found, blank=replace(found.blank, source=picture.source))
 
 
 def _decided(recognizer: Recognizer, batch: Sequence[Found | Unreadable]) -> Iterator[ImageResult | Unreadable]:
