@@ -1,9 +1,9 @@
 """Blocks to workers: Ray actors, of which each has one block at a time.
 
-Ray Data could read these sources and write Parquet by itself. It is not used: bytes and timing decide what goes into one
-of its files, so nobody could say which photos a file on the disk accounts for. A run could not be gone on with file by
-file, a dead worker would cost more than a block, and the faces that share a batch, on which the last digits of a
-probability may depend, would differ from run to run. Its own checkpoints, new in 2.60 and called beta, load the ids of
+Ray Data could read these sources and write Parquet by itself. It is not used: bytes and timing decide what goes into
+one of its files, so nobody could say which photos a file on the disk accounts for. A run could not be gone on with file
+by file, a dead worker would cost more than a block, and the faces that share a batch, on which the last digits of a
+probability may depend, would differ from run to run. Its own checkpoints, called beta in 2.60, load the ids of
 all rows that are done into memory.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from mien.errors import ClusterError, MienError
+from mien.errors import ClusterError, MienError, OptionError
 from mien.scale.shards import Block
 from mien.scale.worker import Done, Reader, Work, forget, reading
 
@@ -30,7 +30,7 @@ _DEATHS = (
     exceptions.OutOfMemoryError,
 )
 _CAREFUL_FROM = 2
-"""After so many workers have died on a block, the next one writes down what it reads: a third of the speed."""
+"""After so many workers have died on a block, the next one writes down what it reads, which is slow."""
 
 _REFUSALS = 3
 """So often may the disk or the network fail on one block; then the run ends, to be gone on with."""
@@ -76,18 +76,18 @@ class Pool:
             self._hire(shared)
         left = len(todo)
         while left:
-            actor, task, done = self._next()
+            actor, done = self._next()
             if isinstance(done, Done):
                 left -= 1
                 yield done
             elif done is not None:
-                todo.extendleft([done])
+                todo.appendleft(done)
                 self.repeated += 1
-            if actor is None:
+            if todo and actor is None:
                 self._hire(shared)
             elif todo:
                 self._give(actor, todo.popleft())
-            elif task is not None:
+            elif actor is not None:
                 ray.kill(actor)  # its CPU may be what another job waits for
 
     def close(self) -> None:
@@ -107,21 +107,21 @@ class Pool:
         call = actor.read.remote(task.number, task.block, wait=wait, careful=careful, fatal=task.fatal)
         self._busy[call] = (actor, task)
 
-    def _next(self) -> tuple[Any, Task | None, Done | Task | None]:
-        """Wait for a worker; return it, None if it is dead; what it had; and the result, or the task to do again."""
+    def _next(self) -> tuple[Any, Done | Task | None]:
+        """Wait for a worker; return it, or None if it is dead, and a result, a task to do again, or nothing."""
         call = self._awaited()
         actor, task = self._busy.pop(call)
         try:
             done = ray.get(call)
         except _DEATHS as error:
             ray.kill(actor)  # one that is only out of reach would go on writing
-            return None, task, self._after_death(task, error)
+            return None, self._after_death(task, error)
         except exceptions.RayTaskError as error:
-            return actor, task, self._after_refusal(task, error)
+            return actor, self._after_refusal(task, error)
         if task is not None and task.deaths:
             forget(self.work.out, task.number)
         self._stillborn = 0
-        return actor, task, done
+        return actor, done
 
     def _awaited(self) -> Any:
         found, _ = ray.wait(list(self._busy), timeout=_PATIENCE)
@@ -158,10 +158,10 @@ class Pool:
 
 
 @contextmanager
-def session(address: str | None, cpus: int | None = None) -> Iterator[None]:
+def session(address: str | None, cpus: int) -> Iterator[None]:
     """Connect to the Ray cluster at ``address``, or start Ray on this machine, and leave it at the end.
 
-    cpus: how many CPUs Ray on this machine gives to workers; None for all cores.
+    cpus: how many CPUs Ray on this machine gives to workers.
     Does nothing where the program has connected already. Raises ``ClusterError``.
     """
     if ray.is_initialized():
@@ -190,6 +190,13 @@ def room(cpus: int, gpus: float) -> int:
     there = ray.cluster_resources()
     fitting = there.get("CPU", 0) // cpus
     return max(1, int(min(fitting, there.get("GPU", 0) // gpus) if gpus else fitting))
+
+
+def check_gpus(gpus: float) -> None:
+    """Raise ``OptionError`` if this machine, on which Ray was started, has no room for one worker's GPUs."""
+    there = ray.cluster_resources().get("GPU", 0)
+    if gpus > there:
+        raise OptionError(f"gpus = {gpus}: Ray sees {there:g} GPUs on this machine. Leave it out, or give an address.")
 
 
 def _first_line(error: Exception) -> str:

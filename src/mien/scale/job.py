@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -108,7 +109,10 @@ def _done(job: Job, out: Store, todo: Mapping[int, Block], watch: Watcher) -> tu
     """Return workers, seconds, repeated blocks and what was done."""
     if not todo:
         return 0, 0.0, 0, []
-    with cluster.session(job.address, None if job.workers is None else job.workers * job.threads):
+    here = job.workers or max(1, (os.cpu_count() or 1) // job.threads)
+    with cluster.session(job.address, here * job.threads):
+        if job.address is None:
+            cluster.check_gpus(job.gpus)
         workers = min(job.workers or cluster.room(job.threads, job.gpus), len(todo))
         pool = cluster.Pool(_work(job, out), workers, job.threads, job.gpus, watch.waiting)
         begun, done = time.monotonic(), []

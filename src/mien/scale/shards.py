@@ -102,7 +102,7 @@ class Shard:
                         content = archive.extractfile(member)
                         yield Picture(f"{self.file}/{member.name}", content.read() if content else b"")
                     last = member.name
-                    archive.members = []  # type: ignore[misc] # else each header stays in memory
+                    archive.members = []  # type: ignore[attr-defined] # else each header stays in memory
                 if not _ends(archive):
                     yield Unreadable(self.file, f"The tar is damaged or cut off after {last}. Get the file again.")
         except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError) as error:
