@@ -70,7 +70,8 @@ def test_poison_is_set_aside_with_its_reason(photos: Path, model: Path, tmp_path
     lines = (tmp_path / "_unreadable" / "part-00000003.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     assert [entry["source"] for entry in found] == [str(photos / f"{number}.png") for number in POISON]
-    assert all("damaged or cut off" in entry["error"] or "cannot be read" in entry["error"] for entry in found)
+    assert [entry["error"] for entry in found] == [row["error"] for row in rows_of(tmp_path) if row["error"]]
+    assert all("expected JPEG, PNG" in entry["error"] for entry in found)
     assert parquet.read_table(tmp_path / "part-00000003.parquet").num_rows == COUNT
 
 
