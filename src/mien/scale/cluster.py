@@ -177,7 +177,11 @@ def session(address: str | None, cpus: int) -> Iterator[None]:
             ray.init(address, **quiet)
     except Exception as error:  # Ray raises anything here, a bare Exception among it
         place = "on this machine" if address is None else f"at {address!r}"
-        advice = "Try again when the machine is less busy" if address is None else "Start one with `ray start --head`"
+        advice = (
+            "Try again when the machine is less busy"
+            if address is None
+            else "Start one with `ray start --head`, or give it its token"
+        )
         raise ClusterError(f"No Ray {place}: {_first_line(error)} {advice}; see docs/scale.md.") from error
     try:
         yield
