@@ -44,6 +44,10 @@ class TrainingError(MienError, RuntimeError):
     """A training run that cannot go on, such as a non-finite loss."""
 
 
+class ClusterError(MienError, RuntimeError):
+    """A Ray cluster that does not answer, or whose workers end without saying why."""
+
+
 class MissingExtraError(MienError, ImportError):
     """A feature that needs an extra which is not installed; the message holds the pip command."""
 

@@ -28,9 +28,8 @@ class Parts:
     """
 
     def __init__(self, folder: Path, columns: Mapping[str, Kind], size: int, done: int = 0) -> None:
-        pa = _pyarrow()
-        kinds = {"text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "yes_no": pa.bool_()}
-        self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        _pyarrow()
+        self._columns = columns
         self._folder, self._size, self._part = folder, size, done // size
         self._rows: list[Mapping[str, Any]] = []
         self._entries = 0
@@ -52,13 +51,28 @@ class Parts:
             self._write()
 
     def _write(self) -> None:
-        import pyarrow as pa
         from pyarrow import parquet
 
-        schema = self._schema.with_metadata({_ENTRIES: str(self._entries).encode()})
         with appearing(self._folder / f"part-{self._part:05}.parquet") as draft:
-            parquet.write_table(pa.Table.from_pylist(self._rows, schema), draft)
+            parquet.write_table(table(self._rows, self._columns, self._entries), draft)
         self._part, self._rows, self._entries = self._part + 1, [], 0
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Kind], entries: int) -> Any:
+    """Return the pyarrow table of one file: ``rows`` of that many entries; a column that a row lacks is null.
+
+    Text must be valid (``valid_text``).
+    Raises ``MissingExtraError`` (extra ``parquet``).
+    """
+    pa = _pyarrow()
+    kinds = {"text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "yes_no": pa.bool_()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    return pa.Table.from_pylist(list(rows), schema.with_metadata({_ENTRIES: str(entries).encode()}))
+
+
+def valid_text(text: str) -> str:
+    """Return ``text`` with what is no Unicode, as in a file name of arbitrary bytes, as ``\\udcXX`` escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def parts_of(folder: Path) -> list[Path]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -60,8 +62,8 @@ def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Epoch]
     return read_history(run)
 
 
-def start(corpus: Path, run: Path, *options: str, torchrun: bool = False) -> subprocess.Popen[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if torchrun else []
+def start(corpus: Path, run: Path, *options: str, torchrun: Sequence[str] = ()) -> subprocess.Popen[str]:
+    launcher = ["-m", "torch.distributed.run", *torchrun] if torchrun else []
     train = ["-m", "mien", "train", str(corpus.parent / "recipe.toml"), "--data", str(corpus), "--out", str(run)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
@@ -97,12 +99,28 @@ def test_lightning_starts_them_for_every_seed(corpus: Path, alone: list[Epoch], 
 
 
 def test_torchrun_starts_them(corpus: Path, alone: list[Epoch], tmp_path: Path) -> None:
-    process = start(corpus, tmp_path / "run", torchrun=True)
+    process = start(corpus, tmp_path / "run", torchrun=["--standalone", "--nproc-per-node", "2"])
     told, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, told
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     check_like(tmp_path / "run", alone)
     assert told.count("epoch   1 ") == 1
+
+
+def test_torchrun_on_two_machines_makes_one_training(corpus: Path, alone: list[Epoch], tmp_path: Path) -> None:
+    """Each launcher stands for a machine and knows of one process only, as docs/scale.md starts them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    place = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    machines = [start(corpus, tmp_path / "run", torchrun=[*place, "--node-rank", str(rank)]) for rank in range(2)]
+    try:
+        told = [machine.communicate(timeout=PATIENCE)[0] for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()
+    assert [machine.returncode for machine in machines] == [0, 0], told
+    assert [text.count("epoch   1 ") for text in told] == [1, 0]
+    check_like(tmp_path / "run", alone)
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:

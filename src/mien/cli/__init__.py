@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("mien.cli.predict", "Read the emotions in photos and folders."),
     "video": ("mien.cli.video", "Follow people through a film or a camera and read their emotions."),
     "watch": ("mien.cli.watch", "Show a camera live, with faces and emotions, in a window or the terminal."),
+    "scale predict": ("mien.cli.scale_predict", "Read photos on many cores or machines, into Parquet files."),
     "explain": ("mien.cli.explain", "Show where in a face each emotion was read, and how far to believe it."),
     "explain-layers": ("mien.cli.explain_layers", "Draw the filters and feature maps of a training run's network."),
     "explain-embedding": ("mien.cli.explain_embedding", "Draw how a training run's network sorts faces: PCA, t-SNE."),

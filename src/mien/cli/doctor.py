@@ -51,6 +51,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
         ("av", "scipy", "matplotlib", "pyarrow"),
         "films and cameras: mien video, mien watch, Recognizer.stream()",
     ),
+    "scale": (("ray", "pyarrow"), "many cores and machines: mien scale predict"),
     "parquet": (("pyarrow",), "Parquet output"),
 }
 """Extra → the modules that it brings, and what they are for."""

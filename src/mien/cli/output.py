@@ -11,11 +11,12 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mien.cli import one_line
 from mien.errors import FileMissingError, OptionError
 from mien.parquet import Parts
+from mien.recognition.columns import csv_columns, faults, kinds, numbers, rows
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mien.parquet import Kind
     from mien.results import Box, Face, ImageResult
 
     Entry = ImageResult | Unreadable
@@ -90,7 +90,7 @@ class Csv(Writer):
             self._row([entry.source, *[""] * (11 + len(self.labels))])
         else:
             for position, face in enumerate(entry.faces):
-                self._row([entry.source, position, *_numbers(face), ""])
+                self._row([entry.source, position, *numbers(face), ""])
         self.stream.flush()
 
     def _row(self, cells: Sequence[object]) -> None:
@@ -131,32 +131,20 @@ class ParquetParts:
     """
 
     def __init__(self, folder: Path, labels: Sequence[str], done: int = 0) -> None:
-        self._columns = csv_columns(labels)
-        self._parts = Parts(folder, {name: _KINDS.get(name, "number") for name in self._columns}, PHOTOS_A_PART, done)
+        self._parts = Parts(folder, kinds(labels), PHOTOS_A_PART, done)
 
     def add(self, entry: Entry) -> None:
         """Write the rows of one photo."""
-        if isinstance(entry, Unreadable):
-            self._parts.add([entry.to_dict()])
-            return
-        faces = [self._row(entry, position, face) for position, face in enumerate(entry.faces)]
-        self._parts.add(faces or [{"source": str(entry.source)}])
+        self._parts.add(rows(entry))
 
     def close(self) -> None:
         """Write the last file."""
         self._parts.close()
 
-    def _row(self, entry: ImageResult, position: int, face: Face) -> dict[str, Any]:
-        cells = [str(entry.source), position, *_numbers(face), None]
-        return {**dict(zip(self._columns, cells, strict=True)), "uncertain": face.uncertain}
-
 
 PHOTOS_A_PART = 4096
 """Photos in one Parquet file: some batches, so that a file ends where a batch does."""
 
-_KINDS: dict[str, Kind] = {
-    "source": "text", "face": "whole", "emotion": "text", "uncertain": "yes_no", "quality": "text", "error": "text",
-}  # fmt: skip
 _COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess", "quality")
 _RIGHT = ("face", "confidence")
 _DIM = ("face", "box", "second guess", "quality")
@@ -197,23 +185,6 @@ def _show(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]
 
 
 WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
-
-
-def csv_columns(labels: Sequence[str]) -> list[str]:
-    """Return the column names of the CSV output for a model with these ``labels``."""
-    box = ["left", "top", "width", "height"]
-    return [
-        "source",
-        "face",
-        *box,
-        "score",
-        "emotion",
-        "confidence",
-        "uncertain",
-        "quality",
-        *[f"p_{x}" for x in labels],
-        "error",
-    ]
 
 
 def console(stream: TextIO) -> Console:
@@ -301,20 +272,10 @@ def _dump(entry: Entry, stream: TextIO) -> str:
     return text
 
 
-def _numbers(face: Face) -> list[Any]:
-    place = [face.box.left, face.box.top, face.box.width, face.box.height]
-    sure = "true" if face.uncertain else "false"
-    return [*place, face.score, face.emotion, face.confidence, sure, _faults(face, ";"), *face.values]
-
-
 def _cells(face: Face) -> tuple[str, ...]:
     best, *others = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
     runner_up = f"{others[0][0]} {others[0][1]:.0%}" if others else ""
-    return (_place(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up, _faults(face, ", "))
-
-
-def _faults(face: Face, separator: str) -> str:
-    return separator.join(face.quality.reasons) if face.quality else ""
+    return (_place(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up, faults(face, ", "))
 
 
 def _place(box: Box) -> str:

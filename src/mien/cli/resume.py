@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.cli.output import PHOTOS_A_PART
 from mien.errors import OptionError
-from mien.parquet import read_rows, settle
+from mien.parquet import read_rows, settle, valid_text
 from mien.recognition.folder import CHUNK, Unreadable
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def compare(out: Path, settings: dict[str, Any]) -> None:
 
 def _kept_parts(out: Path, sources: Sequence[str]) -> Kept:
     found: dict[str, str] = {}
+    sources = [valid_text(source) for source in sources]
     for row in read_rows(out):
         if row["source"] not in found and (len(found) == len(sources) or sources[len(found)] != row["source"]):
             raise _other_photos(out, row["source"], sources, len(found))

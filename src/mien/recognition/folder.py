@@ -13,7 +13,7 @@ import glob
 import os
 import re
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,17 @@ class Unreadable:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture and the name that its result is to have as ``source``: a path, or what a file in an archive is called.
+
+    content: a path or encoded bytes.
+    """
+
+    source: str
+    content: str | Path | bytes
+
+
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """Turn files, folders and glob patterns into the list of image files that they stand for.
 
@@ -71,27 +82,46 @@ def read_folder(
     ``keep_pixels`` each result can be drawn, at 3 bytes a pixel. A file that cannot be used becomes
     ``Unreadable`` and stops nothing. Raises ``OptionError`` for a chunk below 1.
     """
+    pictures = (Picture(str(path), path) for path in paths)
+    yield from read_pictures(recognizer, pictures, chunk=chunk, keep_pixels=keep_pixels)
+
+
+def read_pictures(
+    recognizer: Recognizer,
+    pictures: Iterable[Picture | Unreadable],
+    *,
+    chunk: int = CHUNK,
+    keep_pixels: bool = False,
+    ahead: bool = True,
+) -> Iterator[ImageResult | Unreadable]:
+    """Do what ``read_folder`` does for pictures that have names and need not be files.
+
+    What is ``Unreadable`` already is passed on in its place.
+    ahead: threads find the faces of pictures to come; without them a picture's faces are found, more slowly in all,
+    before the next picture is asked for.
+    """
     if chunk < 1:
         raise OptionError(f"chunk = {chunk}: expected 1 or more photos.")
-    remaining = iter(paths)
-    first = list(islice(remaining, 2))
-    if len(first) < 2:  # threads for one photo would cost their start
-        for path in first:
-            yield from _decided(recognizer, [_found(recognizer, path, keep_pixels)])
+    remaining = iter(pictures)
+    first = list(islice(remaining, 2)) if ahead else []
+    if len(first) == 2:  # threads for one photo would cost their start
+        yield from _overlapped(recognizer, chain(first, remaining), chunk, keep_pixels)
         return
-    yield from _overlapped(recognizer, chain(first, remaining), chunk, keep_pixels)
+    found = (_found(recognizer, each, keep_pixels) for each in chain(first, remaining))
+    while batch := list(islice(found, chunk)):
+        yield from _decided(recognizer, batch)
 
 
 def _overlapped(
-    recognizer: Recognizer, paths: Iterable[str | Path], chunk: int, keep_pixels: bool
+    recognizer: Recognizer, pictures: Iterable[Picture | Unreadable], chunk: int, keep_pixels: bool
 ) -> Iterator[ImageResult | Unreadable]:
     from concurrent.futures import ThreadPoolExecutor
 
     ahead: deque[Future[Found | Unreadable]] = deque()
     pool = ThreadPoolExecutor(_FINDERS, "mien-find")
     try:
-        for path in paths:
-            ahead.append(pool.submit(_found, recognizer, path, keep_pixels))
+        for picture in pictures:
+            ahead.append(pool.submit(_found, recognizer, picture, keep_pixels))
             if len(ahead) == chunk + _FINDERS:
                 yield from _decided(recognizer, [ahead.popleft().result() for _ in range(chunk)])
         while ahead:
@@ -100,11 +130,16 @@ def _overlapped(
         pool.shutdown(cancel_futures=True)
 
 
-def _found(recognizer: Recognizer, path: str | Path, keep_pixels: bool) -> Found | Unreadable:
+def _found(recognizer: Recognizer, picture: Picture | Unreadable, keep_pixels: bool) -> Found | Unreadable:
+    if isinstance(picture, Unreadable):
+        return picture
     try:
-        return recognizer.find(path, keep_pixels=keep_pixels)
+        found = recognizer.find(picture.content, keep_pixels=keep_pixels)
     except (ImageError, FileMissingError) as error:
-        return Unreadable(str(path), str(error))
+        return Unreadable(picture.source, str(error))
+    if os.fspath(picture.content) == picture.source:
+        return found
+    return replace(found, blank=replace(found.blank, source=picture.source))
 
 
 def _decided(recognizer: Recognizer, batch: Sequence[Found | Unreadable]) -> Iterator[ImageResult | Unreadable]:

@@ -1,0 +1,155 @@
+"""What one worker does: a block in, a Parquet file out, with a list of what was unreadable beside it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from mien.errors import OptionError
+from mien.parquet import table
+from mien.recognition.columns import kinds, rows
+from mien.recognition.folder import Picture, Unreadable, read_pictures
+from mien.recognition.recognizer import load
+from mien.scale.shards import Block, Pictures
+from mien.scale.storage import Store
+
+if TYPE_CHECKING:
+    from mien.recognition.recognizer import Recognizer
+
+_SET_ASIDE = "_unreadable"  # pandas, DuckDB and Spark pass over what begins with an underscore
+_READING = "_reading"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all workers need to know.
+
+    model: a shipped model's name, or that of a file whose ``content`` comes along, as it may lie on one machine only.
+    options: further arguments of ``mien.load``.  gpus: how many each worker has, 0 for none.
+    """
+
+    out: Store
+    model: str
+    content: bytes | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    gpus: float = 0
+
+
+@dataclass(frozen=True)
+class Done:
+    """One block that is written: its number, and how many photos, faces and unreadable photos it had."""
+
+    number: int
+    photos: int
+    faces: int
+    unreadable: int
+
+
+class Reader:
+    """One worker: holds a recognizer, reads a block at a time. ``cluster`` makes a Ray actor of it."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._recognizer: Recognizer
+
+    def ready(self) -> None:
+        """Load the model. Raises as ``mien.load`` does; ``OptionError`` if a GPU is there that cannot be used."""
+        # Not in __init__, whose errors Ray reports as the worker's death.
+        if self._work.gpus:
+            _check_gpu()
+        if self._work.content is None:
+            self._recognizer = load(self._work.model, **self._work.options)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / Path(self._work.model).name
+            file.write_bytes(self._work.content)
+            self._recognizer = load(file, **self._work.options)
+
+    def read(
+        self, number: int, block: Block, *, wait: float = 0, careful: bool = False, fatal: frozenset[str] = frozenset()
+    ) -> Done:
+        """Read a block and write its files; the Parquet file comes last, so that it says that the block is done.
+
+        wait:    seconds before it begins: what the disk refused a moment ago may work then.
+        careful: write down each photo before it is read, for ``reading`` to tell if this process does not survive it.
+        fatal:   photos that ended a process before: set aside unread.
+        """
+        time.sleep(wait)
+        pictures = _without(block.pictures(), fatal)
+        if careful:
+            pictures = self._noted(number, pictures)
+        entries = list(read_pictures(self._recognizer, pictures, ahead=not careful))
+        unreadable = [entry for entry in entries if isinstance(entry, Unreadable)]
+        if unreadable:
+            lines = [json.dumps(entry.to_dict()) + "\n" for entry in unreadable]
+            self._work.out.write(unreadable_name(number), "".join(lines).encode())
+        found = [row for entry in entries for row in rows(entry)]
+        self._work.out.write(part_name(number), _file(table(found, kinds(self._recognizer.labels), len(entries))))
+        return Done(number, len(entries), sum(row.get("face") is not None for row in found), len(unreadable))
+
+    def _noted(self, number: int, pictures: Pictures) -> Iterator[Picture | Unreadable]:
+        for picture in pictures:
+            self._work.out.write(_note_name(number), picture.source.encode("utf-8", "surrogateescape"))
+            yield picture
+
+
+def part_name(number: int) -> str:
+    """Return the name of a block's Parquet file."""
+    return f"part-{number:08}.parquet"
+
+
+def unreadable_name(number: int) -> str:
+    """Return the name of the list of a block's unreadable photos: JSON lines of ``source`` and ``error``."""
+    return f"{_SET_ASIDE}/part-{number:08}.jsonl"
+
+
+def is_unreadable_name(name: str) -> bool:
+    """Say whether a file of the output is such a list."""
+    return name.startswith(f"{_SET_ASIDE}/")
+
+
+def reading(out: Store, number: int) -> str | None:
+    """Return the photo that a careful worker read last of a block; None if it came to none."""
+    try:
+        return out.read(_note_name(number)).decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return None
+
+
+def forget(out: Store, number: int) -> None:
+    """Remove the note that ``reading`` tells from."""
+    out.remove(_note_name(number))
+
+
+def _note_name(number: int) -> str:
+    return f"{_READING}/{number:08}"
+
+
+def _without(pictures: Pictures, fatal: frozenset[str]) -> Iterator[Picture | Unreadable]:
+    for picture in pictures:
+        deadly = isinstance(picture, Picture) and picture.source in fatal
+        yield Unreadable(picture.source, "The process that read it ended without a word.") if deadly else picture
+
+
+def _file(found: pa.Table) -> bytes:
+    stream = pa.BufferOutputStream()
+    parquet.write_table(found, stream)
+    return bytes(stream.getvalue())
+
+
+def _check_gpu() -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise OptionError(
+            "A worker has a GPU that its ONNX Runtime cannot use. On all machines run: "
+            "pip uninstall onnxruntime && pip install onnxruntime-gpu. Or leave gpus out."
+        )
