@@ -27,8 +27,8 @@ MADE = ("runs/", "curl", "film.mp4", "MIEN_", "mien explain")
 """What only other commands, servers or data make; maps take seconds, and ``tests/cli`` has them run already."""
 
 OTHERS = {
-    "bash", "cd", "curl", "docker", "duckdb", "export", "gcloud", "git", "gunicorn", "kubectl", "lint-imports", "mkdocs",
-    "mypy", "nginx", "pip", "printf", "python", "ray", "ruff", "sed", "tensorboard", "torchrun", "uv",
+    "bash", "cd", "curl", "docker", "duckdb", "export", "gcloud", "git", "gunicorn", "kubectl", "lint-imports",
+    "mkdocs", "mypy", "nginx", "pip", "printf", "python", "ray", "ruff", "sed", "tensorboard", "torchrun", "uv",
 }  # fmt: skip
 """Programs other than ``mien`` that pages call."""
 
