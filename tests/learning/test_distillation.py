@@ -9,17 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpora import bars
+from support import write_model
 
 pytestmark = pytest.mark.train
 pytest.importorskip("pydantic")
+pytest.importorskip("lightning")
 pytest.importorskip("pyarrow")
 
+import mien  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
-from mien.errors import DataError, FileMissingError, OptionError  # noqa: E402
+from mien.errors import DataError, FileMissingError, OptionError, RecipeError  # noqa: E402
 from mien.evaluation.predictions import of_faces  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
 from mien.learning import distillation, fit, parts, recipe  # noqa: E402
+from mien.learning.export import export  # noqa: E402
+from mien.learning.recipe import Recipe  # noqa: E402
 from mien.learning.tables import DataTable, DistilTable  # noqa: E402
+from mien.preprocess import PreprocessSpec, apply  # noqa: E402
+from mien.recognition.bundle import read  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +93,6 @@ def test_answers_that_do_not_fit(tmp_path: Path, faces: FaceSet) -> None:
 
 
 def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None:
-    pytest.importorskip("lightning")
-    from mien.learning.export import export
-
     faces = bars({"Training": 16, "PublicTest": 8, "PrivateTest": 4})
     training = faces.part("Training")
     wrong = np.eye(7)[(training.labels + 1) % 7]  # teachers that always name the next class
@@ -115,3 +119,48 @@ def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None
     answered(path, training, 3)  # the same file name, other answers
     with pytest.raises(OptionError, match=r"begun with other teachers' answers .*liar.*teacher-3.*Give the files"):
         fit.fit(plan, faces, tmp_path / "run", resume=True)
+
+
+def model_taught(tmp_path: Path, **distil: object) -> Recipe:
+    """Return a recipe whose teacher is the model file ``tmp_path/teacher.onnx``."""
+    return recipe.parse(
+        {
+            "name": "taught-anew",
+            "preprocess": {"size": 16},
+            "augment": {"flip": 0.5, "rotate": 10.0},
+            "distil": {"models": [str(tmp_path / "teacher.onnx")], "share": 1.0, **distil},
+            "train": {"epochs": 12, "batch_size": 16, "rate": 0.01, "sizes": []},
+            "network": {"name": "residual", "widths": [8, 16], "blocks": 1, "dropout": 0.0},
+        }
+    )
+
+
+def test_models_answer_the_augmented_faces(tmp_path: Path) -> None:
+    faces = bars({"Training": 16, "PublicTest": 8, "PrivateTest": 4})
+    truth = replace(faces, labels=(faces.labels + 1) % 7)  # the teacher learns the next class of each face
+    teaching = model_taught(tmp_path, models=[], share=0.0)
+    fit.fit(teaching, truth, tmp_path / "teaching")
+    export(tmp_path / "teaching", truth)
+    (tmp_path / "teaching" / "model.onnx").rename(tmp_path / "teacher.onnx")
+    plan = model_taught(tmp_path)
+    rows: list[fit.Epoch] = []
+    fit.fit(plan, faces, tmp_path / "run", watch=rows.append)
+    assert rows[-1].validation_accuracy < 0.2  # of the truth, which the student never saw
+    (teacher,) = json.loads((tmp_path / "run" / "data.json").read_text())["teachers"]
+    assert teacher == {"model": "taught-anew", "model_digest": read(tmp_path / "teacher.onnx").digest}
+
+    crops = apply(faces.pixels, plan.preprocess)
+    answers = mien.load(tmp_path / "teacher.onnx", detector="whole").classify(faces.pixels)
+    found = distillation.taught(own(faces), crops, plan.distil.model_copy(update={"share": 0.25, "temperature": 1.0}))
+    np.testing.assert_allclose(found, 0.75 * own(faces) + 0.25 * answers, atol=1e-5)
+
+
+def test_a_model_that_does_not_fit(tmp_path: Path, faces: FaceSet) -> None:
+    write_model(tmp_path / "teacher.onnx")
+    with pytest.raises(DataError, match=r"takes PreprocessSpec\(.*the recipe makes .*distil\.answers"):
+        fit.fit(model_taught(tmp_path).with_values({"preprocess.size": 24}), faces, tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"distil\.answers and distil\.models exclude each other"):
+        model_taught(tmp_path, answers=["a.parquet"])
+    other = LabelSet("other", tuple("abcdefg"))
+    with pytest.raises(DataError, match="labels of fer2013; the recipe trains those of other"):
+        distillation.check_models(model_taught(tmp_path).distil, other, PreprocessSpec())

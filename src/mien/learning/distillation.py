@@ -1,12 +1,15 @@
 """Knowledge distillation (Hinton et al. 2015): other networks' answers on the training faces as part of the targets.
 
-The answers are worked out once, by ``mien evaluate TEACHER --split Training``, so that a step costs what it does
-without teachers; the price is that a teacher never sees the augmented faces.
+Answers are worked out once, by ``mien evaluate TEACHER --split Training``, and a step costs what it does without
+teachers; the price is that a teacher never sees the augmented faces, and that a long training learns its answers by
+heart. Models answer the very faces that the student sees (Beyer et al. 2022, "a good teacher is patient and
+consistent").
 """
 
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,11 @@ from numpy.typing import NDArray
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError
 from mien.evaluation import predictions
+from mien.labels import LabelSet
 from mien.learning.tables import DistilTable
+from mien.preprocess import PreprocessSpec
+from mien.recognition import bundle
+from mien.recognition.session import OnnxSession, softmax
 
 
 def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDArray[np.float32]:
@@ -33,11 +40,42 @@ def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDA
     return mixed
 
 
+def taught(own: NDArray[np.float32], crops: NDArray[np.float32], table: DistilTable) -> NDArray[np.float32]:
+    """Return ``share`` of the mean answer of ``table.models`` to a batch and the rest of its ``own`` targets.
+
+    own: float32 (N, C), rows summing to 1.  crops: float32 (N, channels, size, size), preprocessed, as augmented.
+    """
+    answers = [softmax(session.logits(crops), heat) for session, heat in map(_teacher, table.models)]
+    mean = np.mean([_softened(each, table.temperature) for each in answers], axis=0)
+    mixed: NDArray[np.float32] = ((1 - table.share) * own + table.share * mean).astype(np.float32)
+    return mixed
+
+
+def check_models(table: DistilTable, labels: LabelSet, spec: PreprocessSpec) -> None:
+    """Raise ``DataError`` if a model of ``table`` tells other classes apart or takes other crops than the student."""
+    _teacher.cache_clear()  # a file of this name may be another one by now
+    for name in table.models:
+        model = bundle.read(name)
+        if model.labels.labels != labels.labels:
+            raise DataError(
+                f"distil.models names {name}, with the labels of {model.labels.name}; the recipe trains those of "
+                f"{labels.name}. Give a teacher of the same classes."
+            )
+        if model.preprocess != spec:
+            raise DataError(
+                f"distil.models names {name}, which takes {model.preprocess}; the recipe makes {spec}. Give both the "
+                "same preprocessing, or take its answers by distil.answers."
+            )
+
+
 def described(table: DistilTable) -> dict[str, Any]:
-    """Return what a run records of its teachers: the model behind each file of answers, and the file's SHA-256 (hex).
+    """Return what a run records of its teachers: each model, or that behind each file of answers; SHA-256 in hex.
 
     Raises as ``targets`` for a file that is missing or no predictions.
     """
+    if table.models:
+        models = [bundle.read(name) for name in table.models]
+        return {"teachers": [{"model": one.name, "model_digest": one.digest} for one in models]}
     files = [_existing(Path(name)) for name in table.answers]
     found = [(predictions.read(file).about, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
     return {"teachers": [{"model": a.model, "model_digest": a.model_digest, "answers": d} for a, d in found]}
@@ -58,6 +96,13 @@ def _answers(file: Path, faces: FaceSet) -> NDArray[np.float64]:
             "with mien evaluate TEACHER --data DATA --split Training --out FOLDER on the data of this training."
         )
     return found.probabilities[[rows[name] for name in faces.ids]]
+
+
+@lru_cache(maxsize=8)
+def _teacher(name: str) -> tuple[OnnxSession, float]:
+    # Kept here and not in the module, which averaging copies: a session of ONNX Runtime cannot be copied.
+    model = bundle.read(name)
+    return OnnxSession(model.graph), model.temperature
 
 
 def _softened(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -78,9 +78,9 @@ def fit(
     """
     memory.keep_freed()
     faces = parts.arrange(faces, recipe.data)
-    module = classifier(recipe, faces)
+    distillation.check_models(recipe.distil, faces.label_set, recipe.preprocess)
+    module, best = classifier(recipe, faces), _best_checkpoint(run)
     last = run / "checkpoints" / "last.ckpt"
-    best = _best_checkpoint(run)
     with quiet(), explained(recipe):
         trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
         loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))

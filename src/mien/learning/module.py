@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from mien.errors import RecipeError, TrainingError
-from mien.learning import networks, schedule
+from mien.learning import distillation, networks, schedule
 from mien.learning.augment import Augment, Mix
 from mien.learning.backbones import PREFIX, Backbone
 from mien.learning.losses import Loss
@@ -81,6 +81,7 @@ class Classifier(LightningModule):
             # Seeded by the step, augmentation and dropout of a resumed run are those of an uninterrupted one.
             torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step + self.global_rank * 500_009)
             crops, targets = self.mix(self.augment(crops), targets)
+            targets = self._taught(crops, targets)
         size = self.recipe.size_at(self.current_epoch)
         if size != crops.shape[-1]:
             # Judging 48-pixel faces while training on 32 reads 10-15 points too low (batch-norm statistics).
@@ -88,6 +89,13 @@ class Classifier(LightningModule):
         if self.recipe.train.channels_last:
             crops = crops.contiguous(memory_format=torch.channels_last)
         return crops, targets
+
+    def _taught(self, crops: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        table = self.recipe.distil
+        if not table.models:
+            return targets
+        mixed = distillation.taught(targets.cpu().numpy(), crops.cpu().numpy(), table)
+        return torch.from_numpy(mixed).to(targets.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss. Raises ``TrainingError`` naming step, batch and rate if it is not finite."""

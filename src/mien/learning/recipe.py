@@ -208,6 +208,7 @@ def smoke(recipe: AnyRecipe) -> AnyRecipe:
         "train.sizes": [],
         "train.ema": min(recipe.train.ema, 0.5),
         "distil.answers": [],
+        "distil.models": [],
         "preprocess.size": min(recipe.preprocess.size, 48),
     }
     if recipe.network.name.startswith("torchvision:"):

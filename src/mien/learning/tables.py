@@ -165,13 +165,22 @@ class DistilTable(Table):
 
     answers: files that ``mien evaluate TEACHER --split Training --out FOLDER`` wrote (predictions.parquet, or
              predictions-flip.parquet with --views flip), one for each teacher; empty trains on the data's targets.
+    models:  shipped models or model files that answer each augmented face anew (Beyer et al. 2022), in place of
+             answers; every step costs their time too.
     share:   of each target that is the mean of the teachers' answers; the rest is the face's own target.
     temperature: the answers' probabilities are taken to the power 1/temperature; above 1 makes them softer.
     """
 
     answers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     share: Probability = 0.5
     temperature: Positive = 1.0
+
+    @model_validator(mode="after")
+    def _one_kind_of_teacher(self) -> DistilTable:
+        if self.answers and self.models:
+            raise ValueError("distil.answers and distil.models exclude each other; leave one out")
+        return self
 
 
 class CalibrateTable(Table):
