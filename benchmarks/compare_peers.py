@@ -1,7 +1,7 @@
 """Mien beside its peers, on the same photos and crops, in one run on this machine.
 
     python benchmarks/compare_peers.py --data "$MIEN_DATA" --out docs/peers            # all: see docs/bench.md
-    python benchmarks/compare_peers.py --data "$MIEN_DATA" --out /tmp/peers --brief    # 200 crops, 40 photos, 1 round
+    python benchmarks/compare_peers.py --data "$MIEN_DATA" --out peers --brief    # 200 crops, 40 photos, 1 round
 
 Each peer (peers/catalogue.py) gets an environment of its own, made from packages into --work, which a later run takes
 up again. Peers whose weights cannot be had are rows with the reason, with the size of what was installed and the time
