@@ -8,7 +8,7 @@ up again. Peers whose weights cannot be had are rows with the reason, with the s
 of their imports. First all answer to PrivateTest's crops and to the photos of KDEF and CK+; then they are timed in
 rounds, each in every round. Writes peers.json, peers.md and peers.png into --out.
 
-Needs the extra [train] and in --data fer2013.zip, kdef_frontal350.zip and ckplus350.zip (see docs/crops.md).
+Needs the extra [train] and in --data fer2013.zip, ferplus, kdef_frontal350.zip and ckplus350.zip (see docs/crops.md).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support import write_model
 
 from mien.datasets.faces import FaceSet
 from mien.datasets.index import index
@@ -25,6 +26,14 @@ def data_dir() -> Path:
 def examples() -> Path:
     """The folder of the public-domain photo that ships with the repository."""
     return Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of a network so small that it answers in no time."""
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    write_model(path)
+    return path
 
 
 @pytest.fixture(scope="session")

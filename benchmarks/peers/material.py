@@ -1,4 +1,4 @@
-"""What all peers are given: FER2013's PrivateTest as crops, KDEF and CK+ as photos on disk."""
+"""What all peers are given: FER2013's PrivateTest as crops, by two sets of labels; KDEF and CK+ as photos on disk."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mien import images
-from mien.datasets import photos
+from mien.datasets import manifest, photos
 from mien.datasets.archive import open_source
-from mien.labels import FER2013
+from mien.datasets.faces import FaceSet
+from mien.datasets.index import index
+from mien.labels import FER2013, scheme
 from mien.preprocess import grey
 
 PHOTOS = {"KDEF": "kdef_frontal350.zip", "CK+": "ckplus350.zip"}
@@ -29,7 +31,7 @@ class Corpus:
 
 def prepare(data: Path, folder: Path, most_crops: int | None, most_photos: int | None) -> list[Corpus]:
     """Write crops and photos below ``folder``; of each corpus at most so many, evenly spread. Contempt is left out."""
-    found = [_private_test(data / "fer2013.zip", folder / "crops.npy", most_crops)]
+    found = [_private_test(data / "fer2013.zip", folder / "crops.npy", most_crops), _ferplus(data, folder, most_crops)]
     return found + [_photos(name, data / zipped, folder, most_photos) for name, zipped in PHOTOS.items()]
 
 
@@ -41,6 +43,18 @@ def _private_test(source: Path, file: Path, most: int | None) -> Corpus:
         np.save(file, np.stack([grey(images.load(opened.read(name))) for name in kept]))
     labels = tuple(FER2013.index(PurePosixPath(name).parent.name) for name in kept)
     return Corpus("PrivateTest", labels, crops=str(file))
+
+
+def _ferplus(data: Path, folder: Path, most: int | None) -> Corpus:
+    """Write PrivateTest's faces with FER+'s verdict; those without a majority, and contempt, are left out."""
+    rows = index([data / "fer2013.zip"], folder / "ferplus.parquet", votes=data / "ferplus", vote_rule="majority")
+    faces = FaceSet.from_manifest(manifest.read(rows.path), scheme("ferplus")).part("PrivateTest")
+    words = [faces.label_set.labels[label] for label in faces.labels]
+    known = [number for number, word in enumerate(words) if word in FER2013.labels]
+    kept = [known[number] for number in _spread(len(known), most)]
+    file = folder / "ferplus.npy"
+    np.save(file, faces.pixels[kept])
+    return Corpus("FER+", tuple(FER2013.index(words[number]) for number in kept), crops=str(file))
 
 
 def _photos(name: str, source: Path, folder: Path, most: int | None) -> Corpus:

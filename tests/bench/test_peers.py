@@ -52,13 +52,14 @@ def test_tables_and_picture() -> None:
     shared: dict[str, Any] = {"note": "Note.", "trained": True, "failures": [], "version": "1.0"}
     scored = {"accuracy": 0.7, "interval": [0.6, 0.8], "macro_f1": 0.65, "found": 0.9}
     ran = {
-        **shared, "name": "one", "reason": "", "accuracy": {"KDEF": scored}, "batch 1": once, "batch 64": once,
-        "photo": once, "cold": once, "imports": once, "cold_memory": 1e8, "memory": 2e8, "size": 3e8,
+        **shared, "name": "one", "reason": "", "accuracy": dict.fromkeys(tables.CORPORA, scored),
+        "batch 1": once, "batch 64": once, "photo": once, "cold": once, "imports": once, "cold_memory": 1e8, "memory": 2e8, "size": 3e8,
     }  # fmt: skip
     failed = {**shared, "name": "two", "reason": "no weights", "imports": once, "size": 1e8}
     result = {"machine": "here", "asked": {"rounds": 1, "faces": {"KDEF": 10}}, "peers": [ran, failed]}
     text = tables.markdown(result)
     assert "70.0% (60.0% – 80.0%, face found in 90.0%) | 0.650" in text
+    assert "| 70.0% |\n" in text  # the mean
     assert "| one 1.0 | 10 (10 – 20) | 10 (10 – 20) | 100 |" in text
     assert "- two 1.0: Note. **Fails**: no weights" in text
     assert tables.picture(result).startswith(b"\x89PNG")

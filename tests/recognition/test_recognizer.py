@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
-    write_model(path)
-    return path
-
-
-@pytest.fixture(scope="session")
 def whole(model: Path) -> Recognizer:
     return load(model, detector="whole", threads=1)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from blocks import COUNT, POISON, rows_of
 from PIL import Image
-from support import noise, write_model
+from support import noise
 
 from mien.cli import main
 
@@ -22,13 +22,6 @@ def local_ray() -> Iterator[None]:
 
     with cluster.session(None, 2):
         yield
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
-    write_model(path)
-    return path
 
 
 @pytest.fixture(scope="session")

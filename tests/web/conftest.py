@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support import gradient, noise, write_model
+from support import gradient, noise
 
 if TYPE_CHECKING:
     import httpx
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
 collect_ignore_glob = [] if find_spec("fastapi") and find_spec("httpx") else ["test_*.py"]
 """Nothing here can be imported without the extra ``serve``."""
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
-    write_model(path)
-    return path
 
 
 @pytest.fixture(scope="session")
