@@ -53,7 +53,8 @@ def test_tables_and_picture() -> None:
     scored = {"accuracy": 0.7, "interval": [0.6, 0.8], "macro_f1": 0.65, "found": 0.9}
     ran = {
         **shared, "name": "one", "reason": "", "accuracy": dict.fromkeys(tables.CORPORA, scored),
-        "batch 1": once, "batch 64": once, "photo": once, "cold": once, "imports": once, "cold_memory": 1e8, "memory": 2e8, "size": 3e8,
+        "batch 1": once, "batch 64": once, "photo": once, "cold": once, "imports": once,
+        "cold_memory": 1e8, "memory": 2e8, "size": 3e8,
     }  # fmt: skip
     failed = {**shared, "name": "two", "reason": "no weights", "imports": once, "size": 1e8}
     result = {"machine": "here", "asked": {"rounds": 1, "faces": {"KDEF": 10}}, "peers": [ran, failed]}
