@@ -8,9 +8,20 @@ from pathlib import Path
 import pytest
 from support import write_model
 
+from mien import labels
 from mien.datasets.faces import FaceSet
 from mien.datasets.index import index
 from mien.datasets.manifest import Manifest, read
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core; threads on top of that wait for each other
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, for its fixtures, and all that start Ray, which takes every core."""
+    for item in items:
+        place = item.path.parent if item.path.parent.name == "scale" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(place)))
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +57,14 @@ def fer2013_manifest(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
 def fer2013_faces(fer2013_manifest: Manifest) -> FaceSet:
     """All of FER2013 in memory."""
     return FaceSet.from_manifest(fer2013_manifest)
+
+
+@pytest.fixture(scope="session")
+def ferplus_faces(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """FER2013's faces with the majority of FER+'s votes as labels, those without one left out."""
+    place = tmp_path_factory.mktemp("ferplus") / "ferplus.parquet"
+    rows = index([data_dir / "fer2013.zip"], place, votes=data_dir / "ferplus", vote_rule="majority")
+    return FaceSet.from_manifest(read(rows.path), labels.scheme("ferplus"))
 
 
 @pytest.fixture(scope="session")

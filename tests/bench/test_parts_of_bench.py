@@ -24,7 +24,7 @@ CONVOLUTIONS = 2 * 9 * sum(
 
 
 def test_the_four_block_network() -> None:
-    assert flops.count(bundle.read("default").graph, (1, 48, 48)) == CONVOLUTIONS + DENSE
+    assert flops.count(bundle.read("fer2013-four-block").graph, (1, 48, 48)) == CONVOLUTIONS + DENSE
 
 
 def test_as_the_analysis_of_the_network() -> None:

@@ -185,8 +185,8 @@ def test_mistakes_are_one_line(
 
 
 @pytest.mark.data
-def test_the_shipped_model_on_the_real_ckplus48(data_dir: Path, tmp_path: Path) -> None:
-    assert evaluate("default", "--data", data_dir / "ckplus48.zip", "--out", tmp_path) == 0
+def test_a_shipped_model_on_the_real_ckplus48(data_dir: Path, tmp_path: Path) -> None:
+    assert evaluate("fer2013-four-block", "--data", data_dir / "ckplus48.zip", "--out", tmp_path) == 0
     found = json.loads((tmp_path / "metrics.json").read_text())
     figures = found["parts"]["all"]
     assert (found["left_out"], figures["absent"], figures["faces"]) == ({"contempt": 54}, ["neutral"], 927)

@@ -259,7 +259,7 @@ def test_a_factor_is_a_multiplier_and_a_shift(factor: float) -> None:
 def test_integers_standardise_as_preprocess_does() -> None:
     maps = portable_layers.Maps("crop", (48, 48, 1), 0.018, 120)
     spec = PreprocessSpec()
-    network = portable_layers.IntegerNetwork(bundle.read("default"), maps, (), maps)
+    network = portable_layers.IntegerNetwork(bundle.read("fer2013-four-block"), maps, (), maps)
     crops = crops_of(48)
     own = np.stack([portable_reference.entered(network, crop) for crop in crops]).astype(int)
     theirs = portable_reference.quantised(apply(crops, spec), maps).astype(int)
@@ -358,7 +358,7 @@ def test_nodes_without_an_integer_layer_are_named(change: Any, says: str, run: P
 
 @pytest.mark.data
 def test_the_shipped_network_on_real_faces(fer2013_faces: FaceSet, tmp_path: Path) -> None:
-    about = bundle.read("default")
+    about = bundle.read("fer2013-four-block")
     training = fer2013_faces.part("Training").where(np.arange(28_709) % 112 == 0)
     graph = quantise.int8(about.graph, apply(training.pixels, about.preprocess))
     labels, spec = about.labels, about.preprocess

@@ -81,7 +81,7 @@ def test_what_cannot_be_quantised(run: Path, faces: FaceSet, tmp_path: Path) -> 
 
 @pytest.mark.data
 def test_the_shipped_model_loses_less_than_half_a_point(fer2013_faces: FaceSet) -> None:
-    found, public = bundle.read("default"), fer2013_faces.part("PublicTest")
+    found, public = bundle.read("fer2013-four-block"), fer2013_faces.part("PublicTest")
     training = fer2013_faces.part("Training").where(np.arange(28_709) % 56 == 0)
     graph = quantise.int8(found.graph, apply(training.pixels, found.preprocess))
     assert len(graph) <= 1_500_000

@@ -18,12 +18,12 @@ from torch import nn
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError
-from mien.evaluation.calibration import Threshold, VectorScaling, fit_temperature, fit_threshold, fit_vector
+from mien.evaluation.calibration import Threshold, fit_threshold
 from mien.evaluation.evaluate import Model, answered, logits, report
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
 from mien.files import appearing
-from mien.learning import parts
+from mien.learning import calibrate, parts
 from mien.learning.fit import check_data
 from mien.learning.module import network_of
 from mien.learning.recipe import ClassicalRecipe, HeadRecipe, Plan, Recipe, of_run
@@ -51,7 +51,7 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     faces = parts.arrange(faces, recipe.data)
     check_data(run, parts.described(faces))
     public = faces.part(parts.VALIDATION)
-    network = finished(run, recipe, public)
+    network = finished(run, recipe, faces)
     graph = to_onnx(network, recipe.preprocess)
     found = scored(OnnxSession(graph), recipe, faces)
     difference = parity(network, found.validation_logits, public, recipe.preprocess)
@@ -62,10 +62,14 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     return written
 
 
-def finished(run: Path, recipe: Recipe, validation: FaceSet) -> nn.Module:
-    """Return the run's best network as it is exported, with the scales of vector calibration if it has them."""
-    network = load_network(run, recipe, len(validation.label_set))
-    return _scaled(network, recipe, validation) if recipe.calibrate.method == "vector" else network
+def finished(run: Path, recipe: Recipe, faces: FaceSet) -> nn.Module:
+    """Return the run's best network as it is exported, with what calibration puts behind its logits."""
+    network = load_network(run, recipe, len(faces.label_set))
+    if not recipe.calibrate.in_graph:
+        return network
+    session = OnnxSession(to_onnx(network, recipe.preprocess))
+    answers = logits(session, recipe.preprocess, calibrate.fitting_faces(recipe, faces))
+    return calibrate.scaled(network, answers, recipe, faces)
 
 
 def write(
@@ -93,30 +97,6 @@ def write(
         licence=licence,
         recipe_digest=recipe.digest(),
     )
-
-
-def _scaled(network: nn.Module, recipe: Recipe, validation: FaceSet) -> Scaled:
-    answers = logits(OnnxSession(to_onnx(network, recipe.preprocess)), recipe.preprocess, validation)
-    return Scaled(network, fit_vector(answers, validation.labels))
-
-
-class Scaled(nn.Module):
-    """A network whose logits are scaled and shifted class by class."""
-
-    scale: torch.Tensor
-    bias: torch.Tensor
-
-    def __init__(self, network: nn.Module, scaling: VectorScaling) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("scale", torch.from_numpy(scaling.scale.astype(np.float32)))
-        self.register_buffer("bias", torch.from_numpy(scaling.bias.astype(np.float32)))
-        self.eval()
-
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Map float (N, C, S, S) to logits (N, classes)."""
-        logits: torch.Tensor = self.network(crops) * self.scale + self.bias
-        return logits
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -164,11 +144,11 @@ def scored(session: Session, plan: Plan, faces: FaceSet) -> Scored:
     is looked at.
     """
     validation, training = faces.part(parts.VALIDATION), faces.part(parts.TRAIN)
-    answers = logits(session, plan.preprocess, validation)
-    temperature = fit_temperature(answers, validation.labels)
+    fitting = logits(session, plan.preprocess, calibrate.fitting_faces(plan, faces))
+    answers, temperature = fitting[: len(validation)], calibrate.temperature(plan, fitting, faces)
     model = Model(plan.name, "", faces.label_set, plan.preprocess, temperature, session)
     chosen = answered(answers, validation, training, model)
-    threshold = fit_threshold(chosen.probabilities, chosen.labels)
+    threshold = fit_threshold(chosen.probabilities, chosen.labels, calibrate.table_of(plan).certain)
     test = faces.part(parts.TEST)
     tested = answered(logits(session, plan.preprocess, test), test, training, model)
     figures = {

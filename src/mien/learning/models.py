@@ -127,7 +127,7 @@ def _checkpoint(run: Path) -> Loaded:
 
 
 def _temperature(run: Path, plan: Recipe) -> tuple[float, tuple[str, ...]]:
-    if plan.calibrate.method == "vector":
+    if plan.calibrate.in_graph:
         told = "The scale and bias of each class are in model.onnx only: the checkpoint's confidences are its own."
         return 1.0, (told,)
     if (run / "model.onnx").exists():

@@ -115,6 +115,12 @@ class Recipe(Plan):
             raise ValueError("train.thaw_rate is required where train.frozen ends before train.epochs")
         return self
 
+    @model_validator(mode="after")
+    def _something_degrades(self) -> Recipe:
+        if self.calibrate.degraded and self.degrade == DegradeTable():
+            raise ValueError("calibrate.degraded needs a [degrade] table with more than zeros, or set it to false")
+        return self
+
     def size_at(self, epoch: int) -> int:
         """Return the side in pixels of the training images in ``epoch``."""
         sizes = [stage.size for stage in self.train.sizes if stage.epoch <= epoch]

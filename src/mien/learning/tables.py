@@ -186,11 +186,24 @@ class DistilTable(Table):
 class CalibrateTable(Table):
     """What is fitted on the validation part before a network ships.
 
-    method: ``temperature`` divides all logits by one number, which moves no prediction; ``vector`` scales and shifts
-            the logits of each class first, within the exported graph (``calibration.fit_vector``).
+    method:   ``temperature`` divides all logits by one number, which moves no prediction; ``vector`` scales and shifts
+              the logits of each class first, within the exported graph (``calibration.fit_vector``).
+    balance:  how far the logits are moved from the classes' shares of the training part (0) to equal shares (1), within
+              the graph too: logit adjustment, τ of Menon et al. 2021. For data whose rare classes are not as rare where
+              the model is used. The temperature is then fitted for the classes' shares that this stands for.
+    degraded: fit on the validation faces and on the same, degraded as ``[degrade]`` says: for worse photos than those.
+    certain:  an answer is ``uncertain`` below the confidence from which on so large a share was right.
     """
 
     method: Literal["temperature", "vector"] = "temperature"
+    balance: Probability = 0.0
+    degraded: bool = False
+    certain: Annotated[float, Field(gt=0, lt=1)] = 0.8
+
+    @property
+    def in_graph(self) -> bool:
+        """Whether the exported graph has a scale and a bias of each class that the network has not."""
+        return self.method == "vector" or self.balance > 0
 
 
 class Stage(Table):

@@ -62,7 +62,7 @@ def program(run: Path, faces: FaceSet) -> float:
     recipe = recipe_of(run)
     source, _, faces = opened(run, faces)
     validation, spec = faces.part(parts.VALIDATION), recipe.preprocess
-    network = finished(run, recipe, validation)
+    network = finished(run, recipe, faces)
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
     batch = torch.export.Dim("faces", min=1, max=65_536)
     with warnings.catch_warnings(), muted("torch.export"):

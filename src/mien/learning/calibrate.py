@@ -1,0 +1,75 @@
+"""What a network is given before it ships: scales, the balance of its classes, a temperature, a threshold.
+
+All of it is fitted on the validation part, or on the training part's class counts; nothing here sees the test part.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mien.datasets.faces import FaceSet
+from mien.evaluation.calibration import fit_temperature, fit_vector
+from mien.learning import parts
+from mien.learning.degrade import degrade
+from mien.learning.recipe import Plan, Recipe
+from mien.learning.tables import CalibrateTable
+
+
+def table_of(plan: Plan) -> CalibrateTable:
+    """Return the plan's table; heads and baselines, which have none, are calibrated by its defaults."""
+    return plan.calibrate if isinstance(plan, Recipe) else CalibrateTable()
+
+
+def fitting_faces(plan: Plan, faces: FaceSet) -> FaceSet:
+    """Return the validation part, N faces, and with ``calibrate.degraded`` all again as the recipe degrades them."""
+    validation = faces.part(parts.VALIDATION)
+    if not isinstance(plan, Recipe) or not plan.calibrate.degraded:
+        return validation
+    worse = degrade(validation.pixels, plan.degrade, np.random.default_rng(plan.train.seed))
+    pixels, labels = np.concatenate([validation.pixels, worse]), np.tile(validation.labels, 2)
+    return FaceSet(faces.label_set, pixels, labels, np.tile(validation.splits, 2), validation.ids * 2)
+
+
+def shift(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:
+    """Return what ``calibrate.balance`` adds to the logits, float64 (C,): -balance · log(share of training faces)."""
+    counts = np.bincount(faces.part(parts.TRAIN).labels, minlength=len(faces.label_set))
+    found: NDArray[np.float64] = -table_of(plan).balance * np.log(counts / counts.sum())
+    return found
+
+
+class Scaled(nn.Module):
+    """A network whose logits are scaled and shifted class by class; both are float64 (C,)."""
+
+    scale: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, network: nn.Module, scale: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", torch.from_numpy(scale.astype(np.float32)))
+        self.register_buffer("bias", torch.from_numpy(bias.astype(np.float32)))
+        self.eval()
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Map float (N, C, S, S) to logits (N, classes)."""
+        logits: torch.Tensor = self.network(crops) * self.scale + self.bias
+        return logits
+
+
+def scaled(network: nn.Module, answers: NDArray[np.float32], recipe: Recipe, faces: FaceSet) -> Scaled:
+    """Return the network with what the recipe puts behind it.  answers: its logits on ``fitting_faces``, (N, C)."""
+    scale, bias = np.ones(answers.shape[1]), np.zeros(answers.shape[1])
+    if recipe.calibrate.method == "vector":
+        found = fit_vector(answers, fitting_faces(recipe, faces).labels)
+        scale, bias = found.scale, found.bias
+    return Scaled(network, scale, bias + shift(recipe, faces))
+
+
+def temperature(plan: Plan, answers: NDArray[np.float32], faces: FaceSet) -> float:
+    """Return the temperature of logits (N, C) on ``fitting_faces``; balanced classes count as balance makes them."""
+    labels = fitting_faces(plan, faces).labels
+    # Faces of the corpus stand for those of a world in which the rare classes are less rare (importance weights).
+    return fit_temperature(answers, labels, np.exp(shift(plan, faces))[labels])
