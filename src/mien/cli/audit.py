@@ -40,6 +40,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("model", metavar="MODEL", help="shipped model, .onnx file, run folder or model.npz")
     data_argument(parser)
     add("--split", metavar="S", help="the part of the data, or all (default: PublicTest)")
+    add("--classes", metavar="C", help="tell only these classes apart: fer2013 (seven), or happiness,sadness,…")
     add("--by", action="append", default=[], metavar="COLUMN", help="slice by a column too; several times for several")
     add("--corruptions", default="all", metavar="C", help="all (default), none, or names such as noise,blur")
     add("--faces", type=count, default=1000, metavar="N", help="faces that are made worse (default: 1000)")
@@ -60,7 +61,13 @@ def run(options: Namespace) -> int:
     from mien.evaluation.audit import audit
     from mien.learning import models, scoring
 
-    loaded = models.load(options.model, checkpoint=options.checkpoint, adapter=options.adapter, threads=options.threads)
+    loaded = models.load(
+        options.model,
+        checkpoint=options.checkpoint,
+        adapter=options.adapter,
+        threads=options.threads,
+        classes=options.classes,
+    )
     work = scoring.prepare(loaded, read_faces(options.data))
     (split,) = work.splits([options.split] if options.split else [])
     faces = work.part(split)

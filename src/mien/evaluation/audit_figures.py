@@ -86,7 +86,7 @@ def curves(found: Robustness) -> Figure:
     }
     columns = min(2, len(families))
     rows = -(-len(families) // columns)
-    figure = figures.new(4.4 * columns, 3.4 * rows)
+    figure = figures.new(4.6 * columns, 3.4 * rows)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[len(families) :]:
         axes.set_visible(False)
@@ -109,12 +109,16 @@ def _family(axes: Axes, family: str, members: Sequence[Corrupted], found: Robust
         beside = [step + 0.07 * (place - (len(members) - 1) / 2) for step in steps]  # bars must not hide each other
         axes.errorbar(beside, accuracy, (below, above), color=colour, marker=marker, linestyle=line, capsize=2,
                       markersize=5, linewidth=1.5, label=each.name)  # fmt: skip
-    axes.axhline(found.majority, color=GREY, linestyle=":", linewidth=1.2, label="always the largest class")
-    axes.set(title=family, ylim=(0, 1), xticks=steps)
+    axes.axhline(found.majority, color=GREY, linestyle=":", linewidth=1.2)
+    axes.text(0, found.majority - 0.015, "always the largest class", color=GREY, fontsize=8.5, va="top")
+    axes.set(ylim=(0, 1), xticks=steps)
+    axes.set_title(family, loc="left", fontsize=10)
     figures.percent(axes.yaxis)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8.5, loc="upper right")
+    # Above the panel: within it, curves may lie anywhere.
+    axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.02, 0.985), ncols=len(members),
+                handlelength=1.4, handletextpad=0.3, columnspacing=0.7)  # fmt: skip
 
 
 def examples(found: Robustness, seed: int = 0) -> Figure:
