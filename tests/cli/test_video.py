@@ -169,7 +169,7 @@ def test_ctrl_c_leaves_whole_files(video: Video, tmp_path: Path, monkeypatch: py
 def test_a_real_ctrl_c(model: Path, crossing: Path) -> None:
     command = [sys.executable, "-m", "mien", "video", str(crossing), "--format", "jsonl", "--model", str(model)]
     # Nobody reads on after the first line: the film's rows do not fit into a pipe, so that it cannot be over too early.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pipesize=4096) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)

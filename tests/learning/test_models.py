@@ -75,10 +75,10 @@ def test_a_run_folder_and_its_file_are_the_same_model(run: Path, faces: FaceSet,
 
 
 def test_a_shipped_model_by_its_name_is_of_no_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = models.bundle.read("default").recipe_digest
+    digest = models.bundle.read("fer7").recipe_digest
     (run / "recipe.json").write_text(json.dumps({"digest": digest}))
     monkeypatch.chdir(run)  # even where one of the same recipe is at hand
-    found = models.load("default")
+    found = models.load("fer7")
     assert (found.run, found.model.label_set) == (None, FER2013)
 
 

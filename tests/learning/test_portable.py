@@ -23,9 +23,17 @@ torch.set_num_threads(1)
 from mien.cli import main  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ImageError, ModelError  # noqa: E402
-from mien.evaluation.calibration import VectorScaling  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
-from mien.learning import export, portable, portable_c, portable_layers, portable_plan, portable_reference, quantise  # noqa: E402
+from mien.learning import (  # noqa: E402
+    calibrate,
+    export,
+    portable,
+    portable_c,
+    portable_layers,
+    portable_plan,
+    portable_reference,
+    quantise,
+)
 from mien.learning.networks import build  # noqa: E402
 from mien.learning.portable_size import COMPILERS, measure  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
@@ -98,8 +106,7 @@ class Wide(torch.nn.Module):
         for norm in (part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)):
             torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
             torch.nn.init.normal_(norm.bias, 0, 0.3)
-        scaling = VectorScaling(np.linspace(0.8, 1.5, 7), np.linspace(-0.02, 0.03, 7))
-        self.scaled = export.Scaled(network.eval(), scaling)
+        self.scaled = calibrate.Scaled(network.eval(), np.linspace(0.8, 1.5, 7), np.linspace(-0.02, 0.03, 7))
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.scaled(crops)

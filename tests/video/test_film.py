@@ -195,25 +195,30 @@ def test_damage_in_the_middle_costs_only_what_it_hit(tmp_path: Path) -> None:
     assert any("could not be decoded" in fault for fault in film.faults)
 
 
-def serve(content: bytes) -> str:
-    """Hand ``content`` to the first caller, then break the connection as a cable does."""
-    server = socket.create_server(("127.0.0.1", 0))
+def serve(content: bytes) -> tuple[str, threading.Event]:
+    """Hand ``content`` to the first caller, and once the event is set break the connection as a cable does."""
+    server, unplugged = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
     def answer() -> None:
         with server:
             caller, _ = server.accept()
             caller.sendall(content)
+            unplugged.wait(60)  # what has arrived and was not read is lost with the connection
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             caller.close()
 
     threading.Thread(target=answer, daemon=True).start()
-    return f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    return f"tcp://127.0.0.1:{server.getsockname()[1]}", unplugged
 
 
 def test_a_camera_that_is_unplugged(transport: Path) -> None:
     content = transport.read_bytes()
-    film = Film(serve(content[: len(content) * 3 // 4]))
-    frames = list(film)
+    address, unplugged = serve(content[: len(content) * 3 // 4])
+    film, frames = Film(address), []
+    for frame in film:
+        frames.append(frame)
+        if len(frames) == 4:
+            unplugged.set()
     assert 3 < len(frames) < len(TIMES)
     assert frames[0].seconds == 0
     assert film.live

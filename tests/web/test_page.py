@@ -201,7 +201,7 @@ def test_downloads(page: Chrome, examples: Path) -> None:
     told = json.loads((folder / "mien.json").read_text("utf-8"))
     assert told == [{**expected.to_dict(), "source": "astronaut.jpg"}]
     head, row = (folder / "mien.csv").read_text("utf-8").splitlines()
-    assert head.startswith("source,face,left,top,width,height,score,emotion,confidence,uncertain,quality,p_anger")
+    assert head.startswith("source,face,left,top,width,height,score,emotion,confidence,uncertain,quality,p_neutral")
     assert row.split(",")[7] == "happiness"
     with Image.open(folder / "astronaut-faces.png") as picture:
         assert picture.size == (512, 512)
@@ -212,7 +212,7 @@ def test_the_webcam_shows_boxes_and_a_timeline(page: Chrome) -> None:
     live = find(page, "#live")
     wait_until(lambda: int(live.get_attribute("data-frames") or 0) >= 20)
     assert find(page, "#now").text.startswith("happiness")
-    assert len(finds(page, "#legend li")) == 7
+    assert len(finds(page, "#legend li")) == 8
     drawn = "const c = document.getElementById(arguments[0]); return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v)"  # noqa: E501
     assert page.execute_script(drawn, "overlay")
     assert page.execute_script(drawn, "timeline")
