@@ -224,7 +224,7 @@ def test_the_panels_hold_every_corruption_once() -> None:
 def test_curves_show_each_corruption_in_its_panel(found: Audit) -> None:
     assert found.robustness is not None
     drawn = audit_figures.curves(found.robustness)
-    titles = [axes.get_title() for axes in drawn.axes if axes.get_visible()]
+    titles = [axes.get_title("left") for axes in drawn.axes if axes.get_visible()]
     assert titles == ["blur", "hidden"]
     assert all(axes.get_xlabel() for axes in drawn.axes)
     assert drawn.axes[0].get_ylabel() == "accuracy on 50 faces"

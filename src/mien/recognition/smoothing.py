@@ -18,7 +18,7 @@ from mien.errors import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SMOOTH = 0.15
+SMOOTH = 0.1
 """Time constant in seconds."""
 
 
