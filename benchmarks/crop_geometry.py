@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--scales", type=float, nargs="+", default=[0.8, 0.9, 1.0, 1.1, 1.2, 1.3])
     parser.add_argument("--shifts", type=float, nargs="+", default=[-0.05, 0.0, 0.05, 0.1])
     options = parser.parse_args()
-    recognizer = load(options.model, detector=get_detector(options.detector))
+    recognizer = load(options.model, detector=get_detector(options.detector), classes="fer2013")
     corpora = [detect_all(recognizer, options.data / name) for name in CORPORA]
     print(
         "found",

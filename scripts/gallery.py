@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
 OUT = ROOT / "docs" / "gallery"
-RUN = ROOT / "docs" / "runs" / "fer2013-four-block"
+RUN = ROOT / "docs" / "runs" / "fer8"
 
 
 def main() -> None:

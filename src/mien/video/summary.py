@@ -95,7 +95,8 @@ def timeline(told: Digest) -> Figure:
     from matplotlib.patches import Patch
 
     patches = [Patch(facecolor=colour, edgecolor="#555", linewidth=0.4, label=name) for name, colour in palette.items()]
-    figure.legend(handles=patches, loc="outside upper center", ncols=min(7, len(palette)), frameon=False, fontsize=9)
+    columns = len(palette) if len(palette) <= 7 else -(-len(palette) // 2)
+    figure.legend(handles=patches, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
     return figure
 
 
