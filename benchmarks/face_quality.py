@@ -76,7 +76,7 @@ def read(
             crop = cut(pixels, found[0].box, found[0].landmarks, recognizer.detector.crop)
             yield (
                 measure(pixels.shape[:2], found[0], crop),
-                recognizer.bool(recognizer.classify([crop]).argmax() == label),
+                bool(recognizer.classify([crop]).argmax() == label),
             )
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--detector", default="yunet")
     parser.add_argument("--every", type=int, default=1, help="only every n-th photo")
     options = parser.parse_args()
-    recognizer = load(detector=options.detector)
+    recognizer = load(detector=options.detector, classes="fer2013")
     labels = recognizer.bundle.labels
     kept = [each for name in CORPORA for each in photos.read(options.data / name) if each.label in recognizer.labels]
     faces = [(images.load(each.content), labels.index(each.label)) for each in kept[:: options.every]]

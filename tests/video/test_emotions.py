@@ -1,4 +1,4 @@
-"""Real faces whose emotions are known: smoothing reads more frames than single frames do, and nearly as many seconds."""
+"""Faces whose emotions are known: smoothing reads more frames than single frames do, and nearly as many seconds."""
 
 from __future__ import annotations
 
