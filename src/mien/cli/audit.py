@@ -11,7 +11,7 @@ them in the crops), else where eyes and mouth are on average.
 The validation part is audited (FER2013: PublicTest) unless --split asks for another; of a run, each look at its own
 test part is counted. FOLDER gets audit.html, audit.md, audit.json and the figures.
 
-Next: mien audit default --data fer2013.zip --landmarks yunet --out audit
+Next: mien audit fer7 --data fer2013.zip --landmarks yunet --out audit
 """
 
 from __future__ import annotations
