@@ -62,6 +62,14 @@ def test_tables_and_files(places: dict[str, Path], tmp_path: Path, capsys: pytes
     assert "test_scorings" not in found
 
 
+def test_some_classes_only(places: dict[str, Path], tmp_path: Path) -> None:
+    assert run(places, tmp_path / "out", "--classes", "happy,sad,neutral", "--corruptions", "none") == 0
+    found = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert found["labels"] == ["happiness", "sadness", "neutral"]
+    assert found["figures"]["faces"] == 18
+    assert sum(found["left_out"].values()) > 0
+
+
 def test_a_corpus_read_directly_and_no_corruptions(places: dict[str, Path], tmp_path: Path) -> None:
     assert run(places, tmp_path / "out", "--corruptions", "none", "--split", "all", "--by", "label", data="corpus") == 0
     found = json.loads((tmp_path / "out" / "audit.json").read_text())
