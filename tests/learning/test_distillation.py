@@ -16,6 +16,8 @@ pytest.importorskip("pydantic")
 pytest.importorskip("lightning")
 pytest.importorskip("pyarrow")
 
+import torch  # noqa: E402
+
 import mien  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, FileMissingError, OptionError, RecipeError  # noqa: E402
@@ -23,6 +25,7 @@ from mien.evaluation.predictions import of_faces  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
 from mien.learning import distillation, fit, parts, recipe  # noqa: E402
 from mien.learning.export import export  # noqa: E402
+from mien.learning.module import Classifier  # noqa: E402
 from mien.learning.recipe import Recipe  # noqa: E402
 from mien.learning.tables import DataTable, DistilTable  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
@@ -151,8 +154,40 @@ def test_models_answer_the_augmented_faces(tmp_path: Path) -> None:
 
     crops = apply(faces.pixels, plan.preprocess)
     answers = mien.load(tmp_path / "teacher.onnx", detector="whole").classify(faces.pixels)
-    found = distillation.taught(own(faces), crops, plan.distil.model_copy(update={"share": 0.25, "temperature": 1.0}))
-    np.testing.assert_allclose(found, 0.75 * own(faces) + 0.25 * answers, atol=1e-5)
+    np.testing.assert_allclose(distillation.answers(crops, plan.distil), answers, atol=1e-5)
+
+
+def test_rounds_bring_the_same_faces_and_answers_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "teacher.onnx")
+    faces = bars({"Training": 16, "PublicTest": 8, "PrivateTest": 4})
+    plan = model_taught(tmp_path, rounds=2, share=0.75).with_values({"train.epochs": 5})
+    asked: list[np.ndarray] = []
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    ask, see = distillation.answers, Classifier.training_step
+    monkeypatch.setattr(distillation, "answers", lambda crops, table: (asked.append(crops), ask(crops, table))[1])
+
+    def look(module: Classifier, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
+        seen.append(batch)
+        return see(module, batch, number)
+
+    monkeypatch.setattr(Classifier, "training_step", look)
+    fit.fit(plan, faces, tmp_path / "run")
+    steps = len(seen) // 5
+    assert steps > 1
+    assert len(asked) == 2 * steps
+    for step in range(2 * steps, len(seen)):
+        for now, before in zip(seen[step], seen[step - 2 * steps], strict=True):
+            torch.testing.assert_close(now, before, rtol=0, atol=0)
+    assert not torch.equal(seen[0][0], seen[steps][0])  # the second round has faces of its own
+    crops, targets = seen[0]
+    rest = targets.numpy() - 0.75 * ask(crops.numpy(), plan.distil)
+    np.testing.assert_allclose(np.sort(rest, axis=1)[:, -1], 0.25, atol=1e-5)  # the faces' own labels
+    np.testing.assert_allclose(np.sort(rest, axis=1)[:, :-1], 0, atol=1e-5)
+
+
+def test_rounds_of_no_models(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"distil\.rounds counts the rounds of distil\.models, and there are none"):
+        model_taught(tmp_path, models=[], rounds=4)
 
 
 def test_a_model_that_does_not_fit(tmp_path: Path, faces: FaceSet) -> None:

@@ -31,7 +31,8 @@ from mien.evaluation.calibration import fit_temperature, fit_vector  # noqa: E40
 from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.learning import export as exporting  # noqa: E402
 from mien.learning import models, parts  # noqa: E402
-from mien.learning.fit import Epoch, ShuffledBatches, diverged, fit, read_history  # noqa: E402
+from mien.learning.batches import ShuffledBatches  # noqa: E402
+from mien.learning.fit import Epoch, diverged, fit, read_history  # noqa: E402
 from mien.learning.losses import class_weights  # noqa: E402
 from mien.learning.module import Classifier  # noqa: E402
 from mien.learning.recipe import Recipe, parse  # noqa: E402

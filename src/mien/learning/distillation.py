@@ -40,15 +40,14 @@ def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDA
     return mixed
 
 
-def taught(own: NDArray[np.float32], crops: NDArray[np.float32], table: DistilTable) -> NDArray[np.float32]:
-    """Return ``share`` of the mean answer of ``table.models`` to a batch and the rest of its ``own`` targets.
+def answers(crops: NDArray[np.float32], table: DistilTable) -> NDArray[np.float32]:
+    """Return the mean answer of ``table.models`` to a batch, float32 (N, C), softened as the table says.
 
-    own: float32 (N, C), rows summing to 1.  crops: float32 (N, channels, size, size), preprocessed, as augmented.
+    crops: float32 (N, channels, size, size), preprocessed, as augmented.
     """
-    answers = [softmax(session.logits(crops), heat) for session, heat in map(_teacher, table.models)]
-    mean = np.mean([_softened(each, table.temperature) for each in answers], axis=0)
-    mixed: NDArray[np.float32] = ((1 - table.share) * own + table.share * mean).astype(np.float32)
-    return mixed
+    each = [softmax(session.logits(crops), heat) for session, heat in map(_teacher, table.models)]
+    mean: NDArray[np.float32] = np.mean([_softened(one, table.temperature) for one in each], axis=0, dtype=np.float32)
+    return mean
 
 
 def check_models(table: DistilTable, labels: LabelSet, spec: PreprocessSpec) -> None:

@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler, TensorDataset
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.learning import distillation, memory, parts
+from mien.learning.batches import ShuffledBatches, place
 from mien.learning.degrade import DegradedFaces
 from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
@@ -168,6 +168,7 @@ def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Te
         recipe.train.batch_size,
         recipe.train.seed,
         chances / chances.sum() if recipe.data.oversample else None,
+        recipe.distil.rounds,
     )
     if recipe.degrade != DegradeTable():
         return _loader(DegradedFaces(part.pixels, wanted, recipe), batches)
@@ -189,41 +190,6 @@ def _loader(
 ) -> DataLoader[tuple[torch.Tensor, ...]]:
     # Asking for a whole batch of indices at once costs a hundredth of collating it image by image.
     return DataLoader(faces, sampler=batches, batch_size=None)
-
-
-class ShuffledBatches(Sampler[list[int]]):
-    """Full batches of indices in an order drawn from seed and epoch alone, so that a resumed run sees the same one.
-
-    chances: each face's probability of being drawn, with replacement, (N,) summing to 1; None draws each face once.
-    Where several processes train together each gets its share of every batch.
-    """
-
-    def __init__(self, faces: int, size: int, seed: int, chances: NDArray[np.float64] | None = None) -> None:
-        if faces < size:
-            raise OptionError(f"train.batch_size = {size} is more than the {faces} training faces; lower it.")
-        self.faces, self.size, self.seed, self.epoch, self.chances = faces, size, seed, 0, chances
-
-    def set_epoch(self, epoch: int) -> None:
-        """Take the epoch's number; Lightning calls this before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.faces // self.size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = np.random.default_rng((self.seed, self.epoch))
-        if self.chances is None:
-            order = generator.permutation(self.faces)
-        else:
-            order = generator.choice(self.faces, self.faces, p=self.chances)
-        first, step = _place()
-        for batch in order[: len(self) * self.size].reshape(-1, self.size):
-            yield batch[first::step].tolist()
-
-
-def _place() -> tuple[int, int]:
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
 
 
 def _best_checkpoint(run: Path) -> ModelCheckpoint:
@@ -371,7 +337,7 @@ def _told(error: RuntimeError, recipe: Recipe) -> str | None:
             f"Memory cannot hold a batch of {size} faces of {recipe.preprocess.size} pixels. "
             f"Try train.batch_size = {max(size // 2, 2)}."
         )
-    if _place()[1] > 1 and re.search("gloo|nccl|Connection", str(error), re.IGNORECASE):
+    if place()[1] > 1 and re.search("gloo|nccl|Connection", str(error), re.IGNORECASE):
         return "Another process of this training has ended; see its message. Go on with resume, perhaps with fewer."
     return None
 

@@ -57,6 +57,7 @@ class Classifier(LightningModule):
             self.network.freeze(recipe.train.frozen > 0)  # DDP looks at what learns before the first epoch
         self.augment, self.mix = Augment(recipe.augment), Mix(recipe.augment)
         self.loss = Loss(recipe.loss, counts)
+        self.answers: dict[int, torch.Tensor] = {}  # the teachers', by step of the round
         if recipe.train.compile:
             self.network.compile()
 
@@ -78,10 +79,12 @@ class Classifier(LightningModule):
         """Augment training batches and shrink all to the epoch's size: on the device, in float32."""
         crops, targets = batch
         if self.trainer.training:
-            # Seeded by the step, augmentation and dropout of a resumed run are those of an uninterrupted one.
-            torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step + self.global_rank * 500_009)
+            step = self._step_of_round()
+            self._draw_from(step)
             crops, targets = self.mix(self.augment(crops), targets)
-            targets = self._taught(crops, targets)
+            targets = self._taught(crops, targets, step)
+            if step != self.global_step:
+                self._draw_from(self.global_step)  # for dropout, which is not to come again
         size = self.recipe.size_at(self.current_epoch)
         if size != crops.shape[-1]:
             # Judging 48-pixel faces while training on 32 reads 10-15 points too low (batch-norm statistics).
@@ -90,12 +93,24 @@ class Classifier(LightningModule):
             crops = crops.contiguous(memory_format=torch.channels_last)
         return crops, targets
 
-    def _taught(self, crops: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _step_of_round(self) -> int:
+        rounds = self.recipe.distil.rounds
+        return self.global_step % (rounds * int(self.trainer.num_training_batches)) if rounds else self.global_step
+
+    def _draw_from(self, step: int) -> None:
+        # Seeded by the step, augmentation and dropout of a resumed run are those of an uninterrupted one.
+        torch.manual_seed(self.recipe.train.seed * 1_000_003 + step + self.global_rank * 500_009)
+
+    def _taught(self, crops: torch.Tensor, targets: torch.Tensor, step: int) -> torch.Tensor:
         table = self.recipe.distil
         if not table.models:
             return targets
-        mixed = distillation.taught(targets.cpu().numpy(), crops.cpu().numpy(), table)
-        return torch.from_numpy(mixed).to(targets.device)
+        answers = self.answers.get(step)
+        if answers is None:
+            answers = torch.from_numpy(distillation.answers(crops.cpu().numpy(), table))
+            if table.rounds:
+                self.answers[step] = answers
+        return (1 - table.share) * targets + table.share * answers.to(targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss. Raises ``TrainingError`` naming step, batch and rate if it is not finite."""

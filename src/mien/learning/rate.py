@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader, Sampler
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
 from mien.learning import charts, memory, parts
-from mien.learning.fit import ShuffledBatches, arithmetic, classifier, explained, quiet, training_loader
+from mien.learning.batches import ShuffledBatches
+from mien.learning.fit import arithmetic, classifier, explained, quiet, training_loader
 from mien.learning.recipe import Recipe
 
 TOO_HIGH = 4.0

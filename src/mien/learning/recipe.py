@@ -215,6 +215,7 @@ def smoke(recipe: AnyRecipe) -> AnyRecipe:
         "train.ema": min(recipe.train.ema, 0.5),
         "distil.answers": [],
         "distil.models": [],
+        "distil.rounds": 0,
         "preprocess.size": min(recipe.preprocess.size, 48),
     }
     if recipe.network.name.startswith("torchvision:"):

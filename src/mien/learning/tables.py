@@ -167,12 +167,15 @@ class DistilTable(Table):
              predictions-flip.parquet with --views flip), one for each teacher; empty trains on the data's targets.
     models:  shipped models or model files that answer each augmented face anew (Beyer et al. 2022), in place of
              answers; every step costs their time too.
+    rounds:  epochs for which the models answer; from then on the same augmented faces come again, and their answers
+             with them, at no cost but memory (4 bytes a class, face and round). 0: new ones in every epoch.
     share:   of each target that is the mean of the teachers' answers; the rest is the face's own target.
     temperature: the answers' probabilities are taken to the power 1/temperature; above 1 makes them softer.
     """
 
     answers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    rounds: Number = 0
     share: Probability = 0.5
     temperature: Positive = 1.0
 
@@ -180,6 +183,8 @@ class DistilTable(Table):
     def _one_kind_of_teacher(self) -> DistilTable:
         if self.answers and self.models:
             raise ValueError("distil.answers and distil.models exclude each other; leave one out")
+        if self.rounds and not self.models:
+            raise ValueError("distil.rounds counts the rounds of distil.models, and there are none; leave it out")
         return self
 
 
