@@ -165,9 +165,16 @@ def test_ctrl_c_leaves_whole_files(video: Video, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "f.vtt").read_text().rstrip().endswith(("</v>", "WEBVTT"))
 
 
+# Shells start background jobs, such as these tests may be, with SIGINT ignored, and children inherit that.
+HEEDING_CTRL_C = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('mien', run_name='__main__')"
+)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_a_real_ctrl_c(model: Path, crossing: Path) -> None:
-    command = [sys.executable, "-m", "mien", "video", str(crossing), "--format", "jsonl", "--model", str(model)]
+    command = [sys.executable, "-c", HEEDING_CTRL_C, "video", str(crossing), "--format", "jsonl", "--model", str(model)]
     # Nobody reads on after the first line: the film's rows do not fit into a pipe, so that it cannot be over too early.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pipesize=4096) as process:
         assert process.stdout is not None
