@@ -4,8 +4,9 @@
 
 Every frame is disturbed on its own: light, noise, motion blur, a turn, something before the face. The frames go
 through the film reader, the tracker and the network once; the methods then work on the same probabilities. Half of the
-people choose the method and its time constant, the other half measure it. Prints the share of frames that are right,
-and the share of whole seconds: the emotion in most of a second's frames against the one that was shown in most of it.
+people choose the method and its time constant, the other half measure it. Prints the share that is right of frames; of
+whole seconds: the emotion in most of a second's frames against the one that was shown in most of it; and of readings
+once a second: what is said of each second's first frame against what it shows.
 """
 
 from __future__ import annotations
@@ -114,17 +115,18 @@ METHODS: dict[str, Callable[[Reading, float], Values]] = {
 
 def score(
     readings: Sequence[Reading], labels: Sequence[str], method: Callable[[Reading], Values]
-) -> tuple[float, float]:
-    """Return the shares of frames and of seconds that are right."""
-    frames, seconds = [], []
+) -> tuple[float, float, float]:
+    """Return the shares of frames, of whole seconds and of readings once a second that are right."""
+    frames, seconds, once = [], [], []
     for each in readings:
         said = [labels[place] for place in method(each).argmax(1)]
         frames += [one == other for one, other in zip(said, each.truth, strict=True)]
         whole = each.times.astype(int)
         for second in np.unique(whole):
             there = np.flatnonzero(whole == second)
+            once.append(said[there[0]] == each.truth[there[0]])
             seconds.append(most(said[place] for place in there) == most(each.truth[place] for place in there))
-    return float(np.mean(frames)), float(np.mean(seconds))
+    return float(np.mean(frames)), float(np.mean(seconds)), float(np.mean(once))
 
 
 def most(words: Iterator[str]) -> str:
@@ -141,16 +143,16 @@ def tables(found: Sequence[Reading], labels: Sequence[str]) -> None:
         for constant in CONSTANTS:
             right = score(chosen, labels, lambda each, m=method, c=constant: m(each, c))
             _line(name, constant, right)
-            best[name] = max(best.get(name, (0.0, 0.0)), (sum(right), constant))
+            best[name] = max(best.get(name, (0.0, 0.0)), (right[0] + right[1], constant))
     _line("none", "", score(measured, labels, lambda each: each.raw), head="the other people")
     for name, (_, constant) in best.items():
         _line(name, constant, score(measured, labels, lambda each, m=METHODS[name], c=constant: m(each, c)))
 
 
-def _line(name: str, constant: float | str, right: tuple[float, float], head: str = "") -> None:
+def _line(name: str, constant: float | str, right: tuple[float, float, float], head: str = "") -> None:
     if head:
-        print(f"\n{head:<24}{'constant':>9}{'frames':>9}{'seconds':>9}")
-    print(f"{name:<24}{constant:>9}{right[0]:>9.1%}{right[1]:>9.1%}")
+        print(f"\n{head:<24}{'constant':>9}{'frames':>9}{'seconds':>9}{'once':>9}")
+    print(f"{name:<24}{constant:>9}" + "".join(f"{share:>9.1%}" for share in right))
 
 
 def main() -> None:

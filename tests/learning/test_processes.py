@@ -24,6 +24,7 @@ from mien.learning.fit import Epoch, fit, read_history  # noqa: E402
 from mien.learning.recipe import load  # noqa: E402
 from mien.recognition.bundle import read  # noqa: E402
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPE = """
 name = "shared"
 [preprocess]
@@ -62,9 +63,15 @@ def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Epoch]
     return read_history(run)
 
 
-def start(corpus: Path, run: Path, *options: str, torchrun: Sequence[str] = ()) -> subprocess.Popen[str]:
-    launcher = ["-m", "torch.distributed.run", *torchrun] if torchrun else []
-    train = ["-m", "mien", "train", str(corpus.parent / "recipe.toml"), "--data", str(corpus), "--out", str(run)]
+def start(
+    corpus: Path, run: Path, *options: str, torchrun: Sequence[str] = (), ray: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    launcher = (
+        ["-m", "torch.distributed.run", *torchrun, "-m", "mien", "train"] if torchrun else ["-m", "mien", "train"]
+    )
+    if ray:
+        launcher = [str(EXAMPLES / "train_on_ray.py"), *ray, "--"]
+    train = [str(corpus.parent / "recipe.toml"), "--data", str(corpus), "--out", str(run)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         environment.pop(name, None)
@@ -120,6 +127,16 @@ def test_torchrun_on_two_machines_makes_one_training(corpus: Path, alone: list[E
             machine.kill()
     assert [machine.returncode for machine in machines] == [0, 0], told
     assert [text.count("epoch   1 ") for text in told] == [1, 0]
+    check_like(tmp_path / "run", alone)
+
+
+def test_the_example_for_ray_makes_one_training(corpus: Path, alone: list[Epoch], tmp_path: Path) -> None:
+    """Ray on this machine has room for two torchruns, which know of each other by what the example tells them."""
+    pytest.importorskip("ray")
+    process = start(corpus, tmp_path / "run", ray=["--address", "local", "--machines", "2", "--cpus", "1"])
+    told, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, told
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
     check_like(tmp_path / "run", alone)
 
 

@@ -81,11 +81,12 @@ def test_what_cannot_be_quantised(run: Path, faces: FaceSet, tmp_path: Path) -> 
 
 @pytest.mark.data
 def test_the_shipped_model_loses_less_than_half_a_point(fer2013_faces: FaceSet) -> None:
-    found, public = bundle.read("fer2013-four-block"), fer2013_faces.part("PublicTest")
+    found = bundle.read("fer2013-four-block")
     training = fer2013_faces.part("Training").where(np.arange(28_709) % 56 == 0)
     graph = quantise.int8(found.graph, apply(training.pixels, found.preprocess))
     assert len(graph) <= 1_500_000
-    crops = apply(public.pixels, found.preprocess)
-    before, after = (OnnxSession(each).logits(crops).argmax(1) for each in (found.graph, graph))
-    assert (after == public.labels).mean() >= (before == public.labels).mean() - 0.005
-    assert (before == after).mean() >= 0.95
+    for part in (fer2013_faces.part("PublicTest"), fer2013_faces.part("PrivateTest")):
+        crops = apply(part.pixels, found.preprocess)
+        before, after = (OnnxSession(each).logits(crops).argmax(1) for each in (found.graph, graph))
+        assert (after == part.labels).mean() >= (before == part.labels).mean() - 0.005
+        assert (after == before).mean() >= 0.98  # 0.974 with ranges from the extremes of all faces
