@@ -5,7 +5,7 @@
     python scripts/check_release.py --extras      # also install each extra by itself, which takes gigabytes
 
 1. ``build`` makes sdist and wheel (the wheel from the sdist); ``twine check`` reads what the index will show.
-2. The wheel must hold the weights, the recipes and the page, and no tests.
+2. The wheel must hold all of the package, weights, recipes and page among it, and no tests.
 3. For every Python from 3.11 on that is there, the wheel goes into a fresh environment, where ``mien doctor`` and
    ``mien predict`` run outside of the repository.
 4. uv resolves the base install and each extra for each Python, system and processor, wheels only.
@@ -41,7 +41,6 @@ PLATFORMS = {
 MACOS = "14.0"
 """The oldest macOS that is asked for; ONNX Runtime has no wheels for older ones."""
 
-MUST_HOLD = ("mien/weights/default.onnx", "mien/recipes/fer2013-four-block.toml", "mien/web/static/index.html")
 
 failed: list[str] = []
 
@@ -97,7 +96,10 @@ def holds(wheel: Path) -> None:
     """Note what the wheel lacks or has too much."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    failed.extend(f"{wheel.name} lacks {name}" for name in MUST_HOLD if name not in names)
+    source = ROOT / "src"
+    files = (path for path in (source / "mien").rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    wanted = sorted(path.relative_to(source).as_posix() for path in files)
+    failed.extend(f"{wheel.name} lacks {name}" for name in wanted if name not in names)
     failed.extend(f"{wheel.name} holds {name}" for name in names if not name.startswith(("mien/", "mien-")))
 
 

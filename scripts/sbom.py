@@ -71,7 +71,9 @@ def weights(name: str) -> dict[str, Any]:
         "name": f"mien weights {name}",
         "version": about.digest[:12],
         "description": f"{about.name}: {', '.join(about.labels.labels)}. {about.licence}",
-        "licenses": [{"license": {"id": "MIT"}}],
+        "licenses": [
+            {"license": {"id": "MIT"} if about.licence.startswith("Weights: MIT") else {"name": about.licence}}
+        ],
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(file.read_bytes()).hexdigest()}],
         "properties": [{"name": "mien:recipe_digest", "value": about.recipe_digest}],
     }

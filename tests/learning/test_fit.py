@@ -127,6 +127,13 @@ def test_a_batch_larger_than_the_data_is_refused(faces: FaceSet, tmp_path: Path)
         fit(smoke(batch_size=4096), faces, tmp_path / "run")
 
 
+def test_srun_without_torchrun_is_refused(faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(OptionError, match=r"srun started 2 tasks, .* Let srun start torchrun, once on each machine"):
+        fit(smoke(), faces, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("train", "processes", "says"),
     [({"batch_size": 4096}, 1, "more than the 168"), ({"batch_size": 15}, 2, "does not divide among 2 processes")],

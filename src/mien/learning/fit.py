@@ -238,6 +238,12 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
 def _world(processes: int) -> tuple[int, int]:
     """Return how many processes train together, and how many of them on this machine."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
+        tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+        if tasks > 1:
+            raise OptionError(
+                f"srun started {tasks} tasks, each of which would be a training of its own in one folder. "
+                "Let srun start torchrun, once on each machine: docs/scale.md has the script."
+            )
         return processes, processes
     started = int(os.environ["WORLD_SIZE"])
     if processes not in (1, started):
