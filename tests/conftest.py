@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support import write_model
 
 from mien import labels
-from mien.datasets.faces import FaceSet
-from mien.datasets.index import index
-from mien.datasets.manifest import Manifest, read
+
+if TYPE_CHECKING:  # the base install, which these tests run on too, has no corpora
+    from mien.datasets.faces import FaceSet
+    from mien.datasets.manifest import Manifest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core; threads on top of that wait for each other
@@ -50,18 +52,27 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fer2013_manifest(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """All of FER2013, indexed once."""
+    from mien.datasets.index import index
+    from mien.datasets.manifest import read
+
     return read(index([data_dir / "fer2013.zip"], tmp_path_factory.mktemp("fer2013") / "fer2013.parquet").path)
 
 
 @pytest.fixture(scope="session")
 def fer2013_faces(fer2013_manifest: Manifest) -> FaceSet:
     """All of FER2013 in memory."""
+    from mien.datasets.faces import FaceSet
+
     return FaceSet.from_manifest(fer2013_manifest)
 
 
 @pytest.fixture(scope="session")
 def ferplus_faces(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     """FER2013's faces with the majority of FER+'s votes as labels, those without one left out."""
+    from mien.datasets.faces import FaceSet
+    from mien.datasets.index import index
+    from mien.datasets.manifest import read
+
     place = tmp_path_factory.mktemp("ferplus") / "ferplus.parquet"
     rows = index([data_dir / "fer2013.zip"], place, votes=data_dir / "ferplus", vote_rule="majority")
     return FaceSet.from_manifest(read(rows.path), labels.scheme("ferplus"))

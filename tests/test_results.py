@@ -49,6 +49,7 @@ def test_equality_ignores_pixels_and_results_are_frozen() -> None:
 
 
 def test_to_pandas() -> None:
+    pytest.importorskip("pandas")
     table = RESULT.to_pandas()
     assert table.shape == (2, 11 + 7)
     assert table["emotion"].tolist() == ["happiness", "happiness"]

@@ -9,6 +9,9 @@ import pytest
 from corpora import bars, face, pack_zip, png, write_zip
 
 from mien.cli import main
+
+pytest.importorskip("pyarrow")
+
 from mien.datasets import manifest
 
 Capture = pytest.CaptureFixture[str]

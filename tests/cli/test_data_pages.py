@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from mien.cli import DONE, FAILED, PARTLY, main
+
+pytest.importorskip("pyarrow")
+
 from mien.datasets import manifest
 from tests import corpora
 

@@ -22,14 +22,17 @@ def run(*command: str) -> None:
 
 @pytest.mark.parametrize("arguments", [("format", "--check", "."), ("check", ".")], ids=["format", "lint"])
 def test_ruff(arguments: tuple[str, ...]) -> None:
+    pytest.importorskip("ruff")
     run(sys.executable, "-m", "ruff", *arguments)
 
 
 def test_types() -> None:
+    pytest.importorskip("mypy")
     run(sys.executable, "-m", "mypy")
 
 
 def test_imports_go_downward() -> None:
+    pytest.importorskip("importlinter")
     run(str(SCRIPTS / "lint-imports"), "--no-cache")
 
 

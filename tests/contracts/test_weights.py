@@ -12,6 +12,9 @@ import pytest
 
 import mien
 from mien import images
+
+pytest.importorskip("pyarrow")
+
 from mien.datasets import photos
 from mien.datasets.faces import FaceSet, also_in
 from mien.evaluation.calibration import calibration_error

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from corpora import pack_tar, pack_zip, plant
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets.archive import open_source, unsafe
 from mien.datasets.directory import Directory
 from mien.errors import DataError, FileMissingError

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import clean, index, manifest, referee, review, suspects
 from mien.datasets.review import Verdict
 from mien.errors import DataError

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import explore, index, manifest, measures, sheets
 from tests import corpora
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from corpora import bars, members, png, write_csv, write_folder, write_zip
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import fer2013
 from mien.datasets.faces import FaceSet, also_in, load
 from mien.errors import DataError, FileMissingError

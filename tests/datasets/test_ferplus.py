@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from corpora import bars, members, pack_zip, plant, write_csv
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import manifest
 from mien.datasets.faces import FaceSet
 from mien.datasets.index import index

@@ -11,6 +11,8 @@ import pytest
 from corpora import face, pack_zip, png
 from PIL import Image
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import guard, manifest
 from mien.datasets.compare import Variant
 from mien.datasets.fingerprints import COUNTS, fingerprints

@@ -11,6 +11,8 @@ import pytest
 from corpora import bars, face, pack_tar, pack_zip, plant, png, write_csv, write_folder, write_zip
 from PIL import Image
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import manifest, pixels
 from mien.datasets.faces import FaceSet, load
 from mien.datasets.index import BATCH, index

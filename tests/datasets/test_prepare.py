@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import index, landmarks, manifest, prepare
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from corpora import bars, face, members, pack_tar, pack_zip, plant, png, write_csv
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import index, manifest, readers
 from mien.datasets.archive import open_source
 from mien.datasets.rows import Options, Problem, Row

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import ferplus, guard, manifest, split
 from mien.datasets.fingerprints import COUNTS
 from mien.datasets.index import Indexed, index

@@ -7,6 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import split
 from mien.datasets.arrow import pa
 from mien.datasets.manifest import COLUMNS, Manifest

@@ -10,6 +10,9 @@ from corpora import bars
 from support import linear_graph, linear_weights
 
 from mien.errors import FileMissingError, MienError, ModelError, OptionError
+
+pytest.importorskip("pyarrow")
+
 from mien.evaluation import adapter
 from mien.evaluation.evaluate import predict
 from mien.evaluation.matching import matched

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("scipy")
+pytest.importorskip("sklearn")
+
 from mien.errors import OptionError
 from mien.evaluation.calibration import (
     Threshold,

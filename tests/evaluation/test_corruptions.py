@@ -9,6 +9,9 @@ import pytest
 from corpora import face
 
 from mien.datasets import landmarks
+
+pytest.importorskip("pyarrow")
+
 from mien.datasets.measures import of_image
 from mien.errors import DataError, OptionError
 from mien.evaluation.corruptions import (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn")
+
 from mien.errors import DataError
 from mien.evaluation.curves import curves
 from mien.labels import LabelSet

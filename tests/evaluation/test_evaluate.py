@@ -9,6 +9,9 @@ import pytest
 from corpora import bars
 
 from mien.errors import DataError
+
+pytest.importorskip("pyarrow")
+
 from mien.evaluation.evaluate import Model, mean_of_views, predict, report
 from mien.labels import FER2013, KDEF
 from mien.preprocess import PreprocessSpec, apply

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from corpora import bars
 
 from mien.datasets.faces import FaceSet
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("sklearn")
+
 from mien.evaluation.matrix import Cell, cell, markdown
 from mien.evaluation.predictions import Predictions, of_faces
 

@@ -7,6 +7,9 @@ import warnings
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn")
+
 from sklearn import config_context as sklearn_config
 from sklearn import metrics as sklearn
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn")
+
 from sklearn.metrics import confusion_matrix, f1_score
 
 from mien.errors import DataError

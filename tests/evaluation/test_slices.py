@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("scipy")
+
 from scipy.stats import chi2_contingency, fisher_exact
 
 from mien.datasets import landmarks

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from corpora import bars
 from numpy.typing import NDArray
+
+pytest.importorskip("pydantic")
+
 from pydantic import ValidationError
 
 pytest.importorskip("sklearn")

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import mien
+
+pytest.importorskip("pyarrow")
+
 from mien.datasets import photos
 from mien.images import load as load_image
 from mien.recognition.detect import Detection
