@@ -52,6 +52,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fer2013_manifest(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """All of FER2013, indexed once."""
+    pytest.importorskip("pyarrow")
     from mien.datasets.index import index
     from mien.datasets.manifest import read
 
@@ -69,6 +70,7 @@ def fer2013_faces(fer2013_manifest: Manifest) -> FaceSet:
 @pytest.fixture(scope="session")
 def ferplus_faces(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     """FER2013's faces with the majority of FER+'s votes as labels, those without one left out."""
+    pytest.importorskip("pyarrow")
     from mien.datasets.faces import FaceSet
     from mien.datasets.index import index
     from mien.datasets.manifest import read
