@@ -41,13 +41,27 @@ class Answers:
         """How many were not answered with 200."""
         return self.seen.total() - self.seen[200]
 
+    def with_those_of(self, later: Answers) -> Answers:
+        """Return these answers and the later ones as one."""
+        return Answers(self.seen + later.seen, self.seconds + later.seconds, self.lasted + later.lasted)
+
+    @property
+    def told(self) -> str:
+        """How many failed, and by what."""
+        kinds = ", ".join(f"{times} × {what}" for what, times in sorted(self.seen.items(), key=str) if what != 200)
+        return f"{self.failed} failed{f' ({kinds})' if kinds else ''}"
+
     def percentile(self, share: float) -> float:
         """Return the milliseconds within which that share of the 200s came."""
         return float(np.percentile(self.seconds, share) * 1000) if self.seconds else float("nan")
 
 
+# Servers hang up on who is idle: nginx after 75 seconds. A request that crosses that is lost, and not by the server.
+_STALE = 50.0
+
+
 class Line:
-    """One connection that asks the same again and again."""
+    """One connection that asks the same again and again; made anew where it was idle for long, as clients do it."""
 
     def __init__(self, address: str, content: bytes) -> None:
         parts = urlsplit(address)
@@ -55,10 +69,13 @@ class Line:
         head = f"POST /v1/predict HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: image/jpeg\r\n"
         self._request = f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = 0.0
 
     async def ask(self, answers: Answers, begun: float | None = None) -> None:
         """Ask once; ``begun`` is when it should have been asked, so that a late asker does not hide a wait."""
         begun = time.perf_counter() if begun is None else begun
+        if time.perf_counter() - self._used > _STALE:
+            self.close()
         try:
             async with asyncio.timeout(60):
                 status = await self._once()
@@ -67,6 +84,7 @@ class Line:
             answers.seen[type(error).__name__] += 1
             return
         answers.seen[status] += 1
+        self._used = time.perf_counter()
         if status == 200:
             answers.seconds.append(time.perf_counter() - begun)
 

@@ -74,7 +74,7 @@ def steady(running: Topology, content: bytes, brief: bool) -> list[Row]:
     rate = 0.8 * capacity(running, content, 4 if brief else 20).rate
     found = asyncio.run(open_loop(running.address, content, rate, 6 if brief else 300))
     p50, p99 = found.percentile(50), found.percentile(99)
-    told = f"{rate:.0f} photos/s for {found.lasted:.0f} s: {found.failed} errors, p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+    told = f"{rate:.0f} photos/s for {found.lasted:.0f} s: {found.told}, p50 {p50:.0f} ms, p99 {p99:.0f} ms"
     return [("steady, 80 % of capacity", "0 errors; p99 ≤ 4 × p50", f"{told} = {p99 / p50:.1f} × p50")]
 
 
@@ -92,17 +92,21 @@ def throughput(running: Topology, content: bytes, brief: bool) -> list[Row]:
 
 
 def overload(running: Topology, content: bytes, brief: bool) -> list[Row]:
-    """Five times the capacity for a minute, then back to normal."""
+    """Five times the capacity for a minute, then back to normal; memory over the second half, as the first fills it."""
     before = capacity(running, content, 3 if brief else 10)
-    calm, size = before.percentile(50), memory(running)
-    found = asyncio.run(open_loop(running.address, content, 5 * before.rate, 5 if brief else 60))
-    grown, recovery = memory(running) / size - 1, _recovery(running, content, 2 * calm)
+    calm, sizes = before.percentile(50), [memory(running)]
+    halves = []
+    for _ in range(2):
+        halves.append(asyncio.run(open_loop(running.address, content, 5 * before.rate, 3 if brief else 30)))
+        sizes.append(memory(running))
+    found, recovery = halves[0].with_those_of(halves[1]), _recovery(running, content, 2 * calm)
     statuses = ", ".join(f"{times} × {status}" for status, times in sorted(found.seen.items(), key=str))
     told = (
         f"{5 * before.rate:.0f}/s for {found.lasted:.0f} s: {statuses}; p99 of the 200s {found.percentile(99):.0f} ms"
     )
     expected = "only 200 and 503; p99 bounded; memory flat; normal within 5 s"
-    return [("overload, 5 ×", expected, f"{told}; memory {grown:+.1%}; normal after {recovery:.1f} s")]
+    grown = " → ".join(f"{size:.0f}" for size in sizes)
+    return [("overload, 5 ×", expected, f"{told}; memory {grown} MB; normal after {recovery:.1f} s")]
 
 
 def _recovery(running: Topology, content: bytes, calm: float) -> float:
@@ -118,9 +122,8 @@ def _recovery(running: Topology, content: bytes, calm: float) -> float:
 
 def killed(running: Topology, content: bytes, brief: bool) -> list[Row]:
     """A worker killed with -9 every 3 s."""
-    found, times = _disturbed(
-        running, content, 3, 6 if brief else 60, lambda place: running.replicas[place].kill_worker()
-    )
+    kill = [replica.kill_worker for replica in running.replicas]
+    found, times = _disturbed(running, content, 3, 6 if brief else 60, kill)
     return [("worker killed with -9 every 3 s", "0 failed", _told(found, f"{times} kills"))]
 
 
@@ -132,7 +135,7 @@ def restarted(running: Topology, content: bytes, brief: bool) -> list[Row]:
 
 
 def _told(found: Answers, what: str) -> str:
-    return f"{what}, {found.seen.total()} requests: {found.failed} failed, slowest {found.percentile(100):.0f} ms"
+    return f"{what}, {found.seen.total()} requests: {found.told}, slowest {found.percentile(100):.0f} ms"
 
 
 def _disturbed(
@@ -159,7 +162,7 @@ def grown(running: Topology, content: bytes, brief: bool) -> list[Row]:
     before = memory(running)
     found = asyncio.run(closed_loop(running.address, content, 4, 3600, most))
     after = memory(running)
-    asked = f"{found.seen.total()} requests, {found.failed} failed"
+    asked = f"{found.seen.total()} requests, {found.told}"
     told = f"{asked}: {before:.0f} → {after:.0f} MB, {after / before - 1:+.1%}"
     return [("memory", "≤ +5 % over 100,000 requests", told)]
 

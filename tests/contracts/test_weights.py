@@ -47,7 +47,8 @@ HELD = {
     "default": Held("fer8/metrics.json", 0.84, 0.03, 7, own=2897, scorings=2),
     "fer2013-four-block": Held("fer2013-four-block/metrics.json", 0.695, 0.045, 6),
     "fer7": Held("fer7/metrics.json", 0.715, 0.021, 12),
-    "fer7-nano": Held("fer7-nano/metrics-int8.json", 0.675, 0.021, 0.3),
+    # Scored anew in int8 after its ranges were found in another way, chosen on PublicTest: docs/export.md.
+    "fer7-nano": Held("fer7-nano/metrics-int8.json", 0.675, 0.021, 0.3, scorings=2),
 }
 
 
