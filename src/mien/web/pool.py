@@ -1,8 +1,8 @@
 """A bounded queue of photos in front of a few threads, each of which reads one photo at a time.
 
 Not batches across requests: they were measured (benchmarks/serve_batching.py, 640×480 photos with one face, 2 cores,
-photos a second): one call after the other with 2 threads inside the engines 64, batches of 4 with the same 87, of 16
-84, and two threads that each read whole photos with a detector of their own 93. Nine tenths of a photo's time is its
+photos a second): one call after the other with 2 threads inside the engines 87, batches of 4 with the same 96, of 16
+93, and two threads that each read whole photos with a detector of their own 111. Nine tenths of a photo's time is its
 search for faces, which no batch makes cheaper, and a batch would make the first photo wait for the last.
 """
 
