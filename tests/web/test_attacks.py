@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +37,13 @@ def rest(connection: socket.socket) -> bytes:
     return found
 
 
+def until_alive(connection: socket.socket) -> None:
+    """Read the whole answer of /healthz."""
+    answer = b""
+    while b"alive" not in answer:
+        answer += connection.recv(65536)
+
+
 def still_serves(address: str, photo: bytes) -> bool:
     return httpx.post(f"{address}/v1/predict", content=photo, headers=PNG, timeout=20).status_code == 200
 
@@ -42,9 +52,7 @@ def test_slow_heads_are_cut_off_and_cost_others_nothing(serve: Serve, photo: byt
     address = serve(header_timeout=0.5)
     silent, slow, second = (dial(address) for _ in range(3))
     second.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    answer = b""
-    while b"alive" not in answer:
-        answer += second.recv(65536)
+    until_alive(second)
     begun = time.monotonic()
     for connection in (slow, second):
         connection.sendall(b"GET /healthz HTTP/1.1\r\nX-A: ")
@@ -67,6 +75,25 @@ def test_slow_bodies_are_cut_off(serve: Serve, photo: bytes) -> None:
         answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"urn:mien:problem:body-too-slow" in answer
+
+
+def test_reset_connections_are_let_go_at_once(address: str, photo: bytes) -> None:
+    """Each would stay, with what was read of it, until Uvicorn's timer for idle connections: 75 s below Gunicorn."""
+    before = connections_kept()
+    for _ in range(20):
+        with dial(address) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            until_alive(connection)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+    assert still_serves(address, photo)
+    begun = time.monotonic()
+    while connections_kept() > before + 1 and time.monotonic() < begun + 2:
+        time.sleep(0.05)
+    assert connections_kept() <= before + 1  # the last one's may still be idle
+
+
+def connections_kept() -> int:
+    return sum(isinstance(each, H11Protocol) for each in gc.get_objects())
 
 
 def test_ten_gigabytes_are_refused_before_they_come(address: str, photo: bytes) -> None:
