@@ -161,18 +161,6 @@ def test_residual_widths_and_blocks() -> None:
         build("residual", 7, 1, 15, widths=widths)
 
 
-def test_without_its_last_pool_the_last_stage_sees_larger_maps() -> None:
-    widths, sides = (16, 24, 32), []
-    for last_pool in (True, False):
-        network = build("residual", 7, 1, 24, widths=widths, blocks=1, last_pool=last_pool).eval()
-        assert parameter_count(network) == residual(*widths, blocks=1) + dense(32, 7)
-        network.stages.register_forward_hook(lambda _, __, maps: sides.append(maps.shape[1:]))
-        check_rows(network, 1, 24)
-    assert set(sides) == {(32, 3, 3), (32, 6, 6)}
-    with pytest.raises(RecipeError, match=r"2 pools of network\.widths allow; give at least 4"):
-        build("residual", 7, 1, 3, widths=widths, last_pool=False)
-
-
 def test_separable_blocks_have_the_weights_of_depthwise_and_pointwise_kernels() -> None:
     widths, blocks = (16, 24), 2
     usual = build("residual", 10, widths=widths, blocks=blocks)

@@ -16,13 +16,11 @@ class Residual(nn.Module):
 
     Stem conv 3×3 of half the first width, batch norm, ReLU, max-pool; then a stage for each of ``widths`` with
     ``blocks`` residual blocks, max-pools between stages, global average pooling, dropout, linear output. At 48×48 the
-    stages see 24×24, 12×12 and 6×6 maps. Takes images of any size, at least 2 to the number of max-pools.
+    stages see 24×24, 12×12 and 6×6 maps. Takes images of any size, at least 2 to the number of stages.
 
     widths:          output maps of each stage.
     attention:       within each block, before the sum (Hu et al. 2018).
     spatial_dropout: of whole maps, between stages.
-    last_pool:       False leaves out the max-pool before the last stage, which then sees 12×12 maps and works four
-                     times as much with the same weights (last stride 1 of Luo et al. 2019).
     separable:       blocks of depthwise and pointwise convolutions (Chollet 2017): with as many weights, maps twice as
                      wide as the usual ones have.
     """
@@ -38,22 +36,20 @@ class Residual(nn.Module):
         spatial_dropout: float = 0.0,
         dropout: float = 0.3,
         attention: Literal["se", "cbam"] | None = None,
-        last_pool: bool = True,
         separable: bool = False,
     ) -> None:
         super().__init__()
-        pools = len(widths) - (not last_pool)
-        if size < 2**pools:
+        if size < 2 ** len(widths):
             raise RecipeError(
-                f"preprocess.size = {size} (or a stage of train.sizes) is smaller than the {pools} pools of "
-                f"network.widths allow; give at least {2**pools}."
+                f"preprocess.size = {size} (or a stage of train.sizes) is smaller than the {len(widths)} pools of "
+                f"network.widths allow; give at least {2 ** len(widths)}."
             )
         stem = widths[0] // 2
         self.stem = nn.Sequential(_conv(channels, stem), nn.BatchNorm2d(stem), nn.ReLU(inplace=True), nn.MaxPool2d(2))
         stages: list[nn.Module] = []
         for place, width in enumerate(widths):
             if place:
-                stages += [*([nn.MaxPool2d(2)] if place < pools else []), nn.Dropout2d(spatial_dropout)]
+                stages += [nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)]
             inputs = widths[place - 1] if place else stem
             stages += [Block(inputs if first else width, width, attention, separable) for first in _first(blocks)]
         self.stages = nn.Sequential(*stages)

@@ -77,7 +77,7 @@ class NetworkTable(Table):
     attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
     pretrained: start from torchvision's ImageNet weights.  stride: of a backbone's first convolution; 1 keeps twice
     the resolution at four times the cost.  widths, blocks: of ``residual``, maps of each stage and blocks in each;
-    last_pool: false leaves out its last max-pool; separable: its blocks of depthwise and pointwise convolutions.
+    separable: its blocks of depthwise and pointwise convolutions.
     """
 
     name: str = "four_block"
@@ -88,7 +88,6 @@ class NetworkTable(Table):
     stride: Literal[1, 2] | None = None
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     blocks: Count | None = None
-    last_pool: bool | None = None
     separable: bool | None = None
 
 
