@@ -221,6 +221,16 @@ def test_notes_name_what_a_reader_must_know() -> None:
     assert "stand pixel for pixel in the training part too" in told
 
 
+def test_classes_that_are_read_as_well_as_the_others_are_not_weak() -> None:
+    found = answers(140)
+    labels = found.labels
+    found = replace(found, probabilities=np.eye(7)[np.where((labels == 2) & (np.arange(140) % 2 == 0), 3, labels)])
+    weak = [note for note in failures.notes(found, figures_of(found)) if note.startswith("Weak class")]
+    assert [note.partition(",")[0] for note in weak] == ["Weak class: fear", "Weak class: happiness"]
+    perfect = replace(found, probabilities=np.eye(7)[labels])
+    assert "Weak class" not in " ".join(failures.notes(perfect, figures_of(perfect)))
+
+
 def test_a_perfect_model_without_crops_has_a_page_too(tmp_path: Path) -> None:
     found = answers(28, "")
     perfect = replace(found, probabilities=np.eye(7)[found.labels], crops=None, copy=np.zeros(28, bool))

@@ -74,6 +74,8 @@ def _weak(figures: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
     table = np.array(figures["confusion"])
     for label in weakest(figures):
         row, place = figures["per_class"][label], labels.index(label)
+        if row["f1"] >= figures["macro_f1"]:  # the least of the good ones is not weak
+            break
         others = np.where(np.arange(len(labels)) == place, -1, table[place])
         told = f"Weak class: {label}, F1 {row['f1']:.2f}, recall {row['recall']:.0%}, precision {row['precision']:.0%}"
         if others.max() > 0:
