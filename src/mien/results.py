@@ -233,6 +233,7 @@ class Person:
     raw:       probability per label in this frame alone, sum 1; None if not ``seen``.
     values:    probability per label smoothed over this frame and earlier ones of the same person, sum 1.
     uncertain: True if ``confidence`` is below the threshold of the model file.
+    quality:   how well this very frame shows the face; None if not ``seen``.
     """
 
     id: int
@@ -243,6 +244,7 @@ class Person:
     raw: tuple[float, ...] | None
     values: tuple[float, ...]
     uncertain: bool
+    quality: Quality | None = None
 
     @property
     def emotion(self) -> str:
@@ -269,6 +271,7 @@ class Person:
             "emotion": self.emotion,
             "confidence": self.confidence,
             "uncertain": self.uncertain,
+            "quality": None if self.quality is None else self.quality.to_dict(),
             "probabilities": self.probabilities,
             "raw": None if self.raw is None else dict(zip(self.labels, self.raw, strict=True)),
         }

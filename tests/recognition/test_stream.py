@@ -61,6 +61,7 @@ def test_a_stream_reads_what_read_reads(recognizer: mien.Recognizer) -> None:
         assert [person.box for person in result.people] == [face.box for face in faces]
         assert [person.raw for person in result.people] == [face.values for face in faces]
         assert [person.values for person in result.people] == [face.values for face in faces]
+        assert [person.quality for person in result.people] == [face.quality for face in faces]
         assert all(person.seen for person in result.people)
     assert {person.id for result in results for person in result.people} == {1, 2}
     assert results[5].people[0].id == 1
@@ -83,7 +84,7 @@ def test_with_a_cadence_people_are_carried_on_between_searches(recognizer: mien.
     assert [len(result.people) for result in results] == [1] * 30
     assert [result.people[0].seen for result in results] == [at % 3 == 0 for at in range(30)]
     between = results[20].people[0]
-    assert (between.raw, between.score) == (None, None)
+    assert (between.raw, between.score, between.quality) == (None, None, None)
     assert between.box.left == pytest.approx(10 + 2 * 20, abs=2)
     assert between.values == results[18].people[0].values
 

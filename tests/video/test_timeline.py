@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import OptionError
-from mien.results import Box, FrameResult, Person
+from mien.results import Box, FrameResult, Person, Quality
 from mien.video import timeline
 
 LABELS = ("anger", "neutral")
@@ -18,7 +18,9 @@ LABELS = ("anger", "neutral")
 def person(who: int, share: float, seen: bool = True) -> Person:
     raw = (1 - share, share) if seen else None
     box = Box(0.1 * who, 1 / 3, 40.7, 41.25)
-    return Person(who, box, seen, 0.9 if seen else None, LABELS, raw, (share, 1 - share), share < 0.6)
+    quality = Quality(41 / 3, 0.2, None if who == 1 else 36.6, 1.0, ("tiny", "turned") if who == 2 else ())
+    values = (share, 1 - share)
+    return Person(who, box, seen, 0.9 if seen else None, LABELS, raw, values, share < 0.6, quality if seen else None)
 
 
 def results(count: int = 9) -> list[FrameResult]:
@@ -85,6 +87,9 @@ def test_a_frame_without_a_face_is_a_row(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (rows[3]["seen"], rows[3]["score"], rows[3]["raw_anger"], rows[3]["p_anger"]) == ("false", "", "", "0.55")
     assert float(rows[2]["p_anger"]) == 1 / 3
+    assert [row["quality"] for row in rows] == ["", "", "tiny;turned", ""]
+    assert [row["turn"] for row in rows] == ["", "", "36.6", ""]
+    assert [bool(row["sharpness"]) for row in rows] == [False, True, True, False]
     lines = written(tmp_path / "out.jsonl", "jsonl", results(3)).read_text().splitlines()
     assert [json.loads(line) for line in lines] == [result.to_dict() for result in results(3)]
 

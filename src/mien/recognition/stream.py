@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mien import images
 from mien.errors import OptionError
 from mien.recognition.smoothing import SMOOTH, Smoother
 from mien.recognition.track import BRIDGE, Corners, Tracker
-from mien.results import Box, FrameResult, Person
+from mien.results import Box, FrameResult, Person, Quality
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +68,15 @@ class Following:
             raise OptionError(f"bridge = {self.bridge}: expected seconds, from 0 to 60.")
 
 
+class _Seen(NamedTuple):
+    """What one frame by itself says of a face."""
+
+    box: Box
+    score: float
+    raw: tuple[float, ...]
+    quality: Quality | None
+
+
 @dataclass(frozen=True)
 class _Still:
     number: int
@@ -116,7 +125,7 @@ class Follower:
         if not self._searches():
             return self._between(blank)
         read = self._recognizer.read(frame.pixels, keep_pixels=False)
-        return self._followed(blank, [(face.box, face.score, face.values) for face in read.faces])
+        return self._followed(blank, [_Seen(face.box, face.score, face.values, face.quality) for face in read.faces])
 
     def replay(self, result: FrameResult) -> FrameResult:
         """Take an earlier run's result for the next frame, as if the frame had been read; return it complete.
@@ -126,18 +135,19 @@ class Follower:
         blank = replace(result, people=(), missing=())
         if not self._searches():
             return self._between(blank)
-        found = [(one.box, one.score or 0.0, one.raw) for one in result.people if one.raw is not None]
+        people = result.people
+        found = [_Seen(one.box, one.score or 0.0, one.raw, one.quality) for one in people if one.raw is not None]
         return self._followed(blank, found)
 
     def _searches(self) -> bool:
         self._steps += 1
         return (self._steps - 1) % self._following.detect_every == 0
 
-    def _followed(self, blank: FrameResult, found: list[tuple[Box, float, tuple[float, ...]]]) -> FrameResult:
-        ids = self._tracker.found(blank.seconds, [_shares(box, blank) for box, _, _ in found])
+    def _followed(self, blank: FrameResult, found: list[_Seen]) -> FrameResult:
+        ids = self._tracker.found(blank.seconds, [_shares(one.box, blank) for one in found])
         people = [
-            self._person(who, box, self._smoother.update(who, blank.seconds, raw), score, raw)
-            for who, (box, score, raw) in zip(ids, found, strict=True)
+            self._person(who, one.box, self._smoother.update(who, blank.seconds, one.raw), one)
+            for who, one in zip(ids, found, strict=True)
         ]
         self._visible = ids
         return self._with_missing(blank, people)
@@ -158,16 +168,11 @@ class Follower:
         ]
         return replace(blank, people=tuple(people), missing=tuple(missing))
 
-    def _person(
-        self,
-        who: int,
-        box: Box,
-        values: tuple[float, ...],
-        score: float | None = None,
-        raw: tuple[float, ...] | None = None,
-    ) -> Person:
-        uncertain = max(values) < self._recognizer.bundle.uncertain_below
-        return Person(who, box, raw is not None, score, self._recognizer.labels, raw, values, uncertain)
+    def _person(self, who: int, box: Box, values: tuple[float, ...], seen: _Seen | None = None) -> Person:
+        uncertain, labels = max(values) < self._recognizer.bundle.uncertain_below, self._recognizer.labels
+        if seen is None:
+            return Person(who, box, False, None, labels, None, values, uncertain)
+        return Person(who, box, True, seen.score, labels, seen.raw, values, uncertain, seen.quality)
 
 
 def _shares(box: Box, frame: FrameResult) -> Corners:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from mien.errors import OptionError
 from mien.parquet import Kind, Parts, read_rows
 from mien.parquet import settle as settle_parts
-from mien.results import Box, FrameResult, Person
+from mien.results import Box, FrameResult, Person, Quality
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -29,6 +29,12 @@ _PERSON: dict[str, Kind] = {
     "person": "whole", "seen": "yes_no", "left": "number", "top": "number", "width": "number", "height": "number",
     "score": "number", "emotion": "text", "confidence": "number", "uncertain": "yes_no",
 }  # fmt: skip
+_QUALITY: dict[str, Kind] = {
+    "size": "number", "sharpness": "number", "turn": "number", "inside": "number", "quality": "text"
+}  # fmt: skip
+
+
+_AND = ";"  # between a face's reasons
 
 
 class Timeline(Protocol):
@@ -45,7 +51,12 @@ class Timeline(Protocol):
 
 def columns(labels: Sequence[str]) -> dict[str, Kind]:
     """Return name → kind of the columns; ``p_LABEL`` is smoothed, ``raw_LABEL`` of the frame alone."""
-    return {**_FRAME, **_PERSON, **{f"{kind}_{label}": "number" for kind in ("p", "raw") for label in labels}}
+    return {
+        **_FRAME,
+        **_PERSON,
+        **_QUALITY,
+        **{f"{kind}_{label}": "number" for kind in ("p", "raw") for label in labels},
+    }
 
 
 def rows(result: FrameResult) -> list[dict[str, Any]]:
@@ -166,7 +177,14 @@ def _cells(person: Person) -> dict[str, Any]:
     smoothed = {f"p_{label}": value for label, value in person.probabilities.items()}
     raw = {f"raw_{label}": value for label, value in zip(person.labels, person.raw or (), strict=False)}
     named = dict(zip(_PERSON, (*fixed, person.emotion, person.confidence, person.uncertain), strict=True))
-    return {**named, **smoothed, **raw}
+    return {**named, **_quality_cells(person.quality), **smoothed, **raw}
+
+
+def _quality_cells(quality: Quality | None) -> dict[str, Any]:
+    if quality is None:
+        return {}
+    measures = (quality.size, quality.sharpness, quality.turn, quality.inside)
+    return dict(zip(_QUALITY, (*measures, _AND.join(quality.reasons)), strict=True))
 
 
 def _csv_cell(value: Any) -> Any:
@@ -176,7 +194,7 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _value(name: str, cell: str) -> Any:
-    kind = {**_FRAME, **_PERSON}.get(name, "number")
+    kind = {**_FRAME, **_PERSON, **_QUALITY}.get(name, "number")
     if cell == "":
         return None
     if kind == "yes_no":
@@ -196,7 +214,16 @@ def _of_row(row: dict[str, Any], labels: tuple[str, ...]) -> Person:
     box = Box(row["left"], row["top"], row["width"], row["height"])
     raw = tuple(row[f"raw_{label}"] for label in labels) if row["seen"] else None
     values = tuple(row[f"p_{label}"] for label in labels)
-    return Person(row["person"], box, row["seen"], row["score"], labels, raw, values, row["uncertain"])
+    return Person(
+        row["person"], box, row["seen"], row["score"], labels, raw, values, row["uncertain"], _quality_of_row(row)
+    )
+
+
+def _quality_of_row(row: dict[str, Any]) -> Quality | None:
+    if row["size"] is None:
+        return None
+    reasons = tuple(row["quality"].split(_AND)) if row["quality"] else ()
+    return Quality(row["size"], row["sharpness"], row["turn"], row["inside"], reasons)
 
 
 def _of_json(entry: dict[str, Any], labels: tuple[str, ...]) -> FrameResult:
@@ -210,7 +237,14 @@ def _of_json(entry: dict[str, Any], labels: tuple[str, ...]) -> FrameResult:
             None if one["raw"] is None else tuple(one["raw"][label] for label in labels),
             tuple(one["probabilities"][label] for label in labels),
             one["uncertain"],
+            _quality_of_json(one["quality"]),
         )
         for one in entry["people"]
     )
     return FrameResult(entry["frame"], entry["seconds"], entry["width"], entry["height"], people)
+
+
+def _quality_of_json(told: dict[str, Any] | None) -> Quality | None:
+    if told is None:
+        return None
+    return Quality(told["size"], told["sharpness"], told["turn"], told["inside"], tuple(told["reasons"]))
