@@ -101,8 +101,9 @@ def scenes(photo: Pixels) -> Iterator[Pixels]:
 
 
 def worse(recognizer: mien.Recognizer, photo: Pixels) -> Image.Image:
-    """Return the photo six times, five of them made worse, with what is read and which faces are called bad."""
+    """Return the photo nine times, eight of them made worse, with what is read and which faces are called bad."""
     noise = np.random.default_rng(0).normal(0, 60, photo.shape)
+    (face,) = recognizer.read(photo).faces
     shown = {
         "as it is": photo,
         "dark": cv2.convertScaleAbs(photo, alpha=0.12),
@@ -110,10 +111,24 @@ def worse(recognizer: mien.Recognizer, photo: Pixels) -> Image.Image:
         "blurred": cv2.GaussianBlur(photo, (0, 0), 7),
         "small": cv2.resize(photo, (104, 104), interpolation=cv2.INTER_AREA),
         "cut off": np.ascontiguousarray(photo[:, 228:]),
+        "tilted": np.asarray(Image.fromarray(photo).rotate(60)),
+        "sunglasses": covered(photo, face, -0.12, 0.12),
+        "mask": covered(photo, face, 0.22, 0.75),
     }
     tiles = [tile(recognizer.read(pixels), title) for title, pixels in shown.items()]
-    rows = [np.hstack([np.asarray(each) for each in tiles[start : start + 3]]) for start in (0, 3)]
+    rows = [np.hstack([np.asarray(each) for each in tiles[start : start + 3]]) for start in (0, 3, 6)]
     return Image.fromarray(np.vstack(rows))
+
+
+def covered(photo: Pixels, face: mien.Face, top: float, bottom: float) -> Pixels:
+    """Return a copy with a bar across the face, ``top`` to ``bottom`` box heights below the line of the eyes."""
+    assert face.landmarks is not None
+    (_, right), (_, left) = face.landmarks[:2]
+    rows = [round((right + left) / 2 + share * face.box.height) for share in (top, bottom)]
+    ends = [round(face.box.left), round(face.box.left + face.box.width)]
+    bar = photo.copy()
+    bar[rows[0] : rows[1], ends[0] : ends[1]] = (70, 90, 110)
+    return bar
 
 
 def tile(result: mien.ImageResult, title: str) -> Image.Image:
