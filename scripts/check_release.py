@@ -41,6 +41,13 @@ PLATFORMS = {
 MACOS = "14.0"
 """The oldest macOS that is asked for; ONNX Runtime has no wheels for older ones."""
 
+GAPS = {
+    ("", "Windows ARM", ""): "opencv-python-headless",
+    ("", "macOS x86-64", "3.14"): "onnxruntime",
+    ("train", "macOS x86-64", ""): "torch",
+    ("scale", "macOS x86-64", ""): "ray",
+}
+"""What cannot be had by (extra, platform, Python), empty for all of them, and the package that has no wheels there."""
 
 failed: list[str] = []
 
@@ -70,13 +77,18 @@ def arguments() -> Namespace:
 
 def called(what: str, *command: object, cwd: Path = ROOT) -> str | None:
     """Run a command; return what it printed, or None, noted, if it failed."""
-    environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": MACOS}
-    words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
+    done = ended(*command, cwd=cwd)
     if done.returncode:
         failed.append(f"{what}: {(done.stderr or done.stdout).strip()}")
         return None
     return done.stdout
+
+
+def ended(*command: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": MACOS}
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
 
 
 def build(out: Path) -> Path:
@@ -107,18 +119,13 @@ def environments(wheel: Path, folder: Path, extras: bool) -> None:
     """Install the wheel into a fresh environment of each Python that is there, and use it."""
     print("\n| Python | extra | installed | doctor | photo |\n|---|---|---|---|---|")
     for python in PYTHONS:
-        found = called_quietly("uv", "python", "find", "--no-project", "--no-python-downloads", python)
-        if found is None:
+        found = ended("uv", "python", "find", "--no-project", "--no-python-downloads", python)
+        if found.returncode:
             print(f"| {python} | | not on this machine | | |")
             continue
         for extra in ("", *(EXTRAS if extras else ())):
-            print(f"| {python} | {extra} | {' | '.join(tried(found, wheel, folder / f'{python}{extra}', extra))} |")
-
-
-def called_quietly(*command: str) -> str | None:
-    """Run a command that may fail; return what it printed or None."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return None if done.returncode else done.stdout.strip()
+            done = tried(found.stdout.strip(), wheel, folder / f"{python}{extra}", extra)
+            print(f"| {python} | {extra} | {' | '.join(done)} |")
 
 
 def tried(python: str, wheel: Path, place: Path, extra: str) -> Iterator[str]:
@@ -145,23 +152,39 @@ EXTRAS: tuple[str, ...] = tuple(
 
 
 def resolutions(pythons: Sequence[str], folder: Path) -> None:
-    """Resolve the base install and each extra for each Python and platform, wheels only; print which can be had."""
+    """Resolve the base install and each extra for each Python and platform, wheels only; print which can be had.
+
+    Notes gaps that are not in ``GAPS``, and those of ``GAPS`` that are none any more.
+    """
     print(f"\n| install | {' | '.join(PLATFORMS)} |\n|---|{'---|' * len(PLATFORMS)}")
     for extra in ("", *EXTRAS):
         cells = []
-        for platform in PLATFORMS.values():
-            missing = [python for python in pythons if resolved(extra, python, platform, folder) is None]
+        for platform in PLATFORMS:
+            missing = [python for python in pythons if not resolved(extra, python, platform, folder)]
             cells.append("all" if not missing else f"not {', '.join(missing)}")
-        print(f"| {f'`[{extra}]`' if extra else 'base'} | {' | '.join(cells)} |")
+        print(f"| {f'`[{extra}]`' if extra else 'base'} | {' | '.join(cells)} |", flush=True)
 
 
-def resolved(extra: str, python: str, platform: str, folder: Path) -> str | None:
-    """Return the pins for one Python and platform, or None, noted, if wheels are missing."""
-    where = ["--python-version", python, "--python-platform", platform, "--only-binary", ":all:"]
+def resolved(extra: str, python: str, platform: str, folder: Path) -> bool:
+    """Tell whether there are wheels for one Python and platform; note what ``GAPS`` does not know."""
+    where = ["--python-version", python, "--python-platform", PLATFORMS[platform], "--only-binary", ":all:"]
     chosen = ["--extra", extra] if extra else []
     out = ["--quiet", "--no-header", "--no-annotate", "--output-file", folder / "pins.txt"]
     (folder / "pins.txt").unlink(missing_ok=True)
-    return called(f"[{extra}] {python} {platform}", "uv", "pip", "compile", "pyproject.toml", *chosen, *where, *out)
+    done = ended("uv", "pip", "compile", "pyproject.toml", *chosen, *where, *out)
+    known = lacking(extra, platform, python)
+    what = f"[{extra}] on {platform} with Python {python}"
+    if done.returncode and not any(package in done.stderr for package in known):
+        failed.append(f"{what}: {done.stderr.strip()}")
+    if known and not done.returncode:
+        failed.append(f"{what} can be had now: take it out of GAPS and out of docs/release.md")
+    return not done.returncode
+
+
+def lacking(extra: str, platform: str, python: str) -> list[str]:
+    """Return the packages that are known to have no wheels for this."""
+    asked = (extra, platform, python)
+    return [name for gap, name in GAPS.items() if all(one in ("", two) for one, two in zip(gap, asked, strict=True))]
 
 
 if __name__ == "__main__":
