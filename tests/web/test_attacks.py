@@ -93,7 +93,8 @@ def test_reset_connections_are_let_go_at_once(address: str, photo: bytes) -> Non
 
 
 def connections_kept() -> int:
-    return sum(isinstance(each, H11Protocol) for each in gc.get_objects())
+    # Not isinstance, which asks each object for its class: some of PyTorch's warn when asked anything.
+    return sum(issubclass(type(each), H11Protocol) for each in gc.get_objects())
 
 
 def test_ten_gigabytes_are_refused_before_they_come(address: str, photo: bytes) -> None:
