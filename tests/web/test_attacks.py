@@ -41,7 +41,9 @@ def until_alive(connection: socket.socket) -> None:
     """Read the whole answer of /healthz."""
     answer = b""
     while b"alive" not in answer:
-        answer += connection.recv(65536)
+        part = connection.recv(65536)
+        assert part, f"closed after {answer!r}"
+        answer += part
 
 
 def still_serves(address: str, photo: bytes) -> bool:

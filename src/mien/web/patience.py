@@ -12,8 +12,8 @@ def patient(seconds: float) -> type[H11Protocol]:
     """Return Uvicorn's HTTP protocol, closing a connection whose next head is not whole ``seconds`` after its start.
 
     For a new connection the time runs from the moment it is made, so that a silent one is closed too. A connection that
-    the client resets is let go at once: Uvicorn's timer for idle ones, 75 s below Gunicorn, would keep it with all of
-    its unread body, as every photo that overload turns away has one.
+    ends with an error is let go at once: Uvicorn's timer for idle ones, 75 s below Gunicorn, would keep it with what
+    came of its body and was not read, 25 MB in 20 s of overload (docs/deploy.md).
     """
 
     class Patient(H11Protocol):
