@@ -71,6 +71,13 @@ def test_vector_scaling_of_a_class_without_faces_stays_finite(honest) -> None:
     assert shares[:, 2].mean() < 0.01
 
 
+def test_vector_scaling_of_faces_all_answered_rightly_stays_near_what_the_network_says() -> None:
+    labels = np.arange(42) % 7
+    logits = np.random.default_rng(0).normal(size=(42, 7))
+    logits[np.arange(42), labels] = logits.max() + 2
+    assert 1 < fit_vector(logits, labels).scale.max() < 4  # without a cost of scales 19, and a confidence of 1
+
+
 def test_threshold_keeps_its_promise_and_no_lower_one_does(honest) -> None:
     logits, labels = honest
     probabilities = softmax(logits)

@@ -101,7 +101,15 @@ def _train(recipe: AnyRecipe, faces: FaceSet, folder: Path, options: Namespace) 
         return runs.train(recipe, faces, folder, resume=options.resume, working=lambda work: watched(work, recipe.name))
     with training_bar() as bar:
         watch = epoch_watcher(bar, recipe)
+        _tell_precision(bar, recipe)
         return runs.train(recipe, faces, folder, resume=options.resume, watch=watch, processes=options.processes)
+
+
+def _tell_precision(bar: Progress, recipe: Recipe) -> None:
+    from mien.learning import arithmetic
+
+    if recipe.train.bfloat16 and arithmetic.precision(recipe) == "float32":
+        bar.console.print("float32: train.bfloat16 is left out, as this machine has no instructions for it.")
 
 
 def training_bar() -> Progress:

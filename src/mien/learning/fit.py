@@ -29,7 +29,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, Sequent
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
-from mien.learning import distillation, memory, parts
+from mien.learning import arithmetic, distillation, memory, parts
 from mien.learning.batches import ShuffledBatches, place
 from mien.learning.degrade import DegradedFaces
 from mien.learning.losses import class_weights
@@ -118,7 +118,7 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
         check_data(run, data)
     run.mkdir(parents=True, exist_ok=True)
     (run / "data.json").write_text(json.dumps(data, indent=1))
-    (run / "environment.json").write_text(json.dumps(environment(), indent=1))
+    (run / "environment.json").write_text(json.dumps(environment(recipe), indent=1))
     # Last, because its presence says that the others are there, even after a kill -9 among these lines.
     recorded.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
 
@@ -145,8 +145,8 @@ def check_data(run: Path, data: dict[str, Any]) -> None:
         )
 
 
-def environment() -> dict[str, str | int]:
-    """Return the versions and the machine that a run is recorded with."""
+def environment(recipe: Plan) -> dict[str, str | int]:
+    """Return the versions and the machine that a run is recorded with, and what a network's steps are computed in."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "python": platform.python_version(),
@@ -155,6 +155,7 @@ def environment() -> dict[str, str | int]:
         "machine": platform.machine(),
         "gpu": gpu,
         "threads": torch.get_num_threads(),
+        **({"precision": arithmetic.precision(recipe)} if isinstance(recipe, Recipe) else {}),
     }
 
 
@@ -221,7 +222,7 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
         raise OptionError(f"train.batch_size = {recipe.train.batch_size} does not divide among {processes} processes.")
     return lightning.Trainer(
         max_epochs=recipe.train.epochs,
-        **arithmetic(recipe),
+        **arithmetic.arguments(recipe),
         devices=here,
         num_nodes=processes // here,
         strategy="ddp" if processes > 1 else "auto",
@@ -251,15 +252,6 @@ def _world(processes: int) -> tuple[int, int]:
             f"torchrun started {started} processes and {processes} were asked for; leave one of them out."
         )
     return started, int(os.environ["LOCAL_WORLD_SIZE"])
-
-
-def arithmetic(recipe: Recipe) -> dict[str, Any]:
-    """Return the arguments of Lightning's trainer that decide what a step computes."""
-    return {
-        "precision": "bf16-mixed" if recipe.train.bfloat16 else "32-true",
-        "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
-        "gradient_clip_val": recipe.train.clip or None,
-    }
 
 
 class History(Callback):

@@ -26,9 +26,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
-from mien.learning import charts, memory, parts
+from mien.learning import arithmetic, charts, memory, parts
 from mien.learning.batches import ShuffledBatches
-from mien.learning.fit import arithmetic, classifier, explained, quiet, training_loader
+from mien.learning.fit import classifier, explained, quiet, training_loader
 from mien.learning.recipe import Recipe
 
 TOO_HIGH = 4.0
@@ -112,7 +112,7 @@ def find(
         module, source = classifier(recipe, arranged), training_loader(recipe, arranged)
         batches = Repeated(cast("ShuffledBatches", source.sampler), steps)
         trainer = lightning.Trainer(
-            **arithmetic(recipe),
+            **arithmetic.arguments(recipe),
             max_epochs=1,
             callbacks=[ramp],
             logger=False,

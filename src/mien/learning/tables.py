@@ -234,7 +234,8 @@ class TrainTable(Table):
     ema:       decay per step of the exponential moving average of the weights; 0 switches it off.
     choose:    the epoch that ships has the highest validation accuracy, or the lowest validation loss.
     patience:  epochs without a better one after which training stops; 0 never stops early.
-    bfloat16:  autocast; channels_last: memory layout. Together 2.3 × faster than neither on a CPU with AVX-512.
+    bfloat16:  autocast, where the machine has instructions for it (``arithmetic.has_bfloat16``), float32 elsewhere.
+    channels_last: memory layout. Both together 2.3 × faster than neither on a CPU with AVX-512 and its bfloat16.
     compile:   ``torch.compile``; pays on a GPU, and on a CPU only for long runs of large networks.
     """
 
