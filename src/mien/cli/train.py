@@ -101,15 +101,7 @@ def _train(recipe: AnyRecipe, faces: FaceSet, folder: Path, options: Namespace) 
         return runs.train(recipe, faces, folder, resume=options.resume, working=lambda work: watched(work, recipe.name))
     with training_bar() as bar:
         watch = epoch_watcher(bar, recipe)
-        _tell_precision(bar, recipe)
         return runs.train(recipe, faces, folder, resume=options.resume, watch=watch, processes=options.processes)
-
-
-def _tell_precision(bar: Progress, recipe: Recipe) -> None:
-    from mien.learning import arithmetic
-
-    if recipe.train.bfloat16 and arithmetic.precision(recipe) == "float32":
-        bar.console.print("float32: train.bfloat16 is left out, as this machine has no instructions for it.")
 
 
 def training_bar() -> Progress:
@@ -138,8 +130,11 @@ def training_bar() -> Progress:
 
 
 def epoch_watcher(bar: Progress, recipe: Recipe) -> Watcher:
-    """Return a watcher that prints each epoch of a recipe and moves the bar."""
-    task = bar.add_task(f"{recipe.name} seed {recipe.train.seed}", total=recipe.train.epochs)
+    """Return a watcher that prints each epoch of a recipe and moves the bar, which says what is computed in."""
+    from mien.learning import arithmetic
+
+    told = f"{recipe.name} seed {recipe.train.seed}, {arithmetic.precision(recipe)}"
+    task = bar.add_task(told, total=recipe.train.epochs)
 
     def watch(epoch: Epoch) -> None:
         bar.console.print(
