@@ -89,3 +89,46 @@ def test_nothing_to_degrade_with_is_an_error() -> None:
 def test_other_plans_have_the_defaults() -> None:
     assert calibrate.table_of(recipe.load_any("hog-svm")).certain == 0.8
     assert calibrate.table_of(recipe.load("fer8")).certain == 0.95
+
+
+def neighbours(crops: torch.Tensor, share: float) -> torch.Tensor:
+    """Smooth float (N, C, H, W) along rows, then columns, with zeros around."""
+    for axis in (2, 3):
+        frame = torch.zeros_like(crops.narrow(axis, 0, 1))
+        wide = torch.cat([frame, crops, frame], axis)
+        length = crops.shape[axis]
+        before, own, after = (wide.narrow(axis, place, length) for place in range(3))
+        crops = share * before + (1 - 2 * share) * own + share * after
+    return crops
+
+
+@pytest.mark.parametrize(("channels", "stride", "padding"), [(1, 1, 1), (3, 2, 0), (1, 2, 3)])
+def test_a_smoothed_network_reads_as_one_of_smoothed_crops(channels: int, stride: int, padding: int) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(channels, 4, 3, stride, padding), torch.nn.ReLU())
+    crops = torch.zeros(2, channels, 24, 24)
+    crops[:, :, 4:20, 4:20] = torch.randn(2, channels, 16, 16)  # nothing at the edge, where frames of zeros meet
+    with torch.inference_mode():
+        expected = network(neighbours(crops, 0.12))
+        found = calibrate.smoothed(network, 0.12)(crops)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected)
+
+
+def test_what_cannot_be_smoothed_is_refused_and_zero_changes_nothing() -> None:
+    for network in (
+        torch.nn.Linear(4, 2),
+        torch.nn.Conv2d(1, 2, 3, dilation=2),
+        torch.nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"),
+        torch.nn.Conv2d(1, 2, 3, padding="same"),
+    ):
+        with pytest.raises(RecipeError, match="set it to 0"):
+            calibrate.smoothed(network, 0.1)
+    first = torch.nn.Conv2d(1, 2, 3)
+    assert calibrate.smoothed(first, 0.0).weight.shape == (2, 1, 3, 3)
+
+
+@pytest.mark.parametrize("value", [-0.01, 0.26])
+def test_smoothing_beyond_the_mean_of_three_is_refused(value: float) -> None:
+    with pytest.raises(RecipeError, match="smooth"):
+        plan(smooth=value)

@@ -423,6 +423,19 @@ def test_vector_scaling_goes_into_the_graph(run: Path, faces: FaceSet, tmp_path:
     assert "in model.onnx only" in found.notes[0]
 
 
+def test_smoothing_goes_into_the_graph_and_the_checkpoint(run: Path, faces: FaceSet, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    plan, private = smoke().with_values({"calibrate.smooth": 0.12}), faces.part("PrivateTest")
+    values = {"digest": plan.digest(), **plan.model_dump(mode="json")}
+    (copy / "recipe.json").write_text(json.dumps(values), encoding="utf-8")
+    crops = apply(private.pixels, plan.preprocess)
+    own = models.load(run, checkpoint=True).model.session.logits(crops)
+    smooth = models.load(copy, checkpoint=True).model.session.logits(crops)
+    answers = OnnxSession(exporting.export(copy, faces).graph).logits(crops)
+    np.testing.assert_allclose(answers, smooth, atol=2e-3, rtol=1e-3)
+    assert np.abs(answers - own).max() > 0.05
+
+
 def test_parity_sees_a_different_network(run: Path, faces: FaceSet) -> None:
     recipe = smoke()
     network = exporting.load_network(run, recipe, 7)

@@ -55,6 +55,8 @@ def test_an_int8_file_answers_as_its_float_file(run: Path, faces: FaceSet, tmp_p
     assert kernels
     assert {tensor.data_type for tensor in kernels} == {onnx.TensorProto.INT8}
     assert onnx.TensorProto.INT32 in kinds  # biases
+    # Two products of a byte and a weight add up to no more than 16 bits hold: 2 · 255 · 64 < 2¹⁵.
+    assert max(np.abs(onnx.numpy_helper.to_array(tensor).astype(int)).max() for tensor in kernels) in (63, 64)
     crops = apply(faces.part("PublicTest").pixels, source.preprocess)
     before, after = (softmax(OnnxSession(each.graph).logits(crops)) for each in (source, found))
     assert found.metrics["agreement"] == (before.argmax(1) == after.argmax(1)).mean() >= 0.95
@@ -89,4 +91,4 @@ def test_the_shipped_model_loses_less_than_half_a_point(fer2013_faces: FaceSet) 
         crops = apply(part.pixels, found.preprocess)
         before, after = (OnnxSession(each).logits(crops).argmax(1) for each in (found.graph, graph))
         assert (after == part.labels).mean() >= (before == part.labels).mean() - 0.005
-        assert (after == before).mean() >= 0.98  # 0.974 with ranges from the extremes of all faces
+        assert (after == before).mean() >= 0.975  # 0.979 of PublicTest; with eight bits, where VNNI adds them up, 0.983

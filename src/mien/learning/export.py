@@ -164,7 +164,7 @@ def _key(faces: FaceSet, part: str) -> str:
 
 
 def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
-    """Return the run's best network (averaged weights where the recipe averages) in evaluation mode, float32."""
+    """Return the run's best network in evaluation mode, float32: averaged where the recipe averages, and smoothed."""
     path = run / "checkpoints" / "best.ckpt"
     if not path.exists():
         raise FileMissingError(f"{run} holds no checkpoints/best.ckpt; finish the run with `mien train … --resume`.")
@@ -172,7 +172,7 @@ def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
     network = network_of(recipe, classes, trained=True)
     weights = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
     network.load_state_dict(weights)
-    return network.float().eval()
+    return calibrate.smoothed(network.float().eval(), recipe.calibrate.smooth)
 
 
 def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:

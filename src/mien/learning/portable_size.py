@@ -12,9 +12,10 @@ from mien.errors import ModelError
 
 COMPILERS: dict[str, tuple[str, ...]] = {
     "arm-none-eabi-gcc": ("-mcpu=cortex-m7", "-mthumb"),
-    "gcc": (),
+    "gcc": ("-fno-pie",),
 }
-"""Tried in this order: a microcontroller's compiler says what matters, the one of this machine something near it."""
+"""Tried in this order: a microcontroller's compiler says what matters, the one of this machine something near it (where
+programs may lie anywhere in memory, it would count constants that hold addresses as data)."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ ONNX Runtime does both. An int8 file has int8 weights with a scale for each outp
 scale for each tensor, taken from the smallest and largest value that training faces give: the mean of those of small
 batches, as a single face's extreme would make every step coarser. Its graph is of the form QDQ, which every runtime of
 ONNX reads.
+
+Weights keep to 7 bits, -64 to 64: x86 processors without VNNI add products of bytes up in pairs of 16 bits, which 8
+bits overflow. ``fer7-nano`` with 8 bits read 67.4 % of PublicTest with VNNI and 59.6 % without.
 """
 
 from __future__ import annotations
@@ -101,6 +104,7 @@ def int8(graph: bytes, crops: NDArray[np.float32]) -> bytes:
                 _Crops(crops),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
+                reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
                 extra_options={"CalibMovingAverage": True},

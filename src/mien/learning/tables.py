@@ -189,10 +189,13 @@ class DistilTable(Table):
 
 
 class CalibrateTable(Table):
-    """What is fitted on the validation part before a network ships.
+    """What a network is given before it ships, fitted or chosen on the validation part.
 
     method:   ``temperature`` divides all logits by one number, which moves no prediction; ``vector`` scales and shifts
               the logits of each class first, within the exported graph (``calibration.fit_vector``).
+    smooth:   how far each crop is smoothed before it is read, as augmentation smooths those that train: the share of
+              each neighbour in a pixel, along rows and columns (``calibrate.smoothed``). Choose it on the validation
+              part; 0.12 is right for networks trained with turned, shifted and zoomed faces.
     balance:  how far the logits are moved from the classes' shares of the training part (0) to equal shares (1), within
               the graph too: logit adjustment, τ of Menon et al. 2021. For data whose rare classes are not as rare where
               the model is used. The temperature is then fitted for the classes' shares that this stands for.
@@ -201,6 +204,7 @@ class CalibrateTable(Table):
     """
 
     method: Literal["temperature", "vector"] = "temperature"
+    smooth: Annotated[float, Field(ge=0, le=0.25)] = 0.0
     balance: Probability = 0.0
     degraded: bool = False
     certain: Annotated[float, Field(gt=0, lt=1)] = 0.8
