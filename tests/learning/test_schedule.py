@@ -73,15 +73,15 @@ def test_plateau_halves_the_rate_in_a_run_that_gets_no_better(tmp_path: Path) ->
             "name": "standstill",
             "preprocess": {"size": 16},
             "network": {"name": "conv_pool", "spatial_dropout": 0.0, "dropout": 0.0},  # no batch norm: nothing moves
-            "train": {"epochs": 7, "batch_size": 8, "rate": 1e-9, "schedule": "plateau", "plateau": 2},
+            "train": {"epochs": 7, "batch_size": 8, "rate": 1e-7, "schedule": "plateau", "plateau": 2},
         }
     )
     fit(recipe, bars({"Training": 3, "PublicTest": 1}), tmp_path / "run")
     rates = [row.rate for row in read_history(tmp_path / "run")]
     # The first epoch sets the mark, two without a better one are waited for, the third halves.
-    assert rates[:3] == [1e-9] * 3
-    assert rates[-1] == 0.5e-9
-    assert set(rates) == {1e-9, 0.5e-9}
+    assert rates[:3] == [1e-7] * 3
+    assert rates[-1] == 0.5e-7
+    assert set(rates) == {1e-7, 0.5e-7}
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
