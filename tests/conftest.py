@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import write_model
@@ -19,11 +19,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core; threads on top of that wait for each other
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, for its fixtures, and all that start Ray, which takes every core."""
-    for item in items:
-        place = item.path.parent if item.path.parent.name == "scale" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(place)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one process, for its fixtures, and all that start Ray, which takes every core.
+
+    ``--dist loadgroup`` would do it, but groups nothing with pytest 9.2 (pytest-dev/pytest-xdist#1386).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return "scale" if "/scale/" in file else file
+
+    return Files(config, log)
 
 
 @pytest.fixture(scope="session")
