@@ -47,13 +47,30 @@ def test_a_gpu_counts_instead_of_its_processor(there: bool, monkeypatch: pytest.
 
 
 def test_this_machine_is_asked_in_a_way_that_its_torch_answers() -> None:
-    assert arithmetic.has_bfloat16() in (True, False)
+    cores = Path("/proc/cpuinfo")
+    expected = (
+        (True, False) if torch.cuda.is_available() or not cores.exists() else ("avx512_bf16" in cores.read_text(),)
+    )
+    assert arithmetic.has_bfloat16() in expected
 
 
-def test_a_run_says_what_it_computed_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    processor(monkeypatch, bfloat16=False)
+@pytest.mark.parametrize(("there", "said"), [(False, "float32"), (True, "bfloat16")])
+def test_a_run_computes_in_what_it_says(
+    there: bool, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    processor(monkeypatch, bfloat16=there)
+    seen = set()
+
+    def look(module: torch.nn.Module, _: object, answer: torch.Tensor) -> None:
+        if isinstance(module, torch.nn.Conv2d):
+            seen.add(answer.dtype)
+
     faces = bars({"Training": 2, "PublicTest": 1, "PrivateTest": 1})
     recipe = plan(epochs=1, batch_size=7, sizes=()).with_values({"distil.answers": []})
-    weights = torch.load(fit(recipe, faces, tmp_path / "run"), weights_only=False)["state_dict"]
-    assert json.loads((tmp_path / "run" / "environment.json").read_text())["precision"] == "float32"
-    assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float32}
+    watch = torch.nn.modules.module.register_module_forward_hook(look)
+    try:
+        fit(recipe, faces, tmp_path / "run")
+    finally:
+        watch.remove()
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["precision"] == said
+    assert seen == {getattr(torch, said)}

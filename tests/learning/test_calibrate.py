@@ -13,7 +13,8 @@ from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import RecipeError  # noqa: E402
 from mien.evaluation.calibration import fit_temperature  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
-from mien.learning import calibrate, recipe  # noqa: E402
+from mien.learning import calibrate, networks, recipe  # noqa: E402
+from mien.learning.module import network_of  # noqa: E402
 
 COUNTS = {"Training": (800, 150, 50), "PublicTest": (400, 75, 25), "PrivateTest": (40, 8, 2)}
 """Faces of each class: shares of 0.8, 0.15 and 0.05."""
@@ -122,10 +123,28 @@ def test_what_cannot_be_smoothed_is_refused_and_zero_changes_nothing() -> None:
         torch.nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"),
         torch.nn.Conv2d(1, 2, 3, padding="same"),
     ):
-        with pytest.raises(RecipeError, match="set it to 0"):
+        with pytest.raises(RecipeError, match=r"this one's is .*Set calibrate\.smooth = 0"):
             calibrate.smoothed(network, 0.1)
     first = torch.nn.Conv2d(1, 2, 3)
     assert calibrate.smoothed(first, 0.0).weight.shape == (2, 1, 3, 3)
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_the_convolution_that_is_smoothed_is_the_one_that_reads_the_crops(name: str) -> None:
+    network, read = networks.build(name, 7, 1, 48).eval(), []
+    calibrate.first_convolution(network).register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    crops = torch.randn(2, 1, 48, 48)
+    with torch.inference_mode():
+        network(crops)
+    assert len(read) == 1
+    torch.testing.assert_close(read[0], crops)
+
+
+def test_a_network_that_cannot_be_smoothed_is_refused_before_it_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "build", lambda *_, **__: torch.nn.Linear(4, 2))
+    assert isinstance(network_of(plan(), 7), torch.nn.Linear)
+    with pytest.raises(RecipeError, match="this one's is None"):
+        network_of(plan(smooth=0.1), 7)
 
 
 @pytest.mark.parametrize("value", [-0.01, 0.26])

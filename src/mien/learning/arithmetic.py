@@ -26,8 +26,8 @@ def precision(recipe: Recipe) -> str:
 def has_bfloat16() -> bool:
     """Say whether the GPU, or without one the processor, has instructions for bfloat16.
 
-    PyTorch computes in it everywhere, but without them by its slowest loops (pytorch/pytorch#118499 and #183815): an
-    epoch of ``fer7`` took 5,600 s in bfloat16 and 415 s in float32 on two cores with AVX2. ARM processors count as
+    PyTorch computes in it everywhere, but without them by its slowest loops (pytorch/pytorch#118499 and #183815): a
+    step of ``fer7`` took 13 times as long in bfloat16 as in float32 on two cores with AVX2. ARM processors count as
     without, as nothing has been measured there.
     """
     if torch.cuda.is_available():

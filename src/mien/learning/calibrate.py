@@ -51,16 +51,11 @@ def smoothed(network: nn.Module, smooth: float) -> nn.Module:
     sharpness. A pixel becomes ``1 - 2 smooth`` of itself and ``smooth`` of each neighbour, along rows, then along
     columns; bilinear resampling at random places does so with 1/6 on average. Put together with the kernels that
     follow, this costs a pixel more of them on each side, and no layer. Beyond the frame lie zeros, as before.
-    Raises ``RecipeError`` for a network whose first convolution is not an undilated one with a frame of zeros.
+    Raises ``RecipeError`` as ``first_convolution``.
     """
     if not smooth:
         return network
-    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    if first is None or first.dilation != (1, 1) or first.padding_mode != "zeros" or isinstance(first.padding, str):
-        raise RecipeError(
-            "calibrate.smooth is for networks that begin with a convolution of neighbouring pixels, with a frame of "
-            "zeros; set it to 0."
-        )
+    first = first_convolution(network)
     line = torch.tensor([smooth, 1 - 2 * smooth, smooth], dtype=torch.float64)
     kernels = first.weight.detach().double()
     spread = functional.conv2d(kernels.flatten(0, 1)[:, None], torch.outer(line, line)[None, None], padding=2)
@@ -69,6 +64,21 @@ def smoothed(network: nn.Module, smooth: float) -> nn.Module:
     first.kernel_size = (height + 2, width + 2)
     first.padding = (int(first.padding[0]) + 1, int(first.padding[1]) + 1)
     return network
+
+
+def first_convolution(network: nn.Module) -> nn.Conv2d:
+    """Return the convolution that reads the crops.
+
+    Raises ``RecipeError`` if there is none, or one that ``smoothed`` cannot widen: dilated, or with a frame of
+    something else than zeros.
+    """
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.dilation != (1, 1) or first.padding_mode != "zeros" or isinstance(first.padding, str):
+        raise RecipeError(
+            f"calibrate.smooth is for networks whose first convolution is undilated and framed by zeros; this one's is "
+            f"{first}. Set calibrate.smooth = 0."
+        )
+    return first
 
 
 class Scaled(nn.Module):

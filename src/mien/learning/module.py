@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from mien.errors import RecipeError, TrainingError
-from mien.learning import distillation, networks, schedule
+from mien.learning import calibrate, distillation, networks, schedule
 from mien.learning.augment import Augment, Mix
 from mien.learning.backbones import PREFIX, Backbone
 from mien.learning.losses import Loss
@@ -36,6 +36,8 @@ def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Mod
         raise RecipeError(
             f"train.sizes does not go with {recipe.network.name}, which takes one size only; leave it out."
         )
+    if recipe.calibrate.smooth:
+        calibrate.first_convolution(network)  # now, and not when a training of hours is exported
     return network
 
 
