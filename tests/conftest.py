@@ -19,9 +19,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core; threads on top of that wait for each other
 
 
+TOGETHER = {
+    "tests/scale/": "scale",  # Ray, which takes every core
+    "tests/contracts/test_weights.py": "fer2013",  # all of its faces, which take a minute to read
+    "tests/datasets/test_fer2013.py": "fer2013",
+    "tests/datasets/test_real.py": "fer2013",
+    "tests/learning/test_portable.py": "fer2013",
+    "tests/learning/test_quantise.py": "fer2013",
+    "tests/recognition/test_explain.py": "fer2013",
+}
+"""Where a node's name begins so, its tests run in the process of all others of the same word."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the tests of a file in one process, for its fixtures, and all that start Ray, which takes every core.
+    """Keep the tests of a file in one process, for its fixtures, and those of ``TOGETHER``.
 
     ``--dist loadgroup`` would do it, but groups nothing with pytest 9.2 (pytest-dev/pytest-xdist#1386).
     """
@@ -29,8 +41,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", maxsplit=1)[0]
-            return "scale" if "/scale/" in file else file
+            group = next((group for start, group in TOGETHER.items() if nodeid.startswith(start)), None)
+            return group or nodeid.split("::", maxsplit=1)[0]
 
     return Files(config, log)
 

@@ -72,6 +72,20 @@ def test_several_splits_and_the_files(
     assert not (out / "predictions-flip.parquet").exists()
 
 
+def test_training_faces_are_not_told_apart_from_themselves(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces = bars({"Training": 4, "PublicTest": 3})
+    faces.pixels[np.flatnonzero(faces.splits == "Training")[:2]] = 128  # blank images, which are no copies of a face
+    corpus = write_zip(faces, tmp_path / "fer.zip")
+    splits = ["--split", "Training", "--split", "PublicTest"]
+    assert evaluate(model, "--data", corpus, *splits, "--out", tmp_path / "out") == 0
+    assert "Training*" not in capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["parts"]
+    assert "without_training_copies" not in found["Training"]
+    assert "without_training_copies" in found["PublicTest"]
+
+
 @pytest.mark.parametrize("kind", ["flip", "crops"])
 def test_several_views_stand_beside_the_single_one(
     corpus: Path, model: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]

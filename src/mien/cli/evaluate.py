@@ -93,16 +93,15 @@ def _on_crops(options: Namespace) -> None:
     splits = work.splits(options.split)
     tested = work.tested_run(splits)
     single = {split: work.predict(split, lambda rows: watched(rows, "answering")) for split in splits}
-    copies = work.training is not None
     found = _heading(work, options.data)
-    found["parts"] = {split: report(each, copies=copies) for split, each in single.items()}
+    found["parts"] = {split: report(each, copies=work.tells_copies(split)) for split, each in single.items()}
     views = {"": single}
     if options.views:
         several = views[f"-{options.views}"] = {
             split: mean_of_views(work.loaded.model, work.part(split), each, options.views)
             for split, each in single.items()
         }
-        parts = {split: report(each, copies=copies) for split, each in several.items()}
+        parts = {split: report(each, copies=work.tells_copies(split)) for split, each in several.items()}
         found["mean_of_views"] = {"kind": options.views, "views": KINDS[options.views], "parts": parts}
     found["disagreement"] = _disagreement(work, single)
     if options.conformal is not None:

@@ -25,6 +25,7 @@ from mien.evaluation.predictions import Predictions, joined
 from mien.files import appearing
 from mien.learning import calibrate, parts
 from mien.learning.fit import check_data
+from mien.learning.models import TorchSession
 from mien.learning.module import network_of
 from mien.learning.recipe import ClassicalRecipe, HeadRecipe, Plan, Recipe, of_run
 from mien.preprocess import PreprocessSpec, apply
@@ -67,8 +68,7 @@ def finished(run: Path, recipe: Recipe, faces: FaceSet) -> nn.Module:
     network = load_network(run, recipe, len(faces.label_set))
     if not recipe.calibrate.in_graph:
         return network
-    session = OnnxSession(to_onnx(network, recipe.preprocess))
-    answers = logits(session, recipe.preprocess, calibrate.fitting_faces(recipe, faces))
+    answers = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))
     return calibrate.scaled(network, answers, recipe, faces)
 
 

@@ -59,6 +59,10 @@ class Scoring:
         """Return the faces of a split as ``splits`` names it."""
         return self.faces if split == ALL else self.faces.part(split)
 
+    def tells_copies(self, split: str) -> bool:
+        """Say whether figures of a split are also told without copies of training faces: not of the training part."""
+        return self.training is not None and split != self.faces.split_named(parts.TRAIN)
+
     def tested_run(self, splits: Sequence[str]) -> Path | None:
         """Return the model's run if its own test part is among ``splits``, so that the scoring is to be counted.
 
