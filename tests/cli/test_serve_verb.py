@@ -51,7 +51,7 @@ def test_what_was_taken_is_finished_on_sigterm(model: Path, examples: Path) -> N
             target=lambda: answers.append(httpx.post(f"{address}/v1/explain", files=files, timeout=60).status_code)
         )
         asking.start()
-        while "mien_photos_held 0.0" in httpx.get(f"{address}/metrics").text:
+        while "mien_photos_held 0.0" in httpx.get(f"{address}/metrics", timeout=30).text:
             pass
         process.send_signal(signal.SIGTERM)
         asking.join()

@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 import uvicorn
 from PIL import Image
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mien.recognition.recognizer import Recognizer
+
+get, post = partial(httpx.get, timeout=30), partial(httpx.post, timeout=30)
+"""With httpx's own five seconds a busy machine would be taken for a server that does not answer."""
 
 
 class Quarters:
@@ -60,7 +65,11 @@ class Held(Quarters):
 def serving(settings: Settings, recognizer: Recognizer | None = None) -> Iterator[str]:
     """Run a server in a thread; yield its address; stop it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings, recognizer), **uvicorn_options(settings)))
+        options = {
+            **uvicorn_options(settings),
+            "timeout_keep_alive": 75,
+        }  # as below Gunicorn: longer than any test waits
+        server = uvicorn.Server(uvicorn.Config(create_app(settings, recognizer), **options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         wait_until(lambda: server.started or not thread.is_alive())

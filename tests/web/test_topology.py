@@ -16,6 +16,7 @@ import yaml
 
 pytest.importorskip("gunicorn", reason="needs gunicorn, which Windows does not have")
 from serve_topology import NGINX, ROOT, Topology, answers, topology, wait_for
+from serving import get, post
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def load(address: str, photo: bytes, clients: int = 3) -> Iterator[Counter[objec
 
 def read(address: str) -> int:
     """How many photos a replica says it has read."""
-    found = re.search(r'mien_photos_total\{outcome="read"\} ([0-9.]+)', httpx.get(f"{address}/metrics").text)
+    found = re.search(r'mien_photos_total\{outcome="read"\} ([0-9.]+)', get(f"{address}/metrics").text)
     return int(float(found[1])) if found else 0
 
 
@@ -72,8 +73,8 @@ def test_both_replicas_work_and_the_page_comes_through(running: Topology, jpeg: 
     with load(running.address, jpeg, clients=4) as seen:
         wait_for(lambda: all(read(replica.address) >= 3 for replica in running.replicas))
     assert set(seen) == {200}
-    assert "<title>Mien" in httpx.get(running.address).text
-    assert httpx.get(f"{running.address}/metrics").status_code == 404
+    assert "<title>Mien" in get(running.address).text
+    assert get(f"{running.address}/metrics").status_code == 404
 
 
 def test_a_killed_worker_is_not_seen_from_outside(running: Topology, jpeg: bytes) -> None:
@@ -109,14 +110,14 @@ def test_a_live_stream_passes_the_proxy(running: Topology, jpeg: bytes) -> None:
 
 
 def test_the_proxy_refuses_large_bodies_with_a_problem(running: Topology) -> None:
-    answer = httpx.post(f"{running.address}/v1/predict", content=b"x" * 20_100_000, headers=JPEG)
+    answer = post(f"{running.address}/v1/predict", content=b"x" * 20_100_000, headers=JPEG)
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == 413
 
 
 def test_the_request_id_is_the_same_in_front_and_behind(running: Topology) -> None:
-    answer = httpx.get(f"{running.address}/v1/nothing")
+    answer = get(f"{running.address}/v1/nothing")
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
@@ -126,7 +127,7 @@ def test_a_replica_that_is_gone_is_not_missed(running: Topology, jpeg: bytes) ->
     gone.process.terminate()
     gone.process.wait(40)
     for _ in range(6):
-        assert httpx.post(f"{running.address}/v1/predict", content=jpeg, headers=JPEG, timeout=30).status_code == 200
+        assert post(f"{running.address}/v1/predict", content=jpeg, headers=JPEG).status_code == 200
 
 
 def test_the_manifests_say_what_the_server_listens_to() -> None:

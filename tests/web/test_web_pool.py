@@ -8,9 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
-from serving import Held, wait_until
+from serving import Held, get, post, wait_until
 
 from mien.recognition.recognizer import load
 from mien.web.pool import Pool
@@ -90,25 +89,25 @@ def test_overload_is_503_with_a_time_and_nothing_taken_is_lost(serve: Serve, mod
     held = Held()
     address = serve(load(model, detector=held, threads=1), threads=1, queue=2, max_images=2)
 
-    def post(_: int) -> Any:
-        return httpx.post(f"{address}/v1/predict", content=photo, headers=PNG, timeout=30)
+    def ask(_: int) -> Any:
+        return post(f"{address}/v1/predict", content=photo, headers=PNG)
 
     with ThreadPoolExecutor(3) as clients:
-        taken = [clients.submit(post, place) for place in range(3)]
-        wait_until(lambda: httpx.get(f"{address}/readyz").status_code == 503)
-        refused = [post(place) for place in range(3)]
+        taken = [clients.submit(ask, place) for place in range(3)]
+        wait_until(lambda: get(f"{address}/readyz").status_code == 503)
+        refused = [ask(place) for place in range(3)]
         held.go.set()
         assert [one.result().status_code for one in taken] == [200] * 3
     assert [one.status_code for one in refused] == [503] * 3
     assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
-    assert httpx.get(f"{address}/readyz").status_code == 200
+    assert get(f"{address}/readyz").status_code == 200
     assert held.entered == 3
 
 
 def test_an_answer_that_takes_too_long_is_503(serve: Serve, model: Path, photo: bytes) -> None:
     held = Held()
     address = serve(load(model, detector=held, threads=1), timeout=0.3)
-    answer = httpx.post(f"{address}/v1/predict", content=photo, headers=PNG)
+    answer = post(f"{address}/v1/predict", content=photo, headers=PNG)
     held.go.set()
     assert answer.status_code == 503
     assert "longer than 0.3 s" in answer.json()["detail"]
@@ -121,5 +120,5 @@ def test_uploads_under_way_are_bounded(serve: Serve, photo: bytes) -> None:
     host, _, port = address.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1")
-        wait_until(lambda: httpx.post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 503)
-    wait_until(lambda: httpx.post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200)
+        wait_until(lambda: post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 503)
+    wait_until(lambda: post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200)
