@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from mien.datasets.review import Verdict
 from mien.errors import DataError
 from mien.recognition.detect import get_detector
 from tests import corpora
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +102,8 @@ def test_noise_is_no_face() -> None:
 
 
 @pytest.fixture(scope="module")
-def training(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> manifest.Manifest:
-    place = tmp_path_factory.mktemp("fer") / "fer.parquet"
-    made = manifest.read(index.index([data_dir / "fer2013.zip"], place, votes=data_dir / "ferplus").path)
+def training(voted: Callable[[str], manifest.Manifest]) -> manifest.Manifest:
+    made = voted("corpus")
     return made.where(made.array("split") == "Training")
 
 

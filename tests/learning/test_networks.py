@@ -222,6 +222,16 @@ def test_onnx_says_what_pytorch_says(name: str, options: dict[str, Any]) -> None
     np.testing.assert_allclose(session.logits(crops.numpy()), own, atol=1e-5, rtol=1e-4)
 
 
+def test_an_export_leaves_the_network_as_it_was() -> None:
+    layers = (nn.Conv2d(1, 4, 16), nn.BatchNorm2d(4), nn.ReLU6(inplace=True), nn.Flatten(), nn.Linear(4, 2))
+    network = awake(nn.Sequential(*layers), torch.randn(8, 1, 16, 16))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    to_onnx(network, PreprocessSpec(size=16))
+    assert tuple(network) == layers
+    assert layers[2].inplace
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [

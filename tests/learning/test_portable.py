@@ -373,7 +373,7 @@ def test_the_shipped_network_on_real_faces(fer2013_faces: FaceSet, tmp_path: Pat
     written = portable_c.write(tmp_path / "model.onnx", tmp_path)
     assert written.constants <= 2_000_000
     assert written.scratch <= 512_000
-    test = fer2013_faces.part("PrivateTest").pixels[:300]
+    test = fer2013_faces.part("PrivateTest").pixels[:150]
     own = portable_reference.logits(written.network, test)
     assert (own.argmax(1) == OnnxSession(graph).logits(apply(test, spec)).argmax(1)).mean() >= 0.99
     _, logits, _, _ = run_c(tmp_path, test[:40], (*STRICT, "-O3", "-march=native"))

@@ -244,7 +244,10 @@ def test_page_only_writes_what_has_been_run(copy_of_b: Path, fer2013: Path) -> N
     assert "both cannot be" in page  # no curve of a network that has not been run
 
 
-def test_page_only_of_nothing(fer2013: Path, corpora_of_a: list[Path], tmp_path: Path) -> None:
+def test_page_only_of_nothing(
+    fer2013: Path, corpora_of_a: list[Path], system_a: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(system_a[0], tmp_path / "A", ignore=shutil.ignore_patterns("runs", "*.md"))  # its crops
     for system, corpora in (("A", corpora_of_a), ("E", [fer2013])):
         page = page_only(system, corpora, tmp_path / system)
         assert "Nothing was measured." in page

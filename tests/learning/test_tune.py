@@ -639,7 +639,10 @@ def join(folder: Path, ready: Path, faces: FaceSet) -> None:
 
 def test_two_processes_share_a_search(faces: FaceSet, tmp_path: Path, stand: Standing) -> None:
     """They begin it at the same moment, when there is no database and no trial yet."""
-    context = multiprocessing.get_context("spawn")  # a fork of a process that has trained stands still
+    # Not forks of this process: one that has trained stands still. PyTorch is loaded once for both where it can be.
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    context.set_forkserver_preload(["mien.learning.tune"])
     processes = [context.Process(target=join, args=(tmp_path / "study", tmp_path / f"{name}.ready", faces))
                  for name in "ab"]  # fmt: skip
     for process in processes:

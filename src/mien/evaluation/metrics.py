@@ -75,13 +75,13 @@ def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, d
     Raises ``DataError`` for no faces, another number of classes, values that are not probabilities, or labels that
     are no places of classes.
     """
-    from sklearn.metrics import confusion_matrix, f1_score, log_loss
+    from sklearn.metrics import confusion_matrix, log_loss
 
     found, known = distributions(probabilities, labels, len(label_set))
     places = np.arange(len(label_set))
     predicted = found.argmax(1)
     confusion = confusion_matrix(known, predicted, labels=places)
-    per_class = _per_class(found, known, label_set)
+    per_class = _per_class(found, known, confusion, label_set)
     accuracy = float((predicted == known).mean())
     selective = risk_coverage(found, known)
     return Metrics(
@@ -90,7 +90,7 @@ def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, d
         interval=bootstrap_interval(accuracy, len(known), draws=draws),
         macro_f1=float(macro_f1(confusion)),
         macro_f1_interval=macro_f1_interval(confusion, draws=draws),
-        weighted_f1=float(f1_score(known, predicted, labels=places, average="weighted", zero_division=0.0)),
+        weighted_f1=float(np.average([row["f1"] or 0.0 for row in per_class.values()], weights=confusion.sum(1))),
         balanced_accuracy=balanced_accuracy(confusion),
         mcc=correlation(confusion),
         top2=top(found, known, 2),
@@ -136,14 +136,14 @@ def brier(probabilities: Doubles, labels: Labels) -> float:
     return float((gaps**2).sum(1).mean())
 
 
-def _per_class(probabilities: Doubles, labels: Labels, label_set: LabelSet) -> dict[str, dict[str, float | None]]:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    places = np.arange(len(label_set))
-    rows = precision_recall_fscore_support(labels, probabilities.argmax(1), labels=places, zero_division=0.0)
+def _per_class(
+    probabilities: Doubles, labels: Labels, confusion: NDArray[np.int64], label_set: LabelSet
+) -> dict[str, dict[str, float | None]]:
+    right, faces, answers = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)
+    shares = (right / np.maximum(answers, 1), right / np.maximum(faces, 1), 2 * right / np.maximum(faces + answers, 1))
     found: dict[str, dict[str, float | None]] = {}
     for place, label in enumerate(label_set.labels):
-        precision, recall, f1, support = (float(row[place]) for row in rows)
+        precision, recall, f1, support = (float(row[place]) for row in (*shares, faces))
         curves = of_class(probabilities, labels, place)
         found[label] = {
             "precision": precision if support else None,

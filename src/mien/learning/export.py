@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import logging
 import warnings
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError
@@ -182,7 +185,7 @@ def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
     with warnings.catch_warnings(), muted("torch.onnx", "onnxscript", "onnx_ir"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network,
+            _folded(network),
             (example,),
             input_names=["crops"],
             output_names=["logits"],
@@ -194,6 +197,22 @@ def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
     if program is None:
         raise ModelError("PyTorch exported nothing; expected an ONNX program. Update torch and onnxscript.")
     return _slim(program.model_proto)
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """Return a copy whose batch norms are folded into the convolutions right before them, and that works out of place.
+
+    The exporter folds too, but traces all of it first: MobileNetV2 took three times as long.
+    """
+    found = copy.deepcopy(network)
+    for part in list(found.modules()):
+        if hasattr(part, "inplace"):
+            part.inplace = False  # type: ignore[assignment]
+        if isinstance(part, nn.Sequential):
+            for place, (first, second) in enumerate(itertools.pairwise(list(part))):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    part[place], part[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return found
 
 
 def _slim(model: Any) -> bytes:
