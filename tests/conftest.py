@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,31 +23,27 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core; threads on top of that wait for each other
 
 
-TOGETHER = {
-    "tests/scale/": "scale",  # Ray, which takes every core
-    "tests/contracts/test_weights.py": "fer2013",  # all of its faces, which take a minute to read
-    "tests/datasets/test_clean.py": "fer2013",
-    "tests/datasets/test_fer2013.py": "fer2013",
-    "tests/datasets/test_real.py": "fer2013",
-    "tests/learning/test_portable.py": "fer2013",
-    "tests/learning/test_quantise.py": "fer2013",
-    "tests/recognition/test_explain.py": "fer2013",
-}
-"""Where a node's name begins so, its tests run in the process of all others of the same word."""
+ALL_OF_FER2013 = re.compile(r"\b(fer2013_manifest|fer2013_faces|ferplus_faces|voted_manifest)\b")
+"""Fixtures that take a minute; the files that name one run in one process."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the tests of a file in one process, for its fixtures, and those of ``TOGETHER``.
+    """Keep the tests of a file in one process, for its fixtures, those on Ray, and those that read all of FER2013.
 
     ``--dist loadgroup`` would do it, but groups nothing with pytest 9.2 (pytest-dev/pytest-xdist#1386).
     """
     from xdist.scheduler import LoadScopeScheduling
 
+    @cache
+    def scope(file: str) -> str:
+        if file.startswith("tests/scale/"):
+            return "scale"  # Ray takes every core
+        return "fer2013" if ALL_OF_FER2013.search((config.rootpath / file).read_text("utf-8")) else file
+
     class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            group = next((group for start, group in TOGETHER.items() if nodeid.startswith(start)), None)
-            return group or nodeid.split("::", maxsplit=1)[0]
+            return scope(nodeid.split("::", maxsplit=1)[0])
 
     return Files(config, log)
 
@@ -92,7 +90,7 @@ def fer2013_faces(fer2013_manifest: Manifest) -> FaceSet:
 
 
 @pytest.fixture(scope="session")
-def voted(fer2013_manifest: Manifest, data_dir: Path) -> Callable[[str], Manifest]:
+def voted_manifest(fer2013_manifest: Manifest, data_dir: Path) -> Callable[[str], Manifest]:
     """FER2013's manifest with FER+'s votes, by the rule given: as it is indexed, without reading the faces again."""
     from mien.datasets import ferplus
     from mien.datasets.rows import Row
@@ -109,11 +107,11 @@ def voted(fer2013_manifest: Manifest, data_dir: Path) -> Callable[[str], Manifes
 
 
 @pytest.fixture(scope="session")
-def ferplus_faces(voted: Callable[[str], Manifest]) -> FaceSet:
+def ferplus_faces(voted_manifest: Callable[[str], Manifest]) -> FaceSet:
     """FER2013's faces with the majority of FER+'s votes as labels, those without one left out."""
     from mien.datasets.faces import FaceSet
 
-    return FaceSet.from_manifest(voted("majority"), labels.scheme("ferplus"))
+    return FaceSet.from_manifest(voted_manifest("majority"), labels.scheme("ferplus"))
 
 
 @pytest.fixture(scope="session")

@@ -102,8 +102,8 @@ def test_noise_is_no_face() -> None:
 
 
 @pytest.fixture(scope="module")
-def training(voted: Callable[[str], manifest.Manifest]) -> manifest.Manifest:
-    made = voted("corpus")
+def training(voted_manifest: Callable[[str], manifest.Manifest]) -> manifest.Manifest:
+    made = voted_manifest("corpus")
     return made.where(made.array("split") == "Training")
 
 

@@ -95,9 +95,16 @@ class _Reader:
         self.arrays = {each.name: onnx.numpy_helper.to_array(each) for each in self.graph.initializer}
         quantisers = [node for node in self.graph.node if node.op_type == "QuantizeLinear"]
         self.quantisers = {node.input[0]: node for node in reversed(quantisers)}
-        for node in reversed(self.graph.node):  # what is quantised after it was flattened, may be so before
-            if node.op_type in _PASSING and node.output[0] in self.quantisers:
+        for node in reversed(self.graph.node):  # what is quantised behind these may be so in front of them
+            if node.output[0] in self.quantisers and self._lets_through(node, self.quantisers[node.output[0]]):
                 self.quantisers.setdefault(node.input[0], self.quantisers[node.output[0]])
+
+    def _lets_through(self, node: Any, quantiser: Any) -> bool:
+        """Say whether a node, given bytes of the quantiser behind it, returns what it would have returned as bytes."""
+        if node.op_type == "Clip":
+            limits = self._limits(node)
+            return limits is not None and _idle(limits, *self._step(quantiser))
+        return node.op_type in (*_PASSING, "MaxPool")
 
     def take(self, node: Any) -> None:
         kinds: dict[str, Callable[[Any], None]] = {
@@ -249,11 +256,24 @@ class _Reader:
 
     def _clip(self, node: Any) -> None:
         given = self._maps(node, node.input[0])
-        names = [*node.input[1:], "", ""][:2]
-        low, high = (None if not name else self.arrays.get(name, self._real(name)) for name in names)
-        if low is None and high is None:
+        limits = self._limits(node)
+        if limits is None:
             raise _refused(node, "expected constant limits")
-        self._tabulate(given, self._result(node, given.shape), lambda values: np.clip(values, low, high))
+        if _idle(limits, given.scale, given.zero):
+            self.maps[node.output[0]] = given
+        else:
+            self._tabulate(given, self._result(node, given.shape), lambda values: np.clip(values, *limits))
+
+    def _limits(self, node: Any) -> tuple[float, float] | None:
+        """Return a Clip's lowest and highest value, infinite without one; None if they are not constant."""
+        found = [-np.inf, np.inf]
+        for place, name in enumerate(node.input[1:3]):
+            if name:
+                limit = self.arrays.get(name, self._real(name))
+                if limit is None:
+                    return None
+                found[place] = float(limit)
+        return found[0], found[1]
 
     def _real(self, name: str) -> NDArray[np.float64] | None:
         found = self.constants.get(name)
@@ -295,6 +315,11 @@ class _Reader:
 
 def _attributes(node: Any) -> dict[str, Any]:
     return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+
+
+def _idle(limits: tuple[float, float], scale: float, zero: int) -> bool:
+    """Say whether limits leave every byte as it is."""
+    return limits[0] < (0.5 - zero) * scale and limits[1] > (254.5 - zero) * scale
 
 
 def _places(maps: Maps, kernel: Sequence[int], stride: Sequence[int], pads: Sequence[int]) -> tuple[int, int]:
