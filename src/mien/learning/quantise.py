@@ -132,7 +132,8 @@ def float_stem(graph: bytes) -> bytes:
     pool.input[0] = convolution.output[0]
     for node in (quantiser, dequantiser):
         model.graph.node.remove(node)
-    for each in [each for each in model.graph.initializer if each.name in set(quantiser.input) - set(last.input)]:
+    used = {name for node in model.graph.node for name in node.input}
+    for each in [each for each in model.graph.initializer if each.name not in used]:
         model.graph.initializer.remove(each)
     _limit(model.graph, last)
     del model.graph.value_info[:]
