@@ -181,7 +181,7 @@ from mien.learning.fit import fit
 from mien.learning.recipe import parse
 
 def never_done(epoch):
-    if epoch.epoch == 4:
+    if epoch.epoch == 2:
         time.sleep(600)
 
 faces = bars({"Training": 24, "PublicTest": 6, "PrivateTest": 6})
@@ -190,7 +190,7 @@ fit(parse(json.loads(sys.argv[1])), faces, Path(sys.argv[2]), watch=never_done)
 
 
 def test_kill_9_in_mid_epoch_and_resume(faces: FaceSet, tmp_path: Path) -> None:
-    recipe = smoke(epochs=6, batch_size=8)
+    recipe = smoke(epochs=4, batch_size=8)
     values = json.dumps(recipe.model_dump(mode="json", exclude_unset=True))
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -201,7 +201,7 @@ def test_kill_9_in_mid_epoch_and_resume(faces: FaceSet, tmp_path: Path) -> None:
         time.sleep(random.uniform(0, 0.6))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    assert 1 <= len(history(tmp_path / "run")) < 6
+    assert 1 <= len(history(tmp_path / "run")) < 4
     fit(recipe, faces, tmp_path / "run", resume=True)
     fit(recipe, faces, tmp_path / "whole")
     check_same(tmp_path / "run", tmp_path / "whole")
