@@ -199,6 +199,15 @@ def test_the_reference_answers_as_onnx_runtime(model: Path) -> None:
     assert (own.argmax(1) == theirs.argmax(1)).mean() >= 0.99
 
 
+def test_limits_that_change_nothing_are_no_layer(run: Path) -> None:
+    """Those behind the first max-pool, which keep ONNX Runtime from computing the convolution before it in integers."""
+    about = bundle.read(run / "model-int8.onnx")
+    assert "Clip" in [node.op_type for node in onnx.load_model_from_string(about.graph).graph.node]
+    kinds = [type(layer) for layer in portable.read(about).layers]
+    assert kinds[:2] == [portable_layers.Conv, portable_layers.MaxPool]
+    assert kinds[2] is not portable_layers.Table
+
+
 @every_model
 def test_the_source_needs_no_library(model: Path, tmp_path: Path) -> None:
     portable_c.write(model, tmp_path)

@@ -65,10 +65,8 @@ class Held(Quarters):
 def serving(settings: Settings, recognizer: Recognizer | None = None) -> Iterator[str]:
     """Run a server in a thread; yield its address; stop it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        options = {
-            **uvicorn_options(settings),
-            "timeout_keep_alive": 75,
-        }  # as below Gunicorn: longer than any test waits
+        # Kept alive as below Gunicorn: longer than any test waits.
+        options = {**uvicorn_options(settings), "timeout_keep_alive": 75}
         server = uvicorn.Server(uvicorn.Config(create_app(settings, recognizer), **options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -120,7 +120,7 @@ def float_stem(graph: bytes) -> bytes:
     """Return a QDQ graph of which ONNX Runtime computes a first convolution with a max-pool behind it in float32.
 
     The maximum is taken of floats instead of bytes, and limits that change nothing, those of the bytes, keep ONNX
-    Runtime from undoing that. Without VNNI it takes 13 to 20 % off the time of ``fer7-nano`` (x86, one thread).
+    Runtime from undoing that. Without VNNI it takes 13 to 22 % off the time of ``fer7-nano`` (x86, one thread).
     """
     from onnx import load_model_from_string
 
