@@ -37,9 +37,9 @@ class Upload:
 async def uploads(request: Request, settings: Settings) -> list[Upload]:
     """Return the photos of a request, at least one. Raises ``ProblemError`` for a body that cannot be taken."""
     kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-    parse = _parser(kind)
+    # Read before its type is looked at: a client that still sends to a closed connection loses the answer.
     body = await read_body(request, settings)
-    found = await parse(request, body, settings)
+    found = await _parser(kind)(request, body, settings)
     if not found or not all(upload.content for upload in found):
         raise ProblemError("bad-request", f"{_empty(found)}: expected the bytes of at least one photo.")
     if len(found) > settings.max_images:
@@ -49,22 +49,23 @@ async def uploads(request: Request, settings: Settings) -> list[Upload]:
 
 async def read_body(request: Request, settings: Settings) -> bytes:
     """Return the body; a larger one is refused by its declared length, or when the bytes that arrive are too many."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        # A few kilobytes of gzip can unpack to gigabytes, and photos are compressed anyway.
-        raise closing("wrong-type", f"Content-Encoding {encoding[:40]!r}: send the body as it is, without compression.")
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > settings.max_body:
         raise _too_large(f"{declared[:20]} bytes were declared", settings)
     try:
         async with asyncio.timeout(settings.body_timeout):
-            return await _collected(request, settings)
+            body = await _collected(request, settings)
     except TimeoutError:
         raise closing(
             "body-too-slow", f"The body was not whole after {settings.body_timeout:g} s. Send it faster, or less of it."
         ) from None
     except ClientDisconnect:
         raise closing("bad-request", "The connection was closed before the body was whole.") from None
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        # A few kilobytes of gzip can unpack to gigabytes, and photos are compressed anyway.
+        raise ProblemError("wrong-type", f"Content-Encoding {encoding[:40]!r}: send the body without compression.")
+    return body
 
 
 async def _collected(request: Request, settings: Settings) -> bytes:
@@ -87,7 +88,7 @@ def _parser(kind: str) -> Parse:
         return _from_json
     if kind == "application/octet-stream" or kind.startswith("image/"):
         return _from_raw
-    raise closing(
+    raise ProblemError(
         "wrong-type", f"Content-Type {kind[:80]!r}: expected {_TYPES}. With curl: -H 'Content-Type: image/jpeg'"
     )
 
