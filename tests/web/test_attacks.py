@@ -119,18 +119,43 @@ def test_ten_gigabytes_are_refused_before_they_come(address: str, photo: bytes) 
     assert still_serves(address, photo)
 
 
-def test_chunks_without_end_are_refused(serve: Serve, photo: bytes) -> None:
-    address = serve(max_body=100_000)
+def test_chunks_without_end_are_refused_and_then_cut_off(serve: Serve, photo: bytes) -> None:
+    address = serve(max_body=100_000, body_timeout=1)
     with dial(address) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        try:
-            for _ in range(1000):
-                connection.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # closed in the middle, as it should be
-        else:
-            pytest.fail("ten megabytes were taken")
+        for _ in range(20):
+            connection.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+        assert rest(connection).startswith(b"HTTP/1.1 413 ")
+        drip_until_cut([connection])
     assert still_serves(address, photo)
+
+
+TWENTY_MEGABYTES = b"Content-Length: 20000000\r\n\r\n" + b"x" * 20_000_000  # more than systems keep for a connection
+
+
+@pytest.mark.parametrize(
+    ("status", "lines"),
+    [
+        (b"413", HEAD + TWENTY_MEGABYTES),
+        (b"404", b"POST /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + TWENTY_MEGABYTES),
+        (b"405", b"POST /healthz HTTP/1.0\r\n" + TWENTY_MEGABYTES),
+        (b"400", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000_000),
+    ],
+    ids=["too large", "nowhere", "old protocol", "head without end"],
+)
+def test_who_sends_all_before_reading_gets_the_answer(serve: Serve, status: bytes, lines: bytes) -> None:
+    """Closed while it sends, a client's system is told of a reset, and the answer is lost by it."""
+    with dial(serve(max_body=100_000)) as connection:
+        connection.sendall(lines)
+        assert rest(connection).startswith(b"HTTP/1.1 " + status)
+
+
+def test_who_was_answered_early_may_ask_again(serve: Serve) -> None:
+    with dial(serve(token="a-token-of-some-length")) as connection:
+        for _ in range(2):
+            connection.sendall(HEAD + TWENTY_MEGABYTES)
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            until_alive(connection)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,6 +127,13 @@ def test_text_and_large_frames_close_the_stream(serve: Serve) -> None:
             with pytest.raises(ConnectionClosed):
                 socket.recv(10)
             assert socket.close_code == code
+
+
+def test_a_stream_outlives_the_time_that_a_head_may_take(serve: Serve, photo: bytes) -> None:
+    with opened(serve(header_timeout=0.5)) as socket:
+        time.sleep(1)
+        socket.send(photo)
+        assert "result" in answer(socket)
 
 
 def test_a_token_is_offered_as_a_subprotocol(serve: Serve, photo: bytes) -> None:

@@ -37,7 +37,6 @@ class Upload:
 async def uploads(request: Request, settings: Settings) -> list[Upload]:
     """Return the photos of a request, at least one. Raises ``ProblemError`` for a body that cannot be taken."""
     kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-    # Read before its type is looked at: a client that still sends to a closed connection loses the answer.
     body = await read_body(request, settings)
     found = await _parser(kind)(request, body, settings)
     if not found or not all(upload.content for upload in found):

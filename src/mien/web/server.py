@@ -49,7 +49,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """Return what Uvicorn is told, in ``mien serve`` and below Gunicorn alike."""
     return {
         "loop": "asyncio",
-        "http": patient(settings.header_timeout),
+        "http": patient(settings.header_timeout, settings.body_timeout),
         "ws": "websockets-sansio",
         "ws_max_size": settings.max_body,
         "ws_per_message_deflate": False,  # JPEG does not shrink, and inflating is a way to fill memory
