@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from support import write_model
 from mien import labels
 
 if TYPE_CHECKING:  # the base install, which these tests run on too, has no corpora
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from mien.datasets.faces import FaceSet
     from mien.datasets.manifest import Manifest
@@ -46,6 +47,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return scope(nodeid.split("::", maxsplit=1)[0])
 
     return Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real data is for figures: what reads it is measured on small data, and the tracer makes it take twice as long."""
+    for item in items:
+        if item.get_closest_marker("data"):
+            item.add_marker("no_cover")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Leave out the fixtures of a test without coverage as well; its marker is for the test alone."""
+    measured = sys.modules.get("coverage")
+    tracer = measured.Coverage.current() if measured and item.get_closest_marker("no_cover") else None
+    if tracer is None:
+        return (yield)
+    tracer.stop()
+    try:
+        return (yield)
+    finally:
+        tracer.start()
 
 
 @pytest.fixture(scope="session")
@@ -107,11 +129,15 @@ def voted_manifest(fer2013_manifest: Manifest, data_dir: Path) -> Callable[[str]
 
 
 @pytest.fixture(scope="session")
-def ferplus_faces(voted_manifest: Callable[[str], Manifest]) -> FaceSet:
-    """FER2013's faces with the majority of FER+'s votes as labels, those without one left out."""
-    from mien.datasets.faces import FaceSet
+def ferplus_faces(voted_manifest: Callable[[str], Manifest], fer2013_faces: FaceSet) -> FaceSet:
+    """FER2013's faces, read once, with the majority of FER+'s votes as labels, those without one left out."""
+    from mien.datasets import faces
+    from mien.datasets.rows import Row
 
-    return FaceSet.from_manifest(voted_manifest("majority"), labels.scheme("ferplus"))
+    pixels, joined = dict(zip(fer2013_faces.ids, fer2013_faces.pixels, strict=True)), voted_manifest("majority")
+    told = zip(*(joined.column(name) for name in ("id", "label", "dataset", "split", "votes")), strict=True)
+    rows = [Row(*row, votes=votes and tuple(votes), pixels=pixels[row[0]]) for *row, votes in told]
+    return faces._collect(rows, labels.scheme("ferplus"))
 
 
 @pytest.fixture(scope="session")

@@ -661,6 +661,6 @@ def test_two_processes_share_a_search(faces: FaceSet, tmp_path: Path, stand: Sta
     found = search(small(), faces, tmp_path / "study", space(), trials=9)
     assert not trained.begun
     assert [trial.defaults for trial in found] == [True] + [False] * 8
-    assert {trial.state for trial in found} == {"complete"}
+    assert {trial.state for trial in found} <= {"complete", "pruned"}  # who has come how far decides about a median
     assert len({tuple(trial.values.values()) for trial in found}) == 9
     assert len(table(tmp_path / "study")) == 9
