@@ -49,13 +49,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Files(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real data is for figures: what reads it is measured on small data, and the tracer makes it take twice as long."""
-    for item in items:
-        if item.get_closest_marker("data"):
-            item.add_marker("no_cover")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Leave out the fixtures of a test without coverage as well; its marker is for the test alone."""
