@@ -3,7 +3,8 @@
     python benchmarks/serve_webcam.py --seconds 20
 
 Browser and server share this machine's cores. Prints the page's own figures: answers a second, and the median of the
-time from taking a frame to having drawn its boxes, over the last three seconds.
+time from taking a frame to having drawn its boxes, over the last three seconds. Fails if the stream did not last: the
+page counts its frames from the last connection on.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ def main() -> None:
             "const told = document.getElementById('live').dataset; return [told.rate, told.latency, told.frames]"
         )
         driver.quit()
+    if int(frames) < 0.5 * float(rate) * seconds:
+        raise SystemExit(f"{frames} frames at {rate} a second in {seconds:g} s: the connection was lost on the way.")
     print(f"| webcam, 640×480 | ≥ 15 frames/s, ≤ 200 ms | {rate} frames/s, {latency} ms; {frames} frames |")
 
 

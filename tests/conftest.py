@@ -50,17 +50,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    """Leave out the fixtures of a test without coverage as well; its marker is for the test alone."""
-    measured = sys.modules.get("coverage")
-    tracer = measured.Coverage.current() if measured and item.get_closest_marker("no_cover") else None
-    if tracer is None:
-        return (yield)
-    tracer.stop()
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run an ``untraced`` test and its fixtures without coverage's tracer, with which Python takes half as long again.
+
+    pytest-cov's ``no_cover`` leaves fixtures in, and does nothing in a worker, which has a tracer below the tracer.
+    """
+    measured, stopped = sys.modules.get("coverage"), []
+    while measured and item.get_closest_marker("untraced") and (tracer := measured.Coverage.current()):
+        tracer.stop()
+        stopped.append(tracer)
     try:
         return (yield)
     finally:
-        tracer.start()
+        for tracer in reversed(stopped):
+            tracer.start()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from mien.datasets.manifest import Manifest
 from mien.datasets.rows import Row
 from mien.labels import FER2013, FERPLUS
 
-pytestmark = [pytest.mark.data, pytest.mark.no_cover]
+pytestmark = [pytest.mark.data, pytest.mark.untraced]
 
 
 @pytest.fixture(scope="module")
