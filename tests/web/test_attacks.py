@@ -36,13 +36,14 @@ def rest(connection: socket.socket) -> bytes:
     return found
 
 
-def until_alive(connection: socket.socket) -> None:
-    """Read the whole answer of /healthz."""
+def until_alive(connection: socket.socket) -> bytes:
+    """Read up to the whole answer of /healthz."""
     answer = b""
     while b"alive" not in answer:
         part = connection.recv(65536)
         assert part, f"closed after {answer!r}"
         answer += part
+    return answer
 
 
 def still_serves(address: str, photo: bytes) -> bool:
@@ -155,7 +156,14 @@ def test_who_was_answered_early_may_ask_again(serve: Serve) -> None:
         for _ in range(2):
             connection.sendall(HEAD + TWENTY_MEGABYTES)
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            until_alive(connection)
+            assert until_alive(connection).startswith(b"HTTP/1.1 401 ")
+
+
+def test_who_was_answered_early_cannot_send_for_ever(serve: Serve) -> None:
+    with dial(serve(token="a-token-of-some-length", body_timeout=1)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 20000000\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        drip_until_cut([connection])
 
 
 @pytest.mark.parametrize(
