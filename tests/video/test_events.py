@@ -102,3 +102,16 @@ def test_subtitles_are_whole_at_any_time() -> None:
         assert blocks[0] == "WEBVTT"
         assert all(" --> " in block.splitlines()[0] and len(block.splitlines()) == 2 for block in blocks[1:])
     assert len(blocks) == 10
+
+
+def test_markup_in_class_names_is_escaped_in_subtitles() -> None:
+    classes = ("a<b>", "R&D", "x-->y")
+    stream = io.StringIO()
+    subtitles = Subtitles(stream)
+    for index in range(3):
+        probabilities = tuple(float(index == column) for column in range(3))
+        person = Person(1, Box(0, 0, 9, 9), True, 0.9, classes, None, probabilities, False)
+        subtitles.add(FRAME, FrameResult(index, index / 10, 64, 48, (person,)))
+    subtitles.close()
+    cues = [line for line in stream.getvalue().splitlines() if line.startswith("<v")]
+    assert cues == ["<v Person 1>a&lt;b&gt;</v>", "<v Person 1>R&amp;D</v>", "<v Person 1>x--&gt;y</v>"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class Subtitles:
     def add(self, _frame: Frame, result: FrameResult) -> None:
         """Take a frame."""
         people = sorted(result.people, key=lambda person: person.id)
-        lines = tuple(f"<v Person {one.id}>{one.emotion}{'?' if one.uncertain else ''}</v>" for one in people)
+        lines = tuple(
+            f"<v Person {one.id}>{escape(one.emotion, quote=False)}{'?' if one.uncertain else ''}</v>" for one in people
+        )
         if lines != self._lines:
             self._cue(result.seconds)
             self._lines, self._since = lines, result.seconds
