@@ -17,30 +17,37 @@ class ShuffledBatches(Sampler[list[int]]):
 
     chances: each face's probability of being drawn, with replacement, (N,) summing to 1; None draws each face once.
     rounds:  epochs after which the same batches come again (``distil.rounds``); 0: never.
+    draws:   how many faces an epoch draws by ``chances``; 0 takes as many as there are.
     Where several processes train together each gets its share of every batch.
     """
 
     def __init__(
-        self, faces: int, size: int, seed: int, chances: NDArray[np.float64] | None = None, rounds: int = 0
+        self,
+        faces: int,
+        size: int,
+        seed: int,
+        chances: NDArray[np.float64] | None = None,
+        rounds: int = 0,
+        draws: int = 0,
     ) -> None:
         if faces < size:
             raise OptionError(f"train.batch_size = {size} is more than the {faces} training faces; lower it.")
         self.faces, self.size, self.seed, self.epoch, self.chances = faces, size, seed, 0, chances
-        self.rounds = rounds
+        self.rounds, self.draws = rounds, draws or faces
 
     def set_epoch(self, epoch: int) -> None:
         """Take the epoch's number; Lightning calls this before each epoch."""
         self.epoch = epoch % self.rounds if self.rounds else epoch
 
     def __len__(self) -> int:
-        return self.faces // self.size
+        return self.draws // self.size
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
         if self.chances is None:
             order = generator.permutation(self.faces)
         else:
-            order = generator.choice(self.faces, self.faces, p=self.chances)
+            order = generator.choice(self.faces, self.draws, p=self.chances)
         first, step = place()
         for batch in order[: len(self) * self.size].reshape(-1, self.size):
             yield batch[first::step].tolist()

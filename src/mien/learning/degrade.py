@@ -41,7 +41,7 @@ class DegradedFaces(Dataset[tuple[torch.Tensor, ...]]):
 
 
 def degrade(faces: Face, table: DegradeTable, draw: Draw) -> Face:
-    """Return faces uint8 (N, S, S) grey, each changed by its own draw; those given stay as they are."""
+    """Return faces uint8 (N, S, S) grey or (N, S, S, 3) RGB, each changed by its own draw; those given stay."""
     found = faces.copy()
     for name, change in _CHANGES.items():
         for row in np.flatnonzero(draw.random(len(found)) < getattr(table, name)):
@@ -51,12 +51,12 @@ def degrade(faces: Face, table: DegradeTable, draw: Draw) -> Face:
 
 def _light(face: Face, draw: Draw) -> Face:
     """Gamma 0.45 to 2.2, gain 0.4 to 1.5, and a ramp of up to ±70 % from one edge to the opposite one."""
-    height, width = face.shape
+    height, width = face.shape[:2]
     angle, slope = draw.uniform(0, 2 * np.pi), draw.uniform(-0.7, 0.7)
     across = np.linspace(-0.5, 0.5, width) * np.cos(angle)
     ramp = 1 + slope * (across[None] + np.linspace(-0.5, 0.5, height)[:, None] * np.sin(angle))
     bright = (face / 255) ** np.exp(draw.uniform(-0.8, 0.8)) * np.exp(draw.uniform(-0.9, 0.4))
-    return _levels(bright * ramp * 255)
+    return _levels(bright * (ramp if face.ndim == 2 else ramp[:, :, None]) * 255)
 
 
 def _cover(face: Face, draw: Draw) -> Face:
@@ -65,18 +65,18 @@ def _cover(face: Face, draw: Draw) -> Face:
     centre = tuple(draw.uniform(0.1, 0.9, 2) * side)
     size = (draw.uniform(0.15, 0.75) * side, draw.uniform(0.1, 0.35) * side)
     angle = draw.normal(0, 20) + 90 * (draw.random() < 0.3)
-    mask = np.zeros(face.shape, np.uint8)
+    mask = np.zeros(face.shape[:2], np.uint8)
     if draw.random() < 0.5:
         cv2.ellipse(mask, (centre, size, angle), 1, thickness=-1)
     else:
         cv2.fillConvexPoly(mask, np.round(cv2.boxPoints((centre, size, angle))).astype(np.int32), 1)
     pattern = draw.normal(draw.uniform(0, 255), draw.choice([0, 10, 40]), face.shape)
-    return np.where(mask > 0, _levels(pattern), face)
+    return np.where((mask if face.ndim == 2 else mask[:, :, None]) > 0, _levels(pattern), face)
 
 
 def _resolution(face: Face, draw: Draw) -> Face:
     """Shrunk to 12 to 40 pixels of 48, and enlarged by one of three ways."""
-    height, width = face.shape
+    height, width = face.shape[:2]
     factor = np.exp(draw.uniform(np.log(12), np.log(40))) / SIDE
     small = cv2.resize(
         face, (max(2, round(width * factor)), max(2, round(height * factor))), interpolation=cv2.INTER_AREA
@@ -106,7 +106,7 @@ def _noise(face: Face, draw: Draw) -> Face:
 def _jpeg(face: Face, draw: Draw) -> Face:
     """Quality 12 to 80 of libjpeg's 100."""
     coded = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, int(draw.integers(12, 81))])[1]
-    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), np.uint8)
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED), np.uint8)
 
 
 def _levels(values: NDArray[np.float64]) -> Face:

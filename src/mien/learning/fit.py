@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,12 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, Sequent
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
-from mien.learning import arithmetic, distillation, memory, parts
+from mien.learning import arithmetic, corpora, distillation, memory, parts
 from mien.learning.batches import ShuffledBatches, place
+from mien.learning.consensus import Consensus
 from mien.learning.degrade import DegradedFaces
+from mien.learning.face_residual import FaceResidual, read_weights
+from mien.learning.harmonise import CorpusFaces
 from mien.learning.losses import class_weights
 from mien.learning.module import Classifier
 from mien.learning.recipe import Plan, Recipe
@@ -98,10 +101,21 @@ def rank() -> int:
 def classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
     """Return the untrained module, drawn from the recipe's seed; faces as ``parts.arrange`` returns them."""
     torch.manual_seed(recipe.train.seed)
-    module = Classifier(recipe, list(faces.part(parts.TRAIN).counts().values()))
+    part, table = faces.part(parts.TRAIN), recipe.data.corpora
+    known = corpora.vocabulary(corpora.head_targets(part, table)) if table.heads else None
+    module = Classifier(recipe, list(part.counts().values()), known)
+    trunk = module.network.network if isinstance(module.network, Consensus) else module.network
+    if isinstance(trunk, FaceResidual) and trunk.pretrained:
+        _start(trunk, recipe, part)
     if recipe.train.channels_last:
         module.network.to(memory_format=torch.channels_last)
     return module
+
+
+def _start(network: FaceResidual, recipe: Recipe, part: FaceSet) -> None:
+    rows = np.random.default_rng(recipe.train.seed).permutation(len(part))[:256]
+    full = replace(recipe.preprocess, scale=1.0, standardise="none")
+    network.start(read_weights(), *(torch.from_numpy(apply(part.pixels[rows], s)) for s in (full, recipe.preprocess)))
 
 
 def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None:
@@ -163,6 +177,8 @@ def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Te
     """Return the batches of the training part, float32 crops (N, C, S, S) and targets (N, K), drawn epoch by epoch."""
     part = faces.part(parts.TRAIN)
     wanted = torch.from_numpy(distillation.targets(parts.targets(part, recipe.data), part, recipe.distil))
+    if recipe.data.corpora.shares:
+        return _corpora_loader(recipe, part, wanted)
     chances = class_weights(list(part.counts().values()), recipe.data.oversample)[part.labels]
     batches = ShuffledBatches(
         len(part),
@@ -174,6 +190,14 @@ def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Te
     if recipe.degrade != DegradeTable():
         return _loader(DegradedFaces(part.pixels, wanted, recipe), batches)
     return _loader(_prepared(recipe, part, wanted), batches)
+
+
+def _corpora_loader(recipe: Recipe, part: FaceSet, wanted: torch.Tensor) -> DataLoader[tuple[torch.Tensor, ...]]:
+    table = recipe.data.corpora
+    batches = ShuffledBatches(
+        len(part), recipe.train.batch_size, recipe.train.seed, corpora.chances(part, table), draws=table.draws
+    )
+    return _loader(CorpusFaces(part, wanted, recipe, lambda: batches.epoch), batches)
 
 
 def _validation_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:

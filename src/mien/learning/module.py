@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -15,8 +17,10 @@ from mien.errors import RecipeError, TrainingError
 from mien.learning import calibrate, distillation, networks, schedule
 from mien.learning.augment import Augment, Mix
 from mien.learning.backbones import PREFIX, Backbone
+from mien.learning.consensus import Consensus, CorporaLoss
 from mien.learning.losses import Loss
 from mien.learning.recipe import Recipe
+from mien.learning.tables import AugmentTable
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -25,20 +29,27 @@ NOT_YET = -1e9
 
 
 def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Module:
-    """Build the recipe's network. trained: its weights will be replaced, so that ImageNet's need not be fetched."""
+    """Build the recipe's network. trained: its weights will be replaced, so that others' need not be fetched."""
     options = recipe.network.model_dump(exclude={"name"}, exclude_none=True)
-    if trained and recipe.network.name.startswith(PREFIX):
+    if trained and (recipe.network.name.startswith(PREFIX) or recipe.network.pretrained):
         options["pretrained"] = False
     spec = recipe.preprocess
     least = min([spec.size, *(stage.size for stage in recipe.train.sizes)])
-    network = networks.build(recipe.network.name, classes, spec.channels, least, **options)
+    outputs = classes * (1 + len(recipe.data.corpora.heads))
+    network = networks.build(recipe.network.name, outputs, spec.channels, least, **options)
     if len(recipe.train.sizes) > 1 and not networks.flexible(network):
         raise RecipeError(
             f"train.sizes does not go with {recipe.network.name}, which takes one size only; leave it out."
         )
     if recipe.calibrate.smooth:
         calibrate.first_convolution(network)  # now, and not when a training of hours is exported
-    return network
+    return Consensus(network, classes) if recipe.data.corpora.heads else network
+
+
+def _on_device(recipe: Recipe) -> AugmentTable:
+    """Return what of ``[augment]`` is done to whole batches: ``harmonise`` has moved the faces of corpora already."""
+    done = {"flip": 0.0, "rotate": 0.0, "shift": 0.0, "zoom": 0.0}
+    return recipe.augment.model_copy(update=done) if recipe.data.corpora.shares else recipe.augment
 
 
 class Classifier(LightningModule):
@@ -48,17 +59,20 @@ class Classifier(LightningModule):
     (N,). Logs ``loss`` and ``accuracy`` of the augmented training faces, ``validation_loss`` and
     ``validation_accuracy``, all in [0, 1] but the losses (nats), and ``choice``, by which the best epoch is chosen:
     the validation accuracy, or minus the loss, in epochs of full-size images.
+    With ``data.corpora.heads`` the targets are (N, heads, K), and what is logged is the consensus'.
     """
 
-    def __init__(self, recipe: Recipe, counts: Sequence[int]) -> None:
-        """Counts: training faces of each class, in label order."""
+    def __init__(self, recipe: Recipe, counts: Sequence[int], known: NDArray[np.bool_] | None = None) -> None:
+        """Counts: training faces of each class, in label order. known: which classes each head's corpora have."""
         super().__init__()
         self.recipe = recipe
         self.network = network_of(recipe, len(counts))
         if isinstance(self.network, Backbone):
             self.network.freeze(recipe.train.frozen > 0)  # DDP looks at what learns before the first epoch
-        self.augment, self.mix = Augment(recipe.augment), Mix(recipe.augment)
-        self.loss = Loss(recipe.loss, counts)
+        self.augment, self.mix = Augment(_on_device(recipe)), Mix(recipe.augment)
+        self.loss: nn.Module = Loss(recipe.loss, counts)
+        if recipe.data.corpora.heads and known is not None:
+            self.loss = CorporaLoss(known, recipe.data.corpora.agreement, recipe.loss.label_smoothing)
         self.answers: dict[int, torch.Tensor] = {}  # the teachers', by step of the round
         if recipe.train.compile:
             self.network.compile()
@@ -117,7 +131,7 @@ class Classifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss. Raises ``TrainingError`` naming step, batch and rate if it is not finite."""
         crops, targets = batch
-        logits = self(crops).float()
+        logits = (self.network(crops, heads=True) if self.recipe.data.corpora.heads else self(crops)).float()
         loss: torch.Tensor = self.loss(logits, targets)
         if not math.isfinite(loss.item()):
             rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
@@ -125,6 +139,9 @@ class Classifier(LightningModule):
                 f"The loss is {loss.item()} at step {self.global_step} (batch {batch_idx} of epoch "
                 f"{self.current_epoch}, learning rate {rate:.2g}). Lower train.rate or set bfloat16 = false."
             )
+        if self.recipe.data.corpora.heads:
+            first = (targets.sum(2) > 0).int().argmax(1)
+            logits, targets = logits[:, 0], targets[torch.arange(len(targets)), first]
         self._log("", loss, logits, targets.argmax(1))
         return loss
 

@@ -13,6 +13,7 @@ from torch import nn
 from mien.errors import RecipeError, nearest
 from mien.learning.attention import attend
 from mien.learning.backbones import PREFIX, backbone
+from mien.learning.face_residual import FaceResidual
 from mien.learning.residual import Residual
 
 Attention = Literal["se", "cbam"] | None
@@ -187,6 +188,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "flatten_dense": FlattenDense,
     "vgg": VGG,
     "residual": Residual,
+    "face_residual": FaceResidual,
 }
 
 

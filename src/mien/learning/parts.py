@@ -12,6 +12,7 @@ from mien.datasets import split
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
 from mien.labels import OWN
+from mien.learning import corpora
 from mien.learning.tables import DataTable
 
 TRAIN, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
@@ -24,6 +25,7 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
     Raises ``DataError`` for a missing part, a class without training faces, fewer than two classes, or faces of
     nobody where the recipe splits by subject.
     """
+    faces = corpora.agreed(faces, table.corpora)
     if table.split != "own":
         subjects = _subjects(faces) if table.split == "subject" else None
         parts = split.parts(faces.labels, table.shares, subjects=subjects, seed=table.seed)
@@ -78,8 +80,12 @@ def _need(faces: FaceSet, part: str, remedy: str) -> None:
 def targets(faces: FaceSet, table: DataTable) -> NDArray[np.float32]:
     """Return float32 (N, C), rows summing to 1: the labels, or the votes of faces that have some if the recipe says so.
 
+    With heads for corpora float32 (N, heads, C), a row of zeros where a head has nothing to learn of a face.
+
     Raises ``DataError`` if the recipe asks for votes and there are none.
     """
+    if table.corpora.heads:
+        return corpora.head_targets(faces, table.corpora)
     found = np.eye(len(faces.label_set), dtype=np.float32)[faces.labels]
     if not table.votes:
         return found

@@ -23,6 +23,7 @@ from mien.learning.tables import (
     DataTable,
     DegradeTable,
     DistilTable,
+    HarmoniseTable,
     HeadTable,
     LossTable,
     NetworkTable,
@@ -86,6 +87,7 @@ class Recipe(Plan):
     """A whole training run of a network."""
 
     network: NetworkTable = NetworkTable()
+    harmonise: HarmoniseTable = HarmoniseTable()
     degrade: DegradeTable = DegradeTable()
     augment: AugmentTable = AugmentTable()
     loss: LossTable = LossTable()
@@ -113,6 +115,19 @@ class Recipe(Plan):
             raise ValueError(f"train.frozen needs a backbone (torchvision:NAME); {self.network.name} has none")
         if 0 < table.frozen < table.epochs and not table.thaw_rate:
             raise ValueError("train.thaw_rate is required where train.frozen ends before train.epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _corpora_fit(self) -> Recipe:
+        table = self.data.corpora
+        if table.draws and table.draws < self.train.batch_size:
+            raise ValueError(f"data.corpora.draws = {table.draws} is less than train.batch_size; raise it")
+        if not table.shares and self.harmonise != HarmoniseTable():
+            raise ValueError("[harmonise] needs data.corpora.shares, which says what is drawn from where")
+        if table.heads and (self.distil.answers or self.distil.models):
+            raise ValueError("data.corpora.heads do not go with [distil]: a student learns its teachers' consensus")
+        if table.heads and (self.augment.mixup or self.augment.cutmix):
+            raise ValueError("augment.mixup and augment.cutmix do not go with data.corpora.heads; set them to 0")
         return self
 
     @model_validator(mode="after")
@@ -218,8 +233,10 @@ def smoke(recipe: AnyRecipe) -> AnyRecipe:
         "distil.rounds": 0,
         "preprocess.size": min(recipe.preprocess.size, 48),
     }
-    if recipe.network.name.startswith("torchvision:"):
+    if recipe.network.name.startswith("torchvision:") or recipe.network.pretrained:
         values["network.pretrained"] = False
+    if recipe.data.corpora.draws:
+        values["data.corpora.draws"] = 64
     return recipe.with_values(values)
 
 
@@ -269,8 +286,9 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn ``{"train.rate": 1}`` into ``{"train": {"rate": 1}}``."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        table, _, last = key.rpartition(".")
-        found = merged(found, {table: {last: value}} if table else {key: value})
+        for table in reversed(key.split(".")):
+            value = {table: value}
+        found = merged(found, value)
     return found
 
 

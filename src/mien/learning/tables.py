@@ -23,6 +23,49 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class CorpusHead(Table):
+    """One way of naming expressions: the labels, or the votes, of some corpora.
+
+    datasets: the corpora that speak so, as a manifest's column ``dataset`` names them.
+    votes:    learn their votes as soft targets; faces without votes then say nothing here. Otherwise their labels.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)]
+    votes: bool = False
+
+
+class CorporaTable(Table):
+    """Several corpora in one training; ``corpora`` says how.
+
+    shares:    share of the drawn faces that comes from a corpus, by its name; corpora left out are not drawn.
+    draws:     faces an epoch; 0 takes as many as there are.
+    balance:   0 draws a corpus's faces alike, 1 its classes alike; between them the chance of a face falls with its
+               class's size to that power.
+    heads:     the network answers for each of them, besides the consensus that ships. Of several heads that a face has
+               a target for, the consensus learns the first one's. Empty: only the consensus.
+    agreement: share of the consensus' target that is the mean answer of all heads to the same face, as of annotators
+               (Guan et al. 2018, "Who Said What"); the rest is the face's own target.
+    masked:    corpora whose faces are cut out on black.
+    """
+
+    shares: dict[str, Positive] = {}
+    draws: Number = 0
+    balance: Probability = 0.5
+    heads: tuple[CorpusHead, ...] = ()
+    agreement: Probability = 0.5
+    masked: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _heads_speak_of_shares(self) -> CorporaTable:
+        if self.heads and not self.shares:
+            raise ValueError("corpora.heads need corpora.shares, which says what is drawn from where")
+        strange = [name for head in self.heads for name in head.datasets if name not in self.shares]
+        if strange:
+            raise ValueError(f"corpora.heads name {strange[0]!r}, which corpora.shares does not; give it a share")
+        return self
+
+
 class DataTable(Table):
     """Which face plays which part; where the faces lie is said at run time.
 
@@ -36,6 +79,7 @@ class DataTable(Table):
     votes:    learn the FER+ votes as soft targets; faces without votes keep their label.
     oversample: 0 draws each face once an epoch; 1 draws all classes equally often (system E); between them the
               chance of a face falls with its class's size to that power.
+    corpora:  several corpora in one training, instead of ``votes`` and ``oversample``.
     """
 
     scheme: str = ""
@@ -46,6 +90,7 @@ class DataTable(Table):
     seed: Number = 0
     votes: bool = False
     oversample: Probability = 0.0
+    corpora: CorporaTable = CorporaTable()
 
     @field_validator("scheme")
     @classmethod
@@ -60,6 +105,8 @@ class DataTable(Table):
             labels.own(self.classes)
         if self.classes and self.scheme:
             raise ValueError("data.scheme and data.classes exclude each other; leave one out")
+        if self.corpora.shares and (self.votes or self.oversample):
+            raise ValueError("data.corpora has its own heads and balance; leave data.votes and data.oversample out")
         return self
 
     def label_scheme(self) -> labels.Scheme | None:
@@ -75,7 +122,7 @@ class NetworkTable(Table):
     An option left out has the network's own published default; one that the network does not have is an error.
     dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
     attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
-    pretrained: start from torchvision's ImageNet weights.  stride: of a backbone's first convolution; 1 keeps twice
+    pretrained: start from torchvision's ImageNet weights, ``face_residual`` from dlib's of faces.  stride: of a backbone's first convolution; 1 keeps twice
     the resolution at four times the cost.  widths, blocks: of ``residual``, maps of each stage and blocks in each;
     separable: its blocks of depthwise and pointwise convolutions.
     """
@@ -89,6 +136,19 @@ class NetworkTable(Table):
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     blocks: Count | None = None
     separable: bool | None = None
+
+
+class HarmoniseTable(Table):
+    """What differs between corpora and says nothing of expressions, made random: the probability for a training face.
+
+    fill: what lies outside of a face that is cut out on black becomes a colour, noise or another face's surroundings.
+    mask: other faces are cut out by an oval.  grey: colour is taken away.  cast: the light is coloured.
+    """
+
+    fill: Probability = 0.0
+    mask: Probability = 0.0
+    grey: Probability = 0.0
+    cast: Probability = 0.0
 
 
 class HeadTable(Table):

@@ -1,0 +1,62 @@
+"""A network that answers for several corpora at once, and the loss of its heads and of their consensus."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+
+class Consensus(nn.Module):
+    """A network of (1 + heads) · classes outputs: the consensus first, then a head for each corpus."""
+
+    def __init__(self, network: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def forward(self, crops: torch.Tensor, heads: bool = False) -> torch.Tensor:
+        """Map crops (N, C, S, S) to the consensus' logits (N, classes), with ``heads`` to all (N, 1 + heads, classes)."""
+        logits: torch.Tensor = self.network(crops)
+        if heads:
+            return logits.reshape(len(logits), -1, self.classes)
+        return logits[:, : self.classes]
+
+
+class CorporaLoss(nn.Module):
+    """Cross-entropy of every head with the targets that it has, and of the consensus, in nats, mean over the batch.
+
+    A head's classes are those of its corpora: the others are left out of its softmax. The consensus learns
+    ``1 - agreement`` of the face's own target, among the classes of that face's head, and ``agreement`` of the heads'
+    mean answer, of which each class is averaged over the heads that know it (Guan et al. 2018).
+    """
+
+    known: torch.Tensor
+
+    def __init__(self, known: NDArray[np.bool_], agreement: float, smoothing: float) -> None:
+        """known: bool (heads, C), which classes a head's corpora have. smoothing: of labels, over those classes."""
+        super().__init__()
+        self.register_buffer("known", torch.from_numpy(known), persistent=False)
+        self.agreement, self.smoothing = agreement, smoothing
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss of logits float (N, 1 + heads, C) for targets float (N, heads, C), zeros where none."""
+        heads = logits[:, 1:].masked_fill(~self.known, -1e4).log_softmax(2)
+        spoken = targets.sum(2) > 0
+        soft = self._smoothed(targets) * spoken[:, :, None]
+        loss = -(soft * heads).sum() / len(logits)
+        first = spoken.int().argmax(1)
+        own, known = soft[torch.arange(len(soft)), first], self.known[first]
+        of_own = -(own * logits[:, 0].masked_fill(~known, -1e4).log_softmax(1)).sum(1)
+        of_heads = -(self._mean_answer(heads) * logits[:, 0].log_softmax(1)).sum(1)
+        return loss + ((1 - self.agreement) * of_own + self.agreement * of_heads).mean()
+
+    def _smoothed(self, targets: torch.Tensor) -> torch.Tensor:
+        spread = self.known / self.known.sum(1, keepdim=True)
+        return targets * (1 - self.smoothing) + self.smoothing * spread
+
+    def _mean_answer(self, heads: torch.Tensor) -> torch.Tensor:
+        answers = heads.detach().exp() * self.known
+        mean = answers.sum(1) / self.known.sum(0).clamp(min=1)
+        normalised: torch.Tensor = mean / mean.sum(1, keepdim=True)
+        return normalised
