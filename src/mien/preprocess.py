@@ -96,7 +96,7 @@ def apply(crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], spec: Preproce
 
 def _one(crop: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:
     _check(crop)
-    pixels = _resize(equalise(grey(crop) if spec.grey else _rgb(crop), spec), spec)
+    pixels = _resize(equalise(grey(crop) if spec.grey else rgb(crop), spec), spec)
     planes = pixels.astype(np.float32) * np.float32(spec.scale)
     planes = planes[None] if planes.ndim == 2 else planes.transpose(2, 0, 1)
     planes = _standardise(planes, spec)
@@ -120,7 +120,8 @@ def grey(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
 
 
-def _rgb(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def rgb(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 (H, W, 3): a grey crop's values three times; a colour crop as it is."""
     return np.repeat(crop[:, :, None], 3, axis=2) if crop.ndim == 2 else crop
 
 

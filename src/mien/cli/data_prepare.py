@@ -23,11 +23,23 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("manifest", type=Path, metavar="MANIFEST", help="written by mien data index or mien data split")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the crops and their manifest")
-    add("--detector", default="haar", metavar="D", help="haar (default, as system A), yunet, mtcnn or whole")
+    add("--framed", action="store_true", help="cut each face as mien predict does, in colour, into one array")
+    add("--detector", metavar="D", help="haar (default, as system A), yunet (default with --framed), mtcnn or whole")
     add("--threshold", type=number, metavar="S", help="least score of a face (default: the detector's own)")
-    add("--clahe", action=BooleanOptionalAction, default=True, help="equalise before detection (default: on)")
-    add("--size", type=count, default=48, metavar="PX", help="side of the crops (default: 48)")
-    add("--keep-undetected", action="store_true", help="take images without a face whole, flagged no_detection")
+    add("--clahe", action=BooleanOptionalAction, help="equalise before detection (default: on; off with --framed)")
+    colour = parser.add_mutually_exclusive_group()
+    colour.add_argument("--colour", action="store_true", default=None, help="RGB crops (default with --framed)")
+    colour.add_argument("--grey", action="store_false", dest="colour", help="luminance crops (default)")
+    add("--size", type=count, metavar="PX", help="side of the crops (default: 48, with --framed 112)")
+    add(
+        "--keep-undetected",
+        action=BooleanOptionalAction,
+        help="take images without a face whole, flagged no_detection (default: off; on with --framed)",
+    )
+    add("--store", choices=("png", "array"), help="a PNG a crop (default), or one array (default with --framed)")
+    add(
+        "--workers", type=count, default=1, metavar="N", help="processes; the result does not depend on it (default: 1)"
+    )
 
 
 def run(options: Namespace) -> int:
@@ -36,13 +48,19 @@ def run(options: Namespace) -> int:
     from mien.datasets.prepare import prepare
     from mien.recognition.detect import get_detector
 
+    framed = options.framed
     found = prepare(
         manifest.read(options.manifest),
         options.out,
-        get_detector(options.detector, threshold=options.threshold),
-        clahe=options.clahe,
-        size=options.size,
-        keep_undetected=options.keep_undetected,
+        get_detector(options.detector or ("yunet" if framed else "haar"), threshold=options.threshold),
+        clahe=_or(options.clahe, not framed),
+        size=options.size or (112 if framed else 48),
+        keep_undetected=_or(options.keep_undetected, framed),
+        framed=framed,
+        interpolation="area" if framed else "bicubic",
+        colour=_or(options.colour, framed),
+        store=options.store or ("array" if framed else "png"),
+        workers=options.workers,
         watch=lambda rows: watched(rows, "detecting"),
     )
     sys.stdout.write(
@@ -52,3 +70,7 @@ def run(options: Namespace) -> int:
     if found.undetected:
         sys.stderr.write(f"mien: no face in {found.undetected} images, all in {found.listed}\n")
     return PARTLY if found.undetected else DONE
+
+
+def _or(given: bool | None, default: bool) -> bool:
+    return default if given is None else given

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.datasets import packed
+from mien.datasets.pixels import checksum
 from mien.datasets.rows import Row, strictly
 from mien.errors import DataError, ImageError, nearest
 from mien.labels import FERPLUS, LabelSet, Scheme, distribution, smallest
+from mien.preprocess import grey
 
 if TYPE_CHECKING:
-    from mien.datasets.manifest import Manifest
+    from mien.datasets.manifest import Batch, Manifest
 
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
+Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 SAME_PART = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 """FER2013's words for its parts, and what other corpora's parts of the same role are called."""
@@ -27,7 +31,7 @@ SAME_PART = {"Training": "train", "PublicTest": "validation", "PrivateTest": "te
 class FaceSet:
     """N labelled face crops, of one corpus or of several.
 
-    pixels: uint8 (N, H, W) grey.  labels: int64 (N,), index into ``label_set``.
+    pixels: uint8 (N, H, W) grey or (N, H, W, 3) RGB.  labels: int64 (N,), index into ``label_set``.
     splits: (N,) strings, the corpus's own parts.  ids: N names that point back to the source.
     subjects: (N,) strings, corpus and person; '' where unknown; None if nobody is known.
     votes: float32 (N, C), each row the people's votes as shares of 1, or zeros where there are none; None if no face
@@ -51,11 +55,14 @@ class FaceSet:
         lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
         lengths |= {len(each) for each in (self.subjects, self.votes, self.datasets) if each is not None}
         lengths |= {len(each) for each in self.columns.values()}
-        if len(lengths) != 1 or self.pixels.ndim != 3 or self.pixels.dtype != np.uint8:
+        if len(lengths) != 1 or not self._are_images() or self.pixels.dtype != np.uint8:
             raise DataError(
                 f"FaceSet of pixels {self.pixels.shape} {self.pixels.dtype}, {len(self.labels)} labels, "
-                f"{len(self.splits)} splits, {len(self.ids)} ids: expected uint8 (N, H, W) and N of each."
+                f"{len(self.splits)} splits, {len(self.ids)} ids: expected uint8 (N, H, W[, 3]) and N of each."
             )
+
+    def _are_images(self) -> bool:
+        return self.pixels.ndim == 3 or (self.pixels.ndim == 4 and self.pixels.shape[3] == 3)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -104,13 +111,15 @@ class FaceSet:
         return dict(zip(self.label_set.labels, totals.tolist(), strict=True))
 
     @classmethod
-    def from_manifest(cls, manifest: Manifest, scheme: Scheme | None = None, watch: Watch | None = None) -> FaceSet:
+    def from_manifest(
+        cls, manifest: Manifest, scheme: Scheme | None = None, watch: Watch | None = None, *, colour: bool = False
+    ) -> FaceSet:
         """Return the faces of a manifest that have a class in ``scheme``; the others are counted in ``left_out``.
 
-        scheme: None takes the smallest label set that holds all labels. Colour is turned into luminance grey.
+        scheme: None takes the smallest label set that holds all labels.  colour: as in ``load``.
         Raises ``DataError`` if the images differ in size, or a source has changed.
         """
-        return _collect(_manifest_rows(manifest, scheme, watch), scheme)
+        return _collect(_manifest_rows(manifest, scheme, watch, _TURN[colour]), scheme)
 
 
 def load(
@@ -119,11 +128,14 @@ def load(
     *,
     reader: str | None = None,
     watch: Watch | None = None,
+    colour: bool = False,
 ) -> FaceSet:
     """Read a manifest, or any corpus that ``readers.detect`` knows, or several of them, into memory.
 
     scheme: None takes the smallest label set that holds all labels.  reader: None finds the format by itself.
     watch:  wraps the iterable of rows, for a progress bar.
+    colour: False turns colour into luminance grey, pixels (N, H, W); True keeps it, pixels (N, H, W, 3) RGB in which
+            grey images stand three times.
     Raises ``FileMissingError`` and ``DataError``; the latter names file and row of the first thing that is broken.
     To go on without broken rows, index the corpus (``mien data index``), which lists them, and load the manifest.
     """
@@ -132,23 +144,29 @@ def load(
     rows: list[Row] = []
     for each in [path] if isinstance(path, str | Path) else path:
         if manifest.is_manifest(each):
-            rows += _manifest_rows(manifest.read(each), scheme, watch)
+            rows += _manifest_rows(manifest.read(each), scheme, watch, _TURN[colour])
         else:
-            rows += _corpus_rows(each, reader, watch)
+            rows += _corpus_rows(each, reader, watch, _TURN[colour])
     return _collect(rows, scheme)
 
 
-def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | None) -> list[Row]:
-    """Return the rows of a manifest; those without a class in ``scheme`` keep no pixels, which are not even read."""
-    from mien.preprocess import grey
+def _repeated(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 (H, W, 3); of a grey image a view, which takes no memory of its own."""
+    return np.broadcast_to(image[:, :, None], (*image.shape, 3)) if image.ndim == 2 else image
 
+
+_TURN: dict[bool, Turn] = {False: grey, True: _repeated}
+
+
+def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | None, turn: Turn) -> list[Row]:
+    """Return the rows of a manifest; those without a class in ``scheme`` keep no pixels, which are not even read."""
     nouns, datasets = manifest.column("label"), manifest.column("dataset")
     known = [bool(noun) and (scheme is None or scheme.of(noun, dataset) is not None)
              for noun, dataset in zip(nouns, datasets, strict=True)]  # fmt: skip
     names = ("id", "label", "dataset", "split", "subject", "votes", "session", "pose")
     columns = zip(*(manifest.column(name) for name in names), _own(manifest), strict=True)
     images = manifest.where(np.array(known, bool)).images(watch=watch)
-    pixels = (grey(image) for batch in images for image in batch.pixels)
+    pixels = (turn(image) for batch in images for image in _verified(batch))
     return [
         Row(
             name,
@@ -168,6 +186,21 @@ def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | Non
     ]
 
 
+def _verified(batch: Batch) -> Iterable[NDArray[np.uint8]]:
+    """Return a batch's pixels. Raises ``DataError`` where a row of an array is not the crop that the manifest lists.
+
+    A row has no name of its own in the array, so that only its checksum tells it from its neighbours.
+    """
+    members, checksums = batch.rows.column("member"), batch.rows.column("sha256")
+    for member, expected, image in zip(members, checksums, batch.pixels, strict=True):
+        if packed.parse(member) and checksum(image) != expected:
+            raise DataError(
+                f"{member} is not the crop that the manifest lists, by its sha256. "
+                "Delete the folder and run mien data prepare again."
+            )
+    return batch.pixels
+
+
 def _own(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
     """Return each row's values in the user's own columns."""
     names = manifest.own_columns
@@ -177,11 +210,10 @@ def _own(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None) -> list[Row]:
+def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None, turn: Turn) -> list[Row]:
     from mien.datasets import index, readers
     from mien.datasets.archive import open_source
     from mien.datasets.pixels import PixelReader
-    from mien.preprocess import grey
 
     rows = []
     with open_source(path) as source:
@@ -189,7 +221,7 @@ def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None) -> l
         read = PixelReader(source)
         for row in watch(found) if watch else found:
             try:
-                rows.append(replace(row, pixels=grey(index.load(read, row)[0])))
+                rows.append(replace(row, pixels=turn(index.load(read, row)[0])))
             except (DataError, ImageError) as error:
                 raise DataError(f"{path}: {row.member}: {error}") from error
     return rows
@@ -202,7 +234,7 @@ def _collect(rows: Sequence[Row], scheme: Scheme | None) -> FaceSet:
     if not kept:
         raise DataError(f"The data holds no row with a class of {scheme.classes.name}; {len(rows)} rows have none.")
     images = [row.pixels for row, _ in kept if row.pixels is not None]
-    shapes = sorted({image.shape for image in images})
+    shapes = sorted({image.shape[:2] for image in images})
     if len(shapes) > 1:
         sizes = ", ".join(f"{shape[1]}×{shape[0]}" for shape in shapes[:4])
         raise DataError(f"Images of {len(shapes)} sizes ({sizes}); expected one. Crop them with mien data prepare.")

@@ -157,7 +157,7 @@ class Manifest:
         numbers: Iterable[int] = range(len(self))
         pixels: list[NDArray[np.uint8]] = []
         start = 0
-        with _Sources(self) as read:
+        with Sources(self) as read:
             for number in watch(numbers) if watch else numbers:
                 if number % batch == 0:
                     start, part = number, replace(self, table=self.table.slice(number, batch))
@@ -216,20 +216,25 @@ class Manifest:
         return OptionError(f"A manifest has no column {name!r}; it has {', '.join(columns)}.{nearest(name, columns)}")
 
 
-class _Sources:
+class Sources:
     """The open sources of a manifest; called with a source and a member, returns pixels."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest, self._stack = manifest, ExitStack()
         self._readers: dict[str, PixelReader] = {}
 
-    def __enter__(self) -> _Sources:
+    def __enter__(self) -> Sources:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the sources."""
         self._stack.close()
 
     def __call__(self, name: str, member: str) -> NDArray[np.uint8]:
+        """Return the pixels of a source's member. Raises ``DataError`` if it has gone or cannot be read."""
         if name not in self._readers:
             source = self._stack.enter_context(open_source(self._manifest.source_path(name)))
             self._readers[name] = PixelReader(source)

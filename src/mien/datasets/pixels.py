@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from mien import images
+from mien.datasets import packed
 from mien.errors import DataError
 from mien.preprocess import grey
 
@@ -51,10 +52,14 @@ def decode(content: bytes) -> NDArray[np.uint8]:
     pixels = _plain_grey(content)
     if pixels is not None:
         return pixels
-    pixels = images.load(content)
-    if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
-        return np.ascontiguousarray(pixels[..., 0])
-    return pixels
+    return plain(images.load(content))
+
+
+def plain(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 (H, W) of an RGB image in which all pixels are grey; any other image as it is."""
+    if pixels.ndim == 2 or (pixels[..., :1] != pixels[..., 1:]).any():
+        return pixels
+    return np.ascontiguousarray(pixels[..., 0])  # type: ignore[no-any-return]
 
 
 def _plain_grey(content: bytes) -> NDArray[np.uint8] | None:
@@ -87,17 +92,28 @@ def csv_pixels(text: str, side: int) -> NDArray[np.uint8]:
 
 
 class PixelReader:
-    """Reads the pixels of a source's members; rows of a CSV are read on from where the last one stood."""
+    """Reads the pixels of a source's members: images, rows of a CSV (read on from the last one), rows of an array."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._name, self._line = "", 0
         self._stream: BinaryIO | None = None
+        self._arrays: dict[str, NDArray[np.uint8]] = {}
 
     def __call__(self, member: str) -> NDArray[np.uint8]:
         """Return one member's pixels, as ``decode`` does. Raises ``DataError`` and ``ImageError``."""
+        if (packed_row := packed.parse(member)) is not None:
+            return self._packed(*packed_row)
         match = _LINE.fullmatch(member)
         return self._row(match[1], int(match[2])) if match else decode(self.source.read(member))
+
+    def _packed(self, name: str, row: int) -> NDArray[np.uint8]:
+        if name not in self._arrays:
+            self._arrays[name] = packed.open_array(self.source, name)
+        array = self._arrays[name]
+        if row >= len(array):
+            raise DataError(f"{name} has {len(array)} rows, and no row {row}.")
+        return array[row]
 
     def _row(self, name: str, line: int) -> NDArray[np.uint8]:
         if self._stream is None or name != self._name or line <= self._line:

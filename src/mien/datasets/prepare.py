@@ -6,19 +6,24 @@ journal line by line, so that a run that was cut off goes on where it stopped, a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mien.datasets import landmarks, sheets
-from mien.datasets.manifest import Manifest
-from mien.datasets.pixels import checksum, hashes
+from mien.datasets.framing import frame
+from mien.datasets.journal import ARRAY, Journal, Settings
+from mien.datasets.manifest import Manifest, Sources
 from mien.errors import DataError, OptionError
-from mien.preprocess import PreprocessSpec, apply, equalise, grey
+from mien.preprocess import PreprocessSpec, apply, equalise, grey, rgb
 from mien.recognition.crop import CropSpec, cut
 from mien.results import Box
 
@@ -34,22 +39,7 @@ UNDETECTED = "no_detection"
 
 BOX = CropSpec(scale=1.0, shift=0.0, align=False)
 _SHOWN = 40
-
-
-@dataclass(frozen=True)
-class Settings:
-    """detector: its name.  clahe: clip 2.0, 8 × 8 tiles.  size: side of a crop.  keep_undetected: take whole images.
-
-    framed: the crop is what ``mien predict`` shows a network with this detector: found in colour, the detector's own
-    framing, eyes level.  interpolation: as in ``PreprocessSpec``.
-    """
-
-    detector: str
-    clahe: bool = True
-    size: int = 48
-    keep_undetected: bool = False
-    framed: bool = False
-    interpolation: Literal["area", "bicubic", "bilinear"] = "bicubic"
+_TASK = 32
 
 
 @dataclass(frozen=True)
@@ -74,31 +64,39 @@ def prepare(
     keep_undetected: bool = False,
     framed: bool = False,
     interpolation: Literal["area", "bicubic", "bilinear"] = "bicubic",
+    colour: bool = False,
+    store: Literal["png", "array"] = "png",
+    workers: int = 1,
     watch: Watch | None = None,
 ) -> Prepared:
-    """Write ``crops/``, ``manifest.parquet``, ``undetected.csv`` and ``sheet.png`` into the folder ``out``.
+    """Write ``crops/`` or ``crops.npy``, ``manifest.parquet``, ``undetected.csv`` and ``sheet.png`` into ``out``.
 
     The crop is the square of the detector's largest box. Images without a face are listed and left out, or with
     ``keep_undetected`` taken whole and flagged ``no_detection``. The manifest says in columns of its own how large the
     box was in the photo (``box_width``, ``box_height``), and where the landmarks are in the crop, if the detector
     gives any (``right_eye_x`` and so on, see ``landmarks.py``); ``mien audit`` slices by them.
-    framed: crop as ``mien predict`` does, see ``Settings``; without ``clahe``, and without columns of landmarks.
+    framed: crop as ``mien predict`` does, see ``framing.py``; without ``clahe``, and without columns of landmarks.
+    colour: RGB crops, without ``clahe``; grey images stand in them three times.  store: as in ``Settings``.
+    workers: processes; the result is the same with any number.
     watch: wraps the iterable of images still to do, for a progress bar.
-    Raises ``OptionError`` if ``out`` holds crops made with other settings or ``framed`` comes with ``clahe``,
-    ``DataError`` if a source has changed.
+    Raises ``OptionError`` if ``out`` holds crops made with other settings, or ``framed`` or ``colour`` comes with
+    ``clahe``; ``DataError`` if a source has changed.
     """
     if framed and clahe:
         raise OptionError("framed = True goes with clahe = False: a served face is cut out before it is equalised.")
+    if colour and clahe:
+        raise OptionError("colour = True goes with clahe = False: CLAHE before detection is defined on grey only.")
+    if workers < 1:
+        raise OptionError(f"workers = {workers}: expected at least 1.")
     folder = Path(out)
-    settings = Settings(detector.name, clahe, size, keep_undetected, framed, interpolation)
-    journal = _Journal(folder, settings)
+    settings = Settings(detector.name, clahe, size, keep_undetected, framed, interpolation, colour, store)
+    journal = Journal(folder, settings)
     checksums = manifest.array("sha256")
-    todo = np.flatnonzero(np.array([name not in journal.done for name in checksums.tolist()], bool))
-    with journal:
-        for batch in manifest.take(todo).images(watch=watch):
-            for name, image in zip(batch.rows.array("sha256").tolist(), batch.pixels, strict=True):
-                if name not in journal.done:
-                    journal.add(name, *_one(image, detector, settings))
+    todo = _undone(checksums, journal)
+    cropped = _cropped(manifest, todo, detector, settings, workers)
+    with journal, closing(cropped):
+        for row, (face, crop) in zip(watch(todo.tolist()) if watch else todo.tolist(), cropped, strict=True):
+            journal.add(str(checksums[row]), face, crop)
     entries = [journal.done[name] for name in checksums.tolist()]
     found = np.array([entry["box"] is not None for entry in entries], bool)
     listed = _list(manifest.where(~found), folder / "undetected.csv")
@@ -117,81 +115,107 @@ def equalised(image: NDArray[np.uint8], *, clahe: bool) -> NDArray[np.uint8]:
 def _one(
     image: NDArray[np.uint8], detector: Detector, settings: Settings
 ) -> tuple[Detection | None, NDArray[np.uint8] | None]:
-    flat = equalised(image, clahe=settings.clahe)
-    shown = image if settings.framed and image.ndim == 3 else np.repeat(flat[:, :, None], 3, axis=2)
-    faces = detector.detect(shown)
-    if not faces and not settings.keep_undetected:
+    if settings.framed:
+        framed = frame(image, detector)
+        face, crop = framed.face, framed.crop  # grey comes after turning, as when it is served
+    else:
+        face, crop = _boxed_crop(image, detector, settings)
+    if face is None and not settings.keep_undetected:
         return None, None
+    return face, _sized(crop, settings)
+
+
+def _boxed_crop(
+    image: NDArray[np.uint8], detector: Detector, settings: Settings
+) -> tuple[Detection | None, NDArray[np.uint8]]:
+    flat = equalised(image, clahe=settings.clahe)
     side = float(min(flat.shape))
     left, top = (flat.shape[1] - side) / 2, (flat.shape[0] - side) / 2
     # A corpus photo shows one person; false alarms are small, and CLAHE gives the cascade some with a good score.
-    face = max(faces, key=lambda one: one.box.width * one.box.height, default=None)
-    if face and settings.framed:
-        crop = cut(image, face.box, face.landmarks, detector.crop)  # grey comes after turning, as when it is served
-    else:
-        crop = cut(flat, face.box if face else Box(left, top, side, side), None, BOX)
-    spec = PreprocessSpec(size=settings.size, interpolation=settings.interpolation, scale=1.0, standardise="none")
-    return face, apply([crop], spec)[0, 0].astype(np.uint8)
+    face = max(detector.detect(rgb(flat)), key=lambda one: one.box.width * one.box.height, default=None)
+    crop = cut(image if settings.colour else flat, face.box if face else Box(left, top, side, side), None, BOX)
+    return face, crop
 
 
-class _Journal:
-    """Which images are done, by their checksum, with box and crop; a line is written after its crop is."""
+def _sized(crop: NDArray[np.uint8], settings: Settings) -> NDArray[np.uint8]:
+    spec = PreprocessSpec(
+        grey=not settings.colour,
+        channels=3 if settings.colour else 1,
+        size=settings.size,
+        interpolation=settings.interpolation,
+        scale=1.0,
+        standardise="none",
+    )
+    planes = apply([crop], spec)[0].astype(np.uint8)
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)) if settings.colour else planes[0]
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.folder, self.path = folder, folder / "journal.jsonl"
-        self.done: dict[str, dict[str, Any]] = {}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lines = list(self._lines())
-        if lines and {**asdict(Settings(settings.detector)), **lines[0]} != asdict(settings):
-            raise OptionError(
-                f"{folder} holds crops made with {lines[0]}; this run asks for {asdict(settings)}. "
-                "Give the same options, or another folder with --out."
-            )
-        self.done = {line["sha256"]: line for line in lines[1:]}
-        self._settings, self._empty = settings, not lines
 
-    def __enter__(self) -> _Journal:
-        kept = [self._settings] if self._empty else []
-        self._file = self.path.open("a", encoding="utf-8")
-        for each in kept:
-            self._write(asdict(each))
-        return self
+def _undone(checksums: NDArray[np.str_], journal: Journal) -> NDArray[np.intp]:
+    """Return the rows still to crop, the first of each image."""
+    first = np.sort(np.unique(checksums, return_index=True)[1])
+    return first[[name not in journal.done for name in checksums[first].tolist()]]
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
-    def add(self, name: str, face: Detection | None, crop: NDArray[np.uint8] | None) -> None:
-        """Write the crop of the image ``name``, then its line."""
-        entry: dict[str, Any] = {"sha256": name, "box": None, "score": 0.0, "landmarks": None}
-        if face is not None:
-            entry |= {"box": face.box.to_dict(), "score": face.score, "landmarks": face.landmarks}
-        if crop is not None:
-            from PIL import Image
+_Crop = tuple["Detection | None", "NDArray[np.uint8] | None"]
 
-            member = f"{name[:2]}/{name[:32]}.png"
-            place = self.folder / "crops" / member
-            place.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(crop).save(place)
-            entry |= {"member": member, "crop": checksum(crop), "phash": int(hashes([crop])[0])}
-        self.done[name] = entry
-        self._write(entry)
 
-    def _write(self, value: dict[str, Any]) -> None:
-        self._file.write(json.dumps(value) + "\n")
-        self._file.flush()
+class _Cropper:
+    """Reads and crops rows of a manifest; the sources stay open from one call to the next."""
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):  # a run was cut off in the middle of a line
-            self.path.write_bytes(whole)
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{self.path}:{number} is no journal entry: {error}. Delete the folder.") from error
+    def __init__(self, manifest: Manifest, detector: Detector, settings: Settings) -> None:
+        self._read, self._detector, self._settings = Sources(manifest), detector, settings
+
+    def __call__(self, names: list[tuple[str, str]]) -> list[_Crop]:
+        return [_one(self._read(source, member), self._detector, self._settings) for source, member in names]
+
+    def close(self) -> None:
+        self._read.close()
+
+
+_cropper: _Cropper | None = None
+"""A worker process's own."""
+
+
+def _start(manifest: Manifest, detector: Detector, settings: Settings) -> None:
+    import cv2
+
+    global _cropper  # noqa: PLW0603 - what a pool's initializer makes reaches its tasks in no other way
+    cv2.setNumThreads(1)
+    _cropper = _Cropper(manifest, detector, settings)
+
+
+def _work(names: list[tuple[str, str]]) -> list[_Crop]:
+    if _cropper is None:
+        raise RuntimeError("_start is the initializer of the pool that runs _work")
+    return _cropper(names)
+
+
+def _cropped(
+    manifest: Manifest, rows: NDArray[np.intp], detector: Detector, settings: Settings, workers: int
+) -> Generator[_Crop]:
+    """Yield detection and crop of the rows, in their order."""
+    part = manifest.take(rows)
+    names = list(zip(part.column("source"), part.column("member"), strict=True))
+    tasks = [names[start : start + _TASK] for start in range(0, len(names), _TASK)]
+    if workers == 1 or len(tasks) < 2:
+        with closing(_Cropper(manifest, detector, settings)) as crop:
+            for task in tasks:
+                yield from crop(task)
+        return
+    given = (manifest.take([]), detector, settings)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, given) as pool:
+        yield from chain.from_iterable(_in_order(pool, tasks, 4 * workers))
+
+
+def _in_order(pool: ProcessPoolExecutor, tasks: list[list[tuple[str, str]]], ahead: int) -> Iterator[list[_Crop]]:
+    """Yield the tasks' results in order; no more than ``ahead`` are held or being made, whoever is slower."""
+    pending: deque[Future[list[_Crop]]] = deque()
+    for task in tasks:
+        if len(pending) == ahead:
+            yield pending.popleft().result()
+        pending.append(pool.submit(_work, task))
+    while pending:
+        yield pending.popleft().result()
 
 
 def _manifest(
@@ -206,10 +230,11 @@ def _manifest(
     flags = [
         each if seen else sorted({*each, UNDETECTED}) for each, seen in zip(old, found[kept].tolist(), strict=True)
     ]
-    source = {"path": "crops", "reader": "prepare", "evidence": f"written by mien data prepare ({settings.detector})",
+    path = ARRAY if settings.store == "array" else "crops"
+    source = {"path": path, "reader": "prepare", "evidence": f"written by mien data prepare ({settings.detector})",
               "digest": "", "bytes": 0, "rows": len(rows)}  # fmt: skip
     made = (
-        rows.with_column("source", ["crops"] * len(rows), sources=[source], prepared=asdict(settings))
+        rows.with_column("source", [path] * len(rows), sources=[source], prepared=asdict(settings))
         .with_column("member", [entry["member"] for entry in chosen])
         .with_column("width", [size] * len(rows))
         .with_column("height", [size] * len(rows))
