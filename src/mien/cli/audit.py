@@ -68,7 +68,7 @@ def run(options: Namespace) -> int:
         threads=options.threads,
         classes=options.classes,
     )
-    work = scoring.prepare(loaded, read_faces(options.data))
+    work = scoring.prepare(loaded, read_faces(options.data, colour=not loaded.model.preprocess.grey))
     (split,) = work.splits([options.split] if options.split else [])
     faces = work.part(split)
     for name in wish.by:  # a column that makes no slices is told before the network answers thousands of faces

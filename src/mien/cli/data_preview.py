@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
     from mien.learning import preview
 
     plan = chosen_recipe(options)
-    faces = read_faces(options.data, plan.data.label_scheme())
+    faces = read_faces(options.data, plan.data.label_scheme(), colour=not plan.preprocess.grey)
     told = preview.write(plan, faces, options.out, count=options.count, seed=options.seed)
     sys.stdout.write(f"{options.out}: {told}\nNext: mien train {options.recipe} --data {options.data[0]}\n")
     return DONE

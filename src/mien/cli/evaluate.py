@@ -89,7 +89,8 @@ def _on_crops(options: Namespace) -> None:
     from mien.learning import scoring
     from mien.recognition.views import KINDS
 
-    work = scoring.prepare(_loaded(options.models[0], options), read_faces(options.data))
+    loaded = _loaded(options.models[0], options)
+    work = scoring.prepare(loaded, read_faces(options.data, colour=not loaded.model.preprocess.grey))
     splits = work.splits(options.split)
     tested = work.tested_run(splits)
     single = {split: work.predict(split, lambda rows: watched(rows, "answering")) for split in splits}
@@ -211,7 +212,9 @@ def _column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[l
     from mien.evaluation.matrix import cell
     from mien.learning import scoring
 
-    faces, cells, notes = read_faces(path), [], []
+    # A network that is shown grey turns colour into it itself.
+    faces = read_faces(path, colour=any(not each.model.preprocess.grey for each in loaded))
+    cells, notes = [], []
     alone = sum(other.name == path.name for other in options.data) == 1
     corpus = path.name if alone else str(path)
     first: Predictions | None = None

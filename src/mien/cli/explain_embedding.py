@@ -45,7 +45,8 @@ def run(options: Namespace) -> int:
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien explain-embedding (no {error.name})", "train") from error
     recipe, network = recipe_of(options.run), network_of_run(options.run)
-    faces = parts.arrange(read_faces(options.data, recipe.data.label_scheme()), recipe.data).part(options.split)
+    whole = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    faces = parts.arrange(whole, recipe.data).part(options.split)
     faces = _drawn(faces, options.faces, options.seed)
     points, answers = features.embed(network, faces.pixels, recipe.preprocess)
     found = features.project(points, options.seed)

@@ -58,7 +58,8 @@ def _faces(options: Namespace) -> FaceSet:
 
     if not options.data:
         raise OptionError(f"mien export {options.run} needs --data DATA, the corpus that the run was trained on.")
-    return read_faces(options.data, graph_recipe_of(options.run).data.label_scheme())
+    recipe = graph_recipe_of(options.run)
+    return read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
 
 
 def _write_model(options: Namespace, faces: FaceSet) -> int:

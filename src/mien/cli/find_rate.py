@@ -37,7 +37,7 @@ def run(options: Namespace) -> int:
     from mien.cli.train import training_bar
 
     recipe = chosen_recipe(options)
-    faces = read_faces(options.data, recipe.data.label_scheme())
+    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
     with training_bar() as bar:
         task = bar.add_task("step", total=options.steps)
         curve = rate.find(

@@ -63,14 +63,14 @@ def data_argument(parser: ArgumentParser, *, required: bool = True) -> None:
     )
 
 
-def read_faces(paths: Path | Sequence[Path], scheme: Scheme | None = None) -> FaceSet:
+def read_faces(paths: Path | Sequence[Path], scheme: Scheme | None = None, *, colour: bool = False) -> FaceSet:
     """Read manifests or any corpora with a known layout, with a progress bar on stderr.
 
-    scheme: None takes the smallest label set that holds all labels.
+    scheme: None takes the smallest label set that holds all labels.  colour: keep it, for a network that is shown it.
     """
     from mien.datasets import faces
 
-    return faces.load(paths, scheme, watch=lambda rows: watched(rows, "reading"))
+    return faces.load(paths, scheme, watch=lambda rows: watched(rows, "reading"), colour=colour)
 
 
 def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:

@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
         raise MissingExtraError.for_extra(f"mien train (no {error.name})", "train") from error
     recipe = any_recipe(options)
     folder = options.out or Path("runs") / recipe.name
-    faces = read_faces(options.data, recipe.data.label_scheme())
+    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
     found = []
     for each, place in _runs(recipe, folder, options.seeds):
         figures = _train(each, faces, place, options)

@@ -51,7 +51,7 @@ def run(options: Namespace) -> int:
 
     recipe = chosen_recipe(options)
     searched = space.read(options.space, recipe)
-    faces = read_faces(options.data, recipe.data.label_scheme())
+    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
     with training_bar() as bar:
         task = bar.add_task("trials", total=options.trials)
         found = tune.search(

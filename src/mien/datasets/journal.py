@@ -66,10 +66,10 @@ class Journal:
         self._settings, self._empty = settings, not lines
 
     def __enter__(self) -> Journal:
+        self._array = self._opened() if self._settings.store == "array" else None
         self._file = self.path.open("a", encoding="utf-8")
         if self._empty:
             self._write(asdict(self._settings))
-        self._array = self._opened() if self._settings.store == "array" else None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
+from mien.preprocess import rgb
 
 if TYPE_CHECKING:
     from mien.recognition.detect import Detector
@@ -51,7 +52,7 @@ def detected(faces: FaceSet, detector: Detector, watch: Watch | None = None) -> 
     found = np.full((len(faces), len(POINTS), 2), np.nan)
     places: Iterable[int] = range(len(faces))
     for place in watch(places) if watch else places:
-        seen = detector.detect(np.repeat(faces.pixels[place][:, :, None], 3, axis=2))
+        seen = detector.detect(rgb(faces.pixels[place]))
         largest = max(seen, key=lambda one: one.box.width * one.box.height, default=None)
         if largest is not None and largest.landmarks is not None:
             found[place] = largest.landmarks

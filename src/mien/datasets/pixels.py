@@ -59,7 +59,7 @@ def plain(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return uint8 (H, W) of an RGB image in which all pixels are grey; any other image as it is."""
     if pixels.ndim == 2 or (pixels[..., :1] != pixels[..., 1:]).any():
         return pixels
-    return np.ascontiguousarray(pixels[..., 0])  # type: ignore[no-any-return]
+    return np.ascontiguousarray(pixels[..., 0])
 
 
 def _plain_grey(content: bytes) -> NDArray[np.uint8] | None:
@@ -113,7 +113,7 @@ class PixelReader:
         array = self._arrays[name]
         if row >= len(array):
             raise DataError(f"{name} has {len(array)} rows, and no row {row}.")
-        return array[row]
+        return array[row]  # type: ignore[no-any-return]
 
     def _row(self, name: str, line: int) -> NDArray[np.uint8]:
         if self._stream is None or name != self._name or line <= self._line:

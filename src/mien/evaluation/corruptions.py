@@ -215,7 +215,10 @@ def corrupt(
 
 def _check(faces: Faces, points: NDArray[np.float64] | None) -> None:
     if faces.ndim != 3 or faces.dtype != np.uint8 or not faces.size:
-        raise DataError(f"Faces of shape {faces.shape} and {faces.dtype}; expected uint8 (N, S, S) grey, N at least 1.")
+        raise DataError(
+            f"Faces of shape {faces.shape} and {faces.dtype}; expected uint8 (N, S, S) grey, N at least 1. "
+            "Corruptions are not defined on colour: for a network that is shown colour choose none of them."
+        )
     expected = (len(faces), len(landmarks.POINTS), 2)
     if points is not None and points.shape != expected:
         raise DataError(f"Landmarks of shape {points.shape} for {len(faces)} faces; expected {expected}.")

@@ -14,6 +14,7 @@ from mien.datasets.faces import FaceSet
 from mien.datasets.measures import MEASURES, of_image
 from mien.errors import DataError, OptionError, nearest
 from mien.evaluation.slices import Groups
+from mien.preprocess import grey
 
 BINS = 4
 """Measured numbers are cut into quarters: as many faces in each as equal numbers allow."""
@@ -37,7 +38,7 @@ def measured(faces: FaceSet, points: NDArray[np.float64] | None = None) -> list[
     """
     values = {name: np.empty(len(faces)) for name in MEASURED}
     for row, image in enumerate(faces.pixels):
-        found = of_image(image)
+        found = of_image(grey(image))
         for name, column in values.items():
             column[row] = found[name]
     groups = [quarters(name, values[name], MEASURES[name]) for name in MEASURED]

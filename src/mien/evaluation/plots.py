@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets.figures import BLUE, GREEN, GREY, OKABE_ITO, ORANGE, RED, new, percent, styled
+from mien.preprocess import rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -285,19 +286,20 @@ def _bars(axes: Axes, sample: Sample, labels: Sequence[str]) -> None:
 
 @styled
 def gallery(faces: Sequence[tuple[NDArray[np.uint8], str]], title: str, columns: int = 6) -> Figure:
-    """Faces, uint8 (H, W), with two or three lines of text under each; all are one picture on one pair of axes."""
+    """Faces, uint8 (H, W[, 3]), with two or three lines of text under each; all are one picture on one pair of axes."""
     import cv2
 
     side, gap, text = 96, 34, 62
     rows = -(-len(faces) // columns)
-    canvas = np.full((rows * (side + text), columns * (side + gap)), 255, np.uint8)
+    canvas = np.full((rows * (side + text), columns * (side + gap), 3), 255, np.uint8)
     figure = new(8.6, 8.6 * canvas.shape[0] / canvas.shape[1] + 0.3)
     figure.suptitle(title)
     axes = figure.subplots()
     for place, (face, told) in enumerate(faces):
         top, left = place // columns * (side + text), place % columns * (side + gap) + gap // 2
-        canvas[top : top + side, left : left + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_NEAREST)
+        shown = cv2.resize(rgb(face), (side, side), interpolation=cv2.INTER_NEAREST)
+        canvas[top : top + side, left : left + side] = shown
         axes.text(left + side / 2, top + side + 5, told, ha="center", va="top", fontsize=8.5)
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(canvas, interpolation="nearest")
     axes.set_axis_off()
     return figure

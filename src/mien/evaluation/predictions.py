@@ -52,7 +52,7 @@ class Predictions:
     source: N strings, where each face comes from: its file in the corpus, or the line of a CSV.
     copy:   bool (N,), whether the face stands pixel for pixel in the data's training part too; all False where the
             data has none.
-    crops:  uint8 (N, H, W) grey, or None.
+    crops:  uint8 (N, H, W) grey or (N, H, W, 3) RGB, or None.
     Raises ``DataError`` for arrays of other lengths, or as ``checks.distributions``.
     """
 
@@ -70,9 +70,9 @@ class Predictions:
         lengths = {"split": len(self.split), "source": len(self.source), "copy": len(self.copy)}
         if self.crops is not None:
             lengths["crops"] = len(self.crops)
-        if set(lengths.values()) != {len(self)} or (self.crops is not None and self.crops.ndim != 3):
+        if set(lengths.values()) != {len(self)} or (self.crops is not None and self.crops.ndim not in (3, 4)):
             raise DataError(
-                f"Predictions of {len(self)} faces with {lengths}: expected as many of each, crops (N, H, W)."
+                f"Predictions of {len(self)} faces with {lengths}: expected as many of each, crops (N, H, W[, 3])."
             )
 
     def __len__(self) -> int:
@@ -231,7 +231,7 @@ def _table(predictions: Predictions) -> Any:
 def _png(crop: NDArray[np.uint8]) -> bytes:
     import cv2
 
-    return cv2.imencode(".png", crop)[1].tobytes()
+    return cv2.imencode(".png", crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def read(path: str | Path) -> Predictions:
@@ -279,7 +279,8 @@ def _crops(column: Any) -> NDArray[np.uint8] | None:
         return None
     import cv2
 
-    images = [cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_GRAYSCALE) for each in column.to_pylist()]
+    images = [cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_UNCHANGED) for each in column.to_pylist()]
     if any(image is None for image in images):
         raise DataError("A crop is no picture.")
-    return np.stack(images)  # type: ignore[arg-type]
+    stack = np.stack(images).astype(np.uint8, copy=False)  # type: ignore[arg-type]
+    return stack if stack.ndim == 3 else np.ascontiguousarray(stack[..., ::-1])
