@@ -111,6 +111,11 @@ class _Searcher:
         self._limits = Limits(self.default_threshold if threshold is None else threshold, min_size or 0, max_faces)
         self._lock = threading.Lock()
 
+    @property
+    def limits(self) -> Limits:
+        """Which of the faces found are kept."""
+        return self._limits
+
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Find the faces in uint8 (H, W, 3) RGB, best first."""
         found = [one for side in _long_sides(pixels, self.sides) for one in self._found(_view(pixels, side, 0))]
@@ -234,6 +239,11 @@ class Whole:
         self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
     ) -> None:
         self._limits = Limits(threshold or 0.0, min_size or 0, max_faces)
+
+    @property
+    def limits(self) -> Limits:
+        """Which of the faces found are kept."""
+        return self._limits
 
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Return one detection, the picture itself."""
