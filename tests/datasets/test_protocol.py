@@ -20,7 +20,12 @@ from mien.labels import FER2013, FERPLUS
 KDEF = {
     f"KDEF/{word}/{session}{actor}{code}S.png": png(face(seed))
     for seed, (word, session, actor, code) in enumerate(
-        [("angry", "A", "F01", "AN"), ("happy", "A", "F01", "HA"), ("happy", "B", "M02", "HA"), ("sad", "A", "M31", "SA")]
+        [
+            ("angry", "A", "F01", "AN"),
+            ("happy", "A", "F01", "HA"),
+            ("happy", "B", "M02", "HA"),
+            ("sad", "A", "M31", "SA"),
+        ]
     )
 }
 ENTRIES = {entry.name: entry for entry in protocol.PROTOCOL}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +34,8 @@ class Finder:
     """Two boxes, the larger one second, in pictures that are wide enough; counts how often it is asked."""
 
     name: str = "finder"
-    crop: CropSpec = CropSpec(1.1, -0.05, True)
-    limits: Limits = Limits(0.5)
+    crop: CropSpec = field(default_factory=lambda: CropSpec(1.1, -0.05, True))
+    limits: Limits = field(default_factory=lambda: Limits(0.5))
     asked: int = 0
 
     def detect(self, pixels: np.ndarray) -> tuple[Detection, ...]:

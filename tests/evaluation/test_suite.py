@@ -98,7 +98,9 @@ def test_a_row_is_what_the_recognizer_reads(network: Network, tmp_path: Path) ->
     row = suite.score_corpus(network, network.subject, given, "own", cut(given))
     read = recognizer.load(tmp_path / "tiny.onnx", detector="whole")
     faces = [read.read(sample.image).faces[0] for sample in given.samples]
-    assert row.scores.accuracy.value == np.mean([one.emotion == label for one, label in zip(faces, LABELS, strict=True)])
+    assert row.scores.accuracy.value == np.mean(
+        [one.emotion == label for one, label in zip(faces, LABELS, strict=True)]
+    )
     assert row.scores.answered is not None
     assert row.scores.answered.value == np.mean([not one.uncertain for one in faces])
     assert (row.classes, row.trained, row.left_out, row.detected) == (FERPLUS.labels, True, {"no label": 2}, None)
