@@ -19,7 +19,6 @@ from mien.evaluation import significance
 from mien.evaluation.calibration import BINS, calibration_error
 from mien.evaluation.checks import Doubles, Labels
 from mien.evaluation.face_crops import Crops, Watch
-from mien.labels import LabelSet
 from mien.preprocess import apply
 from mien.recognition.session import softmax
 
@@ -214,12 +213,36 @@ def score_corpus(
     Raises:
         DataError: no sample has a class of the model, as ``narrowed``.
     """
-    kept = narrowed(material, scorer.labels)
-    classes = LabelSet(material.entry.name, shared(material.entry, scorer.labels))
-    known = np.array([sample.label in classes.labels for sample in material.samples], bool)
+    kept, classes = narrowed(material, scorer.labels), shared(material.entry, scorer.labels)
+    known = np.array([sample.label in classes for sample in material.samples], bool)
     some = Crops(tuple(crops.pixels[row] for row in np.flatnonzero(known)), crops.detected[known])
-    targets = np.array([classes.labels.index(sample.label) for sample in kept.samples], np.int64)
-    probabilities = scorer.probabilities(some, classes.labels, watch)
+    answered = scorer.probabilities(some, classes, watch)
+    return row_of(kept, frame, subject, classes=classes, probabilities=answered, detected=some.detected)
+
+
+def row_of(
+    material: Material,
+    frame: Frame,
+    subject: Subject,
+    *,
+    classes: Sequence[str],
+    probabilities: Doubles,
+    detected: NDArray[np.bool_],
+) -> Row:
+    """Return the row of N samples that have been answered.
+
+    Args:
+        material: N samples, each of one of ``classes``.
+        frame: how their faces were cut out.
+        subject: what is known of the model.
+        classes: the C classes that were told apart.
+        probabilities: float (N, C), rows summing to 1.
+        detected: bool (N,), whether the detector found a face.
+
+    Raises:
+        DataError: as ``checks.distributions``.
+    """
+    targets = np.array([classes.index(sample.label) for sample in material.samples], np.int64)
     return Row(
         corpus=material.entry.name,
         title=material.entry.title,
@@ -227,11 +250,11 @@ def score_corpus(
         frame=frame,
         trained=None if subject.trained_on is None else bool(set(material.entry.trained) & set(subject.trained_on)),
         available=material.available,
-        left_out=kept.left_out,
-        detected=_share(some.detected) if frame == "detector" else None,
-        classes=classes.labels,
+        left_out=material.left_out,
+        detected=_share(detected) if frame == "detector" else None,
+        classes=tuple(classes),
         scores=score(probabilities, targets, subject.uncertain_below),
-        gaps=_gaps(kept, probabilities, targets, subject.uncertain_below),
+        gaps=_gaps(material, probabilities, targets, subject.uncertain_below),
     )
 
 
