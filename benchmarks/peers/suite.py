@@ -29,9 +29,6 @@ from peers.catalogue import Peer
 CROP = PreprocessSpec(size=48, scale=1.0, standardise="none")
 """What peers are given as a crop: grey, 48 × 48."""
 
-TRAINED_ON = {"fer": ("fer2013",), "human.js": ("fer2013",)}
-"""Peers that name FER2013 as their training data; of the others nobody knows."""
-
 
 class Asks(Protocol):
     """A peer's process, as ``referee.Worker`` is."""
@@ -82,7 +79,7 @@ def result(
     peer: Peer, worker: Asks, words: Sequence[str], asked: Sequence[Asked], *, version: str, limit: int | None
 ) -> Result:
     """Return a peer's rows on all corpora. words: the peer's own for its scores. Raises ``PeerError``."""
-    subject = Subject(f"{peer.name} {version}".strip(), trained_on=TRAINED_ON.get(peer.name.split(",")[0]))
+    subject = Subject(f"{peer.name} {version}".strip())
     rows: list[Row] = []
     skipped: dict[str, str] = {}
     for corpus in asked:

@@ -104,7 +104,7 @@ def test_a_peer_in_the_suite(tmp_path: Path) -> None:
     found = suite.result(fer, worker, ("contempt", "happy", "sad"), asked, version="1.0", limit=None)
     assert worker.asked == [("photos", 3), ("crops", 2)]  # the whole picture where no face is found
     (row,) = found.rows
-    assert (row.classes, row.left_out, row.trained) == (("happiness", "sadness"), {"contempt": 1}, False)
+    assert (row.classes, row.left_out, row.trained) == (("happiness", "sadness"), {"contempt": 1}, None)
     assert (row.scores.faces, row.scores.accuracy.value) == (3, pytest.approx(2 / 3))
     assert (row.scores.answered, row.detected and row.detected.value) == (None, pytest.approx(1 / 3))
     none = suite.result(fer, worker, ("contempt", "fear", "disgust"), asked, version="1.0", limit=None)

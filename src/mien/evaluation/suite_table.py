@@ -22,7 +22,7 @@ _DECIMALS = ("macro_f1", "ece")
 _COLUMNS = ("model", "corpus", "part", "frame", "trained", "available", "faces", "left_out", "classes")
 
 TRAINED, UNKNOWN = "†", "?"
-"""Marks of a corpus that the model was trained on, and of one of which the model file does not say."""
+"""Marks of a corpus that the model was trained on, and of one of which that is not known."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _notes(result: Result) -> list[str]:
     if True in marks:
         notes.append(f"{TRAINED} The model was trained on other faces of this corpus.")
     if None in marks:
-        notes.append(f"{UNKNOWN} The model file does not list the corpora it was trained on.")
+        notes.append(f"{UNKNOWN} It is not known on which corpora the model was trained.")
     if result.limit is not None:
         notes.append(f"A quick look: at most {result.limit:,} faces a corpus, evenly spread.")
     if result.test_scorings is not None:
