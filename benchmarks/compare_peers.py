@@ -2,11 +2,13 @@
 
     python benchmarks/compare_peers.py --data "$MIEN_DATA" --out docs/peers            # all: see docs/bench.md
     python benchmarks/compare_peers.py --data "$MIEN_DATA" --out peers --brief    # 200 crops, 40 photos, 1 round
+    python benchmarks/compare_peers.py --data "$MIEN_DATA" --out peers --suite    # mien evaluate --suite of each peer
 
 Each peer (peers/catalogue.py) gets an environment of its own, made from packages into --work, which a later run takes
 up again. Peers whose weights cannot be had are rows with the reason, with the size of what was installed and the time
 of their imports. First all answer to PrivateTest's crops and to the photos of KDEF and CK+; then they are timed in
-rounds, each in every round. Writes peers.json, peers.md and peers.png into --out.
+rounds, each in every round. Writes peers.json, peers.md and peers.png into --out. With --suite nothing is timed: each
+peer is scored on the corpora of ``mien evaluate --suite``, and suite.md, suite.csv and suite.json are written.
 
 Needs the extra [train] and in --data fer2013.zip, ferplus, kdef_frontal350.zip and ckplus350.zip (see docs/crops.md).
 """
@@ -26,12 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import keras_speed
-from peers import catalogue, material, scoring, tables
+from peers import catalogue, material, scoring, suite, tables
 from peers.catalogue import Peer
 from peers.environments import Made, make
 from peers.referee import PeerError, Worker, cold_command, surroundings
 
 from mien.bench import process
+from mien.evaluation import suite_table
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 BATCHES = (1, 64)
@@ -179,6 +182,9 @@ def arguments() -> argparse.Namespace:
     add("--crops", type=int, metavar="N", help="so many of PrivateTest's crops, evenly spread (default: all)")
     add("--photos", type=int, metavar="N", help="so many photos of each corpus, evenly spread (default: all)")
     add("--no-training", action="store_true", help="leave out training speed")
+    add("--suite", action="store_true", help="score each peer on the protocol of mien evaluate --suite, time nothing")
+    add("--corpora", metavar="A,B", help="with --suite: only these corpora")
+    add("--limit", type=int, metavar="N", help="with --suite: at most N faces a corpus")
     add("--brief", action="store_true", help="200 crops, 40 photos of each corpus, 1 round, no training")
     return parser.parse_args()
 
@@ -193,6 +199,9 @@ def main() -> None:
     chosen = [peer for peer in catalogue.PEERS if not options.only or peer.name in options.only]
     chosen = [catalogue.mien(model) for model in options.model or ["default"]] + chosen
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.suite:
+        write_suite(options, chosen)
+        return
     with tempfile.TemporaryDirectory() as folder:
         most = (options.crops or 200, options.photos or 40) if options.brief else (options.crops, options.photos)
         corpora = material.prepare(options.data, Path(folder), *most)
@@ -209,6 +218,30 @@ def main() -> None:
         if keras is not None and not options.brief and not options.no_training:
             result["training"] = training(Path(keras.made.script("python")), 2)
     write(options.out, result)
+
+
+def write_suite(options: argparse.Namespace, chosen: Sequence[Peer]) -> None:
+    """Score each peer on the protocol and write the tables."""
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        asked = suite.prepare(options.data, Path(folder), options.corpora, options.limit)
+        work = options.work or Path(folder) / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        for peer in (one for one in chosen if one.trained):
+            side = begin(peer, work.resolve())
+            if side.worker is None:
+                continue
+            try:
+                results.append(
+                    suite.result(peer, side.worker, side.classes, asked, version=side.version, limit=options.limit)
+                )
+            except PeerError as error:
+                fail(side, error)
+            finally:
+                if side.worker is not None:
+                    side.worker.close()
+    suite_table.write(options.out, results)
+    print("\n".join(suite_table.text(result) for result in results))
 
 
 def run(sides: Sequence[Side], corpora: Sequence[material.Corpus], rounds: int, seconds: float) -> dict[str, Any]:

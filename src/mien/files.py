@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,3 +22,17 @@ def appearing(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder for Mien, which need not exist: what lies there can be made again.
+
+    ``~/.cache/mien``, or below ``XDG_CACHE_HOME``; on macOS ``~/Library/Caches/mien``, on Windows below
+    ``LOCALAPPDATA``.
+    """
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "mien" / "Cache"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "mien"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "mien"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +65,55 @@ def test_tables_and_picture() -> None:
     assert "| one 1.0 | 10 (10 – 20) | 10 (10 – 20) | 100 |" in text
     assert "- two 1.0: Note. **Fails**: no weights" in text
     assert tables.picture(result).startswith(b"\x89PNG")
+
+
+class Scripted:
+    """A peer that sees happiness where a picture's corner is bright, and no face in pictures with a dark one."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def ask(self, what: str, **given: Any) -> dict[str, Any]:
+        import numpy as np
+        from PIL import Image
+
+        if what == "photos":
+            corners = [int(np.asarray(Image.open(path))[0, 0, 0]) for path in given["paths"]]
+            rows = [None if corner < 50 else [0.0, 0.6, 0.2] for corner in corners]
+        else:
+            rows = [[0.0, 0.0, 0.5] for _ in np.load(given["file"])]
+        self.asked.append((what, len(rows)))
+        return {"rows": rows}
+
+
+def test_a_peer_in_the_suite(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("pyarrow")
+    import numpy as np
+    from corpora import pack_zip, png
+    from peers import suite
+
+    bright, dark = (png(np.full((60, 50), level, np.uint8)) for level in (200, 10))
+    files = {"CK+/happy/S010_001_00000001.png": bright, "CK+/happy/S010_001_00000002.png": dark,
+             "CK+/sad/S011_001_00000001.png": dark, "CK+/contempt/S012_001_00000001.png": bright}  # fmt: skip
+    pack_zip(tmp_path / "ckplus350.zip", files)
+    asked = suite.prepare(tmp_path, tmp_path, "ckplus350,kdef", None)
+    assert [corpus.material.entry.name for corpus in asked] == ["ckplus350"]
+    assert asked[0].crops.shape == (3, 48, 48)
+    fer, worker = next(peer for peer in catalogue.PEERS if peer.name == "fer"), Scripted()
+    found = suite.result(fer, worker, ("contempt", "happy", "sad"), asked, version="1.0", limit=None)
+    assert worker.asked == [("photos", 3), ("crops", 2)]  # the whole picture where no face is found
+    (row,) = found.rows
+    assert (row.classes, row.left_out, row.trained) == (("happiness", "sadness"), {"contempt": 1}, None)
+    assert (row.scores.faces, row.scores.accuracy.value) == (3, pytest.approx(2 / 3))
+    assert (row.scores.answered, row.detected and row.detected.value) == (None, pytest.approx(1 / 3))
+    none = suite.result(fer, worker, ("contempt", "fear", "disgust"), asked, version="1.0", limit=None)
+    assert (none.rows, list(none.skipped)) == ((), ["CK+ 350"])
+
+
+def test_scores_become_shares() -> None:
+    import numpy as np
+    from peers import suite
+
+    shares = suite.probabilities([[0.5, 0.25, 0.25], [0.9, 0.0, 0.0], [0.2, -0.1, 0.4]], [1, 2])
+    np.testing.assert_allclose(shares, [[0.5, 0.5], [0.5, 0.5], [0, 1]])

@@ -20,7 +20,7 @@ from mien.datasets import landmarks
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, OptionError
 from mien.evaluation import audit_figures, audit_page, audit_tables
-from mien.evaluation.audit import Audit, Wish, audit, under_corruption
+from mien.evaluation.audit import COMMON, Audit, Wish, audit, loss, under_corruption
 from mien.evaluation.corruptions import CORRUPTIONS, corrupt
 from mien.evaluation.evaluate import Model, predict
 from mien.labels import FER2013
@@ -97,6 +97,22 @@ def test_faces_made_worse_are_answered_as_such() -> None:
     assert found.drop == pytest.approx(1 - found.mean / found.clean)
     assert found.majority == pytest.approx(1 / 7)
     assert (found.landmarks, found.example[1]) == (0, None)
+
+
+def test_the_loss_under_common_corruptions() -> None:
+    given = faces()
+    lost = loss(MODEL, given.pixels, given.labels)
+    assert lost.faces == len(given)
+    assert lost.clean == pytest.approx(predict(MODEL, given, None).right.mean())
+    assert tuple(lost.losses) == COMMON
+    worse = replace(given, pixels=corrupt(given.pixels, "darker", 3))
+    assert lost.losses["darker"] == pytest.approx(lost.clean - predict(MODEL, worse, None).right.mean())
+    assert lost.mean == pytest.approx(np.mean(list(lost.losses.values())))
+    hardest = loss(MODEL, given.pixels, given.labels, corruptions=("mask",), severity=5)
+    hidden = replace(given, pixels=corrupt(given.pixels, "mask", 5))
+    assert hardest.losses == {"mask": pytest.approx(lost.clean - predict(MODEL, hidden, None).right.mean())}
+    with pytest.raises(OptionError, match="No corruption to look at"):
+        loss(MODEL, given.pixels, given.labels, corruptions=())
 
 
 def test_the_sample_is_the_seeds(found: Audit) -> None:

@@ -54,6 +54,19 @@ def test_vector_scaling_is_recovered(honest) -> None:
     np.testing.assert_allclose(found.bias - found.bias.mean(), bias, atol=0.06)  # a shift of all changes nothing
 
 
+def test_vector_scaling_by_weights_and_by_the_classes_that_are_told_apart(honest) -> None:
+    logits, labels = honest
+    half = len(labels) // 2
+    mixed = np.concatenate([logits[:half], logits[half:] * 4])
+    light = np.where(np.arange(len(labels)) < half, 1.0, 1e-6)
+    np.testing.assert_allclose(fit_vector(mixed, labels, light).scale, np.ones(5), rtol=0.08)
+    known = np.ones(logits.shape, bool)
+    known[:, 4] = labels == 4  # a class that most faces' corpus lacks
+    shouting = np.where(known, logits, 50.0)
+    assert fit_vector(shouting, labels, known=known).scale[:4].min() > 0.5
+    assert fit_vector(shouting, labels).scale[4] < 0.2
+
+
 def test_vector_scaling_mends_what_no_temperature_can(honest) -> None:
     logits, labels = honest
     shy = logits - np.array([3.0, 0, 0, 0, 0])  # the first class is called too seldom

@@ -9,6 +9,9 @@ One view of each face. --views flip adds the mean with its mirror image, --views
 of its own. With --photos a face that is not found counts as a wrong answer. --matrix compares several MODELS on several
 --data, each by itself.
 
+--suite scores MODEL on every corpus of the cross-corpus protocol that lies in the folder MIEN_DATA (or --data FOLDER),
+end to end, and prints one table. Face crops are kept in your cache folder, so that the next model takes less time.
+
 Next: mien evaluate default --photos kdef_frontal350.zip --detector yunet
 """
 
@@ -49,8 +52,13 @@ def arguments(parser: ArgumentParser) -> None:
         help="also tell the mean of several views of each face: flip, 2; crops, 10")  # fmt: skip
     add("--conformal", type=number, metavar="ALPHA", help="also fit sets on PublicTest that lack the truth so seldom")
     add("--matrix", action="store_true", help="every MODEL on every --data, each by itself")
+    add("--suite", action="store_true", help="every corpus of the protocol, end to end, in one table")
+    add("--corpora", metavar="A,B", help="with --suite: only these, such as rafdb,kdef")
+    add("--validation", action="store_true", help="with --suite: only validation parts, on which you may choose")
+    add("--limit", type=count, metavar="N", help="with --suite: at most N faces a corpus, for a quick look")
+    add("--cache", type=Path, metavar="FOLDER", help="with --suite: where crops are kept (default: your cache folder)")
     add("--photos", type=Path, metavar="DIR", help="labelled photos in class folders, zipped or not")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn, whole; for --photos")
+    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn, whole; for --photos, --suite")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
     add("--out", type=Path, metavar="FOLDER", help="write metrics.json and predictions.parquet, or the matrix, there")
 
@@ -59,7 +67,11 @@ def run(options: Namespace) -> int:
     """Measure, print and perhaps write; return the exit code."""
     require_learning("evaluate")
     _check(options)
-    if options.matrix:
+    if options.suite:
+        from mien.cli import evaluate_suite
+
+        evaluate_suite.run(options)
+    elif options.matrix:
         _matrix(options)
     elif options.data:
         _on_crops(options)
@@ -69,6 +81,13 @@ def run(options: Namespace) -> int:
 
 
 def _check(options: Namespace) -> None:
+    if options.out and (options.out.is_file() or options.out.suffix == ".json"):
+        raise OptionError(f"--out {options.out}: expected a folder, into which metrics.json is written.")
+    if options.suite:
+        return _check_suite(options)
+    given = [f"--{name}" for name in _SUITE_ONLY if getattr(options, name)]
+    if given:
+        raise OptionError(f"{', '.join(given)} without --suite; add it, or leave them out.")
     if bool(options.data) == (options.photos is not None):
         raise OptionError("mien evaluate takes one of --data and --photos; see mien evaluate --help")
     if len(options.models) > 1 and not options.matrix:
@@ -79,8 +98,18 @@ def _check(options: Namespace) -> None:
         raise OptionError("--matrix goes with --data and at most one --split, and without --views and --conformal.")
     if (options.adapter or options.checkpoint) and (options.photos is not None or options.matrix):
         raise OptionError("--adapter and --checkpoint go with --data, and without --matrix.")
-    if options.out and (options.out.is_file() or options.out.suffix == ".json"):
-        raise OptionError(f"--out {options.out}: expected a folder, into which metrics.json is written.")
+    return None
+
+
+_SUITE_ONLY = ("corpora", "validation", "limit", "cache")
+_NEVER_IN_SUITE = ("split", "checkpoint", "adapter", "classes", "views", "conformal", "matrix", "photos")
+
+
+def _check_suite(options: Namespace) -> None:
+    given = [f"--{name}" for name in _NEVER_IN_SUITE if getattr(options, name) not in (None, False, [])]
+    if given or len(options.data) > 1:
+        told = ", ".join(given) or "several --data"
+        raise OptionError(f"--suite with {told}: the protocol fixes corpora, parts and classes. Leave them out.")
 
 
 def _on_crops(options: Namespace) -> None:

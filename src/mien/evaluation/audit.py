@@ -25,6 +25,9 @@ Points = NDArray[np.float64]
 SAMPLE = 1000
 """Faces that are made worse: eleven corruptions of five severities are 55 times as many answers."""
 
+COMMON = ("noise", "blur", "jpeg", "darker", "low-resolution")
+"""The five corruptions of ``loss``: what photos of people mostly suffer from."""
+
 NAMED = 10
 """Small slices of one slicing that are named in a note; more are counted there, and named in the table."""
 
@@ -169,6 +172,62 @@ def under_corruption(
         len(rows), clean, wilson(int(right.sum()), len(rows)), float(np.bincount(labels).max() / len(rows)),
         known, corrupted, mean, _lost(clean, mean), (pixels[shown], None if own is None else own[shown]),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Accuracy that N faces lose when they are made worse, as shares; negative where the model gets better.
+
+    Attributes:
+        faces: N.
+        clean: accuracy on the faces as they are.
+        losses: corruption → ``clean`` minus the accuracy on the corrupted faces.
+    """
+
+    faces: int
+    clean: float
+    losses: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean loss over the corruptions."""
+        return float(np.mean(list(self.losses.values())))
+
+
+def loss(
+    model: Model,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    corruptions: tuple[str, ...] = COMMON,
+    severity: int = 3,
+    points: Points | None = None,
+    seed: int = 0,
+) -> Loss:
+    """Return the accuracy that a model loses under corruptions of one severity.
+
+    Args:
+        model: the model.
+        pixels: uint8 (N, S, S) grey crops.
+        labels: int64 (N,), indices of the model's classes.
+        corruptions: names of ``corruptions.CORRUPTIONS``, at least one.
+        severity: 1 to 5.
+        points: float64 (N, 5, 2), as of ``corruptions.corrupt``.
+        seed: of the noise.
+
+    Raises:
+        OptionError: an unknown corruption or severity, or none at all.
+        DataError: arrays of another kind.
+    """
+    if not corruptions:
+        raise OptionError(f"No corruption to look at; name some of {', '.join(CORRUPTIONS)}.")
+    clean = float((_answers(model, pixels) == labels).mean())
+    losses = {
+        name: clean
+        - float((_answers(model, corrupt(pixels, name, severity, points=points, seed=seed)) == labels).mean())
+        for name in dict.fromkeys(corruptions)
+    }
+    return Loss(len(labels), clean, losses)
 
 
 def _answers(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -43,8 +43,16 @@ class VectorScaling:
     bias: Doubles
 
 
-def fit_vector(logits: Floats, labels: NDArray[np.int64]) -> VectorScaling:
+def fit_vector(
+    logits: Floats,
+    labels: NDArray[np.int64],
+    weights: Floats | None = None,
+    known: NDArray[np.bool_] | None = None,
+) -> VectorScaling:
     """Return the scale in [0.05, 20] and the bias of each class that minimise the log-loss (Guo et al. 2017, 4.2).
+
+    weights: (N,), how much each face counts, above 0; None counts all alike.
+    known:   bool (N, C), the classes that a face's corpus tells apart, the face's own among them; None for all.
 
     It mends classes that are called too seldom or too surely, which no single temperature can, and so it may move
     predictions. The squares of scales' distances from 1 and of biases cost 1e-4 each: without that the bias of a class
@@ -54,18 +62,21 @@ def fit_vector(logits: Floats, labels: NDArray[np.int64]) -> VectorScaling:
     from scipy.optimize import minimize
 
     classes = logits.shape[1]
-    values = logits.astype(np.float64)
+    apart = np.ones(logits.shape, bool) if known is None else known
+    values = np.where(apart, logits, 0).astype(np.float64)
+    share = np.full(len(labels), 1 / len(labels)) if weights is None else np.asarray(weights) / np.sum(weights)
     truth = np.eye(classes)[labels]
 
     def loss(parameters: Doubles) -> tuple[float, Doubles]:
         scale, bias = parameters[:classes], parameters[classes:]
-        shares = softmax(values * scale + bias).astype(np.float64)
-        error = (shares - truth) / len(labels)
+        shares = softmax(np.where(apart, values * scale + bias, -np.inf)).astype(np.float64)
+        error = (shares - truth) * share[:, None]
         chosen = np.maximum(shares[np.arange(len(labels)), labels], 1e-300)
         slopes = np.concatenate([(error * values).sum(0) + 2e-4 * (scale - 1), error.sum(0) + 2e-4 * bias])
-        return float(-np.log(chosen).mean() + 1e-4 * ((scale - 1) ** 2 + bias**2).sum()), slopes
+        return float(-(share * np.log(chosen)).sum() + 1e-4 * ((scale - 1) ** 2 + bias**2).sum()), slopes
 
-    start = np.concatenate([np.full(classes, 1 / fit_temperature(logits, labels)), np.zeros(classes)])
+    hidden = np.where(apart, logits, -np.inf)
+    start = np.concatenate([np.full(classes, 1 / fit_temperature(hidden, labels, weights)), np.zeros(classes)])
     bounds = [(0.05, 20.0)] * classes + [(None, None)] * classes
     limits = {"gtol": 1e-8, "ftol": 1e-12}  # the defaults stop where the cost above is all that still has a slope
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=limits)

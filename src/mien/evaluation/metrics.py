@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from mien.evaluation.calibration import accuracy_at, calibration_error, risk_coverage
 from mien.evaluation.checks import Doubles, Floats, Labels, distributions
 from mien.evaluation.curves import of_class
-from mien.evaluation.significance import DRAWS, bootstrap_interval, macro_f1, macro_f1_interval
+from mien.evaluation.significance import (
+    DRAWS,
+    balanced_accuracy,
+    bootstrap_interval,
+    macro_f1,
+    macro_f1_interval,
+)
 from mien.labels import LabelSet
 
 SELECTED = 0.7
@@ -91,7 +97,7 @@ def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, d
         macro_f1=float(macro_f1(confusion)),
         macro_f1_interval=macro_f1_interval(confusion, draws=draws),
         weighted_f1=float(np.average([row["f1"] or 0.0 for row in per_class.values()], weights=confusion.sum(1))),
-        balanced_accuracy=balanced_accuracy(confusion),
+        balanced_accuracy=float(balanced_accuracy(confusion)),
         mcc=correlation(confusion),
         top2=top(found, known, 2),
         log_loss=float(log_loss(known, found / found.sum(1, keepdims=True), labels=places)),
@@ -111,12 +117,6 @@ def top(probabilities: Doubles, labels: Labels, count: int) -> float:
     """Return the share of faces whose class is among the ``count`` most probable ones; at least the accuracy."""
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]  # equal ones in label order, as argmax takes
     return float((order == labels[:, None]).any(1).mean())
-
-
-def balanced_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Return the mean recall over the classes that have faces, of a confusion matrix (C, C), rows true."""
-    faces = confusion.sum(1)
-    return float((np.diagonal(confusion) / np.maximum(faces, 1))[faces > 0].mean())
 
 
 def correlation(confusion: NDArray[np.int64]) -> float:

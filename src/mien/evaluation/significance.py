@@ -33,9 +33,57 @@ def macro_f1_interval(confusion: NDArray[np.int64], *, draws: int = DRAWS, seed:
     Resampling faces with replacement is a multinomial draw of the matrix's cells. Of each draw the figure is taken as
     of the data: the mean over the classes that have faces in it.
     """
+    return _middle(macro_f1(_resampled(confusion, draws, seed)))
+
+
+def balanced_accuracy_interval(
+    confusion: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the balanced accuracy, as ``macro_f1_interval``."""
+    return _middle(balanced_accuracy(_resampled(confusion, draws, seed)))
+
+
+def _resampled(confusion: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
     faces = int(confusion.sum())
     drawn = np.random.default_rng(seed).multinomial(faces, confusion.ravel() / faces, draws)
-    return _middle(macro_f1(drawn.reshape(draws, *confusion.shape)))
+    return drawn.reshape(draws, *confusion.shape)
+
+
+def balanced_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean recall (…,) over the classes that have faces, of confusion matrices (…, C, C), rows true."""
+    faces = confusion.sum(-1)
+    recall = np.diagonal(confusion, axis1=-2, axis2=-1) / np.maximum(faces, 1)
+    mean: NDArray[np.float64] = recall.sum(-1) / (faces > 0).sum(-1)
+    return mean
+
+
+def share_interval(part: int, whole: int, rest: int, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of ``part / whole`` where ``whole`` itself is drawn.
+
+    ``part`` of ``whole`` faces have a property, and ``rest`` faces are not looked at, such as those that a model calls
+    uncertain. All ``whole + rest`` faces are resampled; draws without any of ``whole`` are passed over.
+    """
+    total = whole + rest
+    shares = np.array([part, whole - part, rest]) / total
+    drawn = np.random.default_rng(seed).multinomial(total, shares, draws)
+    kept = drawn[drawn[:, 0] + drawn[:, 1] > 0]
+    return _middle(kept[:, 0] / (kept[:, 0] + kept[:, 1]))
+
+
+def calibration_interval(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int, *, draws: int = 2_000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the expected calibration error of N answers.
+
+    The error is a sum of absolute values, so chance makes it larger: resamples lie a little above the data's own.
+    """
+    faces, draw = len(right), np.random.default_rng(seed)
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps, found = right - confidence, np.empty(draws)
+    for number in range(draws):
+        rows = draw.integers(0, faces, faces)
+        found[number] = np.abs(np.bincount(bin_of[rows], gaps[rows], bins)).sum() / faces
+    return _middle(found)
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -115,6 +115,11 @@ class _Searcher:
         """Pickle the settings only, since neither engine nor lock can be: another process builds its own engine."""
         return type(self), (self._limits.threshold, self._limits.min_size, self._limits.max_faces)
 
+    @property
+    def limits(self) -> Limits:
+        """Which of the faces found are kept."""
+        return self._limits
+
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Find the faces in uint8 (H, W, 3) RGB, best first."""
         found = [one for side in _long_sides(pixels, self.sides) for one in self._found(_view(pixels, side, 0))]
@@ -238,6 +243,11 @@ class Whole:
         self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
     ) -> None:
         self._limits = Limits(threshold or 0.0, min_size or 0, max_faces)
+
+    @property
+    def limits(self) -> Limits:
+        """Which of the faces found are kept."""
+        return self._limits
 
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Return one detection, the picture itself."""

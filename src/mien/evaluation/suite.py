@@ -1,0 +1,314 @@
+"""A model on every corpus of the protocol, end to end, with the same metrics for each: one row a corpus and frame.
+
+A face that the detector misses is scored in the corpus's own frame and counted. A model's classes that a corpus cannot
+show are left out as ``mien predict --classes`` does: their share of the probability is divided among the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets.protocol import VALIDATION, Entry, Frame, Material, without
+from mien.errors import DataError
+from mien.evaluation import significance
+from mien.evaluation.calibration import BINS, calibration_error
+from mien.evaluation.checks import Doubles, Labels
+from mien.evaluation.face_crops import Crops, Watch
+from mien.preprocess import apply
+from mien.recognition.session import softmax
+
+if TYPE_CHECKING:
+    from mien.recognition.bundle import Bundle
+    from mien.recognition.session import Session
+
+BATCH = 256
+
+
+class Scorer(Protocol):
+    """Anything that gives crops a probability for each of its classes."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Mien's nouns, in the order of the columns."""
+        ...
+
+    def probabilities(self, crops: Crops, classes: Sequence[str], watch: Watch | None = None) -> Doubles:
+        """Return float64 (N, len(classes)), rows summing to 1, of N crops."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the suite must know of a model beside its scores.
+
+    Attributes:
+        name: what the table calls it.
+        digest: SHA-256 (hex) of its graph, ``""`` for a peer.
+        uncertain_below: answers of lower confidence are called uncertain; None for a model without such a threshold.
+        trained_on: the corpora it was trained on; None where the model file does not say.
+    """
+
+    name: str
+    digest: str = ""
+    uncertain_below: float | None = None
+    trained_on: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model file as a scorer, one view of each face."""
+
+    bundle: Bundle
+    session: Session = field(repr=False)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's classes."""
+        return self.bundle.labels.labels
+
+    @property
+    def subject(self) -> Subject:
+        """What the table says of the model."""
+        bundle = self.bundle
+        return Subject(bundle.name, bundle.digest, bundle.uncertain_below, trained_on(bundle))
+
+    def probabilities(self, crops: Crops, classes: Sequence[str], watch: Watch | None = None) -> Doubles:
+        """Return the calibrated probabilities of ``classes`` alone."""
+        columns = [self.labels.index(label) for label in classes]
+        starts = range(0, len(crops.pixels), BATCH)
+        spec = self.bundle.preprocess
+        rows = [
+            self.session.logits(apply(crops.pixels[start : start + BATCH], spec))[:, columns]
+            for start in (watch(starts) if watch else starts)
+        ]
+        return softmax(np.concatenate(rows), self.bundle.temperature)
+
+
+def trained_on(bundle: Bundle) -> tuple[str, ...] | None:
+    """Return the corpora that a model file names as its training data; None where it does not list any."""
+    named = bundle.provenance.get("trained_on")
+    return tuple(map(str, named)) if isinstance(named, list | tuple) else None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric with its 95 % bootstrap interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics of N answers over the classes that are told apart.
+
+    Attributes:
+        faces: N.
+        accuracy: share of right answers.
+        balanced_accuracy: mean recall over the classes that have faces.
+        macro_f1: mean F1 over the classes that have faces.
+        ece: expected calibration error over 15 equal-width bins.
+        answered: share of answers that are not ``uncertain``; None for a model without a threshold.
+        right_if_answered: share of right answers among those; None without a threshold, or where all are uncertain.
+    """
+
+    faces: int
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    ece: Estimate
+    answered: Estimate | None
+    right_if_answered: Estimate | None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Scores by a property of people, value → scores, and the largest gap of their balanced accuracies."""
+
+    groups: Mapping[str, Scores]
+    gap: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One corpus, framed in one way.
+
+    Attributes:
+        corpus: the entry's name.
+        title: the entry's title.
+        part: the part of the corpus, ``""`` for all.
+        frame: ``detector`` for end to end, ``own`` for the corpus's own frame.
+        trained: whether the model was trained on this corpus; None where the model file does not say.
+        available: faces that there are to score; more than ``scores.faces`` if there was a limit.
+        left_out: reason → rows that are not scored.
+        detected: share of the pictures in which a face was detected; None in the corpus's own frame.
+        classes: the classes that are told apart.
+        scores: the metrics.
+        gaps: property of people → gap, where the corpus names one.
+    """
+
+    corpus: str
+    title: str
+    part: str
+    frame: Frame
+    trained: bool | None
+    available: int
+    left_out: Mapping[str, int]
+    detected: Estimate | None
+    classes: tuple[str, ...]
+    scores: Scores
+    gaps: Mapping[str, Gap]
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the part is one that is only scored."""
+        return self.part not in VALIDATION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return asdict(self)
+
+
+def shared(entry: Entry, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the entry's classes that a model of ``labels`` has, in the entry's order."""
+    return tuple(label for label in entry.classes.labels if label in labels)
+
+
+def narrowed(material: Material, labels: Sequence[str]) -> Material:
+    """Return the samples of classes that a model of ``labels`` can tell apart.
+
+    Raises:
+        DataError: no sample is of such a class, or fewer than two classes are shared.
+    """
+    classes = shared(material.entry, labels)
+    kept = without(material, classes)
+    if len(classes) < 2 or not kept.samples:
+        present = ", ".join(sorted({sample.label for sample in material.samples}))
+        raise DataError(
+            f"{material.entry.title}: no face of a class that the model knows; its faces show {present}, the model "
+            f"knows {', '.join(labels)}."
+        )
+    return kept
+
+
+def score_corpus(
+    scorer: Scorer, subject: Subject, material: Material, frame: Frame, crops: Crops, *, watch: Watch | None = None
+) -> Row:
+    """Return the row of one corpus.
+
+    Args:
+        scorer: the model.
+        subject: what is known of it.
+        material: all samples of the corpus, with classes that the model may lack.
+        frame: how ``crops`` were cut out.
+        crops: of all samples, in their order.
+        watch: wraps the batches, for a progress bar.
+
+    Raises:
+        DataError: no sample has a class of the model, as ``narrowed``.
+    """
+    kept, classes = narrowed(material, scorer.labels), shared(material.entry, scorer.labels)
+    known = np.array([sample.label in classes for sample in material.samples], bool)
+    some = Crops(tuple(crops.pixels[row] for row in np.flatnonzero(known)), crops.detected[known])
+    answered = scorer.probabilities(some, classes, watch)
+    return row_of(kept, frame, subject, classes=classes, probabilities=answered, detected=some.detected)
+
+
+def row_of(
+    material: Material,
+    frame: Frame,
+    subject: Subject,
+    *,
+    classes: Sequence[str],
+    probabilities: Doubles,
+    detected: NDArray[np.bool_],
+) -> Row:
+    """Return the row of N samples that have been answered.
+
+    Args:
+        material: N samples, each of one of ``classes``.
+        frame: how their faces were cut out.
+        subject: what is known of the model.
+        classes: the C classes that were told apart.
+        probabilities: float (N, C), rows summing to 1.
+        detected: bool (N,), whether the detector found a face.
+
+    Raises:
+        DataError: as ``checks.distributions``.
+    """
+    targets = np.array([classes.index(sample.label) for sample in material.samples], np.int64)
+    return Row(
+        corpus=material.entry.name,
+        title=material.entry.title,
+        part=material.part,
+        frame=frame,
+        trained=None if subject.trained_on is None else bool(set(material.entry.trained) & set(subject.trained_on)),
+        available=material.available,
+        left_out=material.left_out,
+        detected=_share(detected) if frame == "detector" else None,
+        classes=tuple(classes),
+        scores=score(probabilities, targets, subject.uncertain_below),
+        gaps=_gaps(material, probabilities, targets, subject.uncertain_below),
+    )
+
+
+def score(probabilities: Doubles, targets: Labels, uncertain_below: float | None = None) -> Scores:
+    """Score probabilities (N, C), rows summing to 1, against class indices (N,).
+
+    Args:
+        probabilities: float (N, C).
+        targets: int64 (N,), 0 to C - 1.
+        uncertain_below: the confidence below which an answer is called uncertain; None for no such threshold.
+
+    Raises:
+        DataError: as ``checks.distributions``.
+    """
+    ece = calibration_error(probabilities, targets)  # checks the arrays
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    right, classes = predicted == targets, probabilities.shape[1]
+    confusion = np.bincount(targets * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    sure = None if uncertain_below is None else confidence >= uncertain_below
+    return Scores(
+        faces=len(targets),
+        accuracy=_share(right),
+        balanced_accuracy=Estimate(
+            float(significance.balanced_accuracy(confusion)), *significance.balanced_accuracy_interval(confusion)
+        ),
+        macro_f1=Estimate(float(significance.macro_f1(confusion)), *significance.macro_f1_interval(confusion)),
+        ece=Estimate(ece, *significance.calibration_interval(confidence, right, BINS)),
+        answered=None if sure is None else _share(sure),
+        right_if_answered=None if sure is None else _right_of(right, sure),
+    )
+
+
+def _share(values: NDArray[np.bool_]) -> Estimate:
+    share = float(values.mean())
+    return Estimate(share, *significance.bootstrap_interval(share, len(values)))
+
+
+def _right_of(right: NDArray[np.bool_], sure: NDArray[np.bool_]) -> Estimate | None:
+    answered = int(sure.sum())
+    if not answered:
+        return None
+    correct = int((right & sure).sum())
+    interval = significance.share_interval(correct, answered, len(sure) - answered)
+    return Estimate(correct / answered, *interval)
+
+
+def _gaps(material: Material, probabilities: Doubles, targets: Labels, uncertain_below: float | None) -> dict[str, Gap]:
+    gaps = {}
+    for name in sorted({name for sample in material.samples for name in sample.groups}):
+        values = np.array([sample.groups.get(name, "") for sample in material.samples], str)
+        groups = {
+            value: score(probabilities[values == value], targets[values == value], uncertain_below)
+            for value in sorted(set(values.tolist()) - {""})
+        }
+        balanced = [scores.balanced_accuracy.value for scores in groups.values()]
+        gaps[name] = Gap(groups, max(balanced) - min(balanced))
+    return gaps
