@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.cli import DONE, FAILED, PARTLY, main
 
 pytest.importorskip("pyarrow")
 
-from mien.datasets import manifest
+from mien.datasets import manifest, prepare
+from mien.preprocess import PreprocessSpec, apply
+from mien.recognition.detect import get_detector
+from mien.recognition.recognizer import load
 from tests import corpora
 
 
@@ -51,6 +55,47 @@ def test_prepare_keeps_whole_images_and_says_so(
 def test_prepare_without_any_face_fails(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "prepare", str(faces), "--out", str(tmp_path / "crops"), "--threshold", "1"]) == FAILED
     assert "try another --detector" in capsys.readouterr().err
+
+
+@pytest.fixture
+def photos(tmp_path: Path, examples: Path) -> Path:
+    files = {f"{kind}/{at}.jpg": (examples / "astronaut.jpg").read_bytes() for at, kind in enumerate(("happy", "sad"))}
+    blank = corpora.png(np.full((60, 60, 3), (200, 30, 30), np.uint8))
+    source = corpora.plant(tmp_path / "photos", {**files, "happy/none.png": blank})
+    assert main(["data", "index", str(source), "--out", str(tmp_path / "photos.parquet")]) == DONE
+    return tmp_path / "photos.parquet"
+
+
+def test_framed_crops_are_colour_as_predict_sees_them_in_one_array(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "framed"
+    assert main(["data", "prepare", str(photos), "--out", str(out), "--framed"]) == PARTLY
+    made = manifest.read(out / "manifest.parquet")
+    assert made.column("flags").count([prepare.UNDETECTED]) == 1
+    settings = made.info["prepared"]
+    assert {name: settings[name] for name in ("detector", "clahe", "framed", "colour", "store", "interpolation")} == {
+        "detector": "yunet", "clahe": False, "framed": True, "colour": True, "store": "array", "interpolation": "area",
+    }  # fmt: skip
+    crops = np.load(out / "crops.npy")
+    assert crops.shape == (2, 112, 112, 3)
+    recognizer = load(detector=get_detector("yunet"), threads=1)
+    (shown,) = recognizer.find(manifest.read(photos).pixels(np.flatnonzero(made.array("label") == "sadness"))[0]).crops
+    spec = PreprocessSpec(grey=False, channels=3, size=112, scale=1.0, standardise="none")
+    expected = apply([shown], spec)[0].astype(np.uint8).transpose(1, 2, 0)
+    (row,) = np.flatnonzero(made.array("label") == "sadness")
+    np.testing.assert_array_equal(made.pixels([row])[0], expected)
+
+
+def test_framed_takes_other_choices(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "framed"
+    chosen = ["--grey", "--size", "40", "--store", "png", "--no-keep-undetected", "--workers", "2"]
+    assert main(["data", "prepare", str(photos), "--out", str(out), "--framed", *chosen]) == PARTLY
+    made = manifest.read(out / "manifest.parquet")
+    assert [image.shape for image in made.pixels(range(len(made)))] == [(40, 40)] * 2
+
+
+def test_framed_with_clahe_is_refused(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "prepare", str(photos), "--out", str(tmp_path / "out"), "--framed", "--clahe"]) == FAILED
+    assert "framed = True goes with clahe = False" in capsys.readouterr().err
 
 
 def test_clean_then_apply(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
