@@ -126,7 +126,7 @@ def _table(found: Sequence[Described]) -> Iterator[str]:
     for each in found:
         best = headline(each.bundle.metrics)
         measured = f"{best.accuracy * 100:.1f} % of {best.faces:,}" if best else "not measured"
-        also = textwrap.wrap(", ".join(each.aliases), _ALSO, break_long_words=False) or [""]
+        also = textwrap.wrap(", ".join(each.aliases), _ALSO, break_long_words=False, break_on_hyphens=False) or [""]
         bundle = each.bundle
         rows.append((bundle.name, also[0], str(len(bundle.labels)), _input(bundle), size(bundle), measured))
         rows += [("", more, "", "", "", "") for more in also[1:]]

@@ -98,5 +98,5 @@ def corpus(name: str, use: str = "training") -> Corpus:
 
 def corpora(names: Iterable[str]) -> tuple[Corpus, ...]:
     """Return the corpora of a training by name, without repeats; labels of another corpus's images bring it along."""
-    every = [each for name in names for each in (_LABELS_ONLY.get(name), name) if each]
+    every = [each for name in names for each in (_LABELS_ONLY.get(name), name) if each is not None]
     return tuple(corpus(name) for name in dict.fromkeys(every))
