@@ -76,7 +76,7 @@ def test_evaluate_by_an_alias() -> None:
     pytest.importorskip("pyarrow")
     from mien.learning import models
 
-    assert {models.load(each).model.name for each in ("default", "fer8", "ferplus8")} == {"ferplus8"}
+    assert {models.load(each).model.name for each in ("fer8", "ferplus8")} == {"ferplus8"}
 
 
 def test_video(model: Path, run: Path) -> None:
