@@ -22,7 +22,8 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from cyclonedx.validation import make_schemabased_validator
 
-from mien.recognition.bundle import read, shipped
+from mien.recognition.bundle import read
+from mien.recognition.names import FILES, WEIGHTS, shipped
 
 ROOT = Path(__file__).parents[1]
 VERSION = SchemaVersion.V1_6
@@ -63,7 +64,7 @@ def installed(extra: str) -> dict[str, Any]:
 
 def weights(name: str) -> dict[str, Any]:
     """Return the component of a shipped model file."""
-    file = ROOT / "src" / "mien" / "weights" / f"{name}.onnx"
+    file = WEIGHTS / FILES[name]
     about = read(name)
     return {
         "type": "machine-learning-model",

@@ -25,7 +25,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file whose network is one random linear layer: another photo gives other probabilities."""
     path = tmp_path_factory.mktemp("model") / "linear.onnx"
     described: dict[str, Any] = {
-        "metrics": {"private_test": {"accuracy": 0.5}}, "provenance": {}, "licence": "MIT", "recipe_digest": "0",
+        "metrics": {"private_test": {"faces": 8, "accuracy": 0.5}}, "provenance": {}, "licence": "MIT",
+        "recipe_digest": "0",
     }  # fmt: skip
     spec = PreprocessSpec(size=SIZE)
     bundle.write(path, linear_graph(), name="linear", labels=FER2013, preprocess=spec, temperature=3.0, uncertain_below=0.4, **described)  # fmt: skip # noqa: E501

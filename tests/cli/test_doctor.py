@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mien.cli import doctor, main
-from mien.recognition import bundle
+from mien.recognition import bundle, names
+from mien.recognition.corpus import Corpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,10 @@ def weights(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A folder of shipped models with the small one in it, so that the shipped weights play no part."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    shutil.copy(model, folder / "default.onnx")
-    monkeypatch.setattr(bundle, "_WEIGHTS", folder)
+    shutil.copy(model, folder / "small.onnx")
+    monkeypatch.setattr(names, "WEIGHTS", folder)
+    monkeypatch.setattr(names, "FILES", {"small": "small.onnx"})
+    monkeypatch.setattr(names, "ALIASES", {"default": "small"})
     return folder
 
 
@@ -37,10 +40,12 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str], model: Path) -
     checks = report(capsys, 0)
     assert checks["libraries", "numpy"]["found"] == metadata.version("numpy")
     assert "CPUExecutionProvider" in checks["runtime", "providers"]["found"]
-    shipped = checks["models", "default"]["found"]
+    shipped = checks["models", "small"]["found"]
     assert bundle.read(model).digest[:12] in shipped
     assert "7 emotions" in shipped
     assert "50.0% on PrivateTest" in shipped
+    assert shipped.startswith("also default; ")
+    assert "Trained on: not stated in the file" in shipped
     assert checks["detectors", "yunet"]["found"] == "ready"
     assert all(check["state"] != "broken" for check in checks.values())
 
@@ -52,18 +57,25 @@ def test_the_table_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in shown and check["found"] in shown for (_, name), check in checks.items())
 
 
+def test_the_corpora_of_a_model_and_their_terms(capsys: pytest.CaptureFixture[str], weights: Path) -> None:
+    stated = [Corpus("fer2013", "for a contest"), Corpus("imagenet", "for research", "pretraining")]
+    bundle.rewrite(weights / "small.onnx", trained_on=stated)
+    told = report(capsys, 0)["models", "small"]["found"]
+    assert "Trained on: fer2013 (for a contest); imagenet (for research)" in told
+
+
 def test_a_damaged_model_is_broken(capsys: pytest.CaptureFixture[str], weights: Path) -> None:
-    content = bytearray((weights / "default.onnx").read_bytes())
+    content = bytearray((weights / "small.onnx").read_bytes())
     content[len(content) // 4] ^= 1
-    (weights / "default.onnx").write_bytes(content)
-    check = report(capsys, 2)["models", "default"]
+    (weights / "small.onnx").write_bytes(content)
+    check = report(capsys, 2)["models", "small"]
     assert check["state"] == "broken"
     assert "damaged" in check["found"]
 
 
 def test_a_missing_model_is_broken(capsys: pytest.CaptureFixture[str], weights: Path) -> None:
-    (weights / "default.onnx").unlink()
-    assert "pip install" in report(capsys, 2)["models", "default"]["found"]
+    (weights / "small.onnx").unlink()
+    assert "pip install" in report(capsys, 2)["models", "small"]["found"]
 
 
 def test_opencv_5_is_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

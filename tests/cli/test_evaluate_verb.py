@@ -166,6 +166,13 @@ def test_the_matrix(corpus: Path, peaks: Path, model: Path, tmp_path: Path, caps
     assert cells[1]["against_first"]["p_value"] == 1.0  # another temperature moves no answer
 
 
+def test_the_matrix_says_public_names(peaks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("nano", "fer7-nano", "--matrix", "--data", peaks, "--split", "all") == 0
+    shown = capsys.readouterr().out
+    assert "| fer7-nano |" in shown
+    assert "| nano |" not in shown
+
+
 @pytest.fixture
 def places(model: Path, corpus: Path, peaks: Path) -> dict[str, Path]:
     return {"model": model, "corpus": corpus, "peaks": peaks}

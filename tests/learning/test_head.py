@@ -24,7 +24,7 @@ from mien.learning.export import recipe_of  # noqa: E402
 from mien.learning.recipe import HeadRecipe, load, parse_any, smoke  # noqa: E402
 from mien.learning.tables import HeadTable  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
-from mien.recognition import bundle  # noqa: E402
+from mien.recognition import bundle, names  # noqa: E402
 from mien.recognition.session import OnnxSession, softmax  # noqa: E402
 
 CLASSES = LabelSet("own", ("left", "middle", "right"))
@@ -150,6 +150,23 @@ def test_run_is_taken_as_any_other(run: Path, faces: FaceSet) -> None:
 def test_export_writes_the_same_graph_again(run: Path, faces: FaceSet) -> None:
     before = bundle.read(run / "model.onnx").digest
     assert runs.export(run, faces).digest == before
+
+
+def test_the_file_states_what_the_trunk_has_learned(run: Path) -> None:
+    stated = {each.name: each.use for each in bundle.read(run / "model.onnx").trained_on}
+    behind = {each.name for each in bundle.read("default").trained_on}
+    assert behind
+    assert stated == {"own": "training", **dict.fromkeys(behind, "pretraining")}
+
+
+def test_a_name_that_has_become_another_model_is_refused(
+    run: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(names.ALIASES, "default", "fer2013-four-block")
+    before = (run / "model.onnx").read_bytes()
+    with pytest.raises(ModelError, match=r"fitted on another model than fer2013-four-block.*head\.trunk"):
+        runs.export(run, faces)
+    assert (run / "model.onnx").read_bytes() == before
 
 
 def test_features_are_worked_out_once(faces: FaceSet, run: Path) -> None:

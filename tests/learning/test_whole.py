@@ -17,12 +17,14 @@ torch.set_num_threads(1)
 import onnxruntime  # noqa: E402
 from support import write_model  # noqa: E402
 
+from mien.cli import main  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import ModelError  # noqa: E402
 from mien.learning import export, quantise, recipe, whole  # noqa: E402
 from mien.learning.fit import fit  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
 from mien.recognition import bundle  # noqa: E402
+from mien.recognition.recognizer import load  # noqa: E402
 from mien.recognition.session import OnnxSession, softmax  # noqa: E402
 
 
@@ -92,6 +94,17 @@ def test_every_way_to_standardise_goes_inside(spec: PreprocessSpec, tmp_path: Pa
     (own,) = session.run(None, {"crops": crops})
     given = softmax(OnnxSession(source.graph).logits(apply(crops, spec)), source.temperature)
     np.testing.assert_allclose(own, given, atol=1e-5)
+
+
+def test_a_model_of_the_package_is_written_whole_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "nano", "--whole", "--out", str(tmp_path / "out")]) == 0
+    assert "on generated crops" in capsys.readouterr().out
+    crops = np.random.default_rng(1).integers(0, 256, (3, 48, 48), np.uint8)
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / whole.WHOLE), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"crops": crops})
+    np.testing.assert_allclose(found, load("nano", detector="whole").classify(crops), atol=1e-5)
 
 
 def test_clahe_cannot_go_inside(tmp_path: Path) -> None:

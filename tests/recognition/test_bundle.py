@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support import linear_graph, write_model
 
 from mien.errors import FileMissingError, ModelError
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
-from mien.recognition import bundle
+from mien.recognition import bundle, names
+from mien.recognition.corpus import Corpus
+from mien.recognition.recognizer import load
 from mien.recognition.wire import field_bytes
 
 
@@ -166,18 +171,69 @@ def test_write_needs_a_graph_and_a_folder(path: Path) -> None:
         write_model(path.parent / "none" / "a.onnx")
 
 
-def test_missing_paths_and_unknown_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "_WEIGHTS", tmp_path)
-    write_model(tmp_path / "default.onnx", name="shipped")
-    assert bundle.shipped() == ("default",)
-    assert bundle.read("default").name == "shipped"
+def test_missing_paths_and_unknown_words(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"'defalt'.*default.*Did you mean 'default'"):
         bundle.read("defalt")
-    for path in ("none.onnx", "folder/none", tmp_path / "none"):
-        with pytest.raises(FileMissingError, match="none"):
+    for path in ("none.onnx", "folder/none", tmp_path / "none", tmp_path):
+        with pytest.raises(FileMissingError, match=r"none|no model\.onnx"):
             bundle.read(path)
-    with pytest.raises(ModelError, match="Cannot read"):
-        bundle.read(tmp_path)
+    (tmp_path / "a.onnx").mkdir()
+    with pytest.raises(FileMissingError, match=r"a\.onnx holds no model\.onnx"):
+        bundle.read(tmp_path / "a.onnx")
+
+
+STATED = (Corpus("fer2013", "for a contest"), Corpus("imagenet", "research; see ☺", "pretraining"))
+
+
+def test_corpora_are_kept(path: Path) -> None:
+    written = write_model(path, trained_on=STATED)
+    assert bundle.read(path) == written
+    assert bundle.read(path).trained_on == STATED
+
+
+def test_a_file_of_before_says_nothing_of_corpora_and_opens(path: Path) -> None:
+    write_model(path)
+    assert b'"trained_on"' not in path.read_bytes()
+    assert bundle.read(path).trained_on == ()
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("fer2013", "trained_on"),
+        (["fer2013"], "list of objects"),
+        ([{"name": "fer2013", "terms": "x"}], "expected name, terms and use"),
+        ([{"name": "fer2013", "terms": "x", "use": "training", "more": ""}], "expected name, terms and use"),
+        ([{"name": "fer2013", "terms": "two\nlines", "use": "training"}], "one line"),
+        ([{"name": "", "terms": "x", "use": "training"}], "name = ''"),
+        ([{"name": "fer2013", "terms": 3, "use": "training"}], "terms = 3"),
+        ([{"name": "fer2013", "terms": "x", "use": "testing"}], "training, pretraining, distillation"),
+    ],
+)
+def test_wrong_corpora(path: Path, monkeypatch: pytest.MonkeyPatch, stated: object, message: str) -> None:
+    described(path, monkeypatch, trained_on=stated)
+    with pytest.raises(ModelError, match=message):
+        bundle.read(path)
+
+
+def test_a_description_written_anew_leaves_the_network_as_it_is(path: Path) -> None:
+    before = write_model(path)
+    after = bundle.rewrite(path, name="public", trained_on=STATED)
+    assert after == bundle.read(path) == replace(before, name="public", trained_on=STATED)
+    assert (after.graph, after.digest) == (before.graph, before.digest)
+    assert bundle.rewrite(path) == after
+    assert bundle.rewrite(path, trained_on=()) == replace(after, trained_on=())
+
+
+def test_a_description_written_anew_changes_no_prediction(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
+    copy = tmp_path / "copy.onnx"
+    shutil.copy(names.locate("nano"), copy)
+    expected = load(copy, detector="whole").classify(pixels)
+    bundle.rewrite(copy, name="other", trained_on=STATED)
+    recognizer = load(copy, detector="whole")
+    assert (recognizer.name, recognizer.trained_on) == ("other", STATED)
+    np.testing.assert_array_equal(recognizer.classify(pixels), expected)
 
 
 def test_label_sets_of_any_size(path: Path) -> None:

@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "audit": ("mien.cli.audit", "Ask where a model fails: by slice of the faces, and on faces made worse."),
     "report": ("mien.cli.report", "Write one page on a run: curves, confusions, confidence, failures."),
     "compare": ("mien.cli.compare", "Write one page on several runs: intervals, classes, cost, significance."),
+    "models": ("mien.cli.models", "List the models inside the package, or show what a model file says of itself."),
     "export": ("mien.cli.export", "Write the model file of a training run."),
     "data index": ("mien.cli.data_index", "Read corpora and write the manifest that later stages work on."),
     "data split": ("mien.cli.data_split", "Split a manifest: official, by image or by person, or in folds."),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien audit``."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="shipped model, .onnx file, run folder or model.npz")
+    add("model", metavar="MODEL", help="name (see mien models), .onnx file, run folder or model.npz")
     data_argument(parser)
     add("--split", metavar="S", help="the part of the data, or all (default: PublicTest)")
     add("--classes", metavar="C", help="tell only these classes apart: fer2013 (seven), or happiness,sadness,…")

@@ -35,7 +35,7 @@ def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien bench``."""
     add = parser.add_argument
     add("photo", nargs="?", type=Path, metavar="PHOTO", help="a photo with a face (default: a face is drawn)")
-    add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
+    add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--threads", type=count, action="append", metavar="N",
         help="threads, several times for several (default: 1, and one a core)")  # fmt: skip
     add("--repeat", type=count, default=7, metavar="N", help="rounds (default: 7, about 2 minutes)")

@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from mien.cli import DONE, FAILED
 from mien.cli.output import console
@@ -145,30 +145,30 @@ def _runtime() -> Iterator[Check]:
 
 
 def _models() -> Iterator[Check]:
-    from mien.recognition.bundle import shipped
+    from mien.recognition.names import shipped
 
-    names = shipped()
-    if "default" not in names:
-        yield Check("models", "default", "missing. Run: pip install --force-reinstall mien", "broken")
-    yield from map(_model, names)
+    yield from map(_model, shipped())
 
 
 def _model(name: str) -> Check:
+    from mien.cli import models
     from mien.recognition.bundle import read
+    from mien.recognition.names import FILES, WEIGHTS, aliases
 
     try:
-        bundle = read(name)
+        bundle = read(WEIGHTS / FILES[name])
     except MienError as error:
-        return Check("models", name, str(error), "broken")
-    size = f"{len(bundle.graph) / 1e6:.1f} MB"
-    figure = f", {bundle.metrics['private_test']['accuracy']:.1%} on PrivateTest" if _measured(bundle.metrics) else ""
+        return Check("models", name, f"{error} Run: pip install --force-reinstall mien", "broken")
+    also = f"also {', '.join(aliases(name))}; " if aliases(name) else ""
+    best = models.headline(bundle.metrics)
+    figure = f", {best.accuracy:.1%} on {best.part}" if best else ""
+    corpora = "; ".join(f"{each.name} ({each.terms})" for each in bundle.trained_on) or "not stated in the file"
     labels = f"{len(bundle.labels)} emotions ({', '.join(bundle.labels.labels)})"
-    return Check("models", name, f"{bundle.name}, sha256 {bundle.digest[:12]}, {size}, {labels}{figure}")
-
-
-def _measured(metrics: dict[str, Any]) -> bool:
-    private = metrics.get("private_test")
-    return isinstance(private, dict) and isinstance(private.get("accuracy"), (int, float))
+    return Check(
+        "models",
+        name,
+        f"{also}sha256 {bundle.digest[:12]}, {models.size(bundle)}, {labels}{figure}. Trained on: {corpora}",
+    )
 
 
 def _detectors() -> Iterator[Check]:

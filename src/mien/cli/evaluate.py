@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien evaluate``."""
     add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help="shipped model, .onnx file, run folder or model.npz")
+    add("models", nargs="+", metavar="MODEL", help="name (see mien models), .onnx file, run folder or model.npz")
     add("--data", type=Path, action="append", default=[], metavar="DATA",
         help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar; several are put together")  # fmt: skip
     add("--split", action="append", default=[], metavar="S",
@@ -240,6 +240,7 @@ def _matrix(options: Namespace) -> None:
 def _column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[list[Cell], list[str]]:
     from mien.evaluation.matrix import cell
     from mien.learning import scoring
+    from mien.recognition import names
 
     # A network that is shown grey turns colour into it itself.
     faces = read_faces(path, colour=any(not each.model.preprocess.grey for each in loaded))
@@ -252,7 +253,9 @@ def _column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[l
         splits = work.splits(options.split)
         tested = work.tested_run(splits)
         found = work.predict(splits[0], lambda rows: watched(rows, "answering"))
-        cells.append(cell(found, first, model=name, corpus=corpus, split=splits[0], left_out=work.left_out))
+        cells.append(
+            cell(found, first, model=names.public(name) or name, corpus=corpus, split=splits[0], left_out=work.left_out)
+        )
         notes += _counted(tested, {})
         first = first or found
     return cells, notes
@@ -264,9 +267,7 @@ def _on_photos(options: Namespace) -> None:
     from mien.evaluation.photos import read_photos
     from mien.recognition.recognizer import load
 
-    model = options.models[0]
-    file = Path(model) / "model.onnx" if Path(model).is_dir() else model
-    recognizer = load(file, detector=options.detector, classes=options.classes, threads=options.threads)
+    recognizer = load(options.models[0], detector=options.detector, classes=options.classes, threads=options.threads)
     found = read_photos(recognizer, watched(photos.read(options.photos, recognizer.labels), "reading"))
     bundle = recognizer.bundle
     heading = {"model": bundle.name, "digest": bundle.digest, "detector": options.detector}

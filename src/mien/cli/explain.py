@@ -38,7 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("paths", nargs="+", metavar="PATH", help="photo, folder or pattern")
     add("--classes", type=wanted, default=1, metavar="C", help="happiness,anger or top3 (default: top1)")
     add("--method", type=one_of(*METHODS), default="occlusion", metavar="H", help=_METHOD_HELP)
-    add("--model", default="default", metavar="M", help="shipped model, .onnx file, or run folder (default: default)")
+    add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--layer", default="", metavar="L", help="layer of grad-cam or layer-cam (default: chosen by its size)")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
@@ -105,9 +105,8 @@ def _load(options: Namespace) -> tuple[Recognizer, Explainer | None]:
 
     run = Path(options.model)
     explainer = None if options.method == "occlusion" else _gradients(run, options)
-    model = run / "model.onnx" if run.is_dir() else options.model
     limits = {name: getattr(options, name) for name in ("threads", "max_faces", "min_size", "threshold")}
-    recognizer = load(model, detector=options.detector, **limits)
+    recognizer = load(options.model, detector=options.detector, **limits)
     import numpy as np
 
     class_indices(recognizer, options.classes, np.zeros(len(recognizer.labels)))  # a wrong word stops it here

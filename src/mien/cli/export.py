@@ -10,8 +10,10 @@ RUN/model-float16.onnx half; RUN/metrics-int8.json and so on also say how often 
 With --whole RUN/model-whole.onnx takes grey uint8 crops and answers probabilities; with --torch RUN/model.pt2 is a
 program of torch.export. Both are for programs without Mien, and are compared with model.onnx on validation faces.
 
-With --c the int8 model is written as portable C99 for microcontrollers: FOLDER/mien_model.h and mien_model.c. RUN may
-then be a model file, and no data is needed.
+With --c the int8 model is written as portable C99 for microcontrollers: FOLDER/mien_model.h and mien_model.c.
+
+--whole with --out, and --c, also take a finished model in place of RUN, by its name (see mien models) or as a file. No
+data is needed then; the whole graph is compared on generated crops.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 from mien.cli import DONE
 from mien.cli.learning import data_argument, read_faces, show_figures
 from mien.errors import MissingExtraError, OptionError
+from mien.recognition import names
 
 if TYPE_CHECKING:
     from mien.datasets.faces import FaceSet
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien export``."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("run", metavar="RUN", help="run folder; for --whole and --c also a model's name or file")
     data_argument(parser, required=False)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where --whole of a finished model goes")
     form = parser.add_mutually_exclusive_group()
     add = form.add_argument
     add("--int8", action="store_true", help="quantise RUN/model.onnx to RUN/model-int8.onnx")
@@ -44,13 +48,43 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Export the run; return the exit code."""
+    finished = _finished(options.run)
+    if options.out and (finished is None or not options.whole):
+        raise OptionError("--out goes with --whole of a finished model; a run's files are written into its folder.")
     try:
         if options.c:
-            return _write_c(options.run, options.c)
+            return _write_c(finished or Path(options.run), options.c)
+        if finished:
+            return _write_whole(options)
+        options.run = Path(options.run)
         faces = _faces(options)
         return _write_foreign(options, faces) if options.whole or options.torch else _write_model(options, faces)
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien export (no {error.name})", "train") from error
+
+
+def _finished(given: str) -> Path | None:
+    """Return the file of a model that is given by name or as a file; None for a run folder."""
+    path = names.locate(given) if names.public(given) or not Path(given).is_dir() else Path(given)
+    return path if path.is_file() else None
+
+
+def _write_whole(options: Namespace) -> int:
+    from mien.learning.whole import WHOLE, whole_of_model
+
+    if not options.whole:
+        raise OptionError(
+            f"{options.run!r} is a finished model, not a training run: expected --whole --out FOLDER or --c FOLDER. "
+            "Give the run's folder for other forms."
+        )
+    if options.out is None or options.data:
+        raise OptionError(f"mien export {options.run} --whole needs --out FOLDER, and takes no --data.")
+    difference = whole_of_model(options.run, options.out)
+    sys.stdout.write(
+        f"Probabilities differ from the model's by at most {difference:.1e} on generated crops\n"
+        f"\nFor programs without Mien: {options.out / WHOLE}\n"
+    )
+    return DONE
 
 
 def _faces(options: Namespace) -> FaceSet:

@@ -50,7 +50,12 @@ def arguments(parser: ArgumentParser) -> None:
         help="yunet, haar, mtcnn, or whole for ready-made crops (default: whole where all images are small squares of "
         "one size, else yunet)",
     )
-    add("--trunk", default="default", metavar="M", help="the finished model, by name or file (default: default)")
+    add(
+        "--trunk",
+        default="default",
+        metavar="M",
+        help="the finished model: name, .onnx file or run folder (default: default)",
+    )
     add("--seed", type=int, default=0, metavar="N", help="seed of the draw of the parts (default: 0)")
     add("--train", action="store_true", help="train the recipe at once, into FOLDER/run")
 

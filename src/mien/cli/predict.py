@@ -53,7 +53,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv, parquet)")
     add("--save-annotated", type=Path, metavar="DIR", help="save the photos with boxes and emotions drawn in")
     add("--blur", action="store_true", help="hide the faces in what --save-annotated saves")
-    add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
+    add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add(
         "--detector",
         default="yunet",

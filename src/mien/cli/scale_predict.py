@@ -47,7 +47,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def _recognizer_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
+    add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
     add("--classes", metavar="C", help="tell these apart: fer2013 (seven), ferplus (eight), or happiness,sadness,…")
     add("--views", type=one_of(*KINDS), default="single", metavar="V", help="mean of several views: flip, crops")

@@ -72,7 +72,7 @@ def following_arguments(parser: ArgumentParser) -> None:
     add("--detect-every", type=count, default=1, metavar="N", help="search faces in each Nth frame that is read")
     add("--bridge", type=number, metavar="S", help="wait S seconds for a face that is not found (default: 1)")
     add("--smooth", type=number, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
-    add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
+    add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the frame is a face")
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each frame")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")

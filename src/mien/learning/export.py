@@ -26,7 +26,7 @@ from mien.evaluation.evaluate import Model, answered, logits, report
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
 from mien.files import appearing
-from mien.learning import calibrate, parts
+from mien.learning import calibrate, parts, provenance
 from mien.learning.fit import check_data
 from mien.learning.models import TorchSession
 from mien.learning.module import network_of
@@ -99,6 +99,7 @@ def write(
         provenance={**_provenance(path.parent, recipe, faces), **origin},
         licence=licence,
         recipe_digest=recipe.digest(),
+        trained_on=provenance.trained_on(path.parent, recipe, faces),
     )
 
 

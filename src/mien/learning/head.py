@@ -186,6 +186,7 @@ def train(
     base = _matching(recipe)
     arranged = parts.arrange(faces, recipe.data)
     prepare(recipe, parts.described(arranged), run, resume)
+    _check_trunk(run, base)
     training, validation = arranged.part(parts.TRAIN), arranged.part(parts.VALIDATION)
     views = [training.pixels, validation.pixels]
     if recipe.head.mirror:
@@ -200,10 +201,11 @@ def train(
 def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model.onnx`` and ``run/metrics.json`` of a fitted head; the test part is scored, and counted, once.
 
-    Raises ``ModelError`` if the joined graph answers otherwise than the head on the trunk's features, and as
-    ``export.export`` does.
+    Raises ``ModelError`` if the joined graph answers otherwise than the head on the trunk's features, or if the trunk's
+    name stands for another model than when the head was fitted, and as ``export.export`` does.
     """
     base, head = _matching(recipe), Head.load(run / FILE)
+    _check_trunk(run, base)
     faces = parts.arrange(faces, recipe.data)
     check_data(run, parts.described(faces))
     graph = joined(base, head)
@@ -228,6 +230,18 @@ def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
 
 def _licence(base: Trunk) -> str:
     return f"{LICENCE} All but the last layer are those of {base.about.name}: {base.about.licence}"
+
+
+def _check_trunk(run: Path, base: Trunk) -> None:
+    """Raise ``ModelError`` if the run was exported before, with a head on another trunk of the same name."""
+    if not (run / "model.onnx").exists():
+        return
+    fitted_on = bundle.read(run / "model.onnx").provenance.get("trunk_digest")
+    if fitted_on != base.about.digest:
+        raise ModelError(
+            f"The head in {run} was fitted on another model than {base.about.name} (sha256 {base.about.digest[:12]}): "
+            f"expected {str(fitted_on)[:12]}. Name that model in head.trunk, or train the head again."
+        )
 
 
 def _matching(recipe: HeadRecipe) -> Trunk:

@@ -21,7 +21,7 @@ from mien.evaluation.evaluated import TESTS
 from mien.files import appearing
 from mien.learning import parts
 from mien.learning.recipe import Recipe, of_run
-from mien.recognition import bundle, view
+from mien.recognition import bundle, names, view
 from mien.recognition.session import OnnxSession
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def load(
     classes: str | None = None,
     threads: int | None = None,
 ) -> Loaded:
-    """Load a shipped model by name, a model file, a run folder, or a classical run's ``model.npz``.
+    """Load a shipped model by name or alias, a model file, a run folder, or a classical run's ``model.npz``.
 
     checkpoint: of a run folder take ``checkpoints/best.ckpt``, not ``model.onnx``.
     adapter:    the note that makes a foreign ONNX file a model.
@@ -73,7 +73,7 @@ def _load(place: str | Path, checkpoint: bool, adapter: str | Path | None, threa
         raise OptionError(f"{place} is no run folder; only those have checkpoints. Leave --checkpoint out.")
     if checkpoint:
         return _checkpoint(path)
-    if path.is_dir():
+    if path.is_dir() and names.public(place) is None:
         return _run(path, threads)
     return _classical(path) if path.suffix == ".npz" else _file(place, threads)
 

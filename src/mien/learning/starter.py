@@ -15,7 +15,7 @@ from mien.errors import OptionError
 from mien.files import appearing
 from mien.learning import recipe
 from mien.preprocess import PreprocessSpec
-from mien.recognition import bundle
+from mien.recognition import bundle, names
 
 _HEADER = """\
 # Command:  mien train {recipe} --data {data} --out {run}
@@ -41,8 +41,10 @@ def preprocess_of(trunk: str) -> PreprocessSpec:
 def write(path: Path, faces: Manifest, trunk: str, data: Path) -> Path:
     """Write a recipe for the classes of ``faces`` to ``path``, and return it; classes are in alphabetical order.
 
-    data: where the manifest lies, for the comment on how to train.
+    trunk: a model by name, alias or path; the recipe keeps its public name, as ``default`` may mean another model in a
+    later version.  data: where the manifest lies, for the comment on how to train.
     """
+    trunk = names.public(trunk) or trunk
     spec, plain = preprocess_of(trunk), PreprocessSpec()
     own = {each.name: getattr(spec, each.name) for each in fields(spec)}
     classes = sorted(set(faces.array("label").tolist()))

@@ -24,6 +24,7 @@ from mien.learning import parts
 from mien.learning.export import PARITY_FACES, TOLERANCE, finished, muted, recipe_of
 from mien.learning.quantise import opened
 from mien.preprocess import PreprocessSpec, apply
+from mien.recognition import bundle
 from mien.recognition.bundle import Bundle
 from mien.recognition.session import OnnxSession, softmax
 
@@ -40,15 +41,41 @@ def whole(run: Path, faces: FaceSet) -> float:
     or a difference above 1e-5 on validation faces.
     """
     source, recipe, faces = opened(run, faces)
-    model = with_preprocessing(source)
     pixels = _sized(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
+    return _write_whole(source, pixels, run / WHOLE)
+
+
+def whole_of_model(model: str | Path, folder: Path) -> float:
+    """Write ``folder/model-whole.onnx`` from a finished model, by name or path; otherwise as ``whole``.
+
+    No faces are at hand, so the difference is that on generated crops: noise over ramps of every brightness.
+    """
+    source = bundle.read(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _write_whole(source, _generated(source.preprocess.size), folder / WHOLE)
+
+
+def _generated(size: int, count: int = 64) -> NDArray[np.uint8]:
+    """Return uint8 (count, size, size): ramps from dark to bright with more and more noise, the first one flat."""
+    draw = np.random.default_rng(0)
+    ramp = np.linspace(0, 1, size)
+    crops = [
+        128 + share * (255 * (ramp - 0.5) + draw.normal(0, 60 * share, (size, size)))
+        for share in np.linspace(0, 1, count)
+    ]
+    return np.clip(crops, 0, 255).astype(np.uint8)
+
+
+def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path) -> float:
+    """Write the whole graph of ``source``; return how far it is from Mien's own on ``pixels`` (N, size, size)."""
+    model = with_preprocessing(source)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (own,) = session.run(None, {"crops": pixels})
-    given = softmax(OnnxSession(source.graph).logits(apply(pixels, recipe.preprocess)), source.temperature)
+    given = softmax(OnnxSession(source.graph).logits(apply(pixels, source.preprocess)), source.temperature)
     difference = _difference(own, given, WHOLE_TOLERANCE, WHOLE)
     about = _about(source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)")
     model.metadata_props.add(key=KEY, value=about)
-    with appearing(run / WHOLE) as draft:
+    with appearing(path) as draft:
         draft.write_bytes(model.SerializeToString())
     return difference
 

@@ -11,29 +11,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from dataclasses import dataclass, field
-from os import PathLike, fspath
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mien.errors import DataError, FileMissingError, ModelError, OptionError, nearest
+from mien.errors import DataError, FileMissingError, ModelError, OptionError
 from mien.files import appearing
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec
+from mien.recognition import corpus, names
+from mien.recognition.corpus import Corpus
 from mien.recognition.wire import field_bytes, walk
 
 SCHEMA = 1
 
 _KEY = "mien"
 _GRAPH_FIELD, _METADATA_FIELD = 7, 14
-_WEIGHTS = Path(__file__).parent.parent / "weights"
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "schema": int, "name": str, "labels": dict, "preprocess": dict, "temperature": (int, float),
     "uncertain_below": (int, float), "metrics": dict, "provenance": dict, "licence": str, "recipe_digest": str,
     "digest": str, "seal": str,
 }  # fmt: skip
+_OPTIONAL: dict[str, type] = {"trained_on": list}
+"""Fields that files of earlier versions lack."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,11 @@ class Bundle:
     temperature:     the logits are divided by it before softmax (calibration); above 0.
     uncertain_below: a face whose highest probability is below this is marked uncertain; 0 to 1.
     metrics:         measured figures with the split they were measured on.
-    provenance:      what data the model was trained on.
+    provenance:      which faces trained and selected the model, and in which environment.
     recipe_digest:   of the recipe that trained it.
     digest:          SHA-256 (hex) over ``graph``.
     graph:           the ONNX file without its metadata.
+    trained_on:      the corpora that the model learned from, with their terms; empty where the file does not say.
     """
 
     name: str
@@ -60,20 +64,16 @@ class Bundle:
     recipe_digest: str
     digest: str
     graph: bytes = field(repr=False)
-
-
-def shipped() -> tuple[str, ...]:
-    """Return the names of the models inside the package, sorted."""
-    return tuple(sorted(file.stem for file in _WEIGHTS.glob("*.onnx")))
+    trained_on: tuple[Corpus, ...] = ()
 
 
 def read(model: str | PathLike[str]) -> Bundle:
-    """Read a model file, or by a plain word one of the models inside the package (``"default"``).
+    """Read a model: by its name or alias (``"default"``), the path of its file, or that of a run folder.
 
-    Raises ``FileMissingError`` for a path that does not exist and ``ModelError`` for an unknown word or a file
-    that is no ONNX, was not written by Mien, is damaged, or is of another schema.
+    Raises ``FileMissingError`` for a path that does not exist and ``ModelError`` for an unknown name or a file
+    that is no ONNX, was not written by Mien, is damaged, or is of another schema; both as ``names.locate`` does.
     """
-    path = _locate(model)
+    path = names.locate(model)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -97,6 +97,7 @@ def write(
     provenance: dict[str, Any],
     licence: str,
     recipe_digest: str,
+    trained_on: Sequence[Corpus] = (),
 ) -> Bundle:
     """Write ``graph`` (a serialised ONNX ``ModelProto``) with its description to ``path``.
 
@@ -111,6 +112,8 @@ def write(
         "metrics": metrics, "provenance": provenance, "licence": licence, "recipe_digest": recipe_digest,
         "digest": hashlib.sha256(bare).hexdigest(),
     }  # fmt: skip
+    if trained_on:
+        described["trained_on"] = [each.to_dict() for each in trained_on]
     try:
         # Once there and back, so that tuples and integer keys are sealed as what will be read.
         described = json.loads(json.dumps(described, allow_nan=False))
@@ -125,6 +128,23 @@ def write(
     return bundle
 
 
+def rewrite(
+    path: str | PathLike[str], *, name: str | None = None, trained_on: Sequence[Corpus] | None = None
+) -> Bundle:
+    """Write a model file anew with another name or other corpora; None keeps what is there.
+
+    The graph stays as it is, byte for byte, so every prediction does. Raises as ``read`` and ``write``.
+    """
+    before = read(Path(path))
+    after = replace(
+        before,
+        name=before.name if name is None else name,
+        trained_on=before.trained_on if trained_on is None else tuple(trained_on),
+    )
+    described = {each: getattr(after, each) for each in Bundle.__dataclass_fields__ if each not in ("graph", "digest")}
+    return write(path, after.graph, **described)
+
+
 def _store(path: Path, content: bytes) -> None:
     try:
         with appearing(path) as draft:
@@ -133,20 +153,6 @@ def _store(path: Path, content: bytes) -> None:
         raise ModelError(
             f"Cannot write the model file {str(path)!r}: {error}. Name a file in a writable folder."
         ) from None
-
-
-def _locate(model: str | PathLike[str]) -> Path:
-    text = fspath(model)
-    word = isinstance(model, str) and not model.endswith(".onnx") and not any(sep in text for sep in (os.sep, "/"))
-    if not word or Path(text).is_file():
-        return Path(text)
-    names = shipped()
-    if text not in names:
-        raise ModelError(
-            f"Unknown model {text!r}: expected one of {', '.join(names) or '(none inside this package)'}, or the path "
-            f"of an .onnx file written by Mien.{nearest(text, names)}"
-        )
-    return _WEIGHTS / f"{text}.onnx"
 
 
 def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
@@ -208,6 +214,7 @@ def _bundle(described: dict[str, Any], graph: bytes, path: Path) -> Bundle:
             uncertain_below=float(described["uncertain_below"]),
             **{key: described[key] for key in ("metrics", "provenance", "licence", "recipe_digest", "digest")},
             graph=graph,
+            trained_on=corpus.parse(described.get("trained_on", [])),
         )
     except (KeyError, TypeError, DataError, OptionError, ModelError) as error:
         raise ModelError(
@@ -230,12 +237,13 @@ def _check_schema(schema: object, path: Path) -> None:
 
 
 def _check_fields(described: dict[str, Any], path: Path) -> None:
-    odd = sorted(set(described) ^ set(_TYPES))
-    odd += [key for key, kind in _TYPES.items() if key in described and not isinstance(described[key], kind)]
+    odd = sorted((set(described) ^ set(_TYPES)) - set(_OPTIONAL))
+    kinds = {**_TYPES, **_OPTIONAL}
+    odd += [key for key, kind in kinds.items() if key in described and not isinstance(described[key], kind)]
     if odd:
         raise ModelError(
             f"Model file {str(path)!r} has missing, unknown or wrongly typed fields: {', '.join(odd)}. Expected "
-            f"{', '.join(_TYPES)}. Export the model again."
+            f"{', '.join(_TYPES)}, and perhaps {', '.join(_OPTIONAL)}. Export the model again."
         )
     temperature, below = described["temperature"], described["uncertain_below"]
     if not (0 < temperature <= 1000 and 0 <= below <= 1):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mien.images import ImageInput
     from mien.recognition.bundle import Bundle
+    from mien.recognition.corpus import Corpus
     from mien.recognition.stream import Frame
     from mien.results import FrameResult
 
@@ -45,7 +46,7 @@ def load(
 ) -> Recognizer:
     """Load a model and a face detector.
 
-    model:     the name of a model inside the package, or the path of a model file.
+    model:     a model inside the package by its name or alias, or the path of a model file or of a run folder.
     detector:  ``"yunet"``, ``"haar"``, ``"mtcnn"``, ``"whole"`` (the picture is the face), or a ``Detector``.
     classes:   which of the model's classes are told apart: a label set such as ``"fer2013"`` (seven, no contempt), or
                emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
@@ -110,9 +111,23 @@ class Recognizer:
         """Class names, in the order of the columns of ``classify``."""
         return self.bundle.labels.labels
 
+    @property
+    def name(self) -> str:
+        """The model's public name, as results carry it."""
+        return self.bundle.name
+
+    @property
+    def trained_on(self) -> tuple[Corpus, ...]:
+        """The corpora that the model learned from, with their terms; empty where its file does not say."""
+        return self.bundle.trained_on
+
     def with_detector(self, detector: Detector) -> Recognizer:
         """Return a recognizer of the same network, shared and not copied, behind another detector."""
         return Recognizer(self.bundle, self._session, detector, self.views)
+
+    def renamed(self, name: str) -> Recognizer:
+        """Return a recognizer of the same network, shared and not copied, whose results carry another model name."""
+        return Recognizer(replace(self.bundle, name=name), self._session, self.detector, self.views)
 
     def read(self, image: ImageInput, *, keep_pixels: bool = True) -> ImageResult:
         """Find all faces of one picture (see ``mien.images.load``) and what they show.

@@ -7,11 +7,11 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mien import __version__
 from mien.errors import OptionError
+from mien.recognition import names
 from mien.recognition.recognizer import load
 from mien.scale import cluster
 from mien.scale.plan import PHOTOS_A_BLOCK, digest, plan
@@ -128,7 +128,7 @@ def _done(job: Job, out: Store, todo: Mapping[int, Block], watch: Watcher) -> tu
 
 
 def _work(job: Job, out: Store) -> Work:
-    content = Path(job.model).read_bytes() if Path(job.model).is_file() else None
+    content = None if names.public(job.model) else names.locate(job.model).read_bytes()
     return Work(out, job.model, content, {**job.options, "threads": job.threads}, job.gpus)
 
 

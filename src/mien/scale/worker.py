@@ -32,7 +32,7 @@ _READING = "_reading"
 class Work:
     """What all workers need to know.
 
-    model: a shipped model's name, or that of a file whose ``content`` comes along, as it may lie on one machine only.
+    model: as for ``mien.load``; a path's ``content`` comes along, as the file may lie on one machine only.
     options: further arguments of ``mien.load``.  gpus: how many each worker has, 0 for none.
     """
 
@@ -69,7 +69,7 @@ class Reader:
             self._recognizer = load(self._work.model, **self._work.options)
             return
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / Path(self._work.model).name
+            file = Path(folder) / "model.onnx"
             file.write_bytes(self._work.content)
             self._recognizer = load(file, **self._work.options)
 

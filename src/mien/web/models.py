@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien import images
 from mien.errors import OptionError, nearest
-from mien.recognition import bundle as bundles
+from mien.recognition import names
 from mien.recognition.detect import DETECTORS, get_detector
 from mien.recognition.recognizer import Recognizer, load
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mien.recognition.bundle import Bundle
     from mien.recognition.crop import CropSpec
     from mien.recognition.detect import Detection, Detector
     from mien.web.settings import Settings
@@ -54,25 +56,24 @@ class Models:
     a shared one allows 60 (benchmarks/serve_batching.py).
     """
 
-    def __init__(self, networks: dict[str, Recognizer], detector: str) -> None:
+    def __init__(self, networks: dict[str, Recognizer], detector: str, aliases: dict[str, str] | None = None) -> None:
         self.networks, self.detector = networks, detector
+        self.aliases = {alias: name for alias, name in (aliases or {}).items() if alias not in networks}
         self._own = threading.local()
 
     @classmethod
     def load(cls, settings: Settings) -> Models:
         """Load what the settings name. Raises ``OptionError``, ``ModelError`` or ``FileMissingError``."""
-        given = settings.models or _default_first(bundles.shipped())
-        names = [Path(model).stem for model in given]
-        if len(set(names)) < len(names):
-            raise OptionError(f"models = {', '.join(given)}: two of them have the same name. Rename a file.")
+        given = settings.models or names.shipped()
         # One thread inside the network: the pool's threads keep the cores busy (see pool.py).
         networks = [load(model, detector=settings.detector, threads=1) for model in given]
-        return cls(dict(zip(names, networks, strict=True)), settings.detector)
+        named = _named(given, networks)
+        return cls(named, settings.detector, _aliases(given, list(named)))
 
     @classmethod
     def of(cls, recognizer: Recognizer) -> Models:
         """Offer one recognizer, with its own detector unless a request names another."""
-        return cls({recognizer.bundle.name: recognizer}, recognizer.detector.name)
+        return cls({recognizer.name: recognizer}, recognizer.detector.name)
 
     def recognizer(self, model: str | None, detector: str | None, most: int) -> Recognizer:
         """Return a recognizer for this thread that keeps the ``most`` best faces; None takes the server's default.
@@ -83,13 +84,17 @@ class Models:
         return network.with_detector(Best(self._detector(network, detector or self.detector), most))
 
     def model_name(self, model: str | None) -> str:
-        """Return the name itself, the first one for None. Raises ``OptionError`` for a name that is not offered."""
-        names = list(self.networks)
+        """Return the name in ``networks`` for a name or an alias, the first one for None.
+
+        Raises ``OptionError`` for a name that is not offered.
+        """
         if model is None:
-            return names[0]
-        if model not in self.networks:
-            raise OptionError(f"model = {model!r}: expected one of {', '.join(names)}.{nearest(model, names)}")
-        return model
+            return next(iter(self.networks))
+        name = self.aliases.get(model, model)
+        if name not in self.networks:
+            offered = list(self.networks)
+            raise OptionError(f"model = {model!r}: expected one of {', '.join(offered)}.{nearest(model, offered)}")
+        return name
 
     def check(self, model: str | None, detector: str | None) -> None:
         """Raise what ``recognizer`` would, without building anything that is not built."""
@@ -113,7 +118,11 @@ class Models:
 
     def told(self) -> list[dict[str, Any]]:
         """Return what each model file says of itself, JSON-ready, the default first."""
-        return [_told(name, network.bundle, place == 0) for place, (name, network) in enumerate(self.networks.items())]
+        first = self.model_name(None)
+        return [
+            _told(network.bundle, [alias for alias, target in self.aliases.items() if target == name], name == first)
+            for name, network in self.networks.items()
+        ]
 
     def _detector(self, network: Recognizer, name: str) -> Detector:
         if name == network.detector.name and name not in DETECTORS:
@@ -124,13 +133,38 @@ class Models:
         return found[name]
 
 
-def _default_first(names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: (name != "default", name))
+def _named(given: Sequence[str], networks: Sequence[Recognizer]) -> dict[str, Recognizer]:
+    """Return the networks by the names that their results carry.
+
+    Networks of one name, such as two runs of one recipe, are named after their files or run folders.
+    """
+    counts = Counter(network.name for network in networks)
+    pairs = zip(given, networks, strict=True)
+    named = [each if counts[each.name] == 1 else each.renamed(_file_name(model)) for model, each in pairs]
+    if len({network.name for network in named}) < len(named):
+        raise OptionError(f"models = {', '.join(given)}: two of them have the same name. Rename a file.")
+    return {network.name: network for network in named}
 
 
-def _told(name: str, bundle: bundles.Bundle, default: bool) -> dict[str, Any]:
+def _file_name(model: str) -> str:
+    path = Path(model)
+    return names.public(model) or (path.resolve().name if path.is_dir() else path.stem)
+
+
+def _aliases(given: Sequence[str], named: Sequence[str]) -> dict[str, str]:
+    """Return the other words that requests may use: of a shipped model its aliases, of others their file or folder."""
+    pairs = zip(given, named, strict=True)
     return {
-        "model": name,
+        alias: name
+        for model, name in pairs
+        for alias in (names.aliases(name) if names.public(model) else [_file_name(model)])
+    }
+
+
+def _told(bundle: Bundle, aliases: list[str], default: bool) -> dict[str, Any]:
+    return {
+        "model": bundle.name,
+        "aliases": aliases,
         "default": default,
         "name": bundle.name,
         "labels": list(bundle.labels.labels),
@@ -139,6 +173,7 @@ def _told(name: str, bundle: bundles.Bundle, default: bool) -> dict[str, Any]:
         "preprocess": bundle.preprocess.to_dict(),
         "metrics": bundle.metrics,
         "provenance": bundle.provenance,
+        "trained_on": [corpus.to_dict() for corpus in bundle.trained_on],
         "licence": bundle.licence,
         "recipe_digest": bundle.recipe_digest,
         "digest": bundle.digest,

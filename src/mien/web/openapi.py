@@ -62,7 +62,7 @@ PREDICTED: dict[str, Any] = {
             "source": "astronaut.jpg",
             "width": 512,
             "height": 512,
-            "model": "default",
+            "model": "ferplus8",
             "detector": "yunet",
             "faces": [FACE],
         },

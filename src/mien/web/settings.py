@@ -65,7 +65,7 @@ class Settings:
     host: str = _option("127.0.0.1", str, "address to listen on; 0.0.0.0 opens the server to the network")
     port: int = _option(8000, whole, "port to listen on; 0 takes a free one")
     models: tuple[str, ...] = _option(
-        (), words, "shipped names or .onnx files, the first is the default; empty: all shipped"
+        (), words, "names, .onnx files or run folders, the first is the default; empty: all shipped"
     )
     detector: str = _option("yunet", str, "face detector where a request names none")
     threads: int = _option(0, whole, "photos worked on at once; 0: one a core")

@@ -109,10 +109,19 @@ class Explanations(_Shape):
     results: list[ExplainedImageShape | UnreadableShape]
 
 
+class CorpusShape(_Shape):
+    """A corpus that a model learned from."""
+
+    name: str
+    terms: str = Field(description="under which the corpus is given out")
+    use: str = Field(description="training, pretraining or distillation")
+
+
 class ModelShape(_Shape):
     """What a model file says of itself."""
 
-    model: str = Field(description="the word for the option model")
+    model: str = Field(description="the word for the option model, as results carry it")
+    aliases: list[str] = Field(description="other words for it")
     default: bool
     name: str
     labels: list[str]
@@ -121,6 +130,7 @@ class ModelShape(_Shape):
     preprocess: dict[str, Any]
     metrics: dict[str, Any]
     provenance: dict[str, Any]
+    trained_on: list[CorpusShape]
     licence: str
     recipe_digest: str
     digest: str
