@@ -156,3 +156,11 @@ def test_label_smoothing_stays_within_a_head_s_classes() -> None:
 def test_recipes_that_cannot_be_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe.load("world8").with_values(changes)
+
+
+def test_each_way_of_naming_counts_the_same(two: FaceSet) -> None:
+    groups = corpora.groups(two, TABLE)
+    assert {name: len(rows) for name, rows in groups.items()} == {"votes": 20, "web": 60}
+    weights = corpora.equal_weights(two, TABLE)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[:20].sum() == pytest.approx(weights[20:].sum())

@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from mien.datasets.faces import FaceSet
 from mien.errors import RecipeError
-from mien.evaluation.calibration import fit_temperature, fit_vector
-from mien.learning import parts
+from mien.evaluation.calibration import Threshold, fit_temperature, fit_threshold, fit_vector
+from mien.evaluation.checks import Floats
+from mien.evaluation.leave_one_out import ANSWERED, choose_threshold
+from mien.learning import corpora, parts
 from mien.learning.degrade import degrade
 from mien.learning.recipe import Plan, Recipe
 from mien.learning.tables import CalibrateTable
@@ -33,7 +35,9 @@ def fitting_faces(plan: Plan, faces: FaceSet) -> FaceSet:
         return validation
     worse = degrade(validation.pixels, plan.degrade, np.random.default_rng(plan.train.seed))
     pixels, labels = np.concatenate([validation.pixels, worse]), np.tile(validation.labels, 2)
-    return FaceSet(faces.label_set, pixels, labels, np.tile(validation.splits, 2), validation.ids * 2)
+    twice = np.tile(np.arange(len(validation)), 2)
+    datasets = None if validation.datasets is None else validation.datasets[twice]
+    return FaceSet(faces.label_set, pixels, labels, validation.splits[twice], validation.ids * 2, datasets=datasets)
 
 
 def shift(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:
@@ -104,13 +108,46 @@ def scaled(network: nn.Module, answers: NDArray[np.float32], recipe: Recipe, fac
     """Return the network with what the recipe puts behind it.  answers: its logits on ``fitting_faces``, (N, C)."""
     scale, bias = np.ones(answers.shape[1]), np.zeros(answers.shape[1])
     if recipe.calibrate.method == "vector":
-        found = fit_vector(answers, fitting_faces(recipe, faces).labels)
+        fitted = fitting_faces(recipe, faces)
+        found = fit_vector(answers, fitted.labels, _weights(recipe, fitted), _told_apart(recipe, fitted))
         scale, bias = found.scale, found.bias
     return Scaled(network, scale, bias + shift(recipe, faces))
 
 
 def temperature(plan: Plan, answers: NDArray[np.float32], faces: FaceSet) -> float:
     """Return the temperature of logits (N, C) on ``fitting_faces``; balanced classes count as balance makes them."""
-    labels = fitting_faces(plan, faces).labels
+    fitted = fitting_faces(plan, faces)
     # Faces of the corpus stand for those of a world in which the rare classes are less rare (importance weights).
-    return fit_temperature(answers, labels, np.exp(shift(plan, faces))[labels])
+    weights = np.exp(shift(plan, faces))[fitted.labels]
+    equal = _weights(plan, fitted)
+    return fit_temperature(answers, fitted.labels, weights if equal is None else weights * equal)
+
+
+def threshold(plan: Plan, probabilities: Floats, validation: FaceSet) -> Threshold:
+    """Return the confidence below which an answer is uncertain, by probabilities (N, C) of the validation part.
+
+    Several corpora count the same, and at least half of their faces are answered; where ``certain`` does not hold for
+    so many, it is the confidence of the surer half.
+    """
+    right = table_of(plan).certain
+    weights = _weights(plan, validation)
+    if weights is None:
+        return fit_threshold(probabilities, validation.labels, right)
+    values = np.asarray(probabilities, np.float64)
+    return choose_threshold(values, validation.labels, weights, right=right, answered=ANSWERED)[0]
+
+
+def _weights(plan: Plan, faces: FaceSet) -> NDArray[np.float64] | None:
+    table = plan.data.corpora
+    return corpora.equal_weights(faces, table) if table.shares else None
+
+
+def _told_apart(plan: Plan, faces: FaceSet) -> NDArray[np.bool_] | None:
+    """Return bool (N, C): the classes that each face's corpus has, by its faces; None for a single corpus."""
+    table = plan.data.corpora
+    if not table.shares:
+        return None
+    known = np.zeros((len(faces), len(faces.label_set)), bool)
+    for rows in corpora.groups(faces, table).values():
+        known[np.ix_(rows, np.unique(faces.labels[rows]))] = True
+    return known

@@ -83,6 +83,26 @@ def vocabulary(targets: NDArray[np.float32]) -> NDArray[np.bool_]:
     return known
 
 
+def groups(faces: FaceSet, table: CorporaTable) -> dict[str, NDArray[np.intp]]:
+    """Return the faces of each way of naming, name → rows: of the first head that speaks of a corpus, or the corpus."""
+    if faces.datasets is None:
+        raise DataError("The data does not say which face is of which corpus; index it.")
+    rows: dict[str, list[int]] = {}
+    names = {name: head.name for head in reversed(table.heads) for name in head.datasets}
+    for row, dataset in enumerate(faces.datasets.tolist()):
+        rows.setdefault(names.get(dataset, dataset), []).append(row)
+    return {name: np.array(places) for name, places in rows.items()}
+
+
+def equal_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
+    """Return float64 (N,), mean 1, by which each of ``groups`` counts the same, whatever its size."""
+    weights = np.zeros(len(faces))
+    found = groups(faces, table)
+    for rows in found.values():
+        weights[rows] = len(faces) / len(found) / len(rows)
+    return weights
+
+
 def chances(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     """Return each face's probability of being drawn, float64 (N,), summing to 1."""
     found = np.zeros(len(faces))

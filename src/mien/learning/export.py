@@ -21,7 +21,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError
-from mien.evaluation.calibration import Threshold, fit_threshold
+from mien.evaluation.calibration import Threshold
 from mien.evaluation.evaluate import Model, answered, logits, report
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
@@ -152,7 +152,7 @@ def scored(session: Session, plan: Plan, faces: FaceSet) -> Scored:
     answers, temperature = fitting[: len(validation)], calibrate.temperature(plan, fitting, faces)
     model = Model(plan.name, "", faces.label_set, plan.preprocess, temperature, session)
     chosen = answered(answers, validation, training, model)
-    threshold = fit_threshold(chosen.probabilities, chosen.labels, calibrate.table_of(plan).certain)
+    threshold = calibrate.threshold(plan, chosen.probabilities, validation)
     test = faces.part(parts.TEST)
     tested = answered(logits(session, plan.preprocess, test), test, training, model)
     figures = {

@@ -102,7 +102,7 @@ def described(faces: FaceSet) -> dict[str, Any]:
     for part in (faces.part(TRAIN), faces.part(VALIDATION)):
         digest.update("\n".join(part.ids).encode())
         digest.update(part.labels.tobytes())
-        digest.update(part.pixels.tobytes())
+        digest.update(np.ascontiguousarray(part.pixels).data)
     names, counts = np.unique(faces.splits, return_counts=True)
     own = {"classes": list(faces.label_set.labels)} if faces.label_set.name == OWN else {}
     return {
