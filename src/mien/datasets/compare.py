@@ -30,7 +30,7 @@ CORRELATION = 0.9
 SIDE = 48
 _BLOCK = 512
 _SKETCH = 16
-_SLACK = 0.3
+_SLACK = 0.2
 """Candidates whose sketches correlate less than the threshold by more than this are not compared in full."""
 _BLUR = 4.0
 _SHIFT = 1
