@@ -6,9 +6,9 @@ DATA holds the corpora; OUT receives ``<corpus>.csv``. The lists that ship were 
 script; drawing others would put faces that published models were trained on into validation. It documents how they
 came about.
 
-Images with an exact, near or mirrored duplicate in their own corpus are never held out, so none has a duplicate in its
-training part. AffectNet's two corpora count as one, and there an image with a like hash counts as a duplicate.
-Duplicates in other corpora are for ``mien data check``.
+Images of RAF-DB with an exact, near or mirrored duplicate in it are never held out, so none has a duplicate in its
+training part. Of AffectNet only the images that ``--drop-leaks`` drops by its lists are left out; what remains, and
+duplicates in other corpora, is for ``mien data check``.
 """
 
 from __future__ import annotations
@@ -25,19 +25,16 @@ from mien.datasets import compare, manifest
 from mien.datasets.guard import LISTED
 from mien.datasets.index import index
 from mien.datasets.manifest import Manifest
-from mien.datasets.pixels import MIRROR
 
 SEED = 20261129
 SHARES = {"rafdb": {"validation": 0.10}, "affectnet7": {"validation": 0.05},
           "affectnet_contempt": {"validation": 0.05, "test": 0.10}}  # fmt: skip
 FAMILIES = (("rafdb",), ("affectnet7", "affectnet_contempt"))
-BY_HASH = ("affectnet7", "affectnet_contempt")
-"""Masked faces are so much alike that comparing pixels takes hours: an image of these with a like hash stays out."""
+SEARCHED = ("rafdb",)
+"""Corpora whose draws are searched for duplicates; masked faces look alike, so AffectNet's would take hours."""
 SOURCES = ("rafdb_train.zip", "affectnet7.zip", "affectnet_contempt.zip", "taiwanese.zip")
 PERFORMERS = {"validation": 3, "test": 3}
 _CHUNK = 512
-_BITS = 6
-"""99 % of faces re-encoded, reduced or brightened differ from the original in no more bits (docs/data.md)."""
 
 
 def main(data: Path, out: Path) -> None:
@@ -55,14 +52,13 @@ def carve(rows: Manifest, family: tuple[str, ...], out: Path) -> None:
     kin = rows.where(np.isin(rows.array("dataset"), family))
     drawn = {corpus: draw(kin, corpus, sum(SHARES[corpus].values())) for corpus in family}
     candidates = np.array([row for order in drawn.values() for row, _ in order])
-    repeated = like_hashed(kin, candidates) if set(family) <= set(BY_HASH) else duplicated(kin, candidates)
+    repeated = duplicated(kin, candidates) if set(family) <= set(SEARCHED) else set[int]()
     for corpus in family:
         write(out / f"{corpus}.csv", assign(kin, corpus, drawn[corpus], SHARES[corpus], repeated))
 
 
 def draw(rows: Manifest, corpus: str, share: float) -> list[tuple[int, str]]:
     """Return (row, label) in random order within each class: more than are needed, none of them listed."""
-    spare = 3.0 if corpus in BY_HASH else 1.2
     random = np.random.default_rng(SEED)
     mine, labels, members = in_training(rows, corpus), rows.array("label"), rows.array("member")
     free = ~np.logical_or.reduce([rows.flagged(flag) for flag in LISTED])
@@ -70,7 +66,7 @@ def draw(rows: Manifest, corpus: str, share: float) -> list[tuple[int, str]]:
     for label in sorted(set(labels[mine].tolist())):
         candidates = np.flatnonzero(mine & free & (labels == label))
         order = random.permutation(candidates[np.argsort(members[candidates])])
-        count = int(spare * share * int((mine & (labels == label)).sum())) + 5
+        count = int(1.2 * share * int((mine & (labels == label)).sum())) + 5
         drawn += [(row, label) for row in order[:count].tolist()]
     return drawn
 
@@ -91,19 +87,6 @@ def duplicated(rows: Manifest, candidates: NDArray[np.intp]) -> set[int]:
             repeated |= {row for other, row, _ in search.near(everything, chunk, variant) if row != other}
         sys.stderr.write(f"{start + len(chunk)} of {len(candidates)} compared, {len(repeated)} with a duplicate\n")
     return repeated
-
-
-def like_hashed(rows: Manifest, candidates: NDArray[np.intp]) -> set[int]:
-    """Return the candidates whose hash, plain or mirrored, differs from another row's in at most ``_BITS`` bits."""
-    codes = rows.array("phash")
-    alike: set[int] = set()
-    for row in candidates.tolist():
-        plain = codes ^ codes[row]
-        near = (np.bitwise_count(plain) <= _BITS) | (np.bitwise_count(plain ^ MIRROR) <= _BITS)
-        near[row] = False
-        if near.any():
-            alike.add(row)
-    return alike
 
 
 def assign(
