@@ -22,7 +22,7 @@ from mien.labels import scheme
 Files = dict[str, bytes | str]
 PNG = png(face(0))
 HELD_OUT = {
-    "rafdb": {"validation": 1227},
+    "rafdb": {"validation": 1226},
     "affectnet7": {"validation": 1509},
     "affectnet_contempt": {"validation": 197, "test": 393},
     "taiwanese": {"validation": 3, "test": 3},

@@ -30,11 +30,10 @@ CORRELATION = 0.9
 SIDE = 48
 _BLOCK = 512
 _SKETCH = 16
-_SLACK = 0.3
+_SLACK = 0.2
 """Candidates whose sketches correlate less than the threshold by more than this are not compared in full."""
 _BLUR = 4.0
 _SHIFT = 1
-_AREA = 3  # cv2.INTER_AREA; cv2 is imported only where it is used
 
 Pair = tuple[int, int, float]
 
@@ -155,16 +154,11 @@ class Search:
 
     def _fetch(self, rows: NDArray[np.intp]) -> None:
         """Read the rows not yet read, in one pass, as grey 48×48: 2.8 kB each, needed again for every variant."""
-        import cv2
-
         missing = np.array(sorted(set(rows.tolist()) - self._images.keys()), np.int64)
         for batch in self.manifest.take(missing).images():
-            small = [
-                image if image.shape == (SIDE, SIDE) else cv2.resize(image, (SIDE, SIDE), interpolation=_AREA)
-                for image in map(grey, batch.pixels)
-            ]
+            small = [_reduced(image) for image in map(grey, batch.pixels)]
             rows_read = missing[batch.start : batch.start + len(batch)].tolist()
-            self._keep(list(zip(rows_read, small, strict=True)))  # type: ignore[arg-type]
+            self._keep(list(zip(rows_read, small, strict=True)))
 
     def _keep(self, images: list[tuple[int, NDArray[np.uint8]]]) -> None:
         for start in range(0, len(images), _BLOCK):
@@ -174,6 +168,15 @@ class Search:
 
     def _kept(self, rows: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
         return [self._images[row] for row in rows.tolist()]
+
+
+def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey image as uint8 (48, 48)."""
+    import cv2
+
+    if image.shape == (SIDE, SIDE):
+        return image
+    return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _signs(values: NDArray[np.uint64]) -> NDArray[np.float32]:
