@@ -95,7 +95,7 @@ def test_the_parts_of_several_corpora_are_arranged_together(two: FaceSet) -> Non
 
 
 def test_faces_without_a_corpus_are_refused(two: FaceSet) -> None:
-    with pytest.raises(DataError, match="corpora.shares"):
+    with pytest.raises(DataError, match=r"corpora\.shares"):
         corpora.agreed(replace(two, datasets=None), TABLE)
 
 

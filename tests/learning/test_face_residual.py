@@ -59,7 +59,7 @@ def test_weights_of_another_network_are_refused() -> None:
     network = FaceResidual(8, 3, 64)
     weights = _weights(network)
     del weights["conv256_2.conv2.scale.biases"]
-    with pytest.raises(RecipeError, match="conv256_2.conv2.scale.biases"):
+    with pytest.raises(RecipeError, match=r"conv256_2\.conv2\.scale\.biases"):
         network.start(weights, torch.zeros(2, 3, 64, 64), torch.zeros(2, 3, 64, 64))
 
 

@@ -17,9 +17,9 @@ def _draw() -> np.random.Generator:
 
 def _gradient() -> np.ndarray:
     across = np.linspace(40, 220, SIDE)
-    return np.stack([np.tile(across, (SIDE, 1)), np.tile(across[:, None], (1, SIDE)), np.full((SIDE, SIDE), 90)], 2).astype(
-        np.uint8
-    )
+    return np.stack(
+        [np.tile(across, (SIDE, 1)), np.tile(across[:, None], (1, SIDE)), np.full((SIDE, SIDE), 90)], 2
+    ).astype(np.uint8)
 
 
 @pytest.mark.parametrize("grey", [False, True])

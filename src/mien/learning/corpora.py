@@ -59,7 +59,8 @@ def _targets(faces: FaceSet, head: CorpusHead) -> NDArray[np.float32]:
     if not head.votes:
         own = faces.columns.get(OWN_LABEL)
         labels = faces.labels if own is None else np.array([faces.label_set.labels.index(word) for word in own])
-        return np.eye(len(faces.label_set), dtype=np.float32)[labels] * spoken[:, None]
+        own_targets: NDArray[np.float32] = np.eye(len(faces.label_set), dtype=np.float32)[labels] * spoken[:, None]
+        return own_targets
     if faces.votes is None:
         raise DataError(f"The head {head.name} learns votes, and the data has none; index it with its votes.")
     return np.where(spoken[:, None], faces.votes, np.float32(0))

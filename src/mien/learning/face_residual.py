@@ -49,9 +49,8 @@ class FaceResidual(nn.Module):
         if pretrained and channels != 3:
             raise RecipeError("network.pretrained of face_residual needs colour; set preprocess.channels = 3.")
         self.pretrained = pretrained
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, 32, 7, 2, padding=3, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)
-        )
+        first, norm = nn.Conv2d(channels, 32, 7, 2, padding=3, bias=False), nn.BatchNorm2d(32)
+        self.stem = nn.Sequential(first, norm, nn.ReLU(inplace=True))
         blocks: dict[str, nn.Module] = {}
         before = 32
         for width, count, halves in _STAGES:
@@ -80,7 +79,10 @@ class FaceResidual(nn.Module):
         """
         maps = (faces - torch.tensor(MEAN)[:, None, None]) / 256
         self.eval()
-        maps = self.pool(functional.relu(_taken(self.stem[0], self.stem[1], maps, weights, "conv32_down")))
+        first, norm = self.stem[0], self.stem[1]
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        maps = self.pool(functional.relu(_taken(first, norm, maps, weights, "conv32_down")))
         for name, block in self.blocks.items():
             assert isinstance(block, Block)
             inner = functional.relu(_taken(block.first, block.first_norm, maps, weights, f"{name}.conv1"))

@@ -39,7 +39,8 @@ class CorpusFaces(Dataset[tuple[torch.Tensor, ...]]):
 
     def __init__(self, faces: FaceSet, targets: torch.Tensor, recipe: Recipe, epoch: Callable[[], int]) -> None:
         self.pixels, self.targets, self.recipe, self.epoch = faces.pixels, targets, recipe, epoch
-        self.masked = np.isin(faces.datasets, recipe.data.corpora.masked)
+        datasets = np.array([""] * len(faces)) if faces.datasets is None else faces.datasets
+        self.masked = np.isin(datasets, recipe.data.corpora.masked)
 
     def __len__(self) -> int:
         return len(self.pixels)
