@@ -55,7 +55,7 @@ def test_row_is_read_by_its_member_from_file_folder_and_zip(tmp_path: Path) -> N
             with pytest.raises(DataError, match="5 rows"):
                 read("crops.npy:5")
     with open_source(path) as source:
-        assert isinstance(packed.open_array(source, "crops.npy"), np.memmap)
+        assert isinstance(packed.open_array(source, "crops.npy").base, np.memmap)
 
 
 def saved(array: np.ndarray) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import pickle
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -215,3 +216,13 @@ def test_small_and_large_faces_of_one_large_photo_are_found_once_each(photo: NDA
     assert len(found) == 7
     assert widths[5] < 60
     assert widths[6] > 200
+
+
+@pytest.mark.parametrize("name", ["yunet", "haar", "whole"])
+def test_detector_is_sent_to_another_process_with_its_settings(name: str, photo: NDArray[np.uint8]) -> None:
+    detector = get_detector(name, threshold=0.3, min_size=40, max_faces=1)
+    again = pickle.loads(pickle.dumps(detector))
+    assert again.detect(photo) == detector.detect(photo)
+    assert len(again.detect(photo)) == 1
+    strict = pickle.loads(pickle.dumps(get_detector(name, min_size=2000)))
+    assert strict.detect(photo) == ()

@@ -55,7 +55,9 @@ def _is_crops(shape: tuple[int, ...]) -> bool:
 
 def _content(stream: BinaryIO, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if isinstance(stream, io.BufferedReader):
-        return np.memmap(stream, np.uint8, "r", stream.tell(), shape)
+        return np.asarray(
+            np.memmap(stream, np.uint8, "r", stream.tell(), shape)
+        )  # a row costs less without the subclass
     return np.frombuffer(stream.read(), np.uint8).reshape(shape)
 
 
