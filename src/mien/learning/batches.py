@@ -27,6 +27,7 @@ class ShuffledBatches(Sampler[list[int]]):
         size: int,
         seed: int,
         chances: NDArray[np.float64] | None = None,
+        *,
         rounds: int = 0,
         draws: int = 0,
     ) -> None:

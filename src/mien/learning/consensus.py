@@ -16,7 +16,7 @@ class Consensus(nn.Module):
         self.network, self.classes = network, classes
 
     def forward(self, crops: torch.Tensor, heads: bool = False) -> torch.Tensor:
-        """Map crops (N, C, S, S) to the consensus' logits (N, classes), with ``heads`` to all (N, 1 + heads, classes)."""
+        """Map crops (N, C, S, S) to the consensus' logits (N, classes), or to all, (N, 1 + heads, classes)."""
         logits: torch.Tensor = self.network(crops)
         if heads:
             return logits.reshape(len(logits), -1, self.classes)

@@ -185,7 +185,7 @@ def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Te
         recipe.train.batch_size,
         recipe.train.seed,
         chances / chances.sum() if recipe.data.oversample else None,
-        recipe.distil.rounds,
+        rounds=recipe.distil.rounds,
     )
     if recipe.degrade != DegradeTable():
         return _loader(DegradedFaces(part.pixels, wanted, recipe), batches)

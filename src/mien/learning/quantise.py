@@ -168,7 +168,7 @@ def _chain(graph: Any) -> list[Any]:
 
 def _limit(graph: Any, quantiser: Any) -> None:
     """Put in front of a quantiser what keeps its input within the values that it has bytes for."""
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     scale, zero = (arrays[name] for name in quantiser.input[1:])

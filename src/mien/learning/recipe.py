@@ -286,9 +286,10 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn ``{"train.rate": 1}`` into ``{"train": {"rate": 1}}``."""
     found: dict[str, Any] = {}
     for key, value in values.items():
+        nested = value
         for table in reversed(key.split(".")):
-            value = {table: value}
-        found = merged(found, value)
+            nested = {table: nested}
+        found = merged(found, nested)
     return found
 
 

@@ -123,7 +123,8 @@ class NetworkTable(Table):
     dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
     attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
     pretrained: start from torchvision's ImageNet weights, ``face_residual`` from dlib's of faces.
-    stride: of a backbone's first convolution; 1 keeps twice the resolution at four times the cost.  widths, blocks: of ``residual``, maps of each stage and blocks in each;
+    stride: of a backbone's first convolution; 1 keeps twice the resolution at four times the cost.
+    widths, blocks: of ``residual``, maps of each stage and blocks in each;
     separable: its blocks of depthwise and pointwise convolutions.
     """
 
