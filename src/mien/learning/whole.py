@@ -63,7 +63,8 @@ def _generated(size: int, count: int = 64) -> NDArray[np.uint8]:
         128 + share * (255 * (ramp - 0.5) + draw.normal(0, 60 * share, (size, size)))
         for share in np.linspace(0, 1, count)
     ]
-    return np.clip(crops, 0, 255).astype(np.uint8)
+    generated: NDArray[np.uint8] = np.clip(crops, 0, 255).astype(np.uint8)
+    return generated
 
 
 def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path) -> float:
