@@ -168,3 +168,21 @@ def test_the_pages_strengths_are_the_codes() -> None:
             tuple(np.atleast_1d(each).astype(float)) for each in strengths
         ]
     assert CORRUPTIONS["darker"].strengths == tuple(-each for each in CORRUPTIONS["brighter"].strengths)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_colour_faces_are_made_worse_too_and_grey_ones_alike(name: str) -> None:
+    colour = np.stack([FACES, FACES[:, ::-1], FACES // 2], axis=3)
+    worse = corrupt(colour, name, 3)
+    assert worse.shape == colour.shape
+    assert worse.dtype == np.uint8
+    changed = np.abs(worse.astype(int) - colour).mean((0, 1, 2))
+    assert (changed > 0).all()
+    if name not in ("noise", "shot-noise", "jpeg"):  # these mix or draw channels by themselves
+        np.testing.assert_array_equal(worse[..., 0], corrupt(FACES, name, 3))
+
+
+def test_a_bar_has_one_grey_in_every_channel() -> None:
+    colour = np.repeat(FLAT[:1, :, :, None], 3, axis=3)
+    bar = corrupt(colour, "mask", 3)
+    assert (bar[0][(bar[0] != 128).any(axis=2)] == MASK_GREY).all()

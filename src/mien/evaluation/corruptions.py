@@ -91,8 +91,10 @@ def streak(length: float, angle: float) -> NDArray[np.float32]:
 def _jpeg(faces: Faces, quality: int, _draw: Any, _: Any) -> NDArray[Any]:
     import cv2
 
-    coded = [cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for face in faces]
-    return np.stack([np.asarray(cv2.imdecode(each, cv2.IMREAD_GRAYSCALE)) for each in coded])
+    turned = faces if faces.ndim == 3 else faces[..., ::-1]  # OpenCV codes BGR
+    coded = [cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for face in turned]
+    decoded = np.stack([np.asarray(cv2.imdecode(each, cv2.IMREAD_UNCHANGED)) for each in coded])
+    return decoded if faces.ndim == 3 else decoded[..., ::-1]
 
 
 def _light(faces: Faces, shift: float, _draw: Any, _: Any) -> NDArray[Any]:
@@ -108,7 +110,7 @@ def _contrast(faces: Faces, share: float, _draw: Any, _: Any) -> NDArray[Any]:
 def _resolution(faces: Faces, side: float, _draw: Any, _: Any) -> NDArray[Any]:
     import cv2
 
-    height, width = faces.shape[1:]
+    height, width = faces.shape[1:3]
     small = [max(2, round(side * length / SIDE)) for length in (width, height)]
     shrunk = (cv2.resize(face, small, interpolation=cv2.INTER_AREA) for face in faces)
     return np.stack([cv2.resize(face, (width, height), interpolation=cv2.INTER_CUBIC) for face in shrunk])
@@ -139,7 +141,7 @@ def _bars(
         corners = [
             middle + x * width / 2 * across + y * down for x, y in ((-1, top), (1, top), (1, bottom), (-1, bottom))
         ]
-        cv2.fillConvexPoly(face, np.round(corners).astype(np.int32), grey)
+        cv2.fillConvexPoly(face, np.round(corners).astype(np.int32), (grey, grey, grey))
     return found
 
 
@@ -188,9 +190,9 @@ def chosen(text: str) -> tuple[str, ...]:
 def corrupt(
     faces: Faces, name: str, severity: int, *, points: NDArray[np.float64] | None = None, seed: int = 0
 ) -> Faces:
-    """Return the crops made worse, uint8 (N, S, S) as given; those given stay as they are.
+    """Return the crops made worse, uint8 of the shape given; those given stay as they are.
 
-    faces:  uint8 (N, S, S) grey, 0 to 255.  name: one of ``CORRUPTIONS``.  severity: 1 to 5.
+    faces:  uint8 (N, S, S) grey or (N, S, S, 3) RGB, 0 to 255; noise and contrast change each channel by itself.  name: one of ``CORRUPTIONS``.  severity: 1 to 5.
     points: float64 (N, 5, 2), landmarks in pixels of the crop, NaN where unknown. Bars go where they say, for faces
             without to where they are on average in aligned crops (``landmarks.AVERAGE``).
     seed:   of the noise and of the directions of movement. All severities start from the same draw, so that noise
@@ -214,10 +216,11 @@ def corrupt(
 
 
 def _check(faces: Faces, points: NDArray[np.float64] | None) -> None:
-    if faces.ndim != 3 or faces.dtype != np.uint8 or not faces.size:
+    coloured = faces.ndim == 4 and faces.shape[3] == 3
+    if not (faces.ndim == 3 or coloured) or faces.dtype != np.uint8 or not faces.size:
         raise DataError(
-            f"Faces of shape {faces.shape} and {faces.dtype}; expected uint8 (N, S, S) grey, N at least 1. "
-            "Corruptions are not defined on colour: for a network that is shown colour choose none of them."
+            f"Faces of shape {faces.shape} and {faces.dtype}; expected uint8 (N, S, S) grey or (N, S, S, 3) RGB, N at "
+            "least 1."
         )
     expected = (len(faces), len(landmarks.POINTS), 2)
     if points is not None and points.shape != expected:
