@@ -31,6 +31,9 @@ from mien.recognition.session import OnnxSession, softmax
 WHOLE, PROGRAM = "model-whole.onnx", "model.pt2"
 KEY = "mien-whole"
 WHOLE_TOLERANCE = 1e-5
+INT8_TOLERANCE = 0.05
+"""Of int8 models: a value between two steps may round the other way, and one step more moves a probability by more
+than float32 does. The worst of 64 generated crops was 0.0065, by ``fer7-nano``."""
 
 
 def whole(run: Path, faces: FaceSet) -> float:
@@ -48,7 +51,8 @@ def whole(run: Path, faces: FaceSet) -> float:
 def whole_of_model(model: str | Path, folder: Path) -> float:
     """Write ``folder/model-whole.onnx`` from a finished model, by name or path; otherwise as ``whole``.
 
-    No faces are at hand, so the difference is that on generated crops: noise over ramps of every brightness.
+    No faces are at hand, so the difference is that on generated crops: noise over ramps of every brightness. Raises
+    ``ModelError`` above 1e-5, of int8 models above 0.05.
     """
     source = bundle.read(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +76,8 @@ def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path) -> float
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (own,) = session.run(None, {"crops": pixels})
     given = softmax(OnnxSession(source.graph).logits(apply(pixels, source.preprocess)), source.temperature)
-    difference = _difference(own, given, WHOLE_TOLERANCE, WHOLE)
+    quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    difference = _difference(own, given, INT8_TOLERANCE if quantised else WHOLE_TOLERANCE, WHOLE)
     about = _about(source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)")
     model.metadata_props.add(key=KEY, value=about)
     with appearing(path) as draft:
