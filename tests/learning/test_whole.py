@@ -96,7 +96,7 @@ def test_every_way_to_standardise_goes_inside(spec: PreprocessSpec, tmp_path: Pa
     np.testing.assert_allclose(own, given, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "most"), [("default", 1e-5), ("nano", 0.05)])
+@pytest.mark.parametrize(("name", "most"), [("fer7", 1e-4), ("nano", 0.05)])
 def test_a_model_of_the_package_is_written_whole_by_its_name(
     name: str, most: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
