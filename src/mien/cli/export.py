@@ -70,8 +70,6 @@ def _finished(given: str) -> Path | None:
 
 
 def _write_whole(options: Namespace) -> int:
-    from mien.learning.whole import WHOLE, whole_of_model
-
     if not options.whole:
         raise OptionError(
             f"{options.run!r} is a finished model, not a training run: expected --whole --out FOLDER or --c FOLDER. "
@@ -79,6 +77,8 @@ def _write_whole(options: Namespace) -> int:
         )
     if options.out is None or options.data:
         raise OptionError(f"mien export {options.run} --whole needs --out FOLDER, and takes no --data.")
+    from mien.learning.whole import WHOLE, whole_of_model
+
     difference = whole_of_model(options.run, options.out)
     sys.stdout.write(
         f"Probabilities differ from the model's by at most {difference:.1e} on generated crops\n"

@@ -31,6 +31,9 @@ from mien.recognition.session import OnnxSession, softmax
 WHOLE, PROGRAM = "model-whole.onnx", "model.pt2"
 KEY = "mien-whole"
 WHOLE_TOLERANCE = 1e-5
+INT8_TOLERANCE = 0.05
+"""Of int8 models: a value between two steps may round the other way, and one step more moves a probability by more
+than float32 does. The worst of 64 generated crops was 0.0065, by ``fer7-nano``."""
 
 
 def whole(run: Path, faces: FaceSet) -> float:
@@ -42,17 +45,20 @@ def whole(run: Path, faces: FaceSet) -> float:
     """
     source, recipe, faces = opened(run, faces)
     pixels = _sized(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
-    return _write_whole(source, pixels, run / WHOLE)
+    return _write_whole(source, pixels, run / WHOLE, WHOLE_TOLERANCE)
 
 
 def whole_of_model(model: str | Path, folder: Path) -> float:
     """Write ``folder/model-whole.onnx`` from a finished model, by name or path; otherwise as ``whole``.
 
-    No faces are at hand, so the difference is that on generated crops: noise over ramps of every brightness.
+    No faces are at hand, so the difference is that on generated crops: noise over ramps of every brightness, which move
+    float32 more than faces do (``fer7`` by 1.1e-5). Raises ``ModelError`` above 1e-4, of int8 models above 0.05.
     """
     source = bundle.read(model)
     folder.mkdir(parents=True, exist_ok=True)
-    return _write_whole(source, _generated(source.preprocess.size), folder / WHOLE)
+    quantised = any(node.op_type == "QuantizeLinear" for node in onnx.load_model_from_string(source.graph).graph.node)
+    allowed = INT8_TOLERANCE if quantised else TOLERANCE
+    return _write_whole(source, _generated(source.preprocess.size), folder / WHOLE, allowed)
 
 
 def _generated(size: int, count: int = 64) -> NDArray[np.uint8]:
@@ -67,13 +73,16 @@ def _generated(size: int, count: int = 64) -> NDArray[np.uint8]:
     return generated
 
 
-def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path) -> float:
-    """Write the whole graph of ``source``; return how far it is from Mien's own on ``pixels`` (N, size, size)."""
+def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed: float) -> float:
+    """Write the whole graph of ``source``; return how far it is from Mien's own on ``pixels`` (N, size, size).
+
+    Raises ``ModelError`` for a difference above ``allowed``.
+    """
     model = with_preprocessing(source)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (own,) = session.run(None, {"crops": pixels})
     given = softmax(OnnxSession(source.graph).logits(apply(pixels, source.preprocess)), source.temperature)
-    difference = _difference(own, given, WHOLE_TOLERANCE, WHOLE)
+    difference = _difference(own, given, allowed, WHOLE)
     about = _about(source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)")
     model.metadata_props.add(key=KEY, value=about)
     with appearing(path) as draft:
