@@ -93,15 +93,7 @@ def test_matrix_audit_report_and_export_take_colour(run: Path, corpus: Path, tmp
     assert main(["evaluate", model, model, "--matrix", "--data", str(corpus), "--out", str(tmp_path / "matrix")]) == 0
     assert "| 100.0%" in (tmp_path / "matrix" / "matrix.md").read_text()
     audit = ["audit", model, "--data", str(corpus), "--out", str(tmp_path / "audit")]
-    assert main([*audit, "--corruptions", "none"]) == 0
+    assert main([*audit, "--corruptions", "noise"]) == 0
     assert main(["report", str(run), "--out", str(tmp_path / "report")]) == 0
     assert main(["export", str(run), "--data", str(corpus), "--int8"]) == 0
     assert main(["data", "preview", str(run.parent / "hue.toml"), "--data", str(corpus), "--out", str(tmp_path / "p.png")]) == 0  # fmt: skip # noqa: E501
-
-
-def test_corruptions_of_colour_are_refused(
-    run: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["audit", str(run / "model.onnx"), "--data", str(corpus), "--out", str(tmp_path / "audit")]
-    assert main([*arguments, "--corruptions", "noise"]) == 2
-    assert "Corruptions are not defined on colour" in capsys.readouterr().err

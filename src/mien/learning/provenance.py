@@ -50,6 +50,8 @@ def starting(recipe: Plan) -> tuple[Corpus, ...]:
     if isinstance(recipe, Recipe) and recipe.network.name.startswith("torchvision:"):
         # Left out, it is the backbone's own default: ImageNet's weights.
         return () if recipe.network.pretrained is False else (terms.corpus("imagenet", "pretraining"),)
+    if isinstance(recipe, Recipe) and recipe.network.name == "face_residual" and recipe.network.pretrained:
+        return (terms.corpus("dlib_face_resnet29", "pretraining"),)
     return ()
 
 
