@@ -30,7 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien data check``."""
     add = parser.add_argument
     add("manifest", type=Path, metavar="MANIFEST", help="written by mien data index or mien data split")
-    add("--drop-leaks", type=Path, metavar="OUT", help="write a manifest without the training-side copies")
+    add("--drop-leaks", type=Path, metavar="OUT", help="write a manifest without training-side copies and listed rows")
     add("--keep-near", action="store_true", help="--drop-leaks drops exact copies only")
     add("--augmented", action="store_true", help="also look for turned, shifted and zoomed copies (6 × slower)")
     add("--distance", type=int, default=12, metavar="BITS", help="candidates: hash bits that may differ (default: 12)")
@@ -69,6 +69,8 @@ def run(options: Namespace) -> int:
 
 def lines(report: Report, whole: Manifest) -> list[str]:
     """Return the report as text."""
+    from mien.datasets import guard
+
     found = [f"{name or 'no split'}: {number} images" for name, number in report.splits.items()]
     found += [f"FER2013: {part}" for part in report.parts]
     for leak in report.leaks:
@@ -78,6 +80,7 @@ def lines(report: Report, whole: Manifest) -> list[str]:
         found += [f"    {held} = {training} ({value:.3f})" for training, held, value in pairs]
         found += [f"    … {len(leak.pairs)} pairs in all"] if len(leak.pairs) > _SHOWN else []
     found += [f"LEAK: {each}; split by subject (mien data split --by subject)" for each in report.subjects]
+    found += [f"LISTED: {count} {guard.LISTED[flag]} ({flag})" for flag, count in report.listed.items()]
     if report.blank:
         blank = ", ".join(f"{name or 'no split'} {number}" for name, number in report.blank.items())
         found.append(f"blank images, not counted as copies: {blank}")

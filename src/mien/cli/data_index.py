@@ -1,7 +1,8 @@
 """SOURCE is a corpus: a folder, a zip, a tar or a CSV; nothing is unpacked. Several make one manifest.
 
 Formats, found by themselves or named with --format: fer2013-csv, fer2013-folders, ferplus, ckplus, ckplus48, kdef,
-jaffe, rafdb, affectnet, folders (…/happy/a.jpg), csv (columns path, label).
+jaffe, rafdb, rafdb-folders, affectnet, affectnet7, affectnet-contempt, taiwanese, folders (…/happy/a.jpg), csv (columns
+path, label).
 
 What cannot be read is left out, counted, and listed with its reason in MANIFEST.problems.csv. Exit codes: 0 all read;
 2 failed, the message says why; 3 written, but there were problems.

@@ -1,10 +1,13 @@
-"""AffectNet (Mollahosseini et al. 2017): ``annotations/123_exp.npy`` beside ``images/123.jpg``, or its CSV lists."""
+"""AffectNet (Mollahosseini et al. 2017): ``annotations/123_exp.npy`` beside ``images/123.jpg``, or its CSV lists.
+
+Valence and arousal, from -1 to 1, become columns of the manifest where the corpus brings them; its -2 stands for none.
+"""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -18,6 +21,9 @@ from mien.labels import AFFECTNET_CODES, AFFECTNET_FLAGS
 
 _ANNOTATION = re.compile(r"(.*/)?annotations/\d+_(exp|aro|val|lnd)\.npy")
 _COLUMNS = ("subDirectory_filePath", "expression")
+_AFFECT = {"valence": "val", "arousal": "aro"}
+"""Column of the manifest and of the CSV lists → ending of the annotation file that holds it."""
+_NO_AFFECT = -2.0
 _FOLDERS = ("", "Manually_Annotated_Images/", "Automatically_Annotated_Images/", "Manually_Annotated/")
 
 
@@ -44,11 +50,25 @@ def rows(source: Source, _: Options) -> Iterator[Item]:
 
 
 def _annotated(source: Source, name: str, annotation: str) -> Item:
+    stem = annotation.removesuffix("_exp.npy")
+    values = {"exp": _annotation(source, annotation)} | {
+        ending: _annotation(source, f"{stem}_{ending}.npy")
+        for ending in _AFFECT.values()
+        if f"{stem}_{ending}.npy" in source
+    }
+    problem = next((value for value in values.values() if isinstance(value, Exception)), None)
+    if problem:
+        return Problem(name, str(problem))
+    cells = {column: str(values.get(ending, "")) for column, ending in _AFFECT.items()}
+    return _row(name, name, str(values["exp"]), _split(name), cells)
+
+
+def _annotation(source: Source, name: str) -> str | DataError:
+    """Return the one value of an annotation file, or why there is none."""
     try:
-        value = np.load(io.BytesIO(source.read(annotation)), allow_pickle=False)
-        return _row(name, name, str(value.reshape(-1)[0]), _split(name))
+        return str(np.load(io.BytesIO(source.read(name)), allow_pickle=False).reshape(-1)[0])
     except (DataError, ValueError, EOFError, IndexError) as error:
-        return Problem(name, f"its expression cannot be read from {annotation}: {error}")
+        return DataError(f"its annotation cannot be read from {name}: {error}")
 
 
 def _listed(source: Source, name: str) -> Iterator[Item]:
@@ -63,19 +83,31 @@ def _listed(source: Source, name: str) -> Iterator[Item]:
             continue
         places = [str(folder / prefix / path) for prefix in _FOLDERS]
         member = next((place for place in places if place in source), places[0])
-        yield _row(where, member, record[1]["expression"], _split(PurePosixPath(name).stem))
+        yield _row(where, member, record[1]["expression"], _split(PurePosixPath(name).stem), record[1])
 
 
-def _row(where: str, member: str, code: str, split: str) -> Item:
+def _row(where: str, member: str, code: str, split: str, cells: Mapping[str, str]) -> Item:
+    """Build a row of an expression code and, in ``cells``, valence and arousal as text; '' where there is none."""
     try:
         number = int(float(code))
     except ValueError:
         number = -1
+    try:
+        own = {column: _affect(cells[column]) for column in _AFFECT if cells.get(column)}
+    except ValueError as error:
+        return Problem(where, f"{error}; expected valence and arousal from -1 to 1, or -2 for none")
     if number in AFFECTNET_FLAGS:
-        return Row(member, None, "affectnet", split, flags=(AFFECTNET_FLAGS[number],))
+        return Row(member, None, "affectnet", split, flags=(AFFECTNET_FLAGS[number],), own=own or None)
     if not 0 <= number < len(AFFECTNET_CODES):
         return Problem(where, f"expression {code!r}; expected 0–10")
-    return Row(member, AFFECTNET_CODES[number], "affectnet", split)
+    return Row(member, AFFECTNET_CODES[number], "affectnet", split, own=own or None)
+
+
+def _affect(cell: str) -> float | None:
+    value = float(cell)
+    if value != _NO_AFFECT and not -1 <= value <= 1:
+        raise ValueError(f"{cell!r} is out of range")
+    return None if value == _NO_AFFECT else value
 
 
 def _lists(source: Source, names: Sequence[str]) -> list[str]:

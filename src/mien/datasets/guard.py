@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 KINDS = ("exact", "near", "mirrored", "augmented")
 
+LISTED_LEAK, LISTED_CONFLICT, LISTED_DUPLICATE = "listed_leak", "listed_conflict", "listed_duplicate"
+LISTED = {
+    LISTED_LEAK: "held-out images that a list of the corpus finds in training",
+    LISTED_CONFLICT: "training images of listed duplicate groups with several labels",
+    LISTED_DUPLICATE: "training images that repeat another of their listed group",
+}
+"""Flags of rows that a list brought with the corpus declares faulty, and what they mean; ``drop_leaks`` drops them."""
+
 _RANK = {"Training": 0, "train": 0, "PublicTest": 1, "validation": 1, "PrivateTest": 2, "test": 2}
 
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
@@ -73,7 +81,8 @@ class Report:
     leaks: one for each kind and pair of splits that share images.  subjects: where people are shared.
     parts: FER2013 parts recognised by their class counts.  blank: split → number of blank images.
     repeated: number of images that equal an earlier one, in whichever split.  conflicts: groups of equal images
-    with more than one label.  with_subjects: whether the manifest names people at all.
+    with more than one label.  with_subjects: whether the manifest names people at all.  listed: flag of ``LISTED`` →
+    number of rows that carry it.
     """
 
     splits: dict[str, int]
@@ -85,11 +94,12 @@ class Report:
     conflicts: int
     with_subjects: bool
     settings: dict[str, Any] = field(default_factory=dict)
+    listed: dict[str, int] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
-        """Whether no image and no person is on both sides, and no part is called by another's name."""
-        return not self.leaks and not self.subjects and all(part.expected for part in self.parts)
+        """Whether no image and no person is on both sides, none is listed, no part is called by another's name."""
+        return not (self.leaks or self.subjects or self.listed) and all(part.expected for part in self.parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
@@ -110,6 +120,7 @@ class Report:
             "blank": self.blank,
             "repeated": self.repeated,
             "conflicts": self.conflicts,
+            "listed": self.listed,
             "settings": self.settings,
         }  # fmt: skip
 
@@ -152,21 +163,26 @@ def check(
         *_repeated(manifest),
         with_subjects=bool((manifest.array("subject") != "").any()),
         settings={"distance": distance, "correlation": correlation, "augmented": augmented},
+        listed=_listed(manifest),
     )
 
 
 def drop_leaks(manifest: Manifest, report: Report, kinds: Iterable[str] = KINDS) -> Manifest:
-    """Return the manifest without the training-side image of every leak of ``kinds``; held-out parts stay whole.
+    """Return the manifest without listed rows, and without the training-side image of every other leak of ``kinds``.
 
+    Rows that carry a flag of ``LISTED`` go first, those of held-out parts too: the corpus's own list names them. A
+    leak whose held-out image goes that way costs no training image. Otherwise held-out parts stay whole.
     Shared people are not dropped: of an image-level split that can be nearly all of the training side. Split by
     subject instead.
     """
     chosen = set(kinds)
-    dropped = {first for leak in report.leaks if leak.kind in chosen for first, _ in leak.pairs}
-    keep = np.ones(len(manifest), bool)
+    keep = ~np.logical_or.reduce([manifest.flagged(flag) for flag in LISTED])
+    listed = len(manifest) - int(keep.sum())
+    pairs = (pair for leak in report.leaks if leak.kind in chosen for pair in leak.pairs)
+    dropped = {first for first, held in pairs if keep[first] and keep[held]}
     keep[list(dropped)] = False
     clean = manifest.where(keep)
-    record = {**report.settings, "kinds": sorted(chosen), "rows": len(dropped)}
+    record = {**report.settings, "kinds": sorted(chosen), "rows": len(dropped), "listed": listed}
     return Manifest(clean.table, {**clean.info, "dropped_leaks": record}, clean.base)
 
 
@@ -200,6 +216,11 @@ def _shared(manifest: Manifest, pairs: list[tuple[str, str]]) -> Iterator[Shared
         shared = people[training] & people[held_out]
         if shared:
             yield SharedSubjects(training, held_out, tuple(sorted(shared)), len(people[held_out]))
+
+
+def _listed(manifest: Manifest) -> dict[str, int]:
+    counts = {flag: int(manifest.flagged(flag).sum()) for flag in LISTED}
+    return {flag: count for flag, count in counts.items() if count}
 
 
 def _blank(manifest: Manifest) -> dict[str, int]:

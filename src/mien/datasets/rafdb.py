@@ -1,17 +1,26 @@
-"""RAF-DB, basic set (Li, Deng & Du 2017): ``EmoLabel/list_patition_label.txt`` beside ``Image/aligned``."""
+"""RAF-DB, basic set (Li, Deng & Du 2017): ``EmoLabel/list_patition_label.txt`` beside ``Image/aligned``, or folders.
+
+The folders are ``train/happy/train_00003_aligned.webp``, the class in the path and the number in the name. RAF-DB
+has no validation part; in both layouts the same tenth of its training part is carved out for it (``carved``).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from mien.datasets.archive import Source
-from mien.datasets.folders import is_image
+from mien.datasets.carved import split_of
+from mien.datasets.folders import is_image, labelled, noun
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError
 from mien.labels import RAFDB_CODES
 
 LIST = "list_patition_label.txt"  # spelt so by the authors
+CORPUS = "rafdb"
+_NAME = re.compile(r"(train|test)_\d+_aligned")
 
 
 def evidence(source: Source, names: Sequence[str]) -> str | None:
@@ -46,7 +55,31 @@ def _row(where: str, words: list[str], places: dict[str, str]) -> Item:
     split = stem.partition("_")[0]
     if split not in ("train", "test"):
         return Problem(where, f"{words[0]} starts with neither train_ nor test_")
-    return Row(member, RAFDB_CODES[int(words[1])], "rafdb", split)
+    return Row(member, RAFDB_CODES[int(words[1])], CORPUS, _split(split, stem))
+
+
+def folder_evidence(_: Source, names: Sequence[str]) -> str | None:
+    """Say which image of a class folder is named as RAF-DB names its aligned faces."""
+    stems = [PurePosixPath(name).stem for name in names if is_image(name) and noun(PurePosixPath(name).parent.name)]
+    named = [stem for stem in stems if _NAME.fullmatch(stem)]
+    return f"files such as {named[0]} are RAF-DB's aligned faces" if len(named) * 2 > len(stems) else None
+
+
+def folder_rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield the images of ``train/happy/train_00003_aligned.webp``."""
+    for item in labelled(source, CORPUS):
+        yield item if isinstance(item, Problem) else _folder_row(item)
+
+
+def _folder_row(row: Row) -> Item:
+    match = _NAME.fullmatch(PurePosixPath(row.member).stem)
+    if match is None:
+        return Problem(row.member, "is not named as RAF-DB names aligned faces: train_00003_aligned")
+    return replace(row, split=_split(match[1], _stem(row.member)))
+
+
+def _split(official: str, stem: str) -> str:
+    return split_of(CORPUS, stem) if official == "train" else official
 
 
 def _stem(member: str) -> str:

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from mien.datasets import affectnet, ckplus, fer2013, ferplus, folders, jaffe, kdef, rafdb
+from mien.datasets import (
+    affectnet,
+    affectnet7,
+    affectnet_contempt,
+    ckplus,
+    fer2013,
+    ferplus,
+    folders,
+    jaffe,
+    kdef,
+    rafdb,
+    taiwanese,
+)
 from mien.datasets.archive import Source, open_source
 from mien.datasets.rows import Item, Options
 from mien.errors import DataError, OptionError, nearest
@@ -33,7 +45,11 @@ READERS: dict[str, Reader] = {
     "kdef": Reader(kdef.evidence, kdef.rows),
     "jaffe": Reader(jaffe.evidence, jaffe.rows),
     "rafdb": Reader(rafdb.evidence, rafdb.rows),
+    "rafdb-folders": Reader(rafdb.folder_evidence, rafdb.folder_rows),
     "affectnet": Reader(affectnet.evidence, affectnet.rows),
+    "affectnet7": Reader(affectnet7.evidence, affectnet7.rows),
+    "affectnet-contempt": Reader(affectnet_contempt.evidence, affectnet_contempt.rows),
+    "taiwanese": Reader(taiwanese.evidence, taiwanese.rows),
     "csv": Reader(folders.csv_evidence, folders.csv_rows, general=True),
     "folders": Reader(folders.evidence, folders.rows, general=True),
 }

@@ -20,10 +20,11 @@ class Row:
     member:  where the source holds it: ``folder/name.png``, or ``fer2013.csv:17`` for line 17 of a CSV.
     label:   Mien's noun, or None where the corpus gives none.
     split:   the corpus's own part, '' if it has none.  subject, session, pose: '' where unknown.
-    votes:   the ten FER+ counts in the order of ``labels.VOTES``.
+    votes:   ten counts in the order of ``labels.VOTES``: FER+'s, or another corpus's shares of raters in hundredths.
     pixels:  uint8 (H, W) grey or (H, W, 3) RGB; None to read them from the source by ``member``.
     side:    width and height that the corpus promises; None for any.
-    own:     the values of the user's own columns, where the row comes from a manifest or a CSV that has some.
+    own:     the values of further columns: the user's own, or what a corpus says beyond its classes (AffectNet's
+             valence and arousal).
     """
 
     member: str

@@ -1,0 +1,99 @@
+"""AffectNet's seven-class copy: ``affectnet7/train/angry/12.webp``, the face's oval on black.
+
+Two lists beside the corpus name what is wrong with it: test images that stand nearly the same in training, and equal
+training images, some with several labels. Rows on them are flagged; ``mien data check --drop-leaks`` drops them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from mien.datasets import tables
+from mien.datasets.archive import Source, open_source
+from mien.datasets.carved import split_of
+from mien.datasets.folders import is_image, labelled
+from mien.datasets.guard import LISTED_CONFLICT, LISTED_DUPLICATE, LISTED_LEAK
+from mien.datasets.rows import Item, Options, Problem, Row
+from mien.errors import DataError
+
+CORPUS = "affectnet7"
+LEAKS, DUPLICATES = "affectnet7_test_train_duplicates.csv", "affectnet7_train_exact_duplicates.csv"
+_NAME = re.compile(r"(?:(.*/)?affectnet7/)?((train|test)/[a-z]+/\d+)\.\w+")
+
+
+@dataclass
+class Faults:
+    """What the lists say: image key (``train/angry/12``) → flag; ``problems`` for lists that are not there."""
+
+    flags: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def evidence(source: Source, names: Sequence[str]) -> str | None:
+    """Say which image lies in AffectNet-7's folders."""
+    named = source.path.name.split(".")[0] == CORPUS
+    images = (name for name in names if is_image(name) and (named or f"{CORPUS}/" in name))
+    match = next((name for name in images if _NAME.fullmatch(name)), None)
+    return f"{match} lies in the folders of AffectNet's seven-class copy" if match else None
+
+
+def rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield every image with its class; training is carved into train and validation, and listed faults are flagged."""
+    faults = read_faults(source)
+    yield from faults.problems
+    for item in labelled(source, CORPUS):
+        yield item if isinstance(item, Problem) else _row(item, faults)
+
+
+def _row(row: Row, faults: Faults) -> Item:
+    match = _NAME.fullmatch(row.member)
+    if match is None:
+        return Problem(row.member, "does not lie in {train,test}/<emotion>/<number>")
+    key = match[2]
+    split = "test" if match[3] == "test" else split_of(CORPUS, key)
+    return replace(row, split=split, flags=(faults.flags[key],) if key in faults.flags else ())
+
+
+def read_faults(source: Source) -> Faults:
+    """Read the two lists beside the corpus, or in it where it is a folder; a missing one is a problem that is kept.
+
+    Raises ``DataError`` if a list lacks its columns.
+    """
+    faults = Faults()
+    with_list = {name: _open_list(source, name, faults) for name in (LEAKS, DUPLICATES)}
+    for record in with_list[LEAKS]:
+        faults.flags[_key(record["test"])] = LISTED_LEAK
+    groups: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for record in with_list[DUPLICATES]:
+        groups[record["group"]].append(record)
+    for group in groups.values():
+        conflicting = group[0]["labels_in_group"] != "1"
+        for record in group if conflicting else group[1:]:
+            faults.flags[_key(record["image"])] = LISTED_CONFLICT if conflicting else LISTED_DUPLICATE
+    return faults
+
+
+_COLUMNS = {LEAKS: ("test", "train", "same_label"), DUPLICATES: ("group", "image", "labels_in_group")}
+
+
+def _open_list(source: Source, name: str, faults: Faults) -> list[dict[str, str]]:
+    places = [source.path / name, source.path.parent / name] if source.path.is_dir() else [source.path.parent / name]
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        what = "is not beside the corpus, so the duplicates it lists are not flagged. Put it there and index again"
+        faults.problems.append(Problem(name, what, kept=True))
+        return []
+    with open_source(path) as table:
+        records = list(tables.records(table, name, _COLUMNS[name]))
+    broken = next((record for record in records if isinstance(record, Problem)), None)
+    if broken:
+        raise DataError(str(broken))
+    return [record[1] for record in records if not isinstance(record, Problem)]
+
+
+def _key(path: str) -> str:
+    return str(PurePosixPath(path).with_suffix(""))
