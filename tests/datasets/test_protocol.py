@@ -89,6 +89,7 @@ def test_listed_leaks_and_rows_without_a_label_are_not_scored(tmp_path: Path, mo
     rows = [
         Row("test/happy/0.png", "happiness", "affectnet7", "test", flags=("listed_leak",)),
         Row("test/happy/1.png", None, "affectnet7", "test"),
+        Row("test/happy/3.png", "happiness", "affectnet7", "test", flags=("blank", "listed_conflict")),
         Row("test/happy/2.png", "happiness", "affectnet7", "test", own={"age": 31, "sex": None}),
         Row("train/happy/9.png", "happiness", "affectnet7", "train"),
     ]
@@ -96,7 +97,7 @@ def test_listed_leaks_and_rows_without_a_label_are_not_scored(tmp_path: Path, mo
     material = protocol.read(ENTRIES["affectnet7"], tmp_path, "test")
     assert [sample.id for sample in material.samples] == ["test/happy/2.png"]
     assert material.samples[0].groups == {"age": "31"}
-    assert material.left_out == {"leak": 1, "no label": 1}
+    assert material.left_out == {"listed conflict": 1, "listed leak": 1, "no label": 1}
 
 
 def test_a_limit_is_spread_over_the_classes(tmp_path: Path) -> None:

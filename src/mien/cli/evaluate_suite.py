@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,42 +14,48 @@ from mien.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
-    from mien.datasets.protocol import Entry, Material
+    from mien.datasets.protocol import Entry, Frame, Material
     from mien.evaluation.face_crops import Crops
     from mien.evaluation.suite import Network, Row
     from mien.evaluation.suite_table import Result
     from mien.recognition.detect import Detector
 
 
+@dataclass
+class Collected:
+    """One model, its run folder if it lies in one, and what has been scored so far."""
+
+    network: Network
+    run: Path | None
+    rows: list[Row] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def result(self, options: Namespace, detector: str) -> Result:
+        """Return all rows; a scoring of test parts is counted in the run folder."""
+        from mien.evaluation.suite_table import Result
+
+        times = _counted(self.run) if any(row.is_test for row in self.rows) else None
+        return Result(self.network.subject, detector, tuple(self.rows), self.skipped, options.limit, times)
+
+
 def run(options: Namespace) -> None:
     """Score, print and perhaps write."""
     from mien.datasets import protocol
-    from mien.evaluation import suite_table
     from mien.recognition.detect import get_detector
 
     folder, entries = data_folder(options), protocol.chosen(options.corpora)
-    networks, detector = [_network(model, options) for model in options.models], get_detector(options.detector)
-    runs = [] if options.validation else [_finished_run(model) for model in options.models]
-    rows: list[list[Row]] = [[] for _ in networks]
-    skipped: list[dict[str, str]] = [{} for _ in networks]
+    detector = get_detector(options.detector)
+    models = [_collected(model, options) for model in options.models]
     for entry in entries:
         reason = _absent(entry, folder, validation=options.validation)
         if reason:
-            for reasons in skipped:
-                reasons[entry.title] = reason
-            continue
-        for model, (scored, why) in enumerate(_scored(networks, entry, folder, detector, options)):
-            rows[model] += scored
-            skipped[model] |= {entry.title: why} if why else {}
-    results = []
-    for place, network in enumerate(networks):
-        tested = bool(runs) and any(row.is_test for row in rows[place])
-        times = _counted(runs[place]) if tested else None
-        results.append(
-            suite_table.Result(network.subject, detector.name, tuple(rows[place]), skipped[place], options.limit, times)
-        )
-    _show(results, options)
+            for model in models:
+                model.skipped[entry.title] = reason
+        else:
+            _score(models, entry, folder, detector, options)
+    _show([model.result(options, detector.name) for model in models], options)
 
 
 def data_folder(options: Namespace) -> Path:
@@ -61,13 +68,14 @@ def data_folder(options: Namespace) -> Path:
     return Path(given)
 
 
-def _network(model: str, options: Namespace) -> Network:
+def _collected(model: str, options: Namespace) -> Collected:
     from mien.evaluation.suite import Network
     from mien.recognition import bundle
     from mien.recognition.session import OnnxSession
 
     read = bundle.read(Path(model) / "model.onnx" if Path(model).is_dir() else model)
-    return Network(read, OnnxSession(read.graph, options.threads, classes=len(read.labels)))
+    network = Network(read, OnnxSession(read.graph, options.threads, classes=len(read.labels)))
+    return Collected(network, None if options.validation else _finished_run(model))
 
 
 def _finished_run(model: str) -> Path | None:
@@ -94,31 +102,34 @@ def _absent(entry: Entry, folder: Path, *, validation: bool) -> str:
     return f"{', '.join(missing)} is not in the data folder." if missing else ""
 
 
-def _scored(
-    networks: list[Network], entry: Entry, folder: Path, detector: Detector, options: Namespace
-) -> Iterator[tuple[list[Row], str]]:
-    """Yield each model's rows of one corpus, and why it has none."""
+def _score(models: Sequence[Collected], entry: Entry, folder: Path, detector: Detector, options: Namespace) -> None:
+    """Add each model's rows of one corpus, or why it has none."""
     from mien.datasets import protocol
-    from mien.evaluation import face_crops, suite
-    from mien.files import cache_folder
+    from mien.evaluation import suite
 
     part = entry.part(validation=options.validation)
     material = protocol.read(entry, folder, part or "", options.limit)
-    cache = options.cache or cache_folder() / "crops"
-    crops: dict[protocol.Frame, Crops] = {}
-    for frame in entry.frames:
-        with _bar(f"{entry.title}, {'faces' if frame == 'detector' else 'own frame'}", len(material.samples)) as watch:
-            crops[frame] = face_crops.collect(material, frame, detector, cache, watch)
-    for network in networks:
+    crops = {frame: _crops(material, frame, detector, options) for frame in entry.frames}
+    for model in models:
         try:
-            suite.narrowed(material, network.labels)
+            suite.narrowed(material, model.network.labels)
         except DataError as error:
-            yield [], str(error)
+            model.skipped[entry.title] = str(error)
             continue
-        yield [_row(network, material, frame, crops[frame]) for frame in entry.frames], ""
+        model.rows += [_row(model.network, material, frame, crops[frame]) for frame in entry.frames]
 
 
-def _row(network: Network, material: Material, frame: Any, crops: Crops) -> Row:
+def _crops(material: Material, frame: Frame, detector: Detector, options: Namespace) -> Crops:
+    from mien.evaluation import face_crops
+    from mien.files import cache_folder
+
+    cache = options.cache or cache_folder() / "crops"
+    task = f"{material.entry.title}, {'faces' if frame == 'detector' else 'own frame'}"
+    with _bar(task, len(material.samples)) as watch:
+        return face_crops.collect(material, frame, detector, cache, watch)
+
+
+def _row(network: Network, material: Material, frame: Frame, crops: Crops) -> Row:
     from mien.evaluation import suite
 
     with _bar(f"{material.entry.title}, {network.subject.name}", len(crops.pixels) // suite.BATCH + 1) as watch:

@@ -17,6 +17,7 @@ import numpy as np
 
 from mien.datasets import ferplus, index, readers
 from mien.datasets.archive import Source, open_source
+from mien.datasets.guard import LISTED
 from mien.datasets.rows import Row, strictly
 from mien.errors import DataError, OptionError, nearest
 from mien.labels import FER2013, FERPLUS, LabelSet
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 Frame = Literal["detector", "own"]
 """How a face is cut out: by the detector (the whole picture where it finds no face), or as the corpus frames it."""
-
-LEAK = "listed_leak"
-"""Flag of a held-out image that a list of its corpus finds in the training part; such images are not scored."""
 
 VALIDATION = ("validation", "PublicTest")
 """Names of parts on which a model may be chosen; every other part is only scored."""
@@ -116,8 +114,8 @@ class Material:
         part: the part of it, ``""`` for all.
         samples: in the order of the corpus.
         available: how many samples there are without a limit.
-        left_out: reason → rows that are not scored: ``no label``, ``ambiguous votes``, ``leak``, or a class that is not
-            among the entry's.
+        left_out: reason → rows that are not scored: ``no label``, ``ambiguous votes``, ``listed leak`` and other faults
+            that a list of the corpus names, or a class that is not among the entry's.
     """
 
     entry: Entry
@@ -193,9 +191,11 @@ def _voted(rows: Iterator[Row], votes: Path, left_out: Counter[str]) -> Iterator
 
 
 def _usable(row: Row, classes: LabelSet, left_out: Counter[str]) -> bool:
-    if row.label in classes.labels and LEAK not in row.flags:
+    """Say whether a row is scored; count it if not: a list of its corpus calls it faulty, or it has no such class."""
+    fault = next((flag for flag in row.flags if flag in LISTED), "")
+    if row.label in classes.labels and not fault:
         return True
-    left_out["leak" if LEAK in row.flags else row.label or "no label"] += 1
+    left_out[fault.replace("_", " ") or row.label or "no label"] += 1
     return False
 
 
