@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 pytest.importorskip("gunicorn", reason="needs gunicorn, which Windows does not have")
-from serve_topology import NGINX, ROOT, Topology, answers, topology, wait_for
+from serve_topology import NGINX, ROOT, Topology, answers, gunicorn, topology, wait_for
 from serving import get, post
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -67,6 +68,21 @@ def read(address: str) -> int:
     """How many photos a replica says it has read."""
     found = re.search(r'mien_photos_total\{outcome="read"\} ([0-9.]+)', get(f"{address}/metrics").text)
     return int(float(found[1])) if found else 0
+
+
+def test_the_shipped_configuration_counts_over_all_workers_and_leaves_no_folder(tmp_path: Path, jpeg: bytes) -> None:
+    with gunicorn(tmp_path, WORKERS="2") as replica:
+        for _ in range(8):  # a connection each, so that both workers have some
+            assert post(f"{replica.address}/v1/predict", content=jpeg, headers=JPEG).status_code == 200
+        assert read(replica.address) == 8
+        before = {worker.pid for worker in replica.workers()}
+        replica.kill_worker()
+        wait_for(lambda: len({worker.pid for worker in replica.workers()} - before) == 1)
+        wait_for(lambda: all(post(f"{replica.address}/v1/predict", content=jpeg, headers=JPEG) for _ in range(4)))
+        assert read(replica.address) == 12
+        (folder,) = tmp_path.glob("mien-metrics-*")
+        assert {file.stem for file in folder.glob("counter_*")} == {"counter_master", "counter_0", "counter_1"}
+    assert list(tmp_path.glob("mien-metrics-*")) == []
 
 
 def test_both_replicas_work_and_the_page_comes_through(running: Topology, jpeg: bytes) -> None:
@@ -135,7 +151,7 @@ def test_the_manifests_say_what_the_server_listens_to() -> None:
         path.name: list(yaml.safe_load_all(path.read_text("utf-8")))
         for path in (ROOT / "deploy").glob("*.yaml")
     }  # fmt: skip
-    assert set(documents) == {"compose.yaml", "cloudrun.yaml", "kubernetes.yaml"}
+    assert set(documents) == {"compose.yaml", "cloudrun.yaml", "kubernetes.yaml", "kubernetes-monitor.yaml"}
     from mien.web.settings import Settings
 
     named = re.findall(r"\bMIEN_[A-Z_]+\b", "".join(path.read_text("utf-8") for path in (ROOT / "deploy").iterdir()))
@@ -147,3 +163,14 @@ def test_the_manifests_say_what_the_server_listens_to() -> None:
         assert container["startupProbe"]["httpGet"]["path"] == "/readyz"
     assert set(documents["compose.yaml"][0]["services"]) == {"mien-1", "mien-2", "proxy"}
     assert "BIND=0.0.0.0:8000" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+
+
+def test_prometheus_scrapes_with_the_token_that_the_pods_ask_for() -> None:
+    deployment, *_ = yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text("utf-8"))
+    monitor, _policy = yaml.safe_load_all((ROOT / "deploy" / "kubernetes-monitor.yaml").read_text("utf-8"))
+    pod = deployment["spec"]["template"]
+    (asked,) = [entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "MIEN_TOKEN"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["authorization"]["credentials"] == asked["valueFrom"]["secretKeyRef"]
+    assert monitor["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    assert "annotations" not in pod["metadata"]
