@@ -12,14 +12,15 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, Union
+from typing import IO, TYPE_CHECKING, TypeAlias, Union, cast
 
 import numpy as np
 
+from mien.containers import SLIM, Metered, check_plain, check_tiff
 from mien.errors import FileMissingError, ImageError
 
 if TYPE_CHECKING:
@@ -153,9 +154,37 @@ def _open(file: IO[bytes], name: str) -> PILImage.Image:
             f"{name} {found}: expected JPEG, PNG, WebP, GIF, TIFF, BMP or PPM. Convert it, or check that the download "
             "is complete."
         )
+    try:
+        return _opened(file, prefix, name, getattr(import_module(f"PIL.{reader[0]}"), reader[1]))
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
+
+
+def _opened(file: IO[bytes], prefix: bytes, name: str, reader: Callable[[IO[bytes]], PILImage.Image]) -> PILImage.Image:
+    """Let Pillow read a header whose size is bounded."""
+    slim = next((slim for start, slim in SLIM.items() if prefix.startswith(start)), None)
+    if slim is not None:  # nothing is left in them of which Pillow warns
+        return reader(io.BytesIO(slim(file.read())))
+    tiff = prefix[:2] in (b"II", b"MM")
+    if tiff:
+        check_tiff(file)
+    elif prefix[:2] in (b"P1", b"P2", b"P3"):
+        check_plain(file)
+    metered = Metered(file)
     with _silenced():
-        picture: PILImage.Image = getattr(import_module(f"PIL.{reader[0]}"), reader[1])(file)
+        picture = reader(cast("IO[bytes]", metered))
+        if tiff:
+            _read_tags(picture)
+    metered.expect_pixels(name)
     return picture
+
+
+def _read_tags(picture: PILImage.Image) -> None:
+    """Have all tags read now, where warnings are silenced; Pillow would read them while it decodes."""
+    exif = picture.getexif()
+    for tag in (0x8769, 0x8825, 0xA005):  # Exif, GPS and interoperability
+        if tag in exif:
+            exif.get_ifd(tag)
 
 
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -267,7 +296,8 @@ def _advice(array: NDArray[np.uint8]) -> str:
 def _silenced() -> Iterator[None]:
     """Keep Pillow's warnings (its own size limit, odd metadata) from the user, who gets an ``ImageError`` or pixels.
 
-    ``catch_warnings`` swaps a list that all threads share, hence the lock; only header reading runs under it.
+    ``catch_warnings`` swaps a list that all threads share, hence the lock; only headers of bounded size are read under
+    it, and none of a JPEG or PNG.
     """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")

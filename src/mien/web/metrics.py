@@ -20,7 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         if counters.VARIABLE in os.environ:
             # The client looks at the variable when it is imported, which may be before the folder has been made.
-            values.ValueClass = values.MultiProcessValue(counters.writer)  # type: ignore[assignment, no-untyped-call]
+            values.ValueClass = values.MultiProcessValue(counters.writer)  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self.requests = Counter("mien_requests", "Requests answered", ("route", "status"), registry=registry)
         self.seconds = Histogram(
