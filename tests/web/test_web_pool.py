@@ -122,3 +122,33 @@ def test_uploads_under_way_are_bounded(serve: Serve, photo: bytes) -> None:
         slow.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1")
         wait_until(lambda: post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 503)
     wait_until(lambda: post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200)
+
+
+def test_bodies_of_all_requests_have_a_budget(serve: Serve, model: Path, photo: bytes) -> None:
+    held = Held()
+    address = serve(load(model, detector=held, threads=1), max_held=3 * len(photo))
+    with ThreadPoolExecutor(1) as clients:
+        first = clients.submit(post, f"{address}/v1/predict", content=photo, headers=PNG)
+        wait_until(lambda: held.entered == 1)
+        answer = post(f"{address}/v1/predict", content=photo, headers=PNG)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "Bodies take" in answer.json()["detail"]
+        held.go.set()
+        assert first.result().status_code == 200
+    assert post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200
+    assert post(f"{address}/v1/predict", content=iter([photo]), headers=PNG).status_code == 200, "alone it is let in"
+
+
+def test_memory_that_is_lacking_is_503_and_a_line_in_the_log(
+    serve: Serve, model: Path, photo: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lacking(Held):
+        def detect(self, pixels: Any) -> Any:
+            if pixels.shape[:2] != (480, 640):
+                raise MemoryError
+            return super().detect(pixels)
+
+    answer = post(f"{serve(load(model, detector=Lacking(), threads=1))}/v1/predict", content=photo, headers=PNG)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:mien:problem:overloaded")
+    assert "memory" in answer.json()["detail"]
+    assert "no memory left for a photo" in [record.message for record in caplog.records]

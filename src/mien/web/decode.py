@@ -46,6 +46,17 @@ async def uploads(request: Request, settings: Settings) -> list[Upload]:
     return found
 
 
+def memory_for(request: Request, settings: Settings) -> int:
+    """Return how many bytes of memory a request's body takes at most until it is answered.
+
+    As declared, or as much as is allowed where nothing was; twice, as it is copied once into one piece or out of its
+    form, and for JSON four times, as letters and what they decode to come on top.
+    """
+    declared = request.headers.get("content-length", "")
+    size = min(int(declared[:20]), settings.max_body) if declared.isdecimal() else settings.max_body
+    return size * (4 if "json" in request.headers.get("content-type", "").lower() else 2)
+
+
 async def read_body(request: Request, settings: Settings) -> bytes:
     """Return the body; a larger one is refused by its declared length, or when the bytes that arrive are too many."""
     declared = request.headers.get("content-length", "0")

@@ -107,6 +107,24 @@ class Gate:
             self.inside -= 1
 
 
+class Budget:
+    """Counts the bytes that bodies may take, over all requests, and refuses what would not fit."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Hold ``size`` bytes. Raises ``ProblemError`` (503) if they do not fit; a body alone is always let in."""
+        if self.held and self.held + size > self.most:
+            raise overloaded(f"Bodies take {self.held} bytes of {self.most} already.", 1)
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
+
+
 def check_origin(headers: Headers, allowed: tuple[str, ...]) -> None:
     """Raise ``ProblemError`` (403) for a request that a page of another site made; programs send no Origin.
 

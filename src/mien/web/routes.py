@@ -13,7 +13,7 @@ from mien.recognition.detect import DETECTORS
 from mien.recognition.explain import wanted
 from mien.web import metrics as metrics_page
 from mien.web import service as services
-from mien.web.decode import uploads
+from mien.web.decode import memory_for, uploads
 from mien.web.openapi import BODY, COMMON, PREDICTED, TAKING, problems
 from mien.web.predict import Item, Options, explained, joined, predicted
 from mien.web.problems import ProblemError, overloaded
@@ -136,11 +136,12 @@ def _most(asked: int | None, limit: int) -> int:
 
 async def _answer(request: Request, read: Read, options: Options) -> Response:
     service = services.of(request)
-    found = await _received(request, service)
-    most = service.settings.max_pixels
-    jobs = [partial(read, service.models, upload, options, most) for upload in found]
-    items = await service.pool.run(jobs, service.settings.timeout)
-    _count(request, service, found, items)
+    with service.bodies.holding(memory_for(request, service.settings)):
+        photos = await _received(request, service)
+        most = service.settings.max_pixels
+        jobs = [partial(read, service.models, upload, options, most) for upload in photos]
+        items = await service.pool.run(jobs, service.settings.timeout)
+    _count(request, service, photos, items)
     if len(items) == 1 and items[0].error:
         raise ProblemError("unreadable-image", items[0].error)
     return Response(joined(items), media_type="application/json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mien.web.limits import Gate
+from mien.web.limits import Budget, Gate
 from mien.web.metrics import Metrics
 from mien.web.models import Models
 from mien.web.pool import Pool
@@ -30,11 +30,13 @@ class Service:
     models: Models = field(init=False)
     pool: Pool = field(init=False)
     uploads: Gate = field(init=False)
+    bodies: Budget = field(init=False)
     streams: Gate = field(init=False)
     ready: bool = False
 
     def __post_init__(self) -> None:
         self.uploads = Gate(self.settings.uploads, "requests")
+        self.bodies = Budget(self.settings.max_held)
         self.streams = Gate(self.settings.streams, "live streams")
 
     def load(self) -> None:

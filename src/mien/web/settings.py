@@ -73,6 +73,9 @@ class Settings:
     uploads: int = _option(32, whole, "requests whose body may be under way at once; more are refused with 503")
     streams: int = _option(4, whole, "live streams at once")
     max_body: int = _option(20_000_000, amount, "bytes of a request's body")
+    max_held: int = _option(
+        128_000_000, amount, "bytes of memory for the bodies of all requests together; more are refused with 503"
+    )
     max_images: int = _option(16, whole, "photos in a request")
     max_pixels: int = _option(25_000_000, amount, "pixels of a photo")
     max_faces: int = _option(100, whole, "faces of a photo that are read, those found best")
@@ -94,6 +97,7 @@ class Settings:
             "queue",
             "uploads",
             "max_body",
+            "max_held",
             "max_images",
             "max_pixels",
             "max_faces",
