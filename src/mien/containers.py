@@ -259,7 +259,10 @@ def _exif(orientation: int) -> bytes:
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     position, count = 8, 0
-    while position + 8 <= len(content):
+    while position < len(content):
+        if position + 8 > len(content):
+            yield b"", position, len(content)
+            return
         length, kind = struct.unpack_from(">L4s", content, position)
         end = position + 12 + length
         count += 1
