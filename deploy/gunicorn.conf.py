@@ -33,7 +33,6 @@ max_requests_jitter = max_requests // 10
 graceful_timeout = round(_settings.timeout) + 10  # a stopping worker finishes what it took
 timeout = 60  # a worker whose event loop stands still for so long is replaced
 keepalive = 75  # longer than the proxy keeps its connections, so that it is the proxy who closes them
-forwarded_allow_ips = _settings.proxies
 backlog = 2048
 worker_tmp_dir = (
     "/dev/shm" if Path("/dev/shm").is_dir() else None

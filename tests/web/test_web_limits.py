@@ -208,6 +208,24 @@ def test_rate(serve: Serve) -> None:
         create_app(Settings(rate="sometimes"))
 
 
+def test_a_claimed_address_buys_no_requests(serve: Serve) -> None:
+    """What stands left of the proxy's own entry is the client's claim."""
+    address = serve(rate="3/minute", proxies="*")
+    claims = [{"X-Forwarded-For": f"10.0.0.{one}, 198.51.100.7"} for one in range(4)]
+    assert [get(f"{address}/v1/models", headers=claim).status_code for claim in claims] == [200, 200, 200, 429]
+    other = {"X-Forwarded-For": "198.51.100.8"}
+    assert get(f"{address}/v1/models", headers=other).status_code == 200
+
+
+def test_wrong_tokens_are_limited(serve: Serve) -> None:
+    address = serve(token=TOKEN)
+    wrong = {"Authorization": "Bearer wrong"}
+    with httpx.Client(base_url=address, headers=wrong, timeout=30) as client:
+        answers = [client.get("/v1/models").status_code for _ in range(31)]
+    assert answers == [401] * 30 + [429]
+    assert get(f"{address}/v1/models", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
 def test_pages_of_other_sites(serve: Serve, photo: bytes) -> None:
     address, friend = serve(origins=("https://friend.example",)), {"Origin": "https://friend.example"}
     plain = post(f"{serve()}/v1/predict", content=photo, headers={**PNG, **friend})

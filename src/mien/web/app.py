@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from mien import __version__
 from mien.errors import DataError, MissingExtraError, OptionError
 from mien.web.access import Access
+from mien.web.forwarded import Forwarded
 from mien.web.headers import HEADERS, SecurityHeaders
 from mien.web.limits import Guard, read_rate
 from mien.web.logs import log
@@ -91,6 +92,7 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
         "/v1/openapi.json",
         *(route.path for route in router.routes if isinstance(route, Route)),
     }
+    yield Middleware(Forwarded, proxies=settings.proxies, hops=settings.hops)
     yield Middleware(Access, metrics=service.metrics, routes=paths)
     yield Middleware(SecurityHeaders)
     if settings.origins:

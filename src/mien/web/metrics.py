@@ -33,6 +33,9 @@ class Metrics:
         self.held = Gauge(
             "mien_photos_held", "Photos worked on or waiting", registry=registry, multiprocess_mode="livesum"
         )
+        self.bodies = Gauge(
+            "mien_bodies_held", "Bodies under way or not answered", registry=registry, multiprocess_mode="livesum"
+        )
         self.streams = Gauge("mien_streams", "Live streams open", registry=registry, multiprocess_mode="livesum")
 
     def photo(self, faces: int, readable: bool) -> None:

@@ -56,7 +56,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "forwarded_allow_ips": settings.proxies,
+        "proxy_headers": False,  # web/forwarded.py reads them
         "timeout_graceful_shutdown": round(settings.timeout) + _GRACE,
     }
 

@@ -6,6 +6,7 @@ hyphens. The token has no flag, as a process list would show it.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from typing import Any
 from mien.errors import OptionError, nearest
 
 PREFIX = "MIEN_"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FOREIGN = {"MIEN_DATA"}
 """Variables of that prefix which other parts of Mien read."""
@@ -47,6 +50,20 @@ def seconds(text: str) -> float:
 def words(text: str) -> tuple[str, ...]:
     """Read words with commas between them."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def read_proxies(text: str) -> tuple[Network, ...] | None:
+    """Read addresses and networks with commas; None for ``*``, all. Raises ``OptionError`` for anything else."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if words == ["*"]:
+        return None
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words)
+    except ValueError as error:
+        raise OptionError(
+            f"proxies = {text!r}: {error}. Expected addresses or networks such as 127.0.0.1 or 10.0.0.0/8 with commas, "
+            "or * where nobody but proxies can connect."
+        ) from None
 
 
 def _option(default: Any, read: Callable[[str], Any], told: str, *, flag: bool = True) -> Any:
@@ -86,7 +103,10 @@ class Settings:
     token: str = _option("", str, "bearer token that /v1 and /metrics ask for; empty: none", flag=False)
     rate: str = _option("", str, "requests to /v1 for each client address, such as 60/minute; empty: no limit")
     origins: tuple[str, ...] = _option((), words, "other origins whose pages may use the API (CORS); empty: none")
-    proxies: str = _option("127.0.0.1", str, "addresses of proxies whose X-Forwarded-For is believed")
+    proxies: str = _option(
+        "127.0.0.1", str, "addresses or networks of proxies whose X-Forwarded-For is believed; *: whoever connects"
+    )
+    hops: int = _option(1, whole, "proxies in a row in front of the server, where proxies is *")
     log_level: str = _option("info", str, "debug, info, warning or error")
 
     def __post_init__(self) -> None:
@@ -102,6 +122,7 @@ class Settings:
             "max_pixels",
             "max_faces",
             "explain_faces",
+            "hops",
         ):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} = {getattr(self, name)}: expected at least 1.")
@@ -120,6 +141,7 @@ class Settings:
             )
         if self.token and not re.fullmatch(r"[A-Za-z0-9._~-]{16,512}", self.token):
             raise OptionError("The token has to be 16 to 512 letters, digits or . _ ~ -.")
+        read_proxies(self.proxies)
         levels = ("debug", "info", "warning", "error")
         if self.log_level not in levels:
             raise OptionError(
