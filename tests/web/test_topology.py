@@ -85,6 +85,18 @@ def test_the_shipped_configuration_counts_over_all_workers_and_leaves_no_folder(
     assert list(tmp_path.glob("mien-metrics-*")) == []
 
 
+def test_recycled_workers_lose_no_request_of_kept_connections(tmp_path: Path) -> None:
+    """Straight to Gunicorn: nginx would ask again and hide it."""
+    with gunicorn(tmp_path, WORKERS="2", MAX_REQUESTS="60") as replica:
+        before = {worker.pid for worker in replica.workers()}
+        seen: Counter[object] = Counter()
+        with httpx.Client(base_url=replica.address, timeout=30) as client:
+            for _ in range(300):
+                seen[client.get("/healthz").status_code] += 1
+        assert seen == {200: 300}
+        assert {worker.pid for worker in replica.workers()} != before
+
+
 def test_both_replicas_work_and_the_page_comes_through(running: Topology, jpeg: bytes) -> None:
     with load(running.address, jpeg, clients=4) as seen:
         wait_for(lambda: all(read(replica.address) >= 3 for replica in running.replicas))

@@ -54,6 +54,7 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
         version=__version__,
         description=_ABOUT,
         openapi_url="/v1/openapi.json",
+        root_path=settings.root_path,
         docs_url=None,  # FastAPI's own pages load scripts from other hosts
         redoc_url=None,
         lifespan=lifespan,

@@ -39,6 +39,10 @@ class Forwarded:
                 scope["client"] = (address, 0)
             if scheme in _SCHEMES:
                 scope["scheme"] = _SCHEMES[scheme] if scope["type"] == "websocket" else scheme
+        root = scope.get("root_path", "")
+        if root and not f"{scope.get('path', '')}/".startswith(f"{root}/"):
+            # The proxy took the prefix off; with it, redirects lead back to where the client asked.
+            scope["path"] = root + scope["path"]
         await self.app(scope, receive, send)
 
     def _trusts(self, host: str) -> bool:

@@ -52,12 +52,13 @@ def explained(models: Models, upload: Upload, options: Options, max_pixels: int)
 
 
 def _item(models: Models, upload: Upload, options: Options, max_pixels: int, tell: Any) -> Item:
-    recognizer = models.recognizer(options.model, options.detector, options.max_faces)
+    recognizer, best = models.limited(options.model, options.detector, options.max_faces)
     class_indices(recognizer, options.classes, np.zeros(len(recognizer.labels)))  # also where no face would ask for it
     try:
         told = tell(recognizer, upload, options, max_pixels)
     except ImageError as error:
         return Item(_json({"source": upload.name, "error": str(error)}), error=str(error))
+    told |= {"faces_found": best.found, "truncated": best.found > len(told["faces"])}
     return Item(_json(told), len(told["faces"]))
 
 

@@ -107,6 +107,7 @@ class Settings:
         "127.0.0.1", str, "addresses or networks of proxies whose X-Forwarded-For is believed; *: whoever connects"
     )
     hops: int = _option(1, whole, "proxies in a row in front of the server, where proxies is *")
+    root_path: str = _option("", str, "path below which a proxy shows the server, such as /mien; empty: its own root")
     log_level: str = _option("info", str, "debug, info, warning or error")
 
     def __post_init__(self) -> None:
@@ -142,6 +143,8 @@ class Settings:
         if self.token and not re.fullmatch(r"[A-Za-z0-9._~-]{16,512}", self.token):
             raise OptionError("The token has to be 16 to 512 letters, digits or . _ ~ -.")
         read_proxies(self.proxies)
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
+            raise OptionError(f"root_path = {self.root_path!r}: expected such as /mien, without a slash at its end.")
         levels = ("debug", "info", "warning", "error")
         if self.log_level not in levels:
             raise OptionError(
