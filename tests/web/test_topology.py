@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+import tomllib
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -186,3 +187,15 @@ def test_prometheus_scrapes_with_the_token_that_the_pods_ask_for() -> None:
     assert endpoint["authorization"]["credentials"] == asked["valueFrom"]["secretKeyRef"]
     assert monitor["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
     assert "annotations" not in pod["metadata"]
+
+
+def test_the_image_installs_versions_that_are_written_down() -> None:
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = (ROOT / "deploy" / "constraints.txt").read_text("utf-8").splitlines()[1:]
+    pinned = {name: version for name, _, version in (line.partition("==") for line in lines)}
+    for text in (*project["dependencies"], *project["optional-dependencies"]["serve"]):
+        needed = Requirement(text)
+        assert needed.specifier.contains(pinned[needed.name]), text
+    assert "--constraint constraints.txt '.[serve]'" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")

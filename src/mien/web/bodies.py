@@ -45,7 +45,7 @@ class Body:
     def give_up(self) -> None:
         """Have its sender answered with 408 at once."""
         self.sending = False
-        if self.deadline is not None:
+        if self.deadline is not None and not self.deadline.expired():
             self.deadline.reschedule(asyncio.get_running_loop().time())
 
 

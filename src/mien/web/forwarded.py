@@ -30,8 +30,13 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with the client's address and scheme."""
+        if scope["type"] in ("http", "websocket"):
+            self._correct(scope)
+        await self.app(scope, receive, send)
+
+    def _correct(self, scope: Scope) -> None:
         peer = scope["client"][0] if scope.get("client") else None
-        if scope["type"] in ("http", "websocket") and (peer is None or self._trusts(peer)):
+        if peer is None or self._trusts(peer):
             headers = Headers(scope=scope)
             address = self._client(", ".join(headers.getlist("x-forwarded-for")))
             scheme = headers.get("x-forwarded-proto", "").strip()
@@ -40,10 +45,9 @@ class Forwarded:
             if scheme in _SCHEMES:
                 scope["scheme"] = _SCHEMES[scheme] if scope["type"] == "websocket" else scheme
         root = scope.get("root_path", "")
-        if root and not f"{scope.get('path', '')}/".startswith(f"{root}/"):
+        if root and not f"{scope['path']}/".startswith(f"{root}/"):
             # The proxy took the prefix off; with it, redirects lead back to where the client asked.
             scope["path"] = root + scope["path"]
-        await self.app(scope, receive, send)
 
     def _trusts(self, host: str) -> bool:
         if self.networks is None:

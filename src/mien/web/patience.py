@@ -57,10 +57,10 @@ def patient(head: float, body: float) -> type[H11Protocol]:
         def shutdown(self) -> None:
             if _CLOSE not in self.server_state.default_headers:
                 self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
-            if self._answering():
-                self.cycle.default_headers, self.cycle.keep_alive = self.server_state.default_headers, False
-            else:
+            if self.cycle is None or self.cycle.response_complete:
                 self._drain()
+            else:
+                self.cycle.default_headers, self.cycle.keep_alive = self.server_state.default_headers, False
 
         def data_received(self, data: bytes) -> None:
             if self._lingering:
