@@ -73,7 +73,7 @@ def _without_port(entry: str) -> str:
 def read_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the address, an IPv4 one as such where it comes mapped into IPv6; None for what is none."""
     try:
-        address = ipaddress.ipread_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if address.version == 6 else None
