@@ -100,13 +100,12 @@ def process(command: list[str], environment: Mapping[str, str], log: Path) -> It
 def gunicorn(folder: Path, port: int | None = None, **variables: str) -> Iterator[Replica]:
     """Run deploy/gunicorn.conf.py on a port of its own; ``variables`` are further environment variables."""
     port = port or free_port()
-    metrics = folder / f"metrics-{port}"
-    metrics.mkdir()
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT / "src"), "BIND": f"127.0.0.1:{port}", "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1", "PROMETHEUS_MULTIPROC_DIR": str(metrics), "MIEN_THREADS": "1",
-        "MIEN_LOG_LEVEL": "warning", **variables,
+        "OPENBLAS_NUM_THREADS": "1", "TMPDIR": str(folder), "MIEN_THREADS": "1", "MIEN_LOG_LEVEL": "warning",
+        **variables,
     }  # fmt: skip
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "deploy" / "gunicorn.conf.py")]
     with process(command, environment, folder / f"gunicorn-{port}.log") as started:
         address = f"http://127.0.0.1:{port}"

@@ -4,11 +4,11 @@ Variables beside MIEN_*: BIND (127.0.0.1:8000), WORKERS (1), MAX_REQUESTS (20000
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 from prometheus_client import multiprocess
 
+from mien.web import counters
 from mien.web.logs import configuration
 from mien.web.settings import Settings
 
@@ -33,7 +33,6 @@ max_requests_jitter = max_requests // 10
 graceful_timeout = round(_settings.timeout) + 10  # a stopping worker finishes what it took
 timeout = 60  # a worker whose event loop stands still for so long is replaced
 keepalive = 75  # longer than the proxy keeps its connections, so that it is the proxy who closes them
-forwarded_allow_ips = _settings.proxies
 backlog = 2048
 worker_tmp_dir = (
     "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -43,11 +42,24 @@ control_socket_disable = True
 accesslog = None  # the application logs each request, as JSON
 logconfig_dict = configuration(_settings.log_level)
 
-# Several workers add their counters up through files in this folder; before prometheus_client makes its first one.
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mien-metrics-")
+counters.share()
+
+
+def pre_fork(server, worker):
+    """Give the worker a slot, under whose name it counts."""
+    worker.slot = counters.free_slot(other.slot for other in server.WORKERS.values())
+
+
+def post_fork(server, worker):
+    """Count under the slot's name."""
+    counters.write_as(worker.slot)
 
 
 def child_exit(server, worker):
-    """Take the gauges of a worker that has gone out of the sum."""
-    multiprocess.mark_process_dead(worker.pid)
+    """Take the gauges of a worker that has gone out of the sum; its counters stay, and the slot's next one goes on."""
+    multiprocess.mark_process_dead(worker.slot)
+
+
+def on_exit(server):
+    """Leave nothing behind."""
+    counters.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,35 @@ def test_the_cache_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert cache_folder() == tmp_path / "local" / "mien" / "Cache"
     monkeypatch.delenv("LOCALAPPDATA")
     assert cache_folder() == tmp_path / "AppData" / "Local" / "mien" / "Cache"
+
+
+def full(path: Path) -> None:
+    with appearing(path) as draft:
+        draft.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_names_the_file_and_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space left") as caught:
+        full(path)
+    assert caught.value.filename == str(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_long_names_have_drafts_too(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    with appearing(path) as draft:
+        draft.write_text("new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
+def test_a_growing_file_on_a_full_disk_is_named() -> None:
+    from mien.cli.output import growing
+
+    with pytest.raises(OSError, match="/dev/full") as caught, growing(Path("/dev/full"), fresh=True) as stream:
+        stream.write("x" * 1_000_000)
+    assert caught.value.filename == "/dev/full"

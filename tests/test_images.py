@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFile
 from support import gradient, noise
 
 from mien import images
-from mien.errors import FileMissingError, ImageError, MienError
+from mien.errors import FileMissingError, ImageError, MienError, OutOfMemoryError
 
 PICTURE = gradient(40, 60)
 
@@ -77,13 +77,15 @@ def test_the_array_is_copied() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(orientation: int) -> None:
+def test_exif_orientation(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
     upright = Image.fromarray(PICTURE)
     undo = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
     stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(stored, "PNG", exif=exif)
+    assert np.array_equal(images.load(content), PICTURE)
+    monkeypatch.setattr(images, "_BAND", 200)  # a few rows at a time, as of a large photo
     assert np.array_equal(images.load(content), PICTURE)
     with Image.open(io.BytesIO(content)) as lazy:
         assert np.array_equal(images.load(lazy), PICTURE)
@@ -293,6 +295,52 @@ def test_bombs_are_refused_before_decoding(side: int) -> None:
         images.load(bomb(side), max_pixels=90_000_000)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 50
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+@pytest.mark.parametrize("kind", ["turned", "transparent palette", "grey with alpha"])
+def test_a_photo_takes_seven_bytes_a_pixel_at_most(kind: str, tmp_path: Path) -> None:
+    path, side = tmp_path / "photo", 3000
+    if kind == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (side, side), "red").save(path, "JPEG", exif=exif)
+    elif kind == "transparent palette":
+        Image.new("P", (side, side)).save(path, "GIF", transparency=0)
+    else:
+        Image.new("LA", (side, side), (90, 9)).save(path, "PNG")
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from mien import images
+
+        def kilobytes(name):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+        content = Path(sys.argv[1]).read_bytes()
+        try:
+            images.load(content, max_pixels=1)  # loads Pillow and its readers
+        except images.ImageError:
+            before = kilobytes("VmRSS")
+        images.load(content)
+        print((kilobytes("VmHWM") - before) * 1024)
+    """
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=True)
+    assert int(done.stdout) < 7 * side * side + 20_000_000  # and a band
+
+
+def test_memory_that_is_lacking_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import PngImagePlugin
+
+    def refuse(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", refuse)
+    with pytest.raises(OutOfMemoryError, match=r"No memory left to decode .*60×40") as caught:
+        images.load(PNG)
+    assert isinstance(caught.value, MemoryError)
+    assert not isinstance(caught.value, ImageError)
 
 
 def test_the_limit_is_exact_and_holds_for_every_way_in() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -121,3 +122,17 @@ def test_notebook_picture() -> None:
     content = RESULT._repr_png_()
     assert content is not None
     assert content.startswith(b"\x89PNG")
+
+
+def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien import results
+
+    def half(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OptionError, match=r"a\.jpg.*No space left"):
+        results._write(tmp_path / "a.jpg", b"0123456789")
+    assert list(tmp_path.iterdir()) == []

@@ -48,6 +48,10 @@ class ClusterError(MienError, RuntimeError):
     """A Ray cluster that does not answer, or whose workers end without saying why."""
 
 
+class OutOfMemoryError(MienError, MemoryError):
+    """Memory that the system would not give; the file at hand may be whole."""
+
+
 class MissingExtraError(MienError, ImportError):
     """A feature that needs an extra which is not installed; the message holds the pip command."""
 

@@ -12,15 +12,16 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, Union
+from typing import IO, TYPE_CHECKING, TypeAlias, Union, cast
 
 import numpy as np
 
-from mien.errors import FileMissingError, ImageError
+from mien.containers import SLIM, Metered, check_plain, check_tiff
+from mien.errors import FileMissingError, ImageError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,8 +54,23 @@ _READERS = {
 # All that Pillow's readers are known to raise on damaged files; UserWarning where warnings are made errors.
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, struct.error, EOFError, TypeError, IndexError, KeyError, OverflowError,
-    zlib.error, MemoryError, ZeroDivisionError, AttributeError, NotImplementedError, UserWarning,
+    zlib.error, ZeroDivisionError, AttributeError, NotImplementedError, UserWarning,
 )  # fmt: skip
+
+# EXIF orientation → the view of upright pixels (H, W, 3) in which they lie as the file stores them.
+_STORED: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: upright.swapaxes(0, 1)[::-1],
+    7: lambda upright: upright.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda upright: upright.swapaxes(0, 1)[:, ::-1],
+}
+
+_BAND = 500_000
+"""Pixels that are converted at a time."""
 
 _warnings_lock = threading.Lock()
 
@@ -67,7 +83,8 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
     anything is decoded.
 
     Raises ``FileMissingError`` for a path that does not exist, ``ImageError`` for everything else that is no whole
-    picture: another type, dtype or shape, a folder, no permission, an unknown format, a truncated file.
+    picture: another type, dtype or shape, a folder, no permission, an unknown format, a truncated file;
+    ``OutOfMemoryError`` where memory does not suffice.
     """
     from PIL import Image
 
@@ -122,6 +139,8 @@ def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]
         picture = _open(file, name)
     except ImageError:
         raise
+    except MemoryError:
+        raise _out_of_memory(name) from None
     except _decode_errors() as error:
         reason = _short(str(error)).rstrip(".") or type(error).__name__
         raise ImageError(
@@ -153,23 +172,75 @@ def _open(file: IO[bytes], name: str) -> PILImage.Image:
             f"{name} {found}: expected JPEG, PNG, WebP, GIF, TIFF, BMP or PPM. Convert it, or check that the download "
             "is complete."
         )
+    try:
+        return _opened(file, prefix, name, getattr(import_module(f"PIL.{reader[0]}"), reader[1]))
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
+
+
+def _opened(file: IO[bytes], prefix: bytes, name: str, reader: Callable[[IO[bytes]], PILImage.Image]) -> PILImage.Image:
+    """Let Pillow read a header whose size is bounded."""
+    slim = next((slim for start, slim in SLIM.items() if prefix.startswith(start)), None)
+    if slim is not None:  # nothing is left in them of which Pillow warns
+        return reader(io.BytesIO(slim(file.read())))
+    tiff = prefix[:2] in (b"II", b"MM")
+    if tiff:
+        check_tiff(file)
+    elif prefix[:2] in (b"P1", b"P2", b"P3"):
+        check_plain(file)
+    metered = Metered(file)
     with _silenced():
-        picture: PILImage.Image = getattr(import_module(f"PIL.{reader[0]}"), reader[1])(file)
+        picture = reader(cast("IO[bytes]", metered))
+        if tiff:
+            _read_tags(picture)
+    metered.expect_pixels(name)
     return picture
+
+
+def _read_tags(picture: PILImage.Image) -> None:
+    """Have all tags read now, where warnings are silenced; Pillow would read them while it decodes."""
+    exif = picture.getexif()
+    for tag in (0x8769, 0x8825, 0xA005):  # Exif, GPS and interoperability
+        if tag in exif:
+            exif.get_ifd(tag)
 
 
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_size(picture.width, picture.height, name, max_pixels)
     try:
         picture.load()
-        return np.array(_upright(_rgb(picture, name), _orientation(picture)))
+        return _pixels(picture, name)
     except ImageError:
         raise
+    except MemoryError:
+        raise _out_of_memory(f"{name}, {picture.width}×{picture.height} pixels") from None
     except _decode_errors() as error:
         raise ImageError(
             f"{name} ({picture.format}, {picture.width}×{picture.height}, mode {picture.mode}) is damaged or cut off: "
             f"{_short(str(error))}. Expected a whole picture; get the file again."
         ) from None
+
+
+def _out_of_memory(what: str) -> OutOfMemoryError:
+    return OutOfMemoryError(f"No memory left to decode {what}. Read fewer pictures at once, or lower max_pixels.")
+
+
+def _pixels(picture: PILImage.Image, name: str) -> NDArray[np.uint8]:
+    """Return the upright pixels of a decoded picture.
+
+    Converted and turned band by band into the array that is returned, so that a photo takes the decoded picture and
+    that array at most, 7 bytes a pixel; whole copies on the way took 16 to 28.
+    """
+    width, height = picture.size
+    orientation = _orientation(picture)
+    pixels = np.empty((width, height, 3) if orientation > 4 else (height, width, 3), np.uint8)
+    stored = _STORED[orientation](pixels)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        whole = rows >= height
+        band = picture if whole else picture.crop((0, top, width, min(top + rows, height)))
+        stored[top : top + rows] = np.asarray(_rgb(band, name))
+    return pixels
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
@@ -217,18 +288,7 @@ def _orientation(picture: PILImage.Image) -> int:
         except _decode_errors():
             # A broken EXIF block says nothing about the pixels, which every viewer shows unturned.
             return 1
-    return orientation if isinstance(orientation, int) else 1
-
-
-def _upright(picture: PILImage.Image, orientation: int) -> PILImage.Image:
-    """Undo the EXIF orientation; Pillow's own ``exif_transpose`` also rewrites the EXIF block, which may be broken."""
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
-    }  # fmt: skip
-    return picture.transpose(turns[orientation]) if orientation in turns else picture
+    return orientation if orientation in _STORED else 1
 
 
 def _from_array(array: NDArray[np.uint8], max_pixels: int) -> NDArray[np.uint8]:
@@ -267,7 +327,8 @@ def _advice(array: NDArray[np.uint8]) -> str:
 def _silenced() -> Iterator[None]:
     """Keep Pillow's warnings (its own size limit, odd metadata) from the user, who gets an ``ImageError`` or pixels.
 
-    ``catch_warnings`` swaps a list that all threads share, hence the lock; only header reading runs under it.
+    ``catch_warnings`` swaps a list that all threads share, hence the lock; only headers of bounded size are read under
+    it, and none of a JPEG or PNG.
     """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")

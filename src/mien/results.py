@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import FileMissingError, MissingExtraError, OptionError, nearest
+from mien.files import appearing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -324,12 +325,14 @@ def _encode(picture: Image.Image, suffix: str) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        path.write_bytes(content)
+        with appearing(path) as draft:
+            draft.write_bytes(content)
     except FileNotFoundError:
         raise FileMissingError(
             f"No such folder: {str(path.parent)!r}. Create it before saving {path.name!r} there."
         ) from None
     except (OSError, ValueError) as error:
         raise OptionError(
-            f"Cannot write {str(path)!r}: {error}. Choose a file name in a folder you may write to."
+            f"Cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. Choose a file name in a folder "
+            "you may write to, on a disk with room."
         ) from None

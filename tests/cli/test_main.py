@@ -126,3 +126,14 @@ def test_the_whole_process_says_what_main_says(
     assert main(arguments) == code == done.returncode
     printed = capsys.readouterr()
     assert (done.stdout, done.stderr) == (printed.out, printed.err)
+
+
+def test_memory_that_is_lacking_has_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lack(_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr("mien.cli.doctor.run", lack)
+    assert main(["doctor"]) == 4
+    assert "memory" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -41,8 +42,9 @@ def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.communicate()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
-def test_what_was_taken_is_finished_on_sigterm(model: Path, examples: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_what_was_taken_is_finished_on_a_signal(name: str, model: Path, examples: Path) -> None:
     photo = (examples / "astronaut.jpg").read_bytes()
     with served("--port", "0", "--threads", "1", "--models", str(model)) as (process, address):
         files = [("images", photo)] * 12
@@ -53,7 +55,7 @@ def test_what_was_taken_is_finished_on_sigterm(model: Path, examples: Path) -> N
         asking.start()
         while "mien_photos_held 0.0" in httpx.get(f"{address}/metrics", timeout=30).text:
             pass
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(getattr(signal, name))
         asking.join()
         assert answers == [200]
         process.wait(20)
@@ -104,3 +106,15 @@ def test_help_loads_no_server() -> None:
     code = "import sys; from mien.cli import main; main(['serve', '--help']); print('|', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert not set(done.stdout.rpartition("|")[2].split()) & {"fastapi", "uvicorn", "numpy", "cv2", "onnxruntime"}
+
+
+def test_a_host_of_both_kinds_of_address() -> None:
+    """Until then ``--host ::`` was for IPv6 alone."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("needs IPv6")
+    from mien.web.server import listen
+
+    with listen("::", 0) as listener:
+        for address in ("127.0.0.1", "::1"):
+            with socket.create_connection((address, listener.getsockname()[1]), timeout=10):
+                pass

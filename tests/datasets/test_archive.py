@@ -10,6 +10,7 @@ from corpora import pack_tar, pack_zip, plant
 
 pytest.importorskip("pyarrow")
 
+from mien.datasets import archive
 from mien.datasets.archive import open_source, unsafe
 from mien.datasets.directory import Directory
 from mien.errors import DataError, FileMissingError
@@ -146,3 +147,56 @@ def test_directory_finds_every_name_and_no_other() -> None:
     assert list(table) == sorted(names)
     assert all(table.numbers(table.find(name))[0] == number for number, name in enumerate(names))
     assert [table.find(name) for name in ("", "00000x", "99999")] == [-1, -1, -1]
+
+
+def test_members_too_large_to_hold_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = sources(tmp_path)
+    monkeypatch.setattr(archive, "MAX_MEMBER", 1000)
+    for path in paths:
+        with open_source(path) as source:
+            assert source.read("b/10.png") == b"ten"
+            with pytest.raises(DataError, match="1500 bytes; expected at most 1000"):
+                source.read("b/2.png")
+
+
+def test_what_unpacks_beyond_all_measure_ends_and_keeps_what_came_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "FREE_GROWTH", 100_000)
+    bomb = {"a.png": b"first", "b.csv": bytes(20_000_000), "c.png": b"last"}
+    with open_source(pack_tar(tmp_path / "bomb.tar.gz", bomb)) as source:
+        assert source.read("a.png") == b"first"
+        assert "c.png" not in source
+        (problem,) = source.problems
+        assert "unpacks to more than" in problem.what
+    with open_source(pack_zip(tmp_path / "bomb.zip", bomb)) as source:
+        assert source.read("a.png") == b"first"
+        with pytest.raises(DataError, match=r"unpacks from .* to 20000000 bytes"):
+            source.open("b.csv")
+
+
+def test_a_tar_is_not_asked_for_a_header_of_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tarfile
+
+    monkeypatch.setattr(archive, "MAX_MEMBER", 10_000)
+    path = tmp_path / "pax.tar.gz"
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as made:
+        made.addfile(tarfile.TarInfo("a.png"))
+        info = tarfile.TarInfo("b.png")
+        info.pax_headers = {"comment": "x" * 50_000}
+        made.addfile(info)
+    with open_source(path) as source:
+        assert list(source.members()) == ["a.png"]
+        assert "expected at most 10000" in source.problems[0].what
+
+
+def test_a_line_without_end_is_one_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.datasets import tables
+
+    monkeypatch.setattr(tables, "MAX_LINE", 100)
+    path = tmp_path / "list.csv"
+    path.write_bytes(b"x,y\n1,2\n" + b"3" * 1000 + b",4\n5,6\n")
+    with open_source(path) as source:
+        good, long, last = tables.records(source, "list.csv", ["x"])
+    assert (good, last) == ((2, {"x": "1", "y": "2"}), (4, {"x": "5", "y": "6"}))
+    assert "more than 100 bytes" in str(long)

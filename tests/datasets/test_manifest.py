@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +164,14 @@ ROW = " ".join(["7 9"] * 1152)
 GOOD = f"0,{ROW},Training\n"
 
 
+def large_png(width: int, height: int) -> bytes:
+    """A grey PNG whose header says that it has so many pixels."""
+    head = b"IHDR" + struct.pack(">LLBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(bytes(1000))
+    parts = (struct.pack(">L", len(part) - 4) + part + struct.pack(">L", zlib.crc32(part)) for part in (head, data))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def broken_corpora(folder: Path) -> dict[str, tuple[Path, str, str]]:
     """What is broken → (corpus, where it is, what is said)."""
     lines = {
@@ -189,6 +199,8 @@ def broken_corpora(folder: Path) -> dict[str, tuple[Path, str, str]]:
     found["unreadable"] = (path, "happy/2.png", "not a picture in a known format")
     path = plant(folder / "suffix", {"happy/1.png": image, "happy/notes.txt": "hello"})
     found["wrong suffix"] = (path, "happy/notes.txt", "no image's")
+    path = plant(folder / "bomb", {"happy/1.png": image, "happy/2.png": large_png(14_000, 13_000)})
+    found["image bomb"] = (path, "happy/2.png", "182000000 pixels: expected at most 100000000")
     path = pack_zip(folder / "slip.zip", {"happy/1.png": image, "../happy/2.png": image})
     found["zip slip"] = (path, "../happy/2.png", "unsafe name")
     path = plant(folder / "class", {"happy/1.png": image, "holiday/2.png": image})
@@ -200,7 +212,7 @@ def broken_corpora(folder: Path) -> dict[str, tuple[Path, str, str]]:
 
 BROKEN = (
     "short row", "long row", "no numbers", "emotion 9", "empty Usage", "header again", "no text", "truncated member",
-    "truncated image", "unreadable", "wrong suffix", "zip slip", "no class", "size",
+    "truncated image", "image bomb", "unreadable", "wrong suffix", "zip slip", "no class", "size",
 )  # fmt: skip
 
 

@@ -161,6 +161,15 @@ def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(faces: FaceSet, r
     check_same(tmp_path / "run", run)
 
 
+def test_resume_passes_over_a_torn_checkpoint(faces: FaceSet, run: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "run"
+    shutil.copytree(run, cut)
+    last = cut / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    fit(smoke(), faces, cut, resume=True)
+    check_same(cut, run)
+
+
 def check_same(resumed: Path, whole: Path) -> None:
     """Weights, chosen epoch and figures of every epoch are those of a run that nobody cut off."""
     for name, value in weights(whole).items():

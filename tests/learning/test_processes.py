@@ -90,7 +90,7 @@ def check_like(run: Path, alone: list[Epoch]) -> None:
     assert min(rows[-1].validation_accuracy, alone[-1].validation_accuracy) >= 0.9
     assert read(run / "model.onnx").metrics["private_test"]["accuracy"] >= 0.9
     assert json.loads((run / "metrics.json").read_text())["test_scorings"] == 1
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["before.ckpt", "best.ckpt", "last.ckpt"]
 
 
 def test_lightning_starts_them_for_every_seed(corpus: Path, alone: list[Epoch], tmp_path: Path) -> None:

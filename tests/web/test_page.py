@@ -199,7 +199,7 @@ def test_downloads(page: Chrome, examples: Path) -> None:
     wait_until(lambda: all((folder / name).is_file() for name in names))
     expected = load().read(examples / "astronaut.jpg")
     told = json.loads((folder / "mien.json").read_text("utf-8"))
-    assert told == [{**expected.to_dict(), "source": "astronaut.jpg"}]
+    assert told == [{**expected.to_dict(), "source": "astronaut.jpg", "faces_found": 1, "truncated": False}]
     head, row = (folder / "mien.csv").read_text("utf-8").splitlines()
     assert head.startswith("source,face,left,top,width,height,score,emotion,confidence,uncertain,quality,p_neutral")
     assert row.split(",")[7] == "happiness"

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+import tomllib
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,12 +16,13 @@ import pytest
 import yaml
 
 pytest.importorskip("gunicorn", reason="needs gunicorn, which Windows does not have")
-from serve_topology import NGINX, ROOT, Topology, answers, topology, wait_for
+from serve_topology import NGINX, ROOT, Topology, answers, gunicorn, topology, wait_for
 from serving import get, post
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -67,6 +69,33 @@ def read(address: str) -> int:
     """How many photos a replica says it has read."""
     found = re.search(r'mien_photos_total\{outcome="read"\} ([0-9.]+)', get(f"{address}/metrics").text)
     return int(float(found[1])) if found else 0
+
+
+def test_the_shipped_configuration_counts_over_all_workers_and_leaves_no_folder(tmp_path: Path, jpeg: bytes) -> None:
+    with gunicorn(tmp_path, WORKERS="2") as replica:
+        for _ in range(8):  # a connection each, so that both workers have some
+            assert post(f"{replica.address}/v1/predict", content=jpeg, headers=JPEG).status_code == 200
+        assert read(replica.address) == 8
+        before = {worker.pid for worker in replica.workers()}
+        replica.kill_worker()
+        wait_for(lambda: len({worker.pid for worker in replica.workers()} - before) == 1)
+        wait_for(lambda: all(post(f"{replica.address}/v1/predict", content=jpeg, headers=JPEG) for _ in range(4)))
+        assert read(replica.address) == 12
+        (folder,) = tmp_path.glob("mien-metrics-*")
+        assert {file.stem for file in folder.glob("counter_*")} == {"counter_master", "counter_0", "counter_1"}
+    assert list(tmp_path.glob("mien-metrics-*")) == []
+
+
+def test_recycled_workers_lose_no_request_of_kept_connections(tmp_path: Path) -> None:
+    """Straight to Gunicorn: nginx would ask again and hide it."""
+    with gunicorn(tmp_path, WORKERS="2", MAX_REQUESTS="60") as replica:
+        before = {worker.pid for worker in replica.workers()}
+        seen: Counter[object] = Counter()
+        with httpx.Client(base_url=replica.address, timeout=30) as client:
+            for _ in range(300):
+                seen[client.get("/healthz").status_code] += 1
+        assert seen == {200: 300}
+        assert {worker.pid for worker in replica.workers()} != before
 
 
 def test_both_replicas_work_and_the_page_comes_through(running: Topology, jpeg: bytes) -> None:
@@ -135,7 +164,7 @@ def test_the_manifests_say_what_the_server_listens_to() -> None:
         path.name: list(yaml.safe_load_all(path.read_text("utf-8")))
         for path in (ROOT / "deploy").glob("*.yaml")
     }  # fmt: skip
-    assert set(documents) == {"compose.yaml", "cloudrun.yaml", "kubernetes.yaml"}
+    assert set(documents) == {"compose.yaml", "cloudrun.yaml", "kubernetes.yaml", "kubernetes-monitor.yaml"}
     from mien.web.settings import Settings
 
     named = re.findall(r"\bMIEN_[A-Z_]+\b", "".join(path.read_text("utf-8") for path in (ROOT / "deploy").iterdir()))
@@ -147,3 +176,26 @@ def test_the_manifests_say_what_the_server_listens_to() -> None:
         assert container["startupProbe"]["httpGet"]["path"] == "/readyz"
     assert set(documents["compose.yaml"][0]["services"]) == {"mien-1", "mien-2", "proxy"}
     assert "BIND=0.0.0.0:8000" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+
+
+def test_prometheus_scrapes_with_the_token_that_the_pods_ask_for() -> None:
+    deployment, *_ = yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text("utf-8"))
+    monitor, _policy = yaml.safe_load_all((ROOT / "deploy" / "kubernetes-monitor.yaml").read_text("utf-8"))
+    pod = deployment["spec"]["template"]
+    (asked,) = [entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "MIEN_TOKEN"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["authorization"]["credentials"] == asked["valueFrom"]["secretKeyRef"]
+    assert monitor["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    assert "annotations" not in pod["metadata"]
+
+
+def test_the_image_installs_versions_that_are_written_down() -> None:
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = (ROOT / "deploy" / "constraints.txt").read_text("utf-8").splitlines()[1:]
+    pinned = {name: version for name, _, version in (line.partition("==") for line in lines)}
+    for text in (*project["dependencies"], *project["optional-dependencies"]["serve"]):
+        needed = Requirement(text)
+        assert needed.specifier.contains(pinned[needed.name]), text
+    assert "--constraint constraints.txt '.[serve]'" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")

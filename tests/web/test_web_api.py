@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import TypeAdapter
+from serving import get, post
 
 from mien.draw import COLOURS
 from mien.recognition.explain import explain_image
@@ -19,11 +20,14 @@ from mien.web.app import STATIC
 from mien.web.shapes import Explanations, Offer, Predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import httpx
 
     from mien.recognition.recognizer import Recognizer
+
+    Serve = Callable[..., str]
 
 PNG = {"Content-Type": "image/png"}
 
@@ -31,7 +35,7 @@ PNG = {"Content-Type": "image/png"}
 def test_each_way_of_sending_gives_the_librarys_values(
     client: httpx.Client, recognizer: Recognizer, photo: bytes, smooth: bytes
 ) -> None:
-    expected = [recognizer.read(one).to_dict() for one in (photo, smooth)]
+    expected = [{**recognizer.read(one).to_dict(), "faces_found": 4, "truncated": False} for one in (photo, smooth)]
     raw = client.post("/v1/predict", content=photo, headers=PNG).json()["results"]
     form = client.post("/v1/predict", files=[("images", ("a.png", photo)), ("images", ("b.png", smooth))]).json()
     text = [base64.b64encode(one).decode() for one in (photo, smooth)]
@@ -48,6 +52,13 @@ def test_answers_have_the_shapes_of_the_document(client: httpx.Client, photo: by
     Predictions.model_validate(client.post("/v1/predict", files=[("images", photo), ("images", b"no")]).json())
     Explanations.model_validate(client.post("/v1/explain?classes=top2", content=photo, headers=PNG).json())
     Offer.model_validate(client.get("/v1/models").json())
+
+
+def test_faces_that_are_left_out_are_counted(serve: Serve, photo: bytes) -> None:
+    address = serve(max_faces=3, explain_faces=2)
+    for verb, listed in (("predict", 3), ("explain", 2), ("predict?max_faces=1", 1)):
+        (result,) = post(f"{address}/v1/{verb}", content=photo, headers=PNG).json()["results"]
+        assert (len(result["faces"]), result["faces_found"], result["truncated"]) == (listed, 4, True)
 
 
 def test_a_photo_without_a_face_is_a_result_without_faces(client: httpx.Client, nobody: bytes) -> None:
@@ -215,3 +226,27 @@ def test_the_sample_is_the_example(examples: Path) -> None:
         abs(a - b) for a, b in zip(sample.convert("L").tobytes(), small.convert("L").tobytes(), strict=True)
     )
     assert difference / (sample.width * sample.height) < 4
+
+
+@pytest.mark.parametrize("stripped", [True, False], ids=["prefix taken off", "prefix kept"])
+def test_below_a_path_of_a_proxy(serve: Serve, photo: bytes, stripped: bool) -> None:
+    address = serve(root_path="/mien")
+    inside = address if stripped else f"{address}/mien"
+    assert post(f"{inside}/v1/predict", content=photo, headers=PNG).status_code == 200
+    assert get(f"{inside}/static/app.js").status_code == 200
+    moved = get(f"{inside}/v1/models/")
+    assert (moved.status_code, moved.headers["location"]) == (307, f"{address}/mien/v1/models")
+    assert get(f"{inside}/v1/openapi.json").json()["servers"] == [{"url": "/mien"}]
+    assert 'mien_requests_total{route="/v1/predict",status="200"} 1.0' in get(f"{inside}/metrics").text
+
+
+def test_files_of_the_page_are_asked_for_anew_and_answered_short(serve: Serve) -> None:
+    address = serve()
+    first = get(f"{address}/static/app.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = get(f"{address}/static/app.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    text = get(f"{address}/metrics").text
+    assert 'mien_requests_total{route="/static",status="200"} 1.0' in text
+    assert 'mien_requests_total{route="/static",status="304"} 1.0' in text
+    assert 'route="other"' not in text

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import select
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from serving import Held, get, post, wait_until
 
 from mien.recognition.recognizer import load
+from mien.web import bodies
 from mien.web.pool import Pool
 from mien.web.problems import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Serve = Callable[..., str]
@@ -113,12 +118,68 @@ def test_an_answer_that_takes_too_long_is_503(serve: Serve, model: Path, photo: 
     assert "longer than 0.3 s" in answer.json()["detail"]
 
 
-def test_uploads_under_way_are_bounded(serve: Serve, photo: bytes) -> None:
-    import socket
-
+def test_uploads_under_way_are_bounded(serve: Serve, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE", 600)
     address = serve(uploads=1)
-    host, _, port = address.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1")
+    with dripping(address):
         wait_until(lambda: post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 503)
     wait_until(lambda: post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200)
+
+
+def test_a_slow_sender_makes_room_for_others(serve: Serve, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty-two sockets that send drop by drop would otherwise keep everyone out until their time is over."""
+    monkeypatch.setattr(bodies, "PATIENCE", 0)
+    address = serve(uploads=2, body_timeout=600)
+    with dripping(address) as first, dripping(address) as second:
+        wait_until(lambda: metric(address, "mien_bodies_held") == 2)
+        assert post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200
+        cut = [connection for connection in (first, second) if answered(connection)]
+        assert len(cut) == 1
+        assert cut[0].recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
+@contextmanager
+def dripping(address: str) -> Iterator[socket.socket]:
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        slow.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1")
+        yield slow
+
+
+def answered(connection: socket.socket) -> bool:
+    return bool(select.select([connection], [], [], 0.2)[0])
+
+
+def metric(address: str, name: str) -> float:
+    found = re.search(rf"^{name} ([0-9.]+)$", get(f"{address}/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_bodies_of_all_requests_have_a_budget(serve: Serve, model: Path, photo: bytes) -> None:
+    held = Held()
+    address = serve(load(model, detector=held, threads=1), max_held=3 * len(photo))
+    with ThreadPoolExecutor(1) as clients:
+        first = clients.submit(post, f"{address}/v1/predict", content=photo, headers=PNG)
+        wait_until(lambda: held.entered == 1)
+        answer = post(f"{address}/v1/predict", content=photo, headers=PNG)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "Other bodies take" in answer.json()["detail"]
+        held.go.set()
+        assert first.result().status_code == 200
+    assert post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200
+    assert post(f"{address}/v1/predict", content=iter([photo]), headers=PNG).status_code == 200, "alone it is let in"
+
+
+def test_memory_that_is_lacking_is_503_and_a_line_in_the_log(
+    serve: Serve, model: Path, photo: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lacking(Held):
+        def detect(self, pixels: Any) -> Any:
+            if pixels.shape[:2] != (480, 640):
+                raise MemoryError
+            return super().detect(pixels)
+
+    answer = post(f"{serve(load(model, detector=Lacking(), threads=1))}/v1/predict", content=photo, headers=PNG)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:mien:problem:overloaded")
+    assert "memory" in answer.json()["detail"]
+    assert "no memory left for a photo" in [record.message for record in caplog.records]

@@ -63,7 +63,7 @@ def test_frames_come_back_as_the_librarys_values(address: str, recognizer: Recog
             socket.send(photo)
             told = answer(socket)
             assert told["frame"] == number
-            assert told["result"] == recognizer.read(photo).to_dict()
+            assert told["result"] == {**recognizer.read(photo).to_dict(), "faces_found": 4, "truncated": False}
             assert told["ms"] > 0
 
 
@@ -171,3 +171,13 @@ def test_a_client_that_vanishes_leaves_its_place(serve: Serve, photo: bytes) -> 
         socket.send(photo)
         socket.socket.shutdown(2)
         wait_until(lambda: _opens(address))
+
+
+def test_a_refused_socket_is_no_mistake_of_the_server(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    address = serve()
+    caplog.set_level("INFO", "mien.web")
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{address.replace('http', 'ws')}/v1/nothing")
+    assert refused.value.response.status_code == 403
+    wait_until(lambda: any(getattr(record, "status", 0) == 403 for record in caplog.records))
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

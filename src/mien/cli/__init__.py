@@ -56,8 +56,8 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 """Verb, of one word or two → the module that holds it, and the line that ``mien --help`` shows for it."""
 
-DONE, FAILED, PARTLY, INTERRUPTED, BROKEN_PIPE = 0, 2, 3, 130, 141
-"""Exit codes: all well; failed, see the message; some files unreadable; Ctrl-C; reader of stdout gone."""
+DONE, FAILED, PARTLY, OUT_OF_MEMORY, INTERRUPTED, BROKEN_PIPE = 0, 2, 3, 4, 130, 141
+"""Exit codes: all well; failed, see the message; some files unreadable; memory; Ctrl-C; reader of stdout gone."""
 
 _HELP = """Usage: mien VERB [options]
 
@@ -79,6 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
+    except MemoryError as error:
+        return _fail(str(error) or "No memory left. Give less at once.", OUT_OF_MEMORY)
     except MienError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

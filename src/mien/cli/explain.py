@@ -21,6 +21,7 @@ from mien.cli import DONE, PARTLY, one_line
 from mien.cli.output import mirrored
 from mien.cli.parser import count, number, one_of
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
+from mien.files import appearing
 from mien.recognition.folder import find_images
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def _write(found: Explanation, picture: Path) -> None:
     picture.parent.mkdir(parents=True, exist_ok=True)
     found.draw().save(picture, format="PNG")
     numbers = json.dumps(found.to_dict(), ensure_ascii=False) + "\n"
-    picture.with_suffix(".json").write_text(numbers, encoding="utf-8", errors="surrogateescape")
+    with appearing(picture.with_suffix(".json")) as draft:
+        draft.write_text(numbers, encoding="utf-8", errors="surrogateescape")
 
 
 def _lines(found: Explanation) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mien.cli import one_line
 from mien.errors import FileMissingError, OptionError
+from mien.files import naming
 from mien.parquet import Parts
 from mien.recognition.columns import csv_columns, faults, kinds, numbers, rows
 from mien.recognition.folder import Unreadable
@@ -229,12 +230,12 @@ def replacing(path: Path) -> Iterator[TextIO]:
     """Open a file beside ``path`` that takes its place when all went well, and is dropped when not."""
     target = path.resolve()
     if target.exists() and not target.is_file():  # a device or a pipe is written to, never replaced
-        with _open(target, "w") as stream:
+        with naming(path), _open(target, "w") as stream:
             yield stream
         return
     draft = target.with_name(f".mien-{os.getpid()}.tmp")
     try:
-        with _open(draft, "w", named=path) as stream:
+        with naming(path), _open(draft, "w", named=path) as stream:
             yield stream
         draft.replace(target)
     finally:
@@ -244,7 +245,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
 @contextmanager
 def growing(path: Path, *, fresh: bool) -> Iterator[TextIO]:
     """Open ``path`` itself, which keeps what was written when the run is cut off."""
-    with _open(path, "w" if fresh else "a") as stream:
+    with naming(path), _open(path, "w" if fresh else "a") as stream:
         yield stream
 
 

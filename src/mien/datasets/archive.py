@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Self
 
 from mien.datasets.directory import Directory
 from mien.datasets.rows import Problem
@@ -24,6 +24,25 @@ from mien.datasets.zipped import ZipTable
 from mien.errors import DataError, FileMissingError
 
 _JUNK = ("__MACOSX/", "._", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+MAX_MEMBER = 400_000_000
+"""Bytes of a member that is read whole: an image of 100 megapixels without compression fits."""
+
+MAX_GROWTH, FREE_GROWTH = 100, 100_000_000
+"""How many times its size a file may unpack to, beyond the bytes that are always allowed; lists of pixels reach 10."""
+
+
+def bounded_size(name: str, size: int) -> int:
+    """Return ``size``. Raises ``DataError`` for a member that is too large to be read whole."""
+    if size > MAX_MEMBER:
+        raise DataError(f"{name} has {size} bytes; expected at most {MAX_MEMBER}. It is no image of a face.")
+    return size
+
+
+def most_unpacked(packed: int) -> int:
+    """Return to how many bytes something of ``packed`` bytes may unpack."""
+    return MAX_GROWTH * packed + FREE_GROWTH
 
 
 def open_source(path: str | Path) -> Source:
@@ -38,7 +57,7 @@ def open_source(path: str | Path) -> Source:
         return FolderSource(place)
     if zipfile.is_zipfile(place) or place.suffix.lower() == ".zip":
         return ZipSource(place)
-    if place.suffix.lower() != ".csv" and tarfile.is_tarfile(place):
+    if place.suffix.lower() != ".csv" and _is_tar(place):
         return TarSource(place)
     return FileSource(place)
 
@@ -121,6 +140,7 @@ class FolderSource(Source):
     def read(self, name: str) -> bytes:
         """Return one file's content."""
         with self.open(name) as file:
+            bounded_size(name, os.fstat(file.fileno()).st_size)
             return file.read()
 
     def open(self, name: str) -> BinaryIO:
@@ -192,11 +212,15 @@ class ZipSource(Source):
 
     def read(self, name: str) -> bytes:
         """Return one member's content, its checksum verified."""
-        return self._table.read(name, self._place(name)[0])
+        place = self._place(name)[0]
+        bounded_size(name, max(self._table.sizes(place)))
+        return self._table.read(name, place)
 
     def open(self, name: str) -> BinaryIO:
-        """Open one member as a stream."""
-        self._place(name)
+        """Open one member as a stream. Raises ``DataError`` for one that unpacks to far more than it takes."""
+        size, stored = self._table.sizes(self._place(name)[0])
+        if size > most_unpacked(stored):
+            raise DataError(f"{name} unpacks from {stored} to {size} bytes, which no list of faces does.")
         return zipfile.ZipFile(self.path).open(name)  # type: ignore[return-value]
 
     def close(self) -> None:
@@ -216,14 +240,21 @@ class TarSource(Source):
     def read(self, name: str) -> bytes:
         """Return one member's content."""
         start, size = self._place(name)[:2]
+        bounded_size(name, size)
         try:
             self._file.seek(start)
             content = self._file.read(size)
-        except (OSError, EOFError) as error:
+        except (tarfile.TarError, OSError, EOFError) as error:
             raise DataError(f"{name} cannot be read from the archive: {error}") from error
         if len(content) != size:
             raise DataError(f"{name} is truncated: {len(content)} of {size} bytes.")
         return content
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one member as a stream."""
+        info = tarfile.TarInfo(name)
+        info.offset_data, info.size = self._place(name)[:2]
+        return self._tar.extractfile(info)  # type: ignore[return-value]
 
     def close(self) -> None:
         """Close the tar."""
@@ -231,7 +262,7 @@ class TarSource(Source):
 
     def _list(self) -> None:
         try:
-            self._tar = tarfile.open(self.path)  # noqa: SIM115
+            self._tar = _Tar.open(self.path)
             self._file: IO[bytes] = self._tar.fileobj  # type: ignore[assignment]
             while (info := self._tar.next()) is not None:
                 self._tar.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps an object for each
@@ -247,3 +278,48 @@ class TarSource(Source):
 
     def _reading_order(self) -> bool:
         return not isinstance(self._file, io.BufferedReader)
+
+
+class _Bounded:
+    """An unpacked stream that ends with an error where it grows beyond all measure."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self.file, self.most = file, most
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as the file does."""
+        if size > MAX_MEMBER:
+            raise tarfile.ReadError(f"a part of {size} bytes; expected at most {MAX_MEMBER}")
+        self._check(self.file.tell())
+        return self.file.read(size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move as the file does."""
+        self._check(offset)
+        return self.file.seek(offset, whence)
+
+    def _check(self, position: int) -> None:
+        if position > self.most:
+            raise tarfile.ReadError(f"it unpacks to more than {self.most} bytes, which no corpus does")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+class _Tar(tarfile.TarFile):
+    """A tar whose compressed stream is bounded."""
+
+    @classmethod
+    def taropen(cls, name: Any, mode: Any = "r", fileobj: Any = None, **options: Any) -> Self:
+        """Open what the methods for each compression hand over."""
+        if fileobj is not None:
+            fileobj = _Bounded(fileobj, most_unpacked(Path(name).stat().st_size))
+        return super().taropen(name, mode, fileobj, **options)
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        with _Tar.open(path):
+            return True
+    except (tarfile.TarError, OSError, EOFError):
+        return False

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from mien import images
+from mien.containers import SLIM
 from mien.datasets import packed
+from mien.datasets.tables import read_line
 from mien.errors import DataError
 from mien.preprocess import grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image as PILImage
 
     from mien.datasets.archive import Source
 
@@ -65,13 +68,19 @@ def plain(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _plain_grey(content: bytes) -> NDArray[np.uint8] | None:
     from PIL import Image
 
+    slim = next((slim for mark, slim in SLIM.items() if content.startswith(mark)), None)
+    content = content if slim is None else slim(content)
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            if image.mode != "L" or image.info.keys() & {"exif", "transparency"}:
+            if image.mode != "L" or image.info.keys() & {"exif", "transparency"} or _large(image):
                 return None
             return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error):
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError):
         return None  # images.load says what is wrong with it
+
+
+def _large(image: PILImage.Image) -> bool:
+    return image.width * image.height > images.MAX_PIXELS
 
 
 def true_kind(content: bytes, suffix: str) -> str:
@@ -121,7 +130,7 @@ class PixelReader:
             self._stream, self._name, self._line = self.source.open(name), name, 0
         text = b""
         while self._line < line:
-            text, self._line = self._stream.readline(), self._line + 1
+            text, self._line = read_line(self._stream), self._line + 1
         longest = max(text.decode("utf-8", "replace").split(","), key=len)
         numbers = longest.strip().strip('"')
         return csv_pixels(numbers, int(len(numbers.split()) ** 0.5))

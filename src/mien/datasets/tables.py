@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import BinaryIO
 
 from mien.datasets.archive import Source
 from mien.datasets.rows import Problem
 from mien.errors import DataError
+
+MAX_LINE = 10_000_000
+"""Bytes of a line; a face of 1,000 × 1,000 pixels takes 4,000,000."""
 
 Record = tuple[int, dict[str, str]]
 
@@ -32,9 +37,19 @@ def records(source: Source, name: str, needed: Sequence[str]) -> Iterator[Record
     if missing:
         raise DataError(f"{name} lacks the columns {missing}; expected {', '.join(needed)}. Found: {columns}.")
     with source.open(name) as file:
-        for number, raw in enumerate(file, 1):
-            if number > 1 and raw.strip():
+        for number, raw in enumerate(iter(partial(read_line, file), b""), 1):
+            if number > 1 and len(raw) > MAX_LINE:
+                yield Problem(f"{name}:{number}", f"the line has more than {MAX_LINE} bytes")
+            elif number > 1 and raw.strip():
                 yield _record(raw, number, columns, f"{name}:{number}")
+
+
+def read_line(file: BinaryIO) -> bytes:
+    """Return the next line, empty at the end; of one with more than ``MAX_LINE`` bytes the first ``MAX_LINE`` + 1."""
+    rest = line = file.readline(MAX_LINE + 1)
+    while len(rest) > MAX_LINE and not rest.endswith(b"\n"):
+        rest = file.readline(MAX_LINE + 1)
+    return line
 
 
 def _record(raw: bytes, number: int, columns: list[str], where: str) -> Record | Problem:

@@ -49,6 +49,13 @@ class ZipTable:
             yield text, place
             place += _ENTRY.size + name + extra + comment
 
+    def sizes(self, place: int) -> tuple[int, int]:
+        """Return how many bytes a member has, unpacked and packed."""
+        self._file.seek(place)
+        fields = self._entry()
+        self._take(fields[10])
+        return _wide(self._take(fields[11]), fields[9], fields[8], fields[16])[:2]
+
     def read(self, name: str, place: int) -> bytes:
         """Return one member's content. Raises ``DataError`` if it is damaged, encrypted or packed otherwise.
 

@@ -20,13 +20,13 @@ from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from mien.datasets.faces import FaceSet
-from mien.errors import FileMissingError, ModelError, OptionError
+from mien.errors import FileMissingError, ModelError, OptionError, TrainingError
 from mien.evaluation.calibration import Threshold
 from mien.evaluation.evaluate import Model, answered, logits, report
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
 from mien.files import appearing
-from mien.learning import calibrate, parts, provenance
+from mien.learning import calibrate, checkpoints, parts, provenance
 from mien.learning.fit import check_data
 from mien.learning.models import TorchSession
 from mien.learning.module import network_of
@@ -172,6 +172,8 @@ def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
     path = run / "checkpoints" / "best.ckpt"
     if not path.exists():
         raise FileMissingError(f"{run} holds no checkpoints/best.ckpt; finish the run with `mien train … --resume`.")
+    if not checkpoints.is_whole(path):
+        raise TrainingError(f"{path} is cut off or damaged. Train again, into another folder.")
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     network = network_of(recipe, classes, trained=True)
     weights = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}

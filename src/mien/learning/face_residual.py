@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -79,12 +80,10 @@ class FaceResidual(nn.Module):
         """
         maps = (faces - torch.tensor(MEAN)[:, None, None]) / 256
         self.eval()
-        first, norm = self.stem[0], self.stem[1]
-        assert isinstance(first, nn.Conv2d)
-        assert isinstance(norm, nn.BatchNorm2d)
+        first, norm = cast("nn.Conv2d", self.stem[0]), cast("nn.BatchNorm2d", self.stem[1])
         maps = self.pool(functional.relu(_taken(first, norm, maps, weights, "conv32_down")))
-        for name, block in self.blocks.items():
-            assert isinstance(block, Block)
+        for name, module in self.blocks.items():
+            block = cast("Block", module)
             inner = functional.relu(_taken(block.first, block.first_norm, maps, weights, f"{name}.conv1"))
             inner = _taken(block.second, block.second_norm, inner, weights, f"{name}.conv2")
             maps = functional.relu(inner + block.shortcut(maps))

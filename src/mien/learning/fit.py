@@ -29,7 +29,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, Sequent
 
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
-from mien.learning import arithmetic, corpora, distillation, memory, parts
+from mien.files import appearing
+from mien.learning import arithmetic, checkpoints, corpora, distillation, memory, parts
 from mien.learning.batches import ShuffledBatches, place
 from mien.learning.consensus import Consensus
 from mien.learning.degrade import DegradedFaces
@@ -83,13 +84,12 @@ def fit(
     faces = parts.arrange(faces, recipe.data)
     distillation.check_models(recipe.distil, faces.label_set, recipe.preprocess)
     module, best = classifier(recipe, faces), _best_checkpoint(run)
-    last = run / "checkpoints" / "last.ckpt"
     with quiet(), explained(recipe):
         trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
         loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         if not rank():
             prepare(recipe, parts.described(faces) | distillation.described(recipe.distil), run, resume)
-        trainer.fit(module, *loaders, ckpt_path=last if resume and last.exists() else None)
+        trainer.fit(module, *loaders, ckpt_path=checkpoints.newest(run) if resume else None)
     return Path(best.best_model_path)
 
 
@@ -134,7 +134,8 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
     (run / "data.json").write_text(json.dumps(data, indent=1))
     (run / "environment.json").write_text(json.dumps(environment(recipe), indent=1))
     # Last, because its presence says that the others are there, even after a kill -9 among these lines.
-    recorded.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
+    with appearing(recorded) as draft:
+        draft.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
 
 
 def check_data(run: Path, data: dict[str, Any]) -> None:
@@ -252,6 +253,7 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
         strategy="ddp" if processes > 1 else "auto",
         use_distributed_sampler=False,
         callbacks=callbacks,
+        plugins=[checkpoints.WholeCheckpoints()],
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ from mien.recognition.wire import field_bytes, walk
 
 SCHEMA = 1
 
+MAX_BYTES = 1_000_000_000
+"""Bytes of a model file; the largest network that Mien trains has 550 million."""
+
 _KEY = "mien"
+_MAX_FIELDS, _MAX_DESCRIPTION = 100_000, 10_000_000
 _GRAPH_FIELD, _METADATA_FIELD = 7, 14
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -75,6 +80,7 @@ def read(model: str | PathLike[str]) -> Bundle:
     """
     path = names.locate(model)
     try:
+        _check_file_size(path)
         content = path.read_bytes()
     except FileNotFoundError:
         raise FileMissingError(f"No such model file: {str(path)!r}. Check the path.") from None
@@ -155,18 +161,26 @@ def _store(path: Path, content: bytes) -> None:
         ) from None
 
 
+def _check_file_size(path: Path) -> None:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ModelError(f"{str(path)!r} has {size} bytes: expected a model file of at most {MAX_BYTES}.")
+
+
 def _parts(content: bytes, path: Path) -> tuple[bytes, bytes | None]:
     """Split a model file into its bytes without metadata and the value of our metadata entry, None if absent."""
     view, pieces, value, numbers = memoryview(content), [], None, set()
     try:
-        for number, start, payload, end in walk(content):
+        for count, (number, start, payload, end) in enumerate(walk(content), 1):
+            if count > _MAX_FIELDS:
+                raise ValueError("too many fields")
             numbers.add(number)
             if number != _METADATA_FIELD:
                 pieces.append(view[start:end])
                 continue
             entry = content[payload:end]
-            pair = {key: entry[begin:stop] for key, _, begin, stop in walk(entry)}
-            value = pair.get(2, b"") if pair.get(1) == _KEY.encode() else value
+            pair = {key: entry[begin:stop] for key, _, begin, stop in islice(walk(entry), 3)}
+            value = pair.get(2, b"")[: _MAX_DESCRIPTION + 1] if pair.get(1) == _KEY.encode() else value
     except (IndexError, ValueError):
         numbers.clear()
     if _GRAPH_FIELD not in numbers:
@@ -188,6 +202,10 @@ def _described(value: bytes | None, path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{str(path)!r} is an ONNX file without Mien's description: expected a metadata entry {_KEY!r} with labels "
             "and preprocessing. Export the model with Mien; what a foreign file expects as input cannot be guessed."
+        )
+    if len(value) > _MAX_DESCRIPTION:
+        raise ModelError(
+            f"The description in {str(path)!r} has more than {_MAX_DESCRIPTION} bytes. Export the model again."
         )
     try:
         described = json.loads(value)

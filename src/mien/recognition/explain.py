@@ -15,6 +15,7 @@ import numpy as np
 
 from mien import preprocess
 from mien.errors import OptionError
+from mien.images import MAX_PIXELS
 from mien.recognition import faithfulness
 from mien.recognition.crop import corners, cut
 from mien.recognition.faithfulness import Faithfulness
@@ -176,13 +177,14 @@ def explain_image(
     classes: Sequence[str] | int = 1,
     *,
     explainer: Explainer | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Explanation:
     """Find the faces of a picture (see ``mien.images.load``) and explain each.
 
     A picture without a face is an explanation without maps. Arguments and errors as in ``explain``, and
     ``ImageError`` or ``FileMissingError`` for an image that cannot be read.
     """
-    result, spec = recognizer.read(image), recognizer.detector.crop
+    result, spec = recognizer.read(image, max_pixels=max_pixels), recognizer.detector.crop
     pixels = result.pixels
     if pixels is None:
         raise OptionError("The recognizer returned no pixels: expected a picture to cut faces from.")

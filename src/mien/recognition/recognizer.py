@@ -129,13 +129,13 @@ class Recognizer:
         """Return a recognizer of the same network, shared and not copied, whose results carry another model name."""
         return Recognizer(replace(self.bundle, name=name), self._session, self.detector, self.views)
 
-    def read(self, image: ImageInput, *, keep_pixels: bool = True) -> ImageResult:
+    def read(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int = images.MAX_PIXELS) -> ImageResult:
         """Find all faces of one picture (see ``mien.images.load``) and what they show.
 
         ``keep_pixels=False`` saves memory; the result can then not be drawn. Raises ``ImageError`` or
         ``FileMissingError``; a picture without a face is a result without faces.
         """
-        return self.read_many([image], keep_pixels=keep_pixels)[0]
+        return self.decide([self.find(image, keep_pixels=keep_pixels, max_pixels=max_pixels)])[0]
 
     def read_many(self, images: Iterable[ImageInput], *, keep_pixels: bool = True) -> list[ImageResult]:
         """Read several pictures; the faces of all of them go through the network together.
@@ -149,9 +149,9 @@ class Recognizer:
             )
         return self.decide([self.find(image, keep_pixels=keep_pixels) for image in images])
 
-    def find(self, image: ImageInput, *, keep_pixels: bool = True) -> Found:
+    def find(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int = images.MAX_PIXELS) -> Found:
         """Do the first half of ``read``: decode, find the faces and cut them out. Raises as ``read`` does."""
-        pixels = images.load(image)
+        pixels = images.load(image, max_pixels=max_pixels)
         detections = self.detector.detect(pixels)
         crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
         height, width = pixels.shape[:2]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mien.errors import ModelError, OptionError
+from mien.recognition import graph as graphs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+RUN_LIMIT = 600.0
+"""Seconds that a network may take for a batch in the main thread."""
 
 # Tried in this order where the installed ONNX Runtime offers them; the CPU is always there.
 _ACCELERATORS = ("CUDAExecutionProvider",)
@@ -51,6 +57,7 @@ class OnnxSession:
     ) -> None:
         if threads is not None and threads < 1:
             raise OptionError(f"threads = {threads}: expected at least 1, or None for all cores.")
+        graphs.check(graph)
         self._session = _open(graph, threads)
         _check_names(self._session)
         expected = None if inputs is None else (None, *inputs)
@@ -90,6 +97,7 @@ class ForeignSession:
         output: str = "",
         probabilities: bool = False,
     ) -> None:
+        graphs.check(graph, loops=True)
         self._session, self._classes, self._probabilities = _open(graph, threads), classes, probabilities
         nodes, outputs = self._session.get_inputs(), [node.name for node in self._session.get_outputs()]
         if len(nodes) != 1 or (output not in outputs if output else len(outputs) != 1):
@@ -118,7 +126,7 @@ def _answers(
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     try:
-        logits = np.asarray(session.run([output], {given: batch})[0])
+        logits = np.asarray(_run(session, output, {given: batch}))
     except (state.InvalidArgument, state.RuntimeException, state.Fail, state.NotImplemented) as error:
         raise ModelError(f"The model cannot run on a batch of shape {batch.shape}: {error}.") from None
     if logits.shape != (len(batch), classes or logits.shape[-1]) or logits.dtype != np.float32:
@@ -126,7 +134,32 @@ def _answers(
             f"The model answered {logits.dtype} {logits.shape} to {len(batch)} faces: expected float32 "
             f"({len(batch)}, {classes or 'classes'}). Export the model again."
         )
+    if not np.isfinite(logits).all():
+        raise ModelError(
+            f"The model answered {np.count_nonzero(~np.isfinite(logits))} of {logits.size} values that are not finite: "
+            "its weights are damaged or overflow. Train or export the model again."
+        )
     return logits
+
+
+def _run(session: Any, output: str, given: dict[str, NDArray[np.float32]]) -> Any:
+    """Run the network; Ctrl-C and ``RUN_LIMIT`` end it at its next operator.
+
+    ONNX Runtime does not return to Python in between, so that in the main thread, the only one that Ctrl-C reaches, it
+    runs in a thread of its own: 0.1 ms a batch.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return session.run([output], given)[0]
+    import onnxruntime
+
+    options, pool = onnxruntime.RunOptions(), ThreadPoolExecutor(1, "mien-run")
+    try:
+        return pool.submit(session.run, [output], given, options).result(RUN_LIMIT)[0]
+    except TimeoutError:
+        raise ModelError(f"The model took more than {RUN_LIMIT:g} s. Give it fewer faces at once.") from None
+    finally:
+        options.terminate = True
+        pool.shutdown()
 
 
 def _open(graph: bytes, threads: int | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def walk(message: bytes) -> Iterator[tuple[int, int, int, int]]:
+def walk(message: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
     """Yield (field number, start, start of payload, end) of each top-level field of a Protocol Buffers message.
 
     Raises ``ValueError`` or ``IndexError`` where it is none, or cut off.
@@ -39,7 +39,7 @@ def field_whole(number: int, value: int) -> bytes:
     return _to_varint(number << 3) + _to_varint(value)
 
 
-def _varint(message: bytes, position: int) -> tuple[int, int]:
+def _varint(message: bytes | memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
     while shift < 64:
         byte = message[position]

@@ -39,6 +39,7 @@ class Access:
         state = scope.setdefault("state", {})
         state["request_id"], state["told"] = _request_id(Headers(scope=scope)), {}
         begun, status = time.perf_counter(), 500
+        route = self._route(own_path(scope))  # now: a mounted application changes the scope
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -47,15 +48,17 @@ class Access:
                 MutableHeaders(scope=message)["X-Request-ID"] = state["request_id"]
             elif message["type"] == "websocket.accept":
                 status = 101
+            elif message["type"] == "websocket.close" and status == 500:
+                status = 403  # refused before it was accepted, which the server answers so
             await send(message)
 
         try:
             await self.app(scope, receive, watched)
         finally:
-            self._tell(scope, state, status, time.perf_counter() - begun)
+            self._tell(scope, route, status, time.perf_counter() - begun)
 
-    def _tell(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
-        route = self._route(own_path(scope))
+    def _tell(self, scope: Scope, route: str, status: int, seconds: float) -> None:
+        state: dict[str, Any] = scope["state"]
         self.metrics.requests.labels(route, str(status)).inc()
         if status != 101:  # a stream's length is no answer's time
             self.metrics.seconds.labels(route).observe(seconds)
@@ -76,8 +79,8 @@ class Access:
 
 def own_path(scope: Scope) -> str:
     """Return the address below the one at which the application is mounted."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
 def _request_id(headers: Headers) -> str:

@@ -19,9 +19,11 @@ from starlette.staticfiles import StaticFiles
 from mien import __version__
 from mien.errors import DataError, MissingExtraError, OptionError
 from mien.web.access import Access
+from mien.web.forwarded import Forwarded
 from mien.web.headers import HEADERS, SecurityHeaders
 from mien.web.limits import Guard, read_rate
-from mien.web.problems import ProblemError
+from mien.web.logs import log
+from mien.web.problems import ProblemError, overloaded
 from mien.web.routes import router
 from mien.web.service import Service
 from mien.web.stream import stream
@@ -52,12 +54,13 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
         version=__version__,
         description=_ABOUT,
         openapi_url="/v1/openapi.json",
+        root_path=settings.root_path,
         docs_url=None,  # FastAPI's own pages load scripts from other hosts
         redoc_url=None,
         lifespan=lifespan,
         exception_handlers={
             ProblemError: _problem, RequestValidationError: _invalid, HTTPException: _http, OptionError: _option,
-            DataError: _option, MissingExtraError: _option, Exception: _mistake,
+            DataError: _option, MissingExtraError: _option, MemoryError: _memory, Exception: _mistake,
         },
         middleware=list(_middleware(settings, service)),
     )  # fmt: skip
@@ -90,6 +93,7 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
         "/v1/openapi.json",
         *(route.path for route in router.routes if isinstance(route, Route)),
     }
+    yield Middleware(Forwarded, proxies=settings.proxies, hops=settings.hops)
     yield Middleware(Access, metrics=service.metrics, routes=paths)
     yield Middleware(SecurityHeaders)
     if settings.origins:
@@ -121,6 +125,12 @@ async def _http(request: Request, error: HTTPException) -> Response:
     kinds = {404: "not-found", 405: "wrong-method"}
     detail = f"{request.method} here: {error.detail}. /v1/openapi.json lists the addresses."
     return await _problem(request, ProblemError(kinds.get(error.status_code, "bad-request"), detail, error.headers))
+
+
+async def _memory(request: Request, error: Exception) -> Response:
+    """Answer for a photo that memory does not suffice for; it may be whole, so the client may send it again."""
+    log.error("no memory left for a photo", extra={"request_id": request.state.request_id}, exc_info=error)
+    return await _problem(request, overloaded("There is no memory left for the photo.", 5))
 
 
 async def _mistake(request: Request, _error: Exception) -> Response:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from mien.web.bodies import Bodies, Body
     from mien.web.settings import Settings
 
     Parse = Callable[[Request, bytes, Settings], Awaitable[list["Upload"]]]
@@ -34,11 +35,11 @@ class Upload:
     content: bytes
 
 
-async def uploads(request: Request, settings: Settings) -> list[Upload]:
+async def uploads(request: Request, settings: Settings, bodies: Bodies, body: Body) -> list[Upload]:
     """Return the photos of a request, at least one. Raises ``ProblemError`` for a body that cannot be taken."""
     kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-    body = await read_body(request, settings)
-    found = await _parser(kind)(request, body, settings)
+    content = await read_body(request, settings, bodies, body)
+    found = await _parser(kind)(request, content, settings)
     if not found or not all(upload.content for upload in found):
         raise ProblemError("bad-request", f"{_empty(found)}: expected the bytes of at least one photo.")
     if len(found) > settings.max_images:
@@ -46,17 +47,27 @@ async def uploads(request: Request, settings: Settings) -> list[Upload]:
     return found
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
+def memory_weight(request: Request) -> int:
+    """Return how many bytes of memory each byte of a body takes at most until it is answered.
+
+    Two, as it is copied once into one piece or out of its form; for JSON four, as letters and what they decode to come
+    on top.
+    """
+    return 4 if "json" in request.headers.get("content-type", "").lower() else 2
+
+
+async def read_body(request: Request, settings: Settings, bodies: Bodies, body: Body) -> bytes:
     """Return the body; a larger one is refused by its declared length, or when the bytes that arrive are too many."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > settings.max_body:
         raise _too_large(f"{declared[:20]} bytes were declared", settings)
     try:
-        async with asyncio.timeout(settings.body_timeout):
-            body = await _collected(request, settings)
+        async with asyncio.timeout(settings.body_timeout) as body.deadline:
+            content = await _collected(request, settings, bodies, body)
     except TimeoutError:
         raise closing(
-            "body-too-slow", f"The body was not whole after {settings.body_timeout:g} s. Send it faster, or less of it."
+            "body-too-slow",
+            f"The body was not whole after {settings.body_timeout:g} s, or others needed its place. Send it faster.",
         ) from None
     except ClientDisconnect:
         raise closing("bad-request", "The connection was closed before the body was whole.") from None
@@ -64,16 +75,18 @@ async def read_body(request: Request, settings: Settings) -> bytes:
     if encoding not in ("", "identity"):
         # A few kilobytes of gzip can unpack to gigabytes, and photos are compressed anyway.
         raise ProblemError("wrong-type", f"Content-Encoding {encoding[:40]!r}: send the body without compression.")
-    return body
+    bodies.arrived(body)
+    return content
 
 
-async def _collected(request: Request, settings: Settings) -> bytes:
-    body = bytearray()
+async def _collected(request: Request, settings: Settings, bodies: Bodies, body: Body) -> bytes:
+    content = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > settings.max_body:
+        content += chunk
+        if len(content) > settings.max_body:
             raise _too_large("More bytes arrived", settings)
-    return bytes(body)
+        bodies.take(body, len(chunk))
+    return bytes(content)
 
 
 def _too_large(given: str, settings: Settings) -> ProblemError:

@@ -43,12 +43,14 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
 
+        kept = "no-cache" if own_path(scope).startswith("/static/") else "no-store"  # now: a mount changes the scope
+
         async def with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
-                headers.setdefault("Cache-Control", "no-cache" if own_path(scope).startswith("/static") else "no-store")
+                headers.setdefault("Cache-Control", kept)
             await send(message)
 
         await self.app(scope, receive, with_headers)

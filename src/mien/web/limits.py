@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 
 from mien.errors import OptionError
 from mien.web.access import own_path
+from mien.web.forwarded import read_address
 from mien.web.problems import ProblemError, overloaded
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 PROTOCOL = "mien.v1"
 """The WebSocket's subprotocol. A page cannot set headers there, so it offers ``bearer.TOKEN`` beside it."""
+
+
+_WRONG_TOKENS = limits.parse("30/minute")
 
 
 class Guard:
@@ -62,29 +66,31 @@ class Guard:
         headers = Headers(scope=scope)
         if scope["type"] == "websocket" or scope["method"] == "POST":
             check_origin(headers, self.settings.origins)
-        if self.settings.token:
-            self._check_token(headers, scope.get("subprotocols") or [])
+        address = client_address(scope)
         if self._rate is not None and own_path(scope) != "/metrics":
-            self._check_rate(self._rate, _address(scope))
+            self._check_rate(self._rate, address, self.settings.rate)
+        if self.settings.token:
+            self._check_token(headers, scope.get("subprotocols") or [], address)
 
-    def _check_token(self, headers: Headers, protocols: list[str]) -> None:
+    def _check_token(self, headers: Headers, protocols: list[str], address: str) -> None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             given = next((word[7:] for word in protocols if word.startswith("bearer.")), "")
         if not hmac.compare_digest(given.strip().encode(), self.settings.token.encode()):
+            self._check_rate(_WRONG_TOKENS, f"token {address}", "30 wrong tokens a minute")
             raise ProblemError(
                 "no-token",
                 "No token was sent, or a wrong one: expected the header Authorization: Bearer TOKEN.",
                 {"WWW-Authenticate": "Bearer"},
             )
 
-    def _check_rate(self, rate: limits.RateLimitItem, address: str) -> None:
-        if self._limiter.hit(rate, address):
+    def _check_rate(self, rate: limits.RateLimitItem, key: str, most: str) -> None:
+        if self._limiter.hit(rate, key):
             return
-        wait = max(1, math.ceil(self._limiter.get_window_stats(rate, address).reset_time - time.time()))
+        wait = max(1, math.ceil(self._limiter.get_window_stats(rate, key).reset_time - time.time()))
         raise ProblemError(
             "too-many-requests",
-            f"More than {self.settings.rate} from your address. Try again in {wait} s.",
+            f"More than {most} from your address. Try again in {wait} s.",
             {"Retry-After": str(wait)},
         )
 
@@ -131,11 +137,10 @@ def read_rate(text: str) -> limits.RateLimitItem | None:
         raise OptionError(f"rate = {text!r}: expected such as 60/minute or 1000/hour.") from None
 
 
-def _address(scope: Scope) -> str:
+def client_address(scope: Scope) -> str:
     """Return what counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which one subscriber has."""
-    host = scope["client"][0] if scope.get("client") else "unknown"
-    try:
-        found = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    return host if found.version == 4 else str(ipaddress.ip_network(f"{host}/64", strict=False))
+    host = str(scope["client"][0]) if scope.get("client") else "unknown"
+    address = read_address(host)
+    if address is None or address.version == 4:
+        return host if address is None else str(address)
+    return str(ipaddress.ip_network(f"{address}/64", strict=False))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from mien.web import counters
 
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
@@ -16,6 +18,9 @@ class Metrics:
     """What is counted; labels have few values, none of them from the client."""
 
     def __init__(self) -> None:
+        if counters.VARIABLE in os.environ:
+            # The client looks at the variable when it is imported, which may be before the folder has been made.
+            values.ValueClass = values.MultiProcessValue(counters.writer)  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self.requests = Counter("mien_requests", "Requests answered", ("route", "status"), registry=registry)
         self.seconds = Histogram(
@@ -28,6 +33,9 @@ class Metrics:
         self.held = Gauge(
             "mien_photos_held", "Photos worked on or waiting", registry=registry, multiprocess_mode="livesum"
         )
+        self.bodies = Gauge(
+            "mien_bodies_held", "Bodies under way or not answered", registry=registry, multiprocess_mode="livesum"
+        )
         self.streams = Gauge("mien_streams", "Live streams open", registry=registry, multiprocess_mode="livesum")
 
     def photo(self, faces: int, readable: bool) -> None:
@@ -37,7 +45,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return the page that Prometheus reads."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if counters.VARIABLE not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from mien.web.settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass
 class Best:
-    """A detector of whose faces only the best are kept; detectors answer best first."""
+    """A detector of whose faces only the best are kept; detectors answer best first.
+
+    found: how many faces the last picture has. Made for one request, in one thread.
+    """
 
     inner: Detector
     most: int
+    found: int = 0
 
     @property
     def name(self) -> str:
@@ -46,7 +50,9 @@ class Best:
 
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Find the faces in uint8 (H, W, 3) RGB, best first."""
-        return self.inner.detect(pixels)[: self.most]
+        detections = self.inner.detect(pixels)
+        self.found = len(detections)
+        return detections[: self.most]
 
 
 class Models:
@@ -80,8 +86,13 @@ class Models:
 
         Raises ``OptionError`` for an unknown word, ``MissingExtraError`` for a detector that is not installed.
         """
+        return self.limited(model, detector, most)[0]
+
+    def limited(self, model: str | None, detector: str | None, most: int) -> tuple[Recognizer, Best]:
+        """Do what ``recognizer`` does and return its detector too, which says how many faces there were."""
         network = self.networks[self.model_name(model)]
-        return network.with_detector(Best(self._detector(network, detector or self.detector), most))
+        best = Best(self._detector(network, detector or self.detector), most)
+        return network.with_detector(best), best
 
     def model_name(self, model: str | None) -> str:
         """Return the name in ``networks`` for a name or an alias, the first one for None.

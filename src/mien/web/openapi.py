@@ -65,6 +65,8 @@ PREDICTED: dict[str, Any] = {
             "model": "ferplus8",
             "detector": "yunet",
             "faces": [FACE],
+            "faces_found": 1,
+            "truncated": False,
         },
         {"source": "notes.txt", "error": "12 bytes is not a picture in a known format: expected JPEG, PNG, …"},
     ]

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+DRAIN = 1.0
+"""Seconds for which a stopping server waits for the next request of an idle connection."""
+
+_CLOSE = (b"connection", b"close")
+
+
 class _Line:
     """A connection's transport, whose ``close`` is another's decision."""
 
@@ -32,6 +38,9 @@ def patient(head: float, body: float) -> type[H11Protocol]:
     A client may be answered before its body is whole. What it still sends is then read and thrown away until it ends,
     for ``body`` seconds at most: closed at once, its system would be told of a reset, and most lose the answer by it
     (RFC 9112, section 9.6).
+
+    A server that stops, as each worker does that is recycled, says ``Connection: close`` with every answer, and closes
+    idle connections only after ``DRAIN`` seconds: closed at once, a request that is on its way would be lost.
     """
 
     class Patient(H11Protocol):
@@ -42,6 +51,16 @@ def patient(head: float, body: float) -> type[H11Protocol]:
             self._line = _Line(transport, self._leave)
             super().connection_made(self._line)  # type: ignore[arg-type]
             self._arm()
+            if _CLOSE in self.server_state.default_headers:  # accepted while the server stops
+                self._drain()
+
+        def shutdown(self) -> None:
+            if _CLOSE not in self.server_state.default_headers:
+                self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+            if self.cycle is None or self.cycle.response_complete:
+                self._drain()
+            else:
+                self.cycle.default_headers, self.cycle.keep_alive = self.server_state.default_headers, False
 
         def data_received(self, data: bytes) -> None:
             if self._lingering:
@@ -74,6 +93,13 @@ def patient(head: float, body: float) -> type[H11Protocol]:
         def _let_go(self) -> None:
             self._line.close = self._line.raw.close  # a circle would keep what came until the garbage collector's turn
             self._disarm()
+
+        def _drain(self) -> None:
+            self.loop.call_later(DRAIN, self._end)
+
+        def _end(self) -> None:
+            if not self._answering():
+                self._line.raw.close()
 
         def _leave(self) -> None:
             if self._lingering or self._answering() or self._line.is_closing() or not self._sending():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien import images
 from mien.errors import ImageError
 from mien.recognition.explain import class_indices, explain_image
 
@@ -53,23 +52,24 @@ def explained(models: Models, upload: Upload, options: Options, max_pixels: int)
 
 
 def _item(models: Models, upload: Upload, options: Options, max_pixels: int, tell: Any) -> Item:
-    recognizer = models.recognizer(options.model, options.detector, options.max_faces)
+    recognizer, best = models.limited(options.model, options.detector, options.max_faces)
     class_indices(recognizer, options.classes, np.zeros(len(recognizer.labels)))  # also where no face would ask for it
     try:
-        pixels = images.load(upload.content, max_pixels=max_pixels)
-        told = tell(recognizer, pixels, upload.name, options)
+        told = tell(recognizer, upload, options, max_pixels)
     except ImageError as error:
         return Item(_json({"source": upload.name, "error": str(error)}), error=str(error))
+    told |= {"faces_found": best.found, "truncated": best.found > len(told["faces"])}
     return Item(_json(told), len(told["faces"]))
 
 
-def _told(recognizer: Recognizer, pixels: Any, name: str | None, _options: Options) -> dict[str, Any]:
-    return replace(recognizer.read(pixels, keep_pixels=False), source=name).to_dict()
+def _told(recognizer: Recognizer, upload: Upload, _options: Options, max_pixels: int) -> dict[str, Any]:
+    result = recognizer.read(upload.content, keep_pixels=False, max_pixels=max_pixels)
+    return replace(result, source=upload.name).to_dict()
 
 
-def _explained(recognizer: Recognizer, pixels: Any, name: str | None, options: Options) -> dict[str, Any]:
-    found = explain_image(recognizer, pixels, options.classes)
-    return {**found.to_dict(), "source": name}
+def _explained(recognizer: Recognizer, upload: Upload, options: Options, max_pixels: int) -> dict[str, Any]:
+    explanation = explain_image(recognizer, upload.content, options.classes, max_pixels=max_pixels)
+    return {**explanation.to_dict(), "source": upload.name}
 
 
 def joined(items: Sequence[Item]) -> bytes:

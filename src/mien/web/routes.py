@@ -13,7 +13,8 @@ from mien.recognition.detect import DETECTORS
 from mien.recognition.explain import wanted
 from mien.web import metrics as metrics_page
 from mien.web import service as services
-from mien.web.decode import uploads
+from mien.web.decode import memory_weight, uploads
+from mien.web.limits import client_address
 from mien.web.openapi import BODY, COMMON, PREDICTED, TAKING, problems
 from mien.web.predict import Item, Options, explained, joined, predicted
 from mien.web.problems import ProblemError, overloaded
@@ -136,22 +137,18 @@ def _most(asked: int | None, limit: int) -> int:
 
 async def _answer(request: Request, read: Read, options: Options) -> Response:
     service = services.of(request)
-    found = await _received(request, service)
-    most = service.settings.max_pixels
-    jobs = [partial(read, service.models, upload, options, most) for upload in found]
-    items = await service.pool.run(jobs, service.settings.timeout)
-    _count(request, service, found, items)
+    # Bodies fill memory, and one whose photo would find no place is for nothing.
+    if not service.pool.has_room():
+        raise overloaded("All places are taken.", service.pool.wait())
+    with service.bodies.entered(client_address(request.scope), memory_weight(request)) as body:
+        photos = await uploads(request, service.settings, service.bodies, body)
+        most = service.settings.max_pixels
+        jobs = [partial(read, service.models, upload, options, most) for upload in photos]
+        items = await service.pool.run(jobs, service.settings.timeout)
+    _count(request, service, photos, items)
     if len(items) == 1 and items[0].error:
         raise ProblemError("unreadable-image", items[0].error)
     return Response(joined(items), media_type="application/json")
-
-
-async def _received(request: Request, service: Service) -> list[Upload]:
-    """Read the body if there is room: bodies fill memory, and one whose photo would find no place is for nothing."""
-    if not service.pool.has_room():
-        raise overloaded("All places are taken.", service.pool.wait())
-    with service.uploads.entered():
-        return await uploads(request, service.settings)
 
 
 def _count(request: Request, service: Service, found: list[Upload], items: list[Item]) -> None:

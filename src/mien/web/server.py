@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -22,7 +25,7 @@ _GRACE = 5  # seconds beyond a request's own limit until a stopping server cuts 
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what was taken.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then finish what was taken.
 
     ``announce`` gets the address once the server is warm and takes requests. Raises ``OSError`` where it cannot listen
     there, and what loading a model raises.
@@ -32,9 +35,31 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     one_thread_each()
     app = create_app(settings)
     app.state.service.load()  # before the port opens, so that a wrong model is one plain line and no traceback
-    with socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048) as listener:
+    with listen(settings.host, settings.port) as listener:
         config = uvicorn.Config(app, **uvicorn_options(settings))
-        _Server(config, lambda: announce(_address(listener))).run(sockets=[listener])
+        server = _Server(config, lambda: announce(_address(listener)))
+        with _hang_up(server):
+            server.run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the port; ``::`` listens to IPv4 as well, where the system has both. Raises ``OSError``."""
+    both = host == "::" and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
+
+
+@contextmanager
+def _hang_up(server: uvicorn.Server) -> Iterator[None]:
+    """Stop on SIGHUP, which a closed terminal sends, as on SIGTERM: what was taken is finished."""
+    if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def application() -> FastAPI:
@@ -56,7 +81,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "forwarded_allow_ips": settings.proxies,
+        "proxy_headers": False,  # web/forwarded.py reads them
         "timeout_graceful_shutdown": round(settings.timeout) + _GRACE,
     }
 
@@ -80,10 +105,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._tell()
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _address(listener: socket.socket) -> str:

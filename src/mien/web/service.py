@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mien.web.bodies import Bodies
 from mien.web.limits import Gate
 from mien.web.metrics import Metrics
 from mien.web.models import Models
@@ -29,12 +30,12 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     models: Models = field(init=False)
     pool: Pool = field(init=False)
-    uploads: Gate = field(init=False)
+    bodies: Bodies = field(init=False)
     streams: Gate = field(init=False)
     ready: bool = False
 
     def __post_init__(self) -> None:
-        self.uploads = Gate(self.settings.uploads, "requests")
+        self.bodies = Bodies(self.settings.uploads, self.settings.max_held, self.metrics.bodies.set)
         self.streams = Gate(self.settings.streams, "live streams")
 
     def load(self) -> None:

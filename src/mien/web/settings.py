@@ -6,6 +6,7 @@ hyphens. The token has no flag, as a process list would show it.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from typing import Any
 from mien.errors import OptionError, nearest
 
 PREFIX = "MIEN_"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FOREIGN = {"MIEN_DATA"}
 """Variables of that prefix which other parts of Mien read."""
@@ -49,6 +52,20 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def read_proxies(text: str) -> tuple[Network, ...] | None:
+    """Read addresses and networks with commas; None for ``*``, all. Raises ``OptionError`` for anything else."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if words == ["*"]:
+        return None
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words)
+    except ValueError as error:
+        raise OptionError(
+            f"proxies = {text!r}: {error}. Expected addresses or networks such as 127.0.0.1 or 10.0.0.0/8 with commas, "
+            "or * where nobody but proxies can connect."
+        ) from None
+
+
 def _option(default: Any, read: Callable[[str], Any], told: str, *, flag: bool = True) -> Any:
     return field(default=default, metadata={"read": read, "told": told, "flag": flag})
 
@@ -73,6 +90,9 @@ class Settings:
     uploads: int = _option(32, whole, "requests whose body may be under way at once; more are refused with 503")
     streams: int = _option(4, whole, "live streams at once")
     max_body: int = _option(20_000_000, amount, "bytes of a request's body")
+    max_held: int = _option(
+        128_000_000, amount, "bytes of memory for the bodies of all requests together; more are refused with 503"
+    )
     max_images: int = _option(16, whole, "photos in a request")
     max_pixels: int = _option(25_000_000, amount, "pixels of a photo")
     max_faces: int = _option(100, whole, "faces of a photo that are read, those found best")
@@ -83,7 +103,11 @@ class Settings:
     token: str = _option("", str, "bearer token that /v1 and /metrics ask for; empty: none", flag=False)
     rate: str = _option("", str, "requests to /v1 for each client address, such as 60/minute; empty: no limit")
     origins: tuple[str, ...] = _option((), words, "other origins whose pages may use the API (CORS); empty: none")
-    proxies: str = _option("127.0.0.1", str, "addresses of proxies whose X-Forwarded-For is believed")
+    proxies: str = _option(
+        "127.0.0.1", str, "addresses or networks of proxies whose X-Forwarded-For is believed; *: whoever connects"
+    )
+    hops: int = _option(1, whole, "proxies in a row in front of the server, where proxies is *")
+    root_path: str = _option("", str, "path below which a proxy shows the server, such as /mien; empty: its own root")
     log_level: str = _option("info", str, "debug, info, warning or error")
 
     def __post_init__(self) -> None:
@@ -94,10 +118,12 @@ class Settings:
             "queue",
             "uploads",
             "max_body",
+            "max_held",
             "max_images",
             "max_pixels",
             "max_faces",
             "explain_faces",
+            "hops",
         ):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} = {getattr(self, name)}: expected at least 1.")
@@ -116,6 +142,9 @@ class Settings:
             )
         if self.token and not re.fullmatch(r"[A-Za-z0-9._~-]{16,512}", self.token):
             raise OptionError("The token has to be 16 to 512 letters, digits or . _ ~ -.")
+        read_proxies(self.proxies)
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
+            raise OptionError(f"root_path = {self.root_path!r}: expected such as /mien, without a slash at its end.")
         levels = ("debug", "info", "warning", "error")
         if self.log_level not in levels:
             raise OptionError(

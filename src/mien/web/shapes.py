@@ -77,6 +77,8 @@ class ImageShape(_Shape):
     model: str
     detector: str
     faces: list[FaceShape] = Field(description="best detection first")
+    faces_found: int = Field(ge=0, description="faces in the photo, of which max_faces at most are listed")
+    truncated: bool = Field(description="more faces were found than are listed")
 
 
 class ExplainedImageShape(_Shape):
@@ -88,6 +90,8 @@ class ExplainedImageShape(_Shape):
     model: str
     detector: str
     faces: list[ExplainedFaceShape]
+    faces_found: int = Field(ge=0, description="faces in the photo, of which max_faces at most are explained")
+    truncated: bool = Field(description="more faces were found than are explained")
 
 
 class UnreadableShape(_Shape):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from mien.errors import MienError
+from mien.errors import MienError, OutOfMemoryError
 from mien.web import service as services
 from mien.web.decode import Upload
 from mien.web.limits import PROTOCOL
+from mien.web.logs import log
 from mien.web.predict import Options, predicted
 from mien.web.problems import ProblemError
 
@@ -102,7 +103,7 @@ async def _serve(socket: WebSocket, service: Service, options: Options) -> None:
     reader = asyncio.create_task(_receive(socket, newest, service.settings.max_body))
     try:
         while (taken := await newest.get()) is not None:
-            await _send(socket, await _read(service, options, newest.passed_over, taken))
+            await _send(socket, await _read(service, options, newest.passed_over, taken, socket.state.request_id))
     except WebSocketDisconnect:
         pass
     finally:
@@ -133,7 +134,7 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
         newest.close()
 
 
-async def _read(service: Service, options: Options, passed_over: int, taken: Frame) -> dict[str, Any]:
+async def _read(service: Service, options: Options, passed_over: int, taken: Frame, request_id: str) -> dict[str, Any]:
     job = partial(predicted, service.models, Upload(None, taken.content), options, service.settings.max_pixels)
     told: dict[str, Any] = {"frame": taken.number, "passed_over": passed_over}
     try:
@@ -142,6 +143,10 @@ async def _read(service: Service, options: Options, passed_over: int, taken: Fra
         service.metrics.frames.labels("refused").inc()
         await asyncio.sleep(0.1)
         return {**told, "error": problem.detail}
+    except OutOfMemoryError as error:
+        log.error("no memory left for a frame", extra={"request_id": request_id}, exc_info=error)
+        service.metrics.frames.labels("refused").inc()
+        return {**told, "error": str(error)}
     service.metrics.frames.labels("unreadable" if item.error else "read").inc()
     told["ms"] = round((time.perf_counter() - taken.arrived) * 1000, 1)
     return {**told, "error": item.error} if item.error else {**told, "result": json.loads(item.content)}

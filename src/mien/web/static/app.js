@@ -110,7 +110,9 @@ class Card {
     this.heatButton.hidden = !this.result.faces.length || !this.picture;
     this.heatButton.setAttribute("aria-pressed", "false");
     tools.lastChild.hidden = !this.picture;
-    const side = make("div", [this.result.faces.length ? this.faces : make("p", none), this.legend, tools]);
+    const { faces, faces_found: found, truncated } = this.result;
+    const left = truncated ? [make("p", `The best ${faces.length} of ${found} faces are shown.`)] : [];
+    const side = make("div", [...left, faces.length ? this.faces : make("p", none), this.legend, tools]);
     this.replace(make("div", [this.picture ? this.draw() : make("p", "Your browser cannot show this format."), side], "pair"));
   }
 
