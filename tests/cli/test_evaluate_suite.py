@@ -14,6 +14,7 @@ pytest.importorskip("pydantic")
 pytest.importorskip("pyarrow")
 
 from mien.cli import main
+from mien.datasets import terms
 from mien.evaluation import face_crops
 from mien.files import cache_folder
 from mien.labels import FER2013, FERPLUS
@@ -40,7 +41,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    write_model(tmp_path / "tiny.onnx", provenance={"trained_on": ["fer2013"]})
+    write_model(tmp_path / "tiny.onnx", trained_on=terms.corpora(["fer2013"]))
     return tmp_path / "tiny.onnx"
 
 

@@ -16,6 +16,7 @@ from support import write_model
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
 
+from mien.datasets import terms
 from mien.datasets.protocol import PROTOCOL, Material, Sample
 from mien.errors import DataError
 from mien.evaluation import face_crops, metrics, significance, suite, suite_table
@@ -43,7 +44,7 @@ def cut(given: Material) -> face_crops.Crops:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Network:
-    write_model(tmp_path / "tiny.onnx", labels=FERPLUS, provenance={"trained_on": ["ferplus", "rafdb"]})
+    write_model(tmp_path / "tiny.onnx", labels=FERPLUS, trained_on=terms.corpora(["ferplus", "rafdb"]))
     read = bundle.read(tmp_path / "tiny.onnx")
     return Network(read, OnnxSession(read.graph, 1, classes=8))
 
@@ -144,8 +145,7 @@ def test_gaps_between_groups(network: Network) -> None:
 
 def test_which_corpora_a_model_file_names(network: Network) -> None:
     assert suite.trained_on(network.bundle) == ("ferplus", "rafdb")
-    assert suite.trained_on(replace(network.bundle, provenance={"trained_on": "28,709 faces"})) is None
-    assert suite.trained_on(replace(network.bundle, provenance={})) is None
+    assert suite.trained_on(replace(network.bundle, trained_on=())) is None
 
 
 @pytest.fixture

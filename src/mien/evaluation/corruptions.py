@@ -192,7 +192,8 @@ def corrupt(
 ) -> Faces:
     """Return the crops made worse, uint8 of the shape given; those given stay as they are.
 
-    faces:  uint8 (N, S, S) grey or (N, S, S, 3) RGB, 0 to 255; noise and contrast change each channel by itself.  name: one of ``CORRUPTIONS``.  severity: 1 to 5.
+    faces:  uint8 (N, S, S) grey or (N, S, S, 3) RGB, 0 to 255; noise and contrast change each channel by itself.
+    name:   one of ``CORRUPTIONS``.  severity: 1 to 5.
     points: float64 (N, 5, 2), landmarks in pixels of the crop, NaN where unknown. Bars go where they say, for faces
             without to where they are on average in aligned crops (``landmarks.AVERAGE``).
     seed:   of the noise and of the directions of movement. All severities start from the same draw, so that noise

@@ -91,8 +91,8 @@ class Network:
 
 def trained_on(bundle: Bundle) -> tuple[str, ...] | None:
     """Return the corpora that a model file names as its training data; None where it does not list any."""
-    named = bundle.provenance.get("trained_on")
-    return tuple(map(str, named)) if isinstance(named, list | tuple) else None
+    names = tuple(corpus.name for corpus in bundle.trained_on)
+    return names or None
 
 
 @dataclass(frozen=True)
