@@ -144,7 +144,7 @@ def test_gaps_between_groups(network: Network) -> None:
 
 
 def test_which_corpora_a_model_file_names(network: Network) -> None:
-    assert suite.trained_on(network.bundle) == ("ferplus", "rafdb")
+    assert suite.trained_on(network.bundle) == ("fer2013", "ferplus", "rafdb")
     assert suite.trained_on(replace(network.bundle, trained_on=())) is None
 
 
@@ -189,7 +189,7 @@ def test_the_files_hold_everything_unrounded(result: suite_table.Result, tmp_pat
     assert [(each["model"], len(each["rows"])) for each in values] == [("tiny", 2), ("peer", 2)]
     first = values[0]["rows"][0]
     assert first["scores"]["accuracy"]["value"] == result.rows[0].scores.accuracy.value
-    assert values[0]["trained_on"] == ["ferplus", "rafdb"]
+    assert values[0]["trained_on"] == ["fer2013", "ferplus", "rafdb"]
     assert values[0]["rows"][1]["gaps"]["sex"]["groups"]["male"]["faces"] == 1
     lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "suite.csv").read_text())))
     assert [line["trained"] for line in lines] == ["true", "false", "", ""]
