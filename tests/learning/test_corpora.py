@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mien.datasets.faces import FaceSet
-from mien.errors import DataError, RecipeError
+from mien.errors import DataError, OptionError, RecipeError
 from mien.labels import FERPLUS
 from mien.learning import corpora, parts, recipe
 from mien.learning.batches import ShuffledBatches
@@ -164,3 +164,14 @@ def test_each_way_of_naming_counts_the_same(two: FaceSet) -> None:
     weights = corpora.equal_weights(two, TABLE)
     assert weights.mean() == pytest.approx(1)
     assert weights[:20].sum() == pytest.approx(weights[20:].sum())
+
+
+def test_a_head_s_faces_are_those_it_speaks_of(two: FaceSet) -> None:
+    agreed = corpora.agreed(two, TABLE)
+    own, number = corpora.spoken(agreed, TABLE, "fer")
+    assert number == 2
+    assert (own.labels == two.labels[:20]).all()
+    voted, number = corpora.spoken(agreed, TABLE, "votes")
+    assert (number, voted.labels.tolist()) == (1, [4] * 10)
+    with pytest.raises(OptionError, match="votes, fer, web"):
+        corpora.spoken(agreed, TABLE, "film")

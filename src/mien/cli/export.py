@@ -7,6 +7,9 @@ scored; each scoring is counted in RUN/metrics.json.
 With --int8 or --float16 the run's model.onnx is converted instead: RUN/model-int8.onnx is a quarter of its size,
 RUN/model-float16.onnx half; RUN/metrics-int8.json and so on also say how often both answer the same.
 
+With --head, of a network that several corpora trained, one corpus's way of naming is written instead of their consensus:
+RUN/model-NAME.onnx, calibrated and scored on that corpus.
+
 With --whole RUN/model-whole.onnx takes grey uint8 crops and answers probabilities; with --torch RUN/model.pt2 is a
 program of torch.export. Both are for programs without Mien, and are compared with model.onnx on validation faces.
 
@@ -43,6 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--float16", action="store_true", help="convert RUN/model.onnx to RUN/model-float16.onnx")
     add("--whole", action="store_true", help="write RUN/model-whole.onnx: grey crops in, probabilities out")
     add("--torch", action="store_true", help="write RUN/model.pt2, a program of torch.export")
+    add("--head", metavar="NAME", help="of several corpora's heads write this one's answers: RUN/model-NAME.onnx")
     add("--c", type=Path, metavar="FOLDER", help="write RUN/model-int8.onnx as C99 into FOLDER")
 
 
@@ -100,8 +104,12 @@ def _write_model(options: Namespace, faces: FaceSet) -> int:
     from mien.learning.quantise import FILE, HALF, halve, quantise
     from mien.learning.runs import export
 
-    work, name = (quantise, FILE) if options.int8 else (halve, HALF) if options.float16 else (export, "model.onnx")
-    bundle = work(options.run, faces)
+    if options.int8 or options.float16:
+        work, name = (quantise, FILE) if options.int8 else (halve, HALF)
+        bundle = work(options.run, faces)
+    else:
+        name = f"model-{options.head}.onnx" if options.head else "model.onnx"
+        bundle = export(options.run, faces, options.head or "")
     show_figures(bundle.metrics)
     if "agreement" in bundle.metrics:
         sys.stdout.write(f"\nAnswers as model.onnx does: {bundle.metrics['agreement']:.1%} of the validation part\n")

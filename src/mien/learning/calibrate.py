@@ -110,7 +110,7 @@ def scaled(network: nn.Module, answers: NDArray[np.float32], recipe: Recipe, fac
     if recipe.calibrate.method == "vector":
         fitted = fitting_faces(recipe, faces)
         found = fit_vector(answers, fitted.labels, _weights(recipe, fitted), _told_apart(recipe, fitted))
-        scale, bias = found.scale, found.bias
+        scale, bias = found.scale, found.bias + _never(recipe, fitted)
     return Scaled(network, scale, bias + shift(recipe, faces))
 
 
@@ -140,6 +140,12 @@ def threshold(plan: Plan, probabilities: Floats, validation: FaceSet) -> Thresho
 def _weights(plan: Plan, faces: FaceSet) -> NDArray[np.float64] | None:
     table = plan.data.corpora
     return corpora.equal_weights(faces, table) if table.shares else None
+
+
+def _never(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:
+    """Return what keeps classes that no corpus has from being answered, float64 (C,): their logits learned nothing."""
+    known = _told_apart(plan, faces)
+    return np.zeros(len(faces.label_set)) if known is None else np.where(known.any(axis=0), 0.0, -1e4)
 
 
 def _told_apart(plan: Plan, faces: FaceSet) -> NDArray[np.bool_] | None:

@@ -9,18 +9,22 @@ from torch import nn
 
 
 class Consensus(nn.Module):
-    """A network of (1 + heads) · classes outputs: the consensus first, then a head for each corpus."""
+    """A network of (1 + heads) · classes outputs: the consensus first, then a head for each corpus.
+
+    answering: whose logits are returned; 0 is the consensus, 1 the first head.
+    """
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()
-        self.network, self.classes = network, classes
+        self.network, self.classes, self.answering = network, classes, 0
 
     def forward(self, crops: torch.Tensor, heads: bool = False) -> torch.Tensor:
-        """Map crops (N, C, S, S) to the consensus' logits (N, classes), or to all, (N, 1 + heads, classes)."""
+        """Map crops (N, C, S, S) to the logits (N, classes) of ``answering``, or to all, (N, 1 + heads, classes)."""
         logits: torch.Tensor = self.network(crops)
         if heads:
             return logits.reshape(len(logits), -1, self.classes)
-        return logits[:, : self.classes]
+        start = self.answering * self.classes
+        return logits[:, start : start + self.classes]
 
 
 class CorporaLoss(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.faces import SAME_PART, FaceSet
-from mien.errors import DataError
+from mien.errors import DataError, OptionError, nearest
 from mien.learning.losses import class_weights
 from mien.learning.tables import CorporaTable, CorpusHead
 
@@ -102,6 +102,21 @@ def equal_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     for rows in found.values():
         weights[rows] = len(faces) / len(found) / len(rows)
     return weights
+
+
+def spoken(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int]:
+    """Return the faces that a head has a target for, labelled as it would, and the head's number, from 1 on.
+
+    faces: as ``agreed`` returns them. Raises ``OptionError`` for a head that the table lacks.
+    """
+    names = [head.name for head in table.heads]
+    if name not in names:
+        raise OptionError(f"No head {name!r}; the recipe has {', '.join(names) or 'none'}.{nearest(name, names)}")
+    number = names.index(name)
+    targets = head_targets(faces, table)[:, number]
+    known = targets.sum(axis=1) > 0
+    own = replace(faces.where(known), labels=targets[known].argmax(axis=1).astype(np.int64))
+    return own, number + 1
 
 
 def chances(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:

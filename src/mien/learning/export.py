@@ -26,7 +26,8 @@ from mien.evaluation.evaluate import Model, answered, logits, report
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.predictions import Predictions, joined
 from mien.files import appearing
-from mien.learning import calibrate, checkpoints, parts, provenance
+from mien.learning import calibrate, checkpoints, corpora, parts, provenance
+from mien.learning.consensus import Consensus
 from mien.learning.fit import check_data
 from mien.learning.models import TorchSession
 from mien.learning.module import network_of
@@ -43,9 +44,11 @@ LICENCE = (
 )
 
 
-def export(run: Path, faces: FaceSet) -> bundle.Bundle:
+def export(run: Path, faces: FaceSet, head: str = "") -> bundle.Bundle:
     """Write ``run/model.onnx`` from the run's best checkpoint and ``run/metrics.json``, and return the bundle.
 
+    head: of a network of several corpora, answers in this head's sense are written instead of the consensus, as
+    ``run/model-HEAD.onnx`` and ``run/metrics-HEAD.json``; it is calibrated and scored on its own corpora's faces.
     faces: what the run was trained on, with its test part. The temperature and the uncertainty threshold are
     fitted on the validation part; the test part is scored after everything is fixed, and each scoring is recorded.
     Raises ``FileMissingError`` for an unfinished run, ``ModelError`` if ONNX and PyTorch disagree, ``OptionError``
@@ -54,21 +57,31 @@ def export(run: Path, faces: FaceSet) -> bundle.Bundle:
     recipe = recipe_of(run)
     faces = parts.arrange(faces, recipe.data)
     check_data(run, parts.described(faces))
+    answering = 0
+    if head:
+        faces, answering = corpora.spoken(faces, recipe.data.corpora, head)
     public = faces.part(parts.VALIDATION)
-    network = finished(run, recipe, faces)
+    network = finished(run, recipe, faces, answering)
     graph = to_onnx(network, recipe.preprocess)
     found = scored(OnnxSession(graph), recipe, faces)
     difference = parity(network, found.validation_logits, public, recipe.preprocess)
     metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(found.threshold), **found.figures}
-    record(run / "metrics.json", metrics)
-    written = write(run / "model.onnx", graph, recipe, faces, found, metrics=metrics)
-    found.write(run, written.digest)
+    suffix = f"-{head}" if head else ""
+    record(run / f"metrics{suffix}.json", metrics)
+    written = write(run / f"model{suffix}.onnx", graph, recipe, faces, found, metrics=metrics)
+    if not head:
+        found.write(run, written.digest)
     return written
 
 
-def finished(run: Path, recipe: Recipe, faces: FaceSet) -> nn.Module:
-    """Return the run's best network as it is exported, with what calibration puts behind its logits."""
+def finished(run: Path, recipe: Recipe, faces: FaceSet, answering: int = 0) -> nn.Module:
+    """Return the run's best network as it is exported, with what calibration puts behind its logits.
+
+    answering: of several corpora's heads, as ``Consensus`` counts them.
+    """
     network = load_network(run, recipe, len(faces.label_set))
+    if isinstance(network, Consensus):
+        network.answering = answering
     if not recipe.calibrate.in_graph:
         return network
     answers = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))

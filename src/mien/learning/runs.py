@@ -45,10 +45,13 @@ def train(
     return None if rank() else networks.export(run, faces).metrics
 
 
-def export(run: Path, faces: FaceSet) -> Bundle:
-    """Write ``run/model.onnx`` anew, of a network or of a head; arguments and errors as in ``export.export``."""
+def export(run: Path, faces: FaceSet, head_of: str = "") -> Bundle:
+    """Write ``run/model.onnx`` anew, of a network or of a head; arguments and errors as in ``export.export``.
+
+    head_of: the way of naming in which a network of several corpora answers; "" is their consensus.
+    """
     recipe = graph_recipe_of(run)
-    return head.export(run, recipe, faces) if isinstance(recipe, HeadRecipe) else networks.export(run, faces)
+    return head.export(run, recipe, faces) if isinstance(recipe, HeadRecipe) else networks.export(run, faces, head_of)
 
 
 def _baseline(
