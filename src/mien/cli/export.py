@@ -7,7 +7,7 @@ scored; each scoring is counted in RUN/metrics.json.
 With --int8 or --float16 the run's model.onnx is converted instead: RUN/model-int8.onnx is a quarter of its size,
 RUN/model-float16.onnx half; RUN/metrics-int8.json and so on also say how often both answer the same.
 
-With --head, of a network that several corpora trained, one corpus's way of naming is written instead of their consensus:
+With --head, of a network that several corpora trained, one way of naming is written instead of their consensus:
 RUN/model-NAME.onnx, calibrated and scored on that corpus.
 
 With --whole RUN/model-whole.onnx takes grey uint8 crops and answers probabilities; with --torch RUN/model.pt2 is a

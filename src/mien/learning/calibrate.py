@@ -42,7 +42,8 @@ def fitting_faces(plan: Plan, faces: FaceSet) -> FaceSet:
 
 def shift(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:
     """Return what ``calibrate.balance`` adds to the logits, float64 (C,): -balance · log(share of training faces)."""
-    counts = np.bincount(faces.part(parts.TRAIN).labels, minlength=len(faces.label_set))
+    # A head's corpora may lack a class; it is never answered, whatever is added.
+    counts = np.maximum(np.bincount(faces.part(parts.TRAIN).labels, minlength=len(faces.label_set)), 1)
     found: NDArray[np.float64] = -table_of(plan).balance * np.log(counts / counts.sum())
     return found
 
