@@ -5,15 +5,22 @@ from __future__ import annotations
 import gc
 import socket
 import struct
+import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from serving import wait_until
+from serving import serving, wait_until
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mien.web import patience
+from mien.web.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from mien.recognition.recognizer import Recognizer
 
     Serve = Callable[..., str]
 
@@ -227,3 +234,23 @@ def half_read(address: str) -> Iterator[None]:
 
 def test_a_client_that_never_reads_stops_nobody(address: str, photo: bytes, half_read: None) -> None:
     assert still_serves(address, photo)
+
+
+def test_a_stopping_server_loses_no_request_of_a_kept_connection(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So do recycled workers and rolling restarts: an idle connection was closed while its next request came."""
+    monkeypatch.setattr(patience, "DRAIN", 60)
+    with ExitStack() as stack:
+        address = stack.enter_context(serving(Settings(threads=1, log_level="error"), recognizer))
+        with dial(address) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            until_alive(connection)
+            stopping = threading.Thread(target=stack.pop_all().close)
+            stopping.start()
+            answer = b""
+            while b"connection: close" not in answer.lower():
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = until_alive(connection)
+            assert rest(connection) == b""
+        stopping.join()

@@ -70,3 +70,22 @@ def test_the_scheme_comes_from_trusted_proxies_alone() -> None:
 def test_what_counts_as_one_client(peer: str, client: str) -> None:
     assert client_address({"client": (peer, 1)}) == client
     assert client_address({"client": None}) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("path", "whole"),
+    [
+        ("/v1/models", "/mien/v1/models"),
+        ("/mien/v1/models", "/mien/v1/models"),
+        ("/mien", "/mien"),
+        ("/mienv1", "/mien/mienv1"),
+    ],
+)
+def test_the_path_below_which_a_proxy_shows_the_server(path: str, whole: str) -> None:
+    scope = {"type": "http", "client": None, "headers": [], "scheme": "http", "path": path, "root_path": ""}
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        pass
+
+    asyncio.run(Forwarded(app, "", 1, "/mien")(scope, None, None))  # type: ignore[arg-type]
+    assert (scope["path"], scope["root_path"]) == (whole, "/mien")

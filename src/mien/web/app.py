@@ -54,7 +54,6 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
         version=__version__,
         description=_ABOUT,
         openapi_url="/v1/openapi.json",
-        root_path=settings.root_path,
         docs_url=None,  # FastAPI's own pages load scripts from other hosts
         redoc_url=None,
         lifespan=lifespan,
@@ -93,7 +92,7 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
         "/v1/openapi.json",
         *(route.path for route in router.routes if isinstance(route, Route)),
     }
-    yield Middleware(Forwarded, proxies=settings.proxies, hops=settings.hops)
+    yield Middleware(Forwarded, proxies=settings.proxies, hops=settings.hops, root=settings.root_path)
     yield Middleware(Access, metrics=service.metrics, routes=paths)
     yield Middleware(SecurityHeaders)
     if settings.origins:

@@ -22,10 +22,13 @@ class Forwarded:
     entries is the client's claim, and any client may claim anything. So the address is the first one from the right
     that is no trusted proxy's; where every peer is trusted (``*``), the entry of the outermost of ``hops`` proxies.
     A peer on a UNIX socket is a proxy on this computer and always trusted.
+
+    root: the path below which a proxy shows the application. Requests get it in front of theirs where the proxy took it
+    off, so that redirects lead back to where the client asked.
     """
 
-    def __init__(self, app: ASGIApp, proxies: str, hops: int) -> None:
-        self.app, self.hops = app, hops
+    def __init__(self, app: ASGIApp, proxies: str, hops: int, root: str = "") -> None:
+        self.app, self.hops, self.root = app, hops, root
         self.networks = read_proxies(proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,10 +47,10 @@ class Forwarded:
                 scope["client"] = (address, 0)
             if scheme in _SCHEMES:
                 scope["scheme"] = _SCHEMES[scheme] if scope["type"] == "websocket" else scheme
-        root = scope.get("root_path", "")
-        if root and not f"{scope['path']}/".startswith(f"{root}/"):
-            # The proxy took the prefix off; with it, redirects lead back to where the client asked.
-            scope["path"] = root + scope["path"]
+        if self.root:
+            scope["root_path"] = self.root
+            if not f"{scope['path']}/".startswith(f"{self.root}/"):
+                scope["path"] = self.root + scope["path"]
 
     def _trusts(self, host: str) -> bool:
         if self.networks is None:
