@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 WIDTH, HEIGHT = 320, 240
-TICK = Fraction(1, 1000)
+TICK, PAL = Fraction(1, 1000), Fraction(1, 25)
 KDEF = {"happy": "happiness", "sad": "sadness"}  # its folders' names for our labels
 
 
@@ -133,12 +133,15 @@ def write(
     *,
     sound: bool = True,
     rotation: int = 0,
+    matrix: tuple[int, int, int, int] | None = None,
+    aspect: Fraction | None = None,
     tick: Fraction = TICK,
     offset: float = 0.0,
     quality: int = 12,
 ) -> Path:
     """Write an H.264 film whose frames have exactly these ``times`` (plus ``offset``), and a tone as long as it.
 
+    matrix:  a, b, c, d of the display matrix, each 1, 0 or -1.  aspect: width by height of a pixel.
     quality: x264's rate factor; 12 keeps nearly every grain, 23 is what films have.
     """
     import av
@@ -155,6 +158,11 @@ def write(
                 track.gop_size = 30
                 if rotation:
                     track.set_display_rotation(rotation)
+                if matrix is not None:
+                    a, b, c, d = (value * 65536 for value in matrix)
+                    track.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))
+                if aspect is not None:
+                    track.codec_context.sample_aspect_ratio = aspect
             frame = av.VideoFrame.from_ndarray(picture, "rgb24")
             frame.pts, frame.time_base = round((time + offset) / tick), tick
             container.mux(track.encode(frame))

@@ -20,7 +20,7 @@ import av
 import films
 
 from mien.errors import FileMissingError, OptionError, VideoError
-from mien.video import film as film_module
+from mien.video import source as source_module
 from mien.video.film import Film
 from mien.video.follow import Newest
 
@@ -95,6 +95,79 @@ def test_frames_are_upright(tmp_path: Path, turn: int, corner: tuple[int, int]) 
     assert frame.pixels.shape == (expected[1], expected[0], 3)
     assert frame.pixels[corner].mean() > 150
     assert frame.pixels.flags.c_contiguous
+
+
+MIRRORED = {
+    "mirrored": ((-1, 0, 0, 1), (0, -1)),
+    "upside down": ((1, 0, 0, -1), (-1, 0)),
+    "transposed": ((0, 1, 1, 0), (0, 0)),
+    "transposed the other way": ((0, -1, -1, 0), (-1, -1)),
+    "quarter turn": ((0, 1, -1, 0), (0, -1)),
+    "half turn": ((-1, 0, 0, -1), (-1, -1)),
+}
+
+
+@pytest.mark.parametrize(("matrix", "corner"), MIRRORED.values(), ids=list(MIRRORED))
+def test_the_whole_display_matrix_counts(
+    tmp_path: Path, matrix: tuple[int, int, int, int], corner: tuple[int, int]
+) -> None:
+    marked = np.full((64, 96, 3), 40, np.uint8)
+    marked[:20, :20] = 220
+    frame = next(iter(Film(films.write(tmp_path / "film.mp4", [marked] * 3, TIMES[:3], matrix=matrix))))
+    assert frame.size == ((96, 64) if matrix[0] else (64, 96))
+    assert frame.pixels.shape == (*frame.size[::-1], 3)
+    assert frame.pixels[corner].mean() > 150
+    others = [(row, column) for row in (0, -1) for column in (0, -1) if (row, column) != corner]
+    assert max(frame.pixels[other].mean() for other in others) < 80
+    assert frame.pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "ts", "avi", "h264"])
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(2), (192, 64)), (Fraction(2, 3), (96, 96))])
+def test_pixels_that_are_not_square_are_shown_so(
+    tmp_path: Path, ending: str, aspect: Fraction, size: tuple[int, int]
+) -> None:
+    times = [at / 25 for at in range(12)]
+    path = films.write(tmp_path / f"film.{ending}", plain(times), times, sound=False, aspect=aspect, tick=films.PAL)
+    film = Film(path)
+    frames = list(film)
+    assert [frame.size for frame in frames] == [size] * 12
+    assert frames[-1].pixels.shape == (size[1], size[0], 3)
+    assert film.faults == []
+
+
+def test_a_turned_film_is_stretched_before_it_is_turned(tmp_path: Path) -> None:
+    path = films.write(tmp_path / "film.mp4", plain(TIMES[:3]), TIMES[:3], aspect=Fraction(2), rotation=90)
+    assert next(iter(Film(path))).size == (64, 192)
+
+
+def test_the_container_overrules_the_codec(tmp_path: Path) -> None:
+    """MP4's pixel aspect ratio is what players go by; the video in it says 2:1."""
+    assert [frame.size for frame in Film(stretched(tmp_path / "film.mp4", 3, 2))] == [(144, 64)] * 3
+
+
+def stretched(path: Path, width: int, height: int) -> Path:
+    """Write an MP4 whose video says 2:1 and whose header says something else."""
+    content = bytearray(films.write(path, plain(TIMES[:3]), TIMES[:3], aspect=Fraction(2)).read_bytes())
+    at = content.find(b"pasp") + 4
+    content[at : at + 8] = struct.pack(">2I", width, height)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_shape_of_pixels_may_change_in_the_middle(tmp_path: Path) -> None:
+    parts = []
+    for name, aspect, offset in (("one.ts", Fraction(2), 0.0), ("two.ts", Fraction(3), 2.0)):
+        path = films.write(tmp_path / name, plain(TIMES), TIMES, sound=False, aspect=aspect, offset=offset)
+        parts.append(path.read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    assert [frame.size[0] for frame in Film(tmp_path / "both.ts")] == [192] * len(TIMES) + [288] * len(TIMES)
+
+
+def test_a_ratio_that_no_camera_has_is_said(tmp_path: Path) -> None:
+    film = Film(stretched(tmp_path / "film.mp4", 100, 1))
+    assert [frame.size for frame in film] == [(96, 64)] * 3
+    assert film.faults == ["its pixels are said to be 100 times as wide as high; taken for square"]
 
 
 def test_sampling(short: Path) -> None:
@@ -241,7 +314,7 @@ def test_a_camera_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(name)
         return "testsrc=size=96x64:rate=25:duration=1", "lavfi", {}
 
-    monkeypatch.setattr(film_module, "_address", address)
+    monkeypatch.setattr(source_module, "_address", address)
     film = Film(0)
     frames = list(film)
     assert asked == ["0"]

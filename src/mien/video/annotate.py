@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.draw import draw, hidden
 from mien.errors import VideoError
-from mien.video.film import open_film
+from mien.video.source import open_film
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from os import PathLike, fspath
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mien.errors import FileMissingError, MissingExtraError, OptionError, VideoError
+from mien.errors import OptionError, VideoError
+from mien.video.source import errors, is_live, open_film
+from mien.video.upright import Aspect, upright
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-_WAIT = 10.0  # seconds without an answer after which a network stream counts as gone
 _TICK = Fraction(1, 90_000)  # what MPEG counts in, for films that do not say
 _SLACK = 0.5  # seconds by which a track may end before its header says so; encoders round durations
 
@@ -51,10 +50,10 @@ class FilmFrame:
     tick:   the film's time base, of which ``time`` is a multiple.
     """
 
-    def __init__(self, number: int, time: Fraction, picture: VideoFrame) -> None:
+    def __init__(self, number: int, time: Fraction, picture: VideoFrame, aspect: Fraction) -> None:
         self.number, self.time, self._picture = number, time, picture
         self.tick = picture.time_base or _TICK
-        self._quarters = round(picture.rotation / 90) % 4
+        self._upright = upright(picture, aspect)
 
     @property
     def seconds(self) -> float:
@@ -63,17 +62,13 @@ class FilmFrame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright frame."""
-        width, height = self._picture.width, self._picture.height
-        return (height, width) if self._quarters % 2 else (width, height)
+        """Width and height of the frame as shown: upright, with square pixels."""
+        return self._upright.size(self._picture.width, self._picture.height)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """uint8 (H, W, 3) RGB, upright; converted when first asked for."""
-        import numpy as np
-
-        rgb: Any = self._picture.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(np.rot90(rgb, self._quarters)) if self._quarters else rgb
+        """uint8 (H, W, 3) RGB as shown; converted when first asked for."""
+        return self._upright.pixels(self._picture)
 
 
 class Film:
@@ -96,7 +91,7 @@ class Film:
         if every > 1 and fps is not None:
             raise OptionError("every and fps were both given: choose one.")
         self.name = fspath(source) if isinstance(source, PathLike) else str(source)
-        self.live = _is_live(self.name)
+        self.live = is_live(self.name)
         self.faults: list[str] = []
         self._every, self._fps = every, fps
         self._container: InputContainer | None = None
@@ -116,8 +111,9 @@ class Film:
         track.thread_type = "AUTO"
         about, number, last = self.about, -1, 0.0
         sampler = _Sampler(self._every, self._fps)
+        aspect = Aspect(track)
         try:
-            for number, frame in enumerate(_timed(self._pictures(container, track), track, self.live)):
+            for number, frame in enumerate(_timed(self._pictures(container, track), track, aspect, self.live)):
                 last = frame.seconds
                 if sampler.takes(number, last):
                     yield frame
@@ -125,6 +121,8 @@ class Film:
             self.close()
         if number < 0:
             raise VideoError(f"{self.name!r} holds not a single frame that can be decoded. Record or copy it again.")
+        if aspect.refused is not None:
+            self.faults.append(f"its pixels are said to be {aspect.refused} times as wide as high; taken for square")
         self._miss(about, number + 1, last)
 
     def close(self) -> None:
@@ -149,7 +147,7 @@ class Film:
         for packet in self._packets(container, track):
             try:
                 pictures = packet.decode()
-            except _errors().InvalidDataError:
+            except errors().InvalidDataError:
                 damaged += 1
                 continue
             for picture in pictures:
@@ -161,12 +159,11 @@ class Film:
             )
 
     def _packets(self, container: InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:
-        errors = _errors()
         try:
             yield from container.demux(track)
-        except errors.EOFError:
+        except errors().EOFError:
             return
-        except (errors.FFmpegError, OSError) as error:
+        except (errors().FFmpegError, OSError) as error:
             # Pictures that the decoder still holds are lost with the source: at most a few.
             self.faults.append(f"it broke off: {error.strerror or error}")
 
@@ -193,7 +190,7 @@ class _Sampler:
         return taken
 
 
-def _timed(pictures: Iterator[VideoFrame], track: VideoStream, live: bool) -> Iterator[FilmFrame]:
+def _timed(pictures: Iterator[VideoFrame], track: VideoStream, aspect: Aspect, live: bool) -> Iterator[FilmFrame]:
     """Give each picture its time; where a film has no time stamps, its frame rate."""
     step = 1 / (track.guessed_rate or track.average_rate or Fraction(25))
     first: Fraction | None = None
@@ -201,7 +198,7 @@ def _timed(pictures: Iterator[VideoFrame], track: VideoStream, live: bool) -> It
         base = picture.time_base or track.time_base
         time = number * step if picture.pts is None or base is None else picture.pts * base
         first = time if first is None else first
-        yield FilmFrame(number, time - first if live else time, picture)
+        yield FilmFrame(number, time - first if live else time, picture, aspect.now())
 
 
 def _duration(container: InputContainer, track: VideoStream) -> float | None:
@@ -219,49 +216,3 @@ def _is_cover(track: VideoStream) -> bool:
     from av.stream import Disposition
 
     return bool(track.disposition & Disposition.attached_pic)
-
-
-def _is_live(name: str) -> bool:
-    return name.isdecimal() or name.startswith("/dev/video") or "://" in name
-
-
-def _address(name: str) -> tuple[str, str | None, dict[str, str]]:
-    """Return what FFmpeg calls the source, its format, and options."""
-    if "://" in name:
-        return name, None, {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
-    if not _is_live(name):
-        return f"file:{name}", None, {}  # or FFmpeg would take what stands before a colon for a protocol
-    if sys.platform == "darwin":
-        return name, "avfoundation", {"framerate": "30"}
-    if sys.platform == "win32":
-        return f"video={name}", "dshow", {}
-    return f"/dev/video{name}" if name.isdecimal() else name, "v4l2", {}
-
-
-def open_film(name: str) -> InputContainer:
-    """Open a source as FFmpeg's container. Raises ``FileMissingError``, ``VideoError`` or ``MissingExtraError``."""
-    av = _av()
-    if not _is_live(name) and not Path(name).exists():
-        raise FileMissingError(f"No such film: {name!r}. Check the path.")
-    address, kind, options = _address(name)
-    timeout = (_WAIT, _WAIT) if _is_live(name) else None
-    try:
-        return av.open(address, "r", format=kind, options=options, timeout=timeout)  # type: ignore[no-any-return]
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        advice = "Check that it is plugged in, free and allowed." if _is_live(name) else "Copy or record it again."
-        raise VideoError(
-            f"Cannot read {name!r} as a {'camera' if _is_live(name) else 'film'}: {reason}. {advice}"
-        ) from None
-
-
-def _errors() -> Any:
-    return _av().error
-
-
-def _av() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise MissingExtraError.for_extra("reading films and cameras", "video") from None
-    return av
