@@ -152,7 +152,9 @@ def write(
         last = 0.0
         for picture, time in zip(pictures, times, strict=True):
             if track is None:
-                track = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "crf": str(quality)})
+                codec = "libvpx" if path.suffix == ".webm" else "libx264"
+                options = {"preset": "ultrafast", "crf": str(quality)} if codec == "libx264" else {"crf": str(quality)}
+                track = container.add_stream(codec, rate=30, options=options)
                 track.height, track.width, track.pix_fmt = *picture.shape[:2], "yuv420p"
                 track.codec_context.time_base = tick
                 track.gop_size = 30

@@ -252,6 +252,76 @@ def test_a_film_that_promises_more_frames_than_it_has(tmp_path: Path) -> None:
     assert any(f"of {len(times)} frames" in fault for fault in film.faults)
 
 
+def trimmed(source: Path, path: Path, seconds: float) -> Path:
+    """Cut off the beginning without encoding anew: an edit list hides what lies between key frame and cut."""
+    with av.open(str(source)) as before, av.open(str(path), "w") as after:
+        track = after.add_stream_from_template(before.streams.video[0])
+        for packet in before.demux(video=0):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                shift = round(seconds / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, track
+                after.mux(packet)
+    return path
+
+
+def test_what_an_edit_list_hides_is_not_missing(tmp_path: Path) -> None:
+    times = [at / 25 for at in range(45)]
+    source = films.write(tmp_path / "film.mp4", plain(times), times, sound=False)
+    film = Film(trimmed(source, tmp_path / "trimmed.mp4", 0.6))
+    with av.open(str(tmp_path / "trimmed.mp4")) as container:
+        assert container.streams.video[0].frames == 45
+    frames = list(film)
+    assert [frame.seconds for frame in frames] == [at / 25 for at in range(30)]
+    assert film.about.frames == 30
+    assert film.faults == []
+
+
+@pytest.mark.parametrize("ending", ["webm", "mkv", "mp4", "avi", "mov"])
+@pytest.mark.parametrize("rate", [Fraction(1, 5), Fraction(1), Fraction(25)])
+def test_a_whole_film_is_whole_at_any_rate(tmp_path: Path, ending: str, rate: Fraction) -> None:
+    times = [float(at / rate) for at in range(5)]
+    film = Film(
+        films.write(
+            tmp_path / f"film.{ending}",
+            plain(times),
+            times,
+            sound=False,
+            tick=films.TICK if ending == "webm" else 1 / rate,
+        )
+    )
+    assert len(list(film)) == 5
+    assert film.faults == []
+
+
+def test_a_whole_film_that_begins_late_is_whole(tmp_path: Path) -> None:
+    for ending in ("mkv", "ts", "mp4"):
+        film = Film(films.write(tmp_path / f"film.{ending}", plain(TIMES), TIMES, offset=3.0))
+        assert len(list(film)) == len(TIMES)
+        assert film.faults == []
+
+
+def test_empty_chunks_of_an_avi_file_are_no_frames(tmp_path: Path) -> None:
+    """A gap in time is filled with chunks of no bytes, which the header counts."""
+    times = [0.0, 0.04, 0.4, 1.0]
+    film = Film(films.write(tmp_path / "film.avi", plain(times), times, sound=False, tick=films.PAL))
+    with av.open(str(tmp_path / "film.avi")) as container:
+        assert container.streams.video[0].frames > 20
+    assert len(list(film)) == 4
+    assert film.about.frames == 4
+    assert film.faults == []
+
+
+@pytest.mark.parametrize("ending", ["avi", "webm"])
+def test_packets_that_were_lost_are_missed(tmp_path: Path, ending: str) -> None:
+    times = [at / 25 for at in range(75)]
+    noisy = (np.random.default_rng(at).integers(0, 255, (64, 96, 3), np.uint8) for at in range(len(times)))
+    path = films.write(tmp_path / f"film.{ending}", noisy, times, sound=False, tick=films.PAL)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    film = Film(path)
+    assert 10 < len(list(film)) < 70
+    assert any("it ends" in fault for fault in film.faults)
+
+
 def test_damage_in_the_middle_costs_only_what_it_hit(tmp_path: Path) -> None:
     times = films.vary(4)
     noisy = [np.random.default_rng(at).integers(0, 255, (64, 96, 3), np.uint8) for at in range(len(times))]

@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from mien.errors import OptionError, VideoError
+from mien.video.extent import Extent
 from mien.video.source import errors, is_live, open_film
 from mien.video.upright import Aspect, upright
 
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TICK = Fraction(1, 90_000)  # what MPEG counts in, for films that do not say
-_SLACK = 0.5  # seconds by which a track may end before its header says so; encoders round durations
 
 
 @dataclass(frozen=True)
 class About:
     """What a film says of itself, without looking at its frames.
 
-    frames, duration: number and seconds, None where the film does not say.
+    frames, duration: number of frames that are shown, and seconds; None where the film does not say.
     start:   the time at which players show 0:00; times of frames count from 0 of the film's own clock.
     live:    a camera or stream, which cannot be read twice.
     sound:   it has a sound track.
@@ -100,22 +100,23 @@ class Film:
     def about(self) -> About:
         """What the film says of itself; opens it."""
         container, track = self._opened()
+        extent = Extent(container, track)
         start = 0.0 if self.live else (container.start_time or 0) / 1_000_000
         sound = bool(container.streams.audio) and not self.live
-        return About(track.frames or None, _duration(container, track), start, self.live, sound)
+        duration = None if extent.end is None else extent.end - extent.start
+        return About(extent.frames, duration, start, self.live, sound)
 
     def __iter__(self) -> Iterator[FilmFrame]:
         """Yield the frames; only those held by the caller and the decoder are in memory."""
         self.faults = []
         container, track = self._opened()
         track.thread_type = "AUTO"
-        about, number, last = self.about, -1, 0.0
+        number, extent = -1, Extent(container, track)
         sampler = _Sampler(self._every, self._fps)
         aspect = Aspect(track)
         try:
-            for number, frame in enumerate(_timed(self._pictures(container, track), track, aspect, self.live)):
-                last = frame.seconds
-                if sampler.takes(number, last):
+            for number, frame in enumerate(_timed(self._pictures(container, track, extent), track, aspect, self.live)):
+                if sampler.takes(number, frame.seconds):
                     yield frame
         finally:
             self.close()
@@ -123,7 +124,8 @@ class Film:
             raise VideoError(f"{self.name!r} holds not a single frame that can be decoded. Record or copy it again.")
         if aspect.refused is not None:
             self.faults.append(f"its pixels are said to be {aspect.refused} times as wide as high; taken for square")
-        self._miss(about, number + 1, last)
+        if (loss := extent.loss()) is not None:
+            self.faults.append(loss)
 
     def close(self) -> None:
         """Let go of the file or camera."""
@@ -141,10 +143,11 @@ class Film:
             raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Name a film.")
         return self._container, tracks[0]
 
-    def _pictures(self, container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
+    def _pictures(self, container: InputContainer, track: VideoStream, extent: Extent) -> Iterator[VideoFrame]:
         """Decode packet by packet, so that one damaged packet costs its own frames and no others."""
         damaged = 0
         for packet in self._packets(container, track):
+            extent.take(packet)
             try:
                 pictures = packet.decode()
             except errors().InvalidDataError:
@@ -166,13 +169,6 @@ class Film:
         except (errors().FFmpegError, OSError) as error:
             # Pictures that the decoder still holds are lost with the source: at most a few.
             self.faults.append(f"it broke off: {error.strerror or error}")
-
-    def _miss(self, about: About, frames: int, last: float) -> None:
-        """Note an end that came earlier than the film's header says."""
-        if about.frames is not None and frames < about.frames:
-            self.faults.append(f"it ends after {frames:,} of {about.frames:,} frames")
-        elif about.frames is None and about.duration is not None and last + _SLACK < about.duration + about.start:
-            self.faults.append(f"it ends at {last:.1f} of {about.duration:.1f} seconds")
 
 
 class _Sampler:
@@ -199,17 +195,6 @@ def _timed(pictures: Iterator[VideoFrame], track: VideoStream, aspect: Aspect, l
         time = number * step if picture.pts is None or base is None else picture.pts * base
         first = time if first is None else first
         yield FilmFrame(number, time - first if live else time, picture, aspect.now())
-
-
-def _duration(container: InputContainer, track: VideoStream) -> float | None:
-    """Seconds of the video track, which a longer sound track must not stretch."""
-    if track.duration is not None and track.time_base is not None:
-        return float(track.duration * track.time_base)
-    written = track.metadata.get("DURATION", "")  # Matroska: 00:01:02.500000000
-    if written.count(":") == 2:
-        hours, minutes, seconds = written.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    return None if container.duration is None or container.streams.audio else container.duration / 1_000_000
 
 
 def _is_cover(track: VideoStream) -> bool:
