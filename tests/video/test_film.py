@@ -178,6 +178,19 @@ def test_sampling(short: Path) -> None:
     assert [frame.seconds for frame in Film(short, fps=1000)] == TIMES
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("rate", [Fraction(10), Fraction(15), Fraction(24000, 1001), Fraction(25), Fraction(30)])
+def test_a_rate_that_is_the_films_own_takes_every_frame(tmp_path: Path, ending: str, rate: Fraction) -> None:
+    times = [float(at / rate) for at in range(40)]
+    tick = films.TICK if ending == "mkv" else Fraction(1, 90_000)
+    path = films.write(tmp_path / f"film.{ending}", plain(times), times, sound=False, tick=tick)
+    assert [frame.number for frame in Film(path, fps=rate)] == list(range(40))
+    assert [frame.number for frame in Film(path, fps=float(rate))] == list(range(40))
+    fifth = [frame.number for frame in Film(path, fps=rate / 5)]
+    assert len(fifth) in (8, 9)
+    assert set(np.diff(fifth)[1:]) == {5}
+
+
 def test_a_film_of_another_size_in_the_middle(tmp_path: Path) -> None:
     one = films.write(tmp_path / "one.ts", plain(TIMES), TIMES, sound=False)
     two = films.write(tmp_path / "two.ts", plain(TIMES, 128, 96), TIMES, sound=False, offset=2.0)
@@ -437,7 +450,10 @@ def test_only_what_is_read_is_decoded(monkeypatch: pytest.MonkeyPatch, short: Pa
     assert len(handed) - first <= 5
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0.0}, {"fps": -1.0}, {"every": 2, "fps": 5.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"every": 0}, {"fps": 0.0}, {"fps": -1.0}, {"fps": float("inf")}, {"fps": float("nan")}, {"every": 2, "fps": 5.0}],
+)
 def test_wrong_sampling(short: Path, options: dict[str, float]) -> None:
     with pytest.raises(OptionError):
         Film(short, **options)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.output import growing, standard_output
-from mien.cli.parser import count, number, one_of
+from mien.cli.parser import count, not_negative, number, one_of, positive
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def arguments(parser: ArgumentParser) -> None:
     add("--blur", action="store_true", help="hide the faces in what --annotated and --summary show")
     add("--summary", type=Path, metavar="DIR", help="write a page with the people, a figure and the events")
     add("--every", type=count, default=1, metavar="N", help="read each Nth frame")
-    add("--fps", type=number, metavar="N", help="read at most N frames a second")
-    add("--seconds", type=number, metavar="S", help="stop after S seconds of the film")
+    add("--fps", type=positive, metavar="N", help="read at most N frames a second")
+    add("--seconds", type=positive, metavar="S", help="stop after S seconds of the film")
     following_arguments(parser)
     add("--progress", action=BooleanOptionalAction, help="progress bar on stderr (default: where it is a terminal)")
 
@@ -70,12 +70,12 @@ def following_arguments(parser: ArgumentParser) -> None:
     """Declare the options of how people are found and followed."""
     add = parser.add_argument
     add("--detect-every", type=count, default=1, metavar="N", help="search faces in each Nth frame that is read")
-    add("--bridge", type=number, metavar="S", help="wait S seconds for a face that is not found (default: 1)")
-    add("--smooth", type=number, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
+    add("--bridge", type=not_negative, metavar="S", help="wait S seconds for a face that is not found (default: 1)")
+    add("--smooth", type=not_negative, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
     add("--model", default="default", metavar="M", help="shipped model or .onnx file (default: default)")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the frame is a face")
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each frame")
-    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
+    add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.parser import number, one_of
+from mien.cli.parser import not_negative, one_of
 from mien.cli.video import following_arguments, following_of, recognizer_of
 from mien.errors import MissingExtraError
 
@@ -50,7 +50,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="V",
         help="window (default where there is a screen) or terminal",
     )
-    parser.add_argument("--seconds", type=number, metavar="S", help="end after S seconds")
+    parser.add_argument("--seconds", type=not_negative, metavar="S", help="end after S seconds")
     following_arguments(parser)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
+_ROUNDING = Fraction(1, 1000)  # what Matroska counts in; coarser ticks are those of a fixed frame rate, and exact
 _TICK = Fraction(1, 90_000)  # what MPEG counts in, for films that do not say
 
 
@@ -85,15 +87,19 @@ class Film:
     single frame, or a camera that does not answer; ``OptionError``; ``MissingExtraError`` (extra ``video``).
     """
 
-    def __init__(self, source: str | PathLike[str] | int, *, every: int = 1, fps: float | None = None) -> None:
-        if every < 1 or (fps is not None and not fps > 0):
+    def __init__(
+        self, source: str | PathLike[str] | int, *, every: int = 1, fps: float | Fraction | None = None
+    ) -> None:
+        if every < 1 or (fps is not None and not 0 < fps < math.inf):
             raise OptionError(f"every = {every}, fps = {fps}: expected every from 1 and fps above 0.")
         if every > 1 and fps is not None:
             raise OptionError("every and fps were both given: choose one.")
         self.name = fspath(source) if isinstance(source, PathLike) else str(source)
         self.live = is_live(self.name)
         self.faults: list[str] = []
-        self._every, self._fps = every, fps
+        self._every = every
+        # A float is taken for the decimal number that it was written as: 29.97, not the nearest binary one.
+        self._fps = None if fps is None else Fraction(str(fps))
         self._container: InputContainer | None = None
 
     @cached_property
@@ -115,8 +121,9 @@ class Film:
         sampler = _Sampler(self._every, self._fps)
         aspect = Aspect(track)
         try:
-            for number, frame in enumerate(_timed(self._pictures(container, track, extent), track, aspect, self.live)):
-                if sampler.takes(number, frame.seconds):
+            for frame in _timed(self._pictures(container, track, extent), track, aspect, self.live):
+                number = frame.number
+                if sampler.takes(frame):
                     yield frame
         finally:
             self.close()
@@ -172,16 +179,20 @@ class Film:
 
 
 class _Sampler:
-    """Which frames are taken; depends on their numbers and times alone."""
+    """Which frames are taken; depends on their numbers and times alone.
 
-    def __init__(self, every: int, fps: float | None) -> None:
-        self._every, self._step = every, None if fps is None else 1 / fps
+    With ``fps``, the first frame of each span of 1 / fps seconds. A time stamp is rounded to the film's tick, so that a
+    frame may come at 33 ms instead of 1/30 s: it belongs to the span that begins then.
+    """
+
+    def __init__(self, every: int, fps: Fraction | None) -> None:
+        self._every, self._fps = every, fps
         self._slot: int | None = None
 
-    def takes(self, number: int, seconds: float) -> bool:
-        if self._step is None:
-            return number % self._every == 0
-        slot = int(seconds // self._step + 1e-6) if seconds >= 0 else -1
+    def takes(self, frame: FilmFrame) -> bool:
+        if self._fps is None:
+            return frame.number % self._every == 0
+        slot = math.floor((frame.time + min(frame.tick, _ROUNDING)) * self._fps)
         taken, self._slot = slot != self._slot, slot
         return taken
 
