@@ -132,6 +132,7 @@ def write(
     times: Iterable[float],
     *,
     sound: bool = True,
+    voice: str = "aac",
     rotation: int = 0,
     matrix: tuple[int, int, int, int] | None = None,
     aspect: Fraction | None = None,
@@ -141,6 +142,7 @@ def write(
 ) -> Path:
     """Write an H.264 film whose frames have exactly these ``times`` (plus ``offset``), and a tone as long as it.
 
+    voice:   codec of the tone.
     matrix:  a, b, c, d of the display matrix, each 1, 0 or -1.  aspect: width by height of a pixel.
     quality: x264's rate factor; 12 keeps nearly every grain, 23 is what films have.
     """
@@ -148,7 +150,7 @@ def write(
 
     with av.open(str(path), "w") as container:
         track: Any = None
-        voice: Any = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        heard: Any = container.add_stream(voice, rate=16000, layout="mono") if sound else None
         last = 0.0
         for picture, time in zip(pictures, times, strict=True):
             if track is None:
@@ -170,8 +172,23 @@ def write(
             container.mux(track.encode(frame))
             last = time
         container.mux(track.encode())
-        for packet in _tone(voice, last, offset) if voice else ():
+        for packet in _tone(heard, last, offset) if heard else ():
             container.mux(packet)
+    return path
+
+
+def write_reordered(path: Path, pictures: Iterable[Pixels]) -> Path:
+    """Write H.264 with B-frames at 25 frames a second; ``.avi`` keeps the order of decoding, and no time stamps."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        options = {"preset": "veryfast", "bf": "2", "b-adapt": "0"}
+        track = container.add_stream("libx264", rate=25, options=options)
+        for picture in pictures:
+            if not track.codec_context.is_open:
+                track.height, track.width, track.pix_fmt = *picture.shape[:2], "yuv420p"
+            container.mux(track.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(track.encode())
     return path
 
 

@@ -385,7 +385,7 @@ def test_a_camera_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for source in (f"rtsp://127.0.0.1:{port}/none", "/dev/video97"):
-        with pytest.raises(VideoError, match=r"as a camera: .*plugged in"):
+        with pytest.raises(VideoError, match=r"as a .*camera: .*plugged in"):
             list(Film(source))
 
 
