@@ -151,6 +151,8 @@ def write(
     with av.open(str(path), "w") as container:
         track: Any = None
         heard: Any = container.add_stream(voice, rate=16000, layout="mono") if sound else None
+        if voice.startswith("wma"):
+            heard.bit_rate = 64_000  # it has no default
         last = 0.0
         for picture, time in zip(pictures, times, strict=True):
             if track is None:
