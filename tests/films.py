@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 WIDTH, HEIGHT = 320, 240
-TICK = Fraction(1, 1000)
+TICK, PAL = Fraction(1, 1000), Fraction(1, 25)
 KDEF = {"happy": "happiness", "sad": "sadness"}  # its folders' names for our labels
 
 
@@ -132,36 +132,65 @@ def write(
     times: Iterable[float],
     *,
     sound: bool = True,
+    voice: str = "aac",
     rotation: int = 0,
+    matrix: tuple[int, int, int, int] | None = None,
+    aspect: Fraction | None = None,
     tick: Fraction = TICK,
     offset: float = 0.0,
     quality: int = 12,
 ) -> Path:
     """Write an H.264 film whose frames have exactly these ``times`` (plus ``offset``), and a tone as long as it.
 
+    voice:   codec of the tone.
+    matrix:  a, b, c, d of the display matrix, each 1, 0 or -1.  aspect: width by height of a pixel.
     quality: x264's rate factor; 12 keeps nearly every grain, 23 is what films have.
     """
     import av
 
     with av.open(str(path), "w") as container:
         track: Any = None
-        voice: Any = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        heard: Any = container.add_stream(voice, rate=16000, layout="mono") if sound else None
+        if voice.startswith("wma"):
+            heard.bit_rate = 64_000  # it has no default
         last = 0.0
         for picture, time in zip(pictures, times, strict=True):
             if track is None:
-                track = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "crf": str(quality)})
+                codec = "libvpx" if path.suffix == ".webm" else "libx264"
+                options = {"preset": "ultrafast", "crf": str(quality)} if codec == "libx264" else {"crf": str(quality)}
+                track = container.add_stream(codec, rate=30, options=options)
                 track.height, track.width, track.pix_fmt = *picture.shape[:2], "yuv420p"
                 track.codec_context.time_base = tick
                 track.gop_size = 30
                 if rotation:
                     track.set_display_rotation(rotation)
+                if matrix is not None:
+                    a, b, c, d = (value * 65536 for value in matrix)
+                    track.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))
+                if aspect is not None:
+                    track.codec_context.sample_aspect_ratio = aspect
             frame = av.VideoFrame.from_ndarray(picture, "rgb24")
             frame.pts, frame.time_base = round((time + offset) / tick), tick
             container.mux(track.encode(frame))
             last = time
         container.mux(track.encode())
-        for packet in _tone(voice, last, offset) if voice else ():
+        for packet in _tone(heard, last, offset) if heard else ():
             container.mux(packet)
+    return path
+
+
+def write_reordered(path: Path, pictures: Iterable[Pixels]) -> Path:
+    """Write H.264 with B-frames at 25 frames a second; ``.avi`` keeps the order of decoding, and no time stamps."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        options = {"preset": "veryfast", "bf": "2", "b-adapt": "0"}
+        track = container.add_stream("libx264", rate=25, options=options)
+        for picture in pictures:
+            if not track.codec_context.is_open:
+                track.height, track.width, track.pix_fmt = *picture.shape[:2], "yuv420p"
+            container.mux(track.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(track.encode())
     return path
 
 

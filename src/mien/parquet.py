@@ -80,8 +80,8 @@ def parts_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
-def settle(folder: Path, size: int) -> int:
-    """Drop all from the first file that is not full; return how many entries are left.
+def whole(folder: Path, size: int) -> int:
+    """Return how many entries stand in full files, before the first that is not; the folder is left as it is.
 
     Raises ``OptionError`` if the files are not such as ``Parts`` writes.
     """
@@ -90,9 +90,15 @@ def settle(folder: Path, size: int) -> int:
     full = 0
     while full < len(files) and files[full].name == f"part-{full:05}.parquet" and _entries(files[full]) == size:
         full += 1
-    for file in files[full:]:
-        file.unlink()
     return full * size
+
+
+def settle(folder: Path, size: int) -> int:
+    """Drop all from the first file that is not full; return how many entries are left. Raises as ``whole`` does."""
+    entries = whole(folder, size)
+    for file in parts_of(folder)[entries // size :]:
+        file.unlink()
+    return entries
 
 
 def read_rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ import films
 
 import mien
 from mien.cli import main
+from mien.cli.ending import ended_well
 from mien.recognition.stream import Follower
 from mien.video import timeline
 
@@ -186,6 +187,71 @@ def test_a_real_ctrl_c(model: Path, crossing: Path) -> None:
     assert [json.loads(line)["frame"] for line in lines] == list(range(len(lines)))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])
+def test_who_stops_a_service_gets_whole_files(
+    tmp_path: Path, model: Path, crossing: Path, number: signal.Signals
+) -> None:
+    pytest.importorskip("matplotlib")
+    outputs = ["--annotated", str(tmp_path / "drawn.mp4"), "--summary", str(tmp_path / "page"), "--format", "jsonl"]
+    command = [sys.executable, "-m", "mien", "video", str(crossing), *outputs, "--model", str(model)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pipesize=4096) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        process.send_signal(number)
+        rest, error = process.communicate(timeout=600)
+    assert (process.returncode, error) == (130, "mien: interrupted\n")
+    given = len(lines) + rest.count("\n")
+    assert 5 <= given < len(films.vary(films.CROSSING))
+    assert abs(len(list(mien.Film(tmp_path / "drawn.mp4"))) - given) <= 1
+    assert "frames from 0:00.0" in (tmp_path / "page" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
+def test_signals_are_given_back_and_what_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    terminating = signal.getsignal(signal.SIGTERM)
+    try:
+        with ended_well():
+            signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(KeyboardInterrupt), ended_well():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == terminating
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_sound_is_left_out_if_asked(video: Video, tmp_path: Path) -> None:
+    assert video("--annotated", tmp_path / "drawn.mp4", "--no-sound", "--seconds", "0.5") == 0
+    assert not mien.Film(tmp_path / "drawn.mp4").about.sound
+
+
+@pytest.mark.parametrize("verb", ["video", "watch"])
+def test_passwords_are_never_printed(model: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    for address in ("rtsp://admin:geheim@127.0.0.1:1/x", "http://127.0.0.1:1/x?password=geheim"):
+        assert main([verb, address, "--model", str(model)]) == 2
+        assert main([verb, address, "--model", str(model), "--threads", "1", address]) == 2
+    output, error = capsys.readouterr()
+    assert "geheim" not in output + error
+    assert "rtsp://***@127.0.0.1:1/x" in error
+
+
+def test_a_refused_resume_leaves_even_a_torn_file_alone(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for form, torn in (("csv", b'20,0.9,"'), ("jsonl", b'{"frame": 20, "sec')):
+        out = tmp_path / f"out.{form}"
+        with monkeypatch.context() as patch:
+            interrupt(patch, 20)
+            video("--out", out)
+        lines = out.read_bytes().splitlines(keepends=True)
+        out.write_bytes(b"".join([*lines[:3], *lines[5:], torn]))
+        before = out.read_bytes()
+        assert video("--out", out, "--resume") == 2
+        assert out.read_bytes() == before
+
+
 def test_resume_refuses_another_film_and_other_settings(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], crossing: Path
 ) -> None:
@@ -196,6 +262,8 @@ def test_resume_refuses_another_film_and_other_settings(
     before = out.read_bytes()
     assert video("--out", out, "--resume", "--smooth", "0.5") == 2
     assert "made with another smooth" in capsys.readouterr().err
+    assert video("--out", out, "--resume", "--seconds", "0.3") == 2
+    assert "made with another seconds" in capsys.readouterr().err
     other = tmp_path / "other.mp4"
     other.write_bytes(crossing.read_bytes() + b"0")
     assert video("--out", out, "--resume", film=other) == 2
@@ -230,10 +298,21 @@ def test_a_damaged_film_is_read_as_far_as_it_goes_and_said(
         (("--resume",), "--resume needs --out"),
         (("--format", "parquet"), "needs --out"),
         (("--blur",), "--blur needs"),
+        (("--no-sound",), "--no-sound needs --annotated"),
+        (("--reconnect", "5"), "reconnect needs a camera or a stream"),
         (("--annotated", "x.gif"), "expected a name ending in .mp4"),
         (("--out", "x.csv", "--events", "x.csv"), "different names"),
         (("--every", "2", "--fps", "3"), "choose one"),
         (("--detect-every", "0"), "1 or more"),
+        (("--fps", "inf"), "argument --fps: 'inf': expected a number"),
+        (("--fps", "0"), "argument --fps: '0': expected a number above 0"),
+        (("--seconds", "nan"), "argument --seconds: 'nan': expected a number"),
+        (("--seconds=-5",), "argument --seconds: '-5': expected a number above 0"),
+        (("--seconds", "1e999"), "expected a number"),
+        (("--bridge", "nan"), "argument --bridge: 'nan': expected a number"),
+        (("--smooth=-inf",), "argument --smooth: '-inf': expected a number"),
+        (("--min-size=-1",), "argument --min-size: '-1': expected a number, 0 or more"),
+        (("--threshold", "nan"), "argument --threshold: 'nan': expected a number"),
         (("--out", "none/x.csv"), "does not exist"),
     ],
 )

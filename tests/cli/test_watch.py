@@ -22,6 +22,7 @@ from mien.cli import main
 from mien.cli import watch as watching
 from mien.results import Box, FrameResult, Person
 from mien.video import film as film_module
+from mien.video import source as source_module
 
 Watch = Callable[..., int]
 LABELS = ("happiness", "neutral")
@@ -40,8 +41,8 @@ def watch(model: Path) -> Watch:
 @pytest.fixture
 def camera(monkeypatch: pytest.MonkeyPatch) -> None:
     """FFmpeg's test picture stands for camera 0."""
-    source = "testsrc=size=96x64:rate=25:duration=2", "lavfi", {}
-    monkeypatch.setattr(film_module, "_address", lambda name: source)
+    address = "testsrc=size=96x64:rate=25:duration=2", "lavfi", {}
+    monkeypatch.setattr(source_module, "_address", lambda name: address)
 
 
 @pytest.mark.usefixtures("camera")

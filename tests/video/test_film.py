@@ -20,7 +20,7 @@ import av
 import films
 
 from mien.errors import FileMissingError, OptionError, VideoError
-from mien.video import film as film_module
+from mien.video import source as source_module
 from mien.video.film import Film
 from mien.video.follow import Newest
 
@@ -97,12 +97,98 @@ def test_frames_are_upright(tmp_path: Path, turn: int, corner: tuple[int, int]) 
     assert frame.pixels.flags.c_contiguous
 
 
+MIRRORED = {
+    "mirrored": ((-1, 0, 0, 1), (0, -1)),
+    "upside down": ((1, 0, 0, -1), (-1, 0)),
+    "transposed": ((0, 1, 1, 0), (0, 0)),
+    "transposed the other way": ((0, -1, -1, 0), (-1, -1)),
+    "quarter turn": ((0, 1, -1, 0), (0, -1)),
+    "half turn": ((-1, 0, 0, -1), (-1, -1)),
+}
+
+
+@pytest.mark.parametrize(("matrix", "corner"), MIRRORED.values(), ids=list(MIRRORED))
+def test_the_whole_display_matrix_counts(
+    tmp_path: Path, matrix: tuple[int, int, int, int], corner: tuple[int, int]
+) -> None:
+    marked = np.full((64, 96, 3), 40, np.uint8)
+    marked[:20, :20] = 220
+    frame = next(iter(Film(films.write(tmp_path / "film.mp4", [marked] * 3, TIMES[:3], matrix=matrix))))
+    assert frame.size == ((96, 64) if matrix[0] else (64, 96))
+    assert frame.pixels.shape == (*frame.size[::-1], 3)
+    assert frame.pixels[corner].mean() > 150
+    others = [(row, column) for row in (0, -1) for column in (0, -1) if (row, column) != corner]
+    assert max(frame.pixels[other].mean() for other in others) < 80
+    assert frame.pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "ts", "avi", "h264"])
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(2), (192, 64)), (Fraction(2, 3), (96, 96))])
+def test_pixels_that_are_not_square_are_shown_so(
+    tmp_path: Path, ending: str, aspect: Fraction, size: tuple[int, int]
+) -> None:
+    times = [at / 25 for at in range(12)]
+    path = films.write(tmp_path / f"film.{ending}", plain(times), times, sound=False, aspect=aspect, tick=films.PAL)
+    film = Film(path)
+    frames = list(film)
+    assert [frame.size for frame in frames] == [size] * 12
+    assert frames[-1].pixels.shape == (size[1], size[0], 3)
+    assert film.faults == []
+
+
+def test_a_turned_film_is_stretched_before_it_is_turned(tmp_path: Path) -> None:
+    path = films.write(tmp_path / "film.mp4", plain(TIMES[:3]), TIMES[:3], aspect=Fraction(2), rotation=90)
+    assert next(iter(Film(path))).size == (64, 192)
+
+
+def test_the_container_overrules_the_codec(tmp_path: Path) -> None:
+    """MP4's pixel aspect ratio is what players go by; the video in it says 2:1."""
+    assert [frame.size for frame in Film(stretched(tmp_path / "film.mp4", 3, 2))] == [(144, 64)] * 3
+
+
+def stretched(path: Path, width: int, height: int) -> Path:
+    """Write an MP4 whose video says 2:1 and whose header says something else."""
+    content = bytearray(films.write(path, plain(TIMES[:3]), TIMES[:3], aspect=Fraction(2)).read_bytes())
+    at = content.find(b"pasp") + 4
+    content[at : at + 8] = struct.pack(">2I", width, height)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_shape_of_pixels_may_change_in_the_middle(tmp_path: Path) -> None:
+    parts = []
+    for name, aspect, offset in (("one.ts", Fraction(2), 0.0), ("two.ts", Fraction(3), 2.0)):
+        path = films.write(tmp_path / name, plain(TIMES), TIMES, sound=False, aspect=aspect, offset=offset)
+        parts.append(path.read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    assert [frame.size[0] for frame in Film(tmp_path / "both.ts")] == [192] * len(TIMES) + [288] * len(TIMES)
+
+
+def test_a_ratio_that_no_camera_has_is_said(tmp_path: Path) -> None:
+    film = Film(stretched(tmp_path / "film.mp4", 100, 1))
+    assert [frame.size for frame in film] == [(96, 64)] * 3
+    assert film.faults == ["its pixels are said to be 100 times as wide as high; taken for square"]
+
+
 def test_sampling(short: Path) -> None:
     assert [frame.number for frame in Film(short, every=4)] == list(range(0, len(TIMES), 4))
     sampled = [frame.seconds for frame in Film(short, fps=5)]
     slots = [int(time * 5 + 1e-6) for time in TIMES]
     assert sampled == [time for at, time in enumerate(TIMES) if at == 0 or slots[at] != slots[at - 1]]
     assert [frame.seconds for frame in Film(short, fps=1000)] == TIMES
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("rate", [Fraction(10), Fraction(15), Fraction(24000, 1001), Fraction(25), Fraction(30)])
+def test_a_rate_that_is_the_films_own_takes_every_frame(tmp_path: Path, ending: str, rate: Fraction) -> None:
+    times = [float(at / rate) for at in range(40)]
+    tick = films.TICK if ending == "mkv" else Fraction(1, 90_000)
+    path = films.write(tmp_path / f"film.{ending}", plain(times), times, sound=False, tick=tick)
+    assert [frame.number for frame in Film(path, fps=rate)] == list(range(40))
+    assert [frame.number for frame in Film(path, fps=float(rate))] == list(range(40))
+    fifth = [frame.number for frame in Film(path, fps=rate / 5)]
+    assert len(fifth) in (8, 9)
+    assert set(np.diff(fifth)[1:]) == {5}
 
 
 def test_a_film_of_another_size_in_the_middle(tmp_path: Path) -> None:
@@ -179,6 +265,76 @@ def test_a_film_that_promises_more_frames_than_it_has(tmp_path: Path) -> None:
     assert any(f"of {len(times)} frames" in fault for fault in film.faults)
 
 
+def trimmed(source: Path, path: Path, seconds: float) -> Path:
+    """Cut off the beginning without encoding anew: an edit list hides what lies between key frame and cut."""
+    with av.open(str(source)) as before, av.open(str(path), "w") as after:
+        track = after.add_stream_from_template(before.streams.video[0])
+        for packet in before.demux(video=0):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                shift = round(seconds / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, track
+                after.mux(packet)
+    return path
+
+
+def test_what_an_edit_list_hides_is_not_missing(tmp_path: Path) -> None:
+    times = [at / 25 for at in range(45)]
+    source = films.write(tmp_path / "film.mp4", plain(times), times, sound=False)
+    film = Film(trimmed(source, tmp_path / "trimmed.mp4", 0.6))
+    with av.open(str(tmp_path / "trimmed.mp4")) as container:
+        assert container.streams.video[0].frames == 45
+    frames = list(film)
+    assert [frame.seconds for frame in frames] == [at / 25 for at in range(30)]
+    assert film.about.frames == 30
+    assert film.faults == []
+
+
+@pytest.mark.parametrize("ending", ["webm", "mkv", "mp4", "avi", "mov"])
+@pytest.mark.parametrize("rate", [Fraction(1, 5), Fraction(1), Fraction(25)])
+def test_a_whole_film_is_whole_at_any_rate(tmp_path: Path, ending: str, rate: Fraction) -> None:
+    times = [float(at / rate) for at in range(5)]
+    film = Film(
+        films.write(
+            tmp_path / f"film.{ending}",
+            plain(times),
+            times,
+            sound=False,
+            tick=films.TICK if ending == "webm" else 1 / rate,
+        )
+    )
+    assert len(list(film)) == 5
+    assert film.faults == []
+
+
+def test_a_whole_film_that_begins_late_is_whole(tmp_path: Path) -> None:
+    for ending in ("mkv", "ts", "mp4"):
+        film = Film(films.write(tmp_path / f"film.{ending}", plain(TIMES), TIMES, offset=3.0))
+        assert len(list(film)) == len(TIMES)
+        assert film.faults == []
+
+
+def test_empty_chunks_of_an_avi_file_are_no_frames(tmp_path: Path) -> None:
+    """A gap in time is filled with chunks of no bytes, which the header counts."""
+    times = [0.0, 0.04, 0.4, 1.0]
+    film = Film(films.write(tmp_path / "film.avi", plain(times), times, sound=False, tick=films.PAL))
+    with av.open(str(tmp_path / "film.avi")) as container:
+        assert container.streams.video[0].frames > 20
+    assert len(list(film)) == 4
+    assert film.about.frames == 4
+    assert film.faults == []
+
+
+@pytest.mark.parametrize("ending", ["avi", "webm"])
+def test_packets_that_were_lost_are_missed(tmp_path: Path, ending: str) -> None:
+    times = [at / 25 for at in range(75)]
+    noisy = (np.random.default_rng(at).integers(0, 255, (64, 96, 3), np.uint8) for at in range(len(times)))
+    path = films.write(tmp_path / f"film.{ending}", noisy, times, sound=False, tick=films.PAL)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    film = Film(path)
+    assert 10 < len(list(film)) < 70
+    assert any("it ends" in fault for fault in film.faults)
+
+
 def test_damage_in_the_middle_costs_only_what_it_hit(tmp_path: Path) -> None:
     times = films.vary(4)
     noisy = [np.random.default_rng(at).integers(0, 255, (64, 96, 3), np.uint8) for at in range(len(times))]
@@ -229,7 +385,7 @@ def test_a_camera_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for source in (f"rtsp://127.0.0.1:{port}/none", "/dev/video97"):
-        with pytest.raises(VideoError, match=r"as a camera: .*plugged in"):
+        with pytest.raises(VideoError, match=r"as a .*camera: .*plugged in"):
             list(Film(source))
 
 
@@ -241,7 +397,7 @@ def test_a_camera_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(name)
         return "testsrc=size=96x64:rate=25:duration=1", "lavfi", {}
 
-    monkeypatch.setattr(film_module, "_address", address)
+    monkeypatch.setattr(source_module, "_address", address)
     film = Film(0)
     frames = list(film)
     assert asked == ["0"]
@@ -294,7 +450,10 @@ def test_only_what_is_read_is_decoded(monkeypatch: pytest.MonkeyPatch, short: Pa
     assert len(handed) - first <= 5
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"fps": 0.0}, {"fps": -1.0}, {"every": 2, "fps": 5.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"every": 0}, {"fps": 0.0}, {"fps": -1.0}, {"fps": float("inf")}, {"fps": float("nan")}, {"every": 2, "fps": 5.0}],
+)
 def test_wrong_sampling(short: Path, options: dict[str, float]) -> None:
     with pytest.raises(OptionError):
         Film(short, **options)  # type: ignore[arg-type]

@@ -47,6 +47,36 @@ def test_the_figures_are_right() -> None:
     assert shares[:, 30].tolist() == [1, 0, 0]
 
 
+@pytest.mark.parametrize("rate", [0.5, 1, 3, 5, 10, 12.5, 23.976, 29.97, 30, 100])
+@pytest.mark.parametrize("begin", [0.0, 1.48])
+def test_who_is_in_every_frame_has_no_gap(rate: float, begin: float) -> None:
+    digest = Digest(LABELS, 1.0)
+    for at in range(30):
+        digest.add(FRAME, FrameResult(at, begin + at / rate, 64, 48, (person(1, 0.9),)))
+    edges, shares = digest.curve(digest.lives[1])
+    assert shares.sum(axis=0).tolist() == pytest.approx([1.0] * shares.shape[1])
+    assert edges[-1] >= digest.end
+
+
+def test_who_is_away_has_a_gap_of_that_length() -> None:
+    digest = Digest(LABELS, 1.0)
+    for at in range(60):
+        there = (person(1, 0.9),) if at < 20 or at >= 30 else ()
+        digest.add(FRAME, FrameResult(at, at / 5, 64, 48, there))
+    edges, shares = digest.curve(digest.lives[1])
+    away = edges[:-1][shares.sum(axis=0) == 0]
+    assert (away[0], away[-1]) == pytest.approx((4.0, 5.9))
+
+
+def test_where_frames_are_missing_there_is_a_gap() -> None:
+    digest = Digest(LABELS, 1.0)
+    for at in (*range(50), *range(150, 200)):
+        digest.add(FRAME, FrameResult(at, at / 5, 64, 48, (person(1, 0.9),)))
+    edges, shares = digest.curve(digest.lives[1])
+    away = edges[:-1][shares.sum(axis=0) == 0]
+    assert (away[0], away[-1]) == pytest.approx((9.9, 29.9))
+
+
 def test_memory_does_not_grow_with_the_film(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "_STEPS", 64)
     monkeypatch.setattr(digests, "_EVENTS", 20)

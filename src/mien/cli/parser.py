@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, NoReturn
@@ -50,8 +51,25 @@ def count(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Read a number, as an argparse type; its range is checked where it is used."""
+    """Read a finite number, as an argparse type; its range is checked where it is used."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r}: expected a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise ArgumentTypeError(f"{text!r}: expected a number")
+    return value
+
+
+def positive(text: str) -> float:
+    """Read a number above 0, as an argparse type."""
+    if (value := number(text)) <= 0:
+        raise ArgumentTypeError(f"{text!r}: expected a number above 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Read a number from 0 up, as an argparse type."""
+    if (value := number(text)) < 0:
+        raise ArgumentTypeError(f"{text!r}: expected a number, 0 or more")
+    return value

@@ -1,8 +1,10 @@
-"""SOURCE is a film, the number of a camera (0) or its device, or the address of a stream (rtsp://…).
+"""SOURCE is a film, the number of a camera (0) or its device, or an address (rtsp://…, https://…). What has an end is
+read whole, at an address too.
 
 Without --out or --format, a table of the people is shown at the end.
 
-Exit codes: 0 all read; 2 failed, the message says why; 3 the film is damaged, what it had was read; 130 Ctrl-C.
+Exit codes: 0 all read; 2 failed, the message says why; 3 the film is damaged, what it had was read; 130 Ctrl-C,
+SIGTERM or SIGHUP: files end well.
 
 Next: mien video film.mp4 --out film.csv --subtitles film.vtt --annotated drawn.mp4 --summary page
 """
@@ -18,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mien.cli import DONE, PARTLY, one_line
+from mien.cli.ending import ended_well
 from mien.cli.output import growing, standard_output
-from mien.cli.parser import count, number, one_of
+from mien.cli.parser import count, not_negative, number, one_of, positive
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -57,11 +60,13 @@ def arguments(parser: ArgumentParser) -> None:
     add("--subtitles", type=Path, metavar="FILE", help="write who shows what as WebVTT")
     add("--events", type=Path, metavar="FILE", help="write onset, apex and offset of each emotion as CSV")
     add("--annotated", type=Path, metavar="FILE", help="write the film with boxes drawn in (.mp4, .mkv, .mov)")
+    add("--no-sound", action="store_true", help="leave the sound out of --annotated")
     add("--blur", action="store_true", help="hide the faces in what --annotated and --summary show")
     add("--summary", type=Path, metavar="DIR", help="write a page with the people, a figure and the events")
     add("--every", type=count, default=1, metavar="N", help="read each Nth frame")
-    add("--fps", type=number, metavar="N", help="read at most N frames a second")
-    add("--seconds", type=number, metavar="S", help="stop after S seconds of the film")
+    add("--fps", type=positive, metavar="N", help="read at most N frames a second")
+    add("--reconnect", type=not_negative, default=0.0, metavar="S", help="try a lost camera again for S seconds")
+    add("--seconds", type=positive, metavar="S", help="stop after S seconds of the film")
     following_arguments(parser)
     add("--progress", action=BooleanOptionalAction, help="progress bar on stderr (default: where it is a terminal)")
 
@@ -70,12 +75,12 @@ def following_arguments(parser: ArgumentParser) -> None:
     """Declare the options of how people are found and followed."""
     add = parser.add_argument
     add("--detect-every", type=count, default=1, metavar="N", help="search faces in each Nth frame that is read")
-    add("--bridge", type=number, metavar="S", help="wait S seconds for a face that is not found (default: 1)")
-    add("--smooth", type=number, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
+    add("--bridge", type=not_negative, metavar="S", help="wait S seconds for a face that is not found (default: 1)")
+    add("--smooth", type=not_negative, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the frame is a face")
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each frame")
-    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
+    add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
 
@@ -104,16 +109,19 @@ def run(options: Namespace) -> int:
 
     form = _form(options)
     _check(options, form)
-    film, following = Film(options.source, every=options.every, fps=options.fps), following_of(options)
-    about, recognizer = film.about, recognizer_of(options)
-    done = _take_up(options, form, recognizer, following)
+    film = Film(options.source, every=options.every, fps=options.fps, reconnect=options.reconnect)
+    following, recognizer = following_of(options), recognizer_of(options)
+    about = film.about  # last: a camera goes on while a model is loaded
+    done = _take_up(options, form, film, recognizer, following)
     frames = Newest(film) if about.live else film
     steps = follow(Follower(recognizer, following), frames, _kept(options, form, recognizer, done))
-    with ExitStack() as stack:
-        timeline = _timeline(options, form, recognizer, done, stack)
+    with ended_well(), ExitStack() as stack:
+        timeline = None if done or form is None else _timeline(options, form, recognizer, 0, stack)
         sinks, digest = _sinks(options, film, recognizer, following, stack)
         for frame, result, fresh in _shown(options, film, steps):
-            if timeline is not None and fresh:
+            if fresh and form is not None:
+                # FILE is cut back to whole frames no sooner than all of them proved to be of this film.
+                timeline = timeline or _timeline(options, form, recognizer, done, stack)
                 timeline.add(result)
             for sink in sinks:
                 sink.add(frame, result)
@@ -141,6 +149,7 @@ def _form(options: Namespace) -> str | None:
 
 def _check(options: Namespace, form: str | None) -> None:
     from mien.video.annotate import SUFFIXES
+    from mien.video.source import local_path
 
     if options.resume and options.out is None:
         raise OptionError("--resume needs --out FILE.")
@@ -148,6 +157,8 @@ def _check(options: Namespace, form: str | None) -> None:
         raise OptionError("--format parquet needs --out, the folder for its files.")
     if options.blur and options.annotated is None and options.summary is None:
         raise OptionError("--blur needs --annotated or --summary.")
+    if options.no_sound and options.annotated is None:
+        raise OptionError("--no-sound needs --annotated.")
     if options.annotated is not None and options.annotated.suffix.lower() not in SUFFIXES:
         raise OptionError(f"--annotated {str(options.annotated)!r}: expected a name ending in {', '.join(SUFFIXES)}.")
     outputs = [
@@ -155,23 +166,25 @@ def _check(options: Namespace, form: str | None) -> None:
         for path in (options.out, options.subtitles, options.events, options.annotated, options.summary)
         if path is not None
     ]
-    if len({*outputs, Path(options.source).resolve()}) != len(outputs) + 1:
+    source = local_path(options.source)
+    sources = [] if source is None else [source.resolve()]
+    if len({*outputs, *sources}) != len(outputs) + len(sources):
         raise OptionError("The film and the outputs must all have different names.")
 
 
-def _take_up(options: Namespace, form: str | None, recognizer: Recognizer, following: Following) -> int:
+def _take_up(options: Namespace, form: str | None, film: Film, recognizer: Recognizer, following: Following) -> int:
     """Return how many frames an earlier run has written already; note the settings of this one."""
     if form is None or options.out is None:
         return 0
     from mien.cli.resume import compare, write_settings
-    from mien.video.timeline import settle
+    from mien.video.timeline import whole
 
     settings = _settings(options, form, recognizer, following)
     if options.resume and options.out.exists():
-        if options.source.isdecimal() or "://" in options.source:
+        if film.live:
             raise OptionError("--resume needs a film: a camera does not show the same again.")
         compare(options.out, settings)
-        return settle(options.out, form)
+        return whole(options.out, form)
     if options.out.parent.is_dir():
         write_settings(options.out, settings)
     return 0
@@ -181,11 +194,12 @@ def _settings(options: Namespace, form: str, recognizer: Recognizer, following: 
     from dataclasses import asdict
 
     from mien import __version__
+    from mien.video.source import local_path
 
-    names = ("detector", "max_faces", "min_size", "threshold", "every", "fps")
+    names = ("detector", "max_faces", "min_size", "threshold", "every", "fps", "seconds")
     chosen = {name: getattr(options, name) for name in names}
-    film = Path(options.source)
-    size = film.stat().st_size if film.is_file() else None
+    path = local_path(options.source)
+    size = path.stat().st_size if path is not None and path.is_file() else None
     model = recognizer.bundle.digest
     return {"mien": __version__, "model": model, "format": form, "film bytes": size, **chosen, **asdict(following)}
 
@@ -195,16 +209,14 @@ def _kept(options: Namespace, form: str | None, recognizer: Recognizer, done: in
         return iter(())
     from mien.video.timeline import read
 
-    return islice(read(options.out, form, recognizer.labels), done)
+    return islice(read(options.out, form, recognizer.labels, torn=True), done)
 
 
-def _timeline(
-    options: Namespace, form: str | None, recognizer: Recognizer, done: int, stack: ExitStack
-) -> Timeline | None:
-    from mien.video.timeline import Csv, JsonLines, Parquet
+def _timeline(options: Namespace, form: str, recognizer: Recognizer, done: int, stack: ExitStack) -> Timeline:
+    from mien.video.timeline import Csv, JsonLines, Parquet, settle
 
-    if form is None:
-        return None
+    if done:
+        settle(options.out, form)
     if form == "parquet":
         timeline: Timeline = Parquet(options.out, recognizer.labels, done=done)
     else:
@@ -233,7 +245,7 @@ def _sinks(
     if options.events is not None:
         sinks.append(EventList(stack.enter_context(growing(options.events, fresh=True)), following.bridge))
     if options.annotated is not None:
-        sound = film.name if film.about.sound else None
+        sound = film.address if film.about.sound and not options.no_sound else None
         sinks.append(Annotated(options.annotated, sound=sound, blur=options.blur))
     for sink in sinks:
         stack.callback(sink.close)

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.parser import number, one_of
+from mien.cli.ending import ended_well
+from mien.cli.parser import not_negative, one_of
 from mien.cli.video import following_arguments, following_of, recognizer_of
 from mien.errors import MissingExtraError
 
@@ -50,7 +51,10 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="V",
         help="window (default where there is a screen) or terminal",
     )
-    parser.add_argument("--seconds", type=number, metavar="S", help="end after S seconds")
+    parser.add_argument(
+        "--reconnect", type=not_negative, default=0.0, metavar="S", help="try a lost camera again for S seconds"
+    )
+    parser.add_argument("--seconds", type=not_negative, metavar="S", help="end after S seconds")
     following_arguments(parser)
 
 
@@ -59,15 +63,15 @@ def run(options: Namespace) -> int:
     from mien.video.film import Film
     from mien.video.follow import Newest
 
-    film, following = Film(options.source), following_of(options)
+    film, following = Film(options.source, reconnect=options.reconnect), following_of(options)
     recognizer = recognizer_of(options)
     _ = film.about  # a camera that is not there is said before a window opens
     frames = Newest(film) if film.live else _paced(film)
     view = _view(options.view)
     try:
-        _watch(
-            view, recognizer.stream(frames, **vars(following), keep_pixels=isinstance(view, _Window)), options.seconds
-        )
+        pixels = isinstance(view, _Window)
+        with ended_well():
+            _watch(view, recognizer.stream(frames, **vars(following), keep_pixels=pixels), options.seconds)
     finally:
         view.close()
     for fault in film.faults:

@@ -1,8 +1,10 @@
-"""The film again, in H.264, with boxes and emotions drawn in and its sound copied; faces made unreadable if asked."""
+"""The film again, in H.264, with boxes and emotions drawn in and with its sound; faces made unreadable if asked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,8 @@ import numpy as np
 
 from mien.draw import draw, hidden
 from mien.errors import VideoError
-from mien.video.film import open_film
+from mien.video.sound import Sound
+from mien.video.source import errors, reason
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -25,18 +28,20 @@ _ENCODER = {"preset": "veryfast", "crf": "20"}
 
 
 class Annotated:
-    """Write each frame at its own time.
+    """Write each frame at its own time, as it is shown: upright, with square pixels.
 
-    path:  ends in .mp4, .mkv or .mov.  sound: the file whose sound is copied, packet by packet; None for none.
+    path:  ends in .mp4, .mkv or .mov.
+    sound: the film whose sound is copied, packet by packet, or encoded as AAC where the container cannot hold it; None
+           for none.
     blur:  hide the faces, also of people who were there a moment ago and were not found in a frame.
 
-    The first frame decides the size; frames of another size are scaled. Frames whose time does not go on are left out.
+    The first frame decides the size; frames of another size are scaled.
     Raises ``VideoError`` where the film cannot be written.
     """
 
     def __init__(self, path: Path, *, sound: str | None, blur: bool = False) -> None:
         self._path, self._blur = path, blur
-        self._sound = None if sound is None else _Sound(sound)
+        self._sound = None if sound is None else Sound(sound)
         self._container: OutputContainer | None = None
         self._track: Any = None
         self._last: int | None = None
@@ -53,9 +58,11 @@ class Annotated:
         picture = picture.reformat(self._track.width, self._track.height, "yuv420p")
         picture.time_base = self._track.codec_context.time_base
         picture.pts = round(frame.time / picture.time_base)
-        if self._last is None or picture.pts > self._last:
-            self._step = picture.pts - (picture.pts if self._last is None else self._last)
-            self._last = picture.pts
+        if self._last is not None:
+            picture.pts = max(picture.pts, self._last + 1)  # a coarser tick than the first frame's
+            self._step = picture.pts - self._last
+        self._last = picture.pts
+        with self._failing_clearly():
             self._mux(self._track.encode(picture), frame.seconds)
 
     def close(self) -> None:
@@ -63,77 +70,62 @@ class Annotated:
         if self._container is None or self._last is None:
             return
         try:
-            self._mux(self._track.encode(), float((self._last + self._step) * self._track.codec_context.time_base))
+            with self._failing_clearly():
+                self._mux(self._track.encode(), float((self._last + self._step) * self._track.codec_context.time_base))
+                if self._sound is not None:
+                    self._sound.finish()
         finally:
-            self._drop()
+            with self._failing_clearly():
+                self._drop()
 
     def _begin(self, frame: FilmFrame) -> None:
+        """Open the file; where it cannot hold the sound as it is, once more."""
+        try:
+            self._open(frame, encode=False)
+        except (errors().FFmpegError, OSError, ValueError):
+            self._leave()
+            with self._failing_clearly():
+                self._open(frame, encode=True)
+
+    def _open(self, frame: FilmFrame, *, encode: bool) -> None:
         import av
 
         width, height = frame.size
+        self._container = av.open(str(self._path), "w")
+        track = self._container.add_stream("libx264", rate=30, options=_ENCODER)
+        # Sides of H.264 in 4:2:0 are even.
+        track.width, track.height, track.pix_fmt = max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p"
+        track.codec_context.time_base = frame.tick
+        track.codec_context.sample_aspect_ratio = Fraction(1)
+        self._track = track
+        if self._sound is not None:
+            self._sound.begin(self._container, encode=encode)
+        self._container.start_encoding()
+
+    @contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
         try:
-            self._container = av.open(str(self._path), "w")
-            track = self._container.add_stream("libx264", rate=30, options=_ENCODER)
-            # Sides of H.264 in 4:2:0 are even.
-            track.width, track.height, track.pix_fmt = max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p"
-            track.codec_context.time_base = frame.tick
-            self._track = track
-            if self._sound is not None:
-                self._sound.begin(self._container)
-            self._container.start_encoding()
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            self._drop()
-            reason = getattr(error, "strerror", None) or error
-            raise VideoError(
-                f"Cannot write {str(self._path)!r}: {reason}. A name ending in .mkv takes any sound."
-            ) from None
+            yield
+        except (errors().FFmpegError, OSError, ValueError) as error:
+            with suppress(errors().FFmpegError, OSError):  # the end of the file fails for the same reason as its middle
+                self._drop()
+            advice = "Check its folder and the room there" if self._sound is None else "Try --no-sound"
+            raise VideoError(f"Cannot write {str(self._path)!r}: {reason(error)}. {advice}.") from None
 
     def _mux(self, packets: list[Packet[Any]], seconds: float) -> None:
         if self._container is not None:
             if self._sound is not None:
-                self._sound.copy(self._container, seconds)
+                self._sound.copy(seconds)
             self._container.mux(packets)
 
-    def _drop(self) -> None:
+    def _leave(self) -> None:
         container, self._container = self._container, None
         if container is not None:
             container.close()
-        if self._sound is not None:
-            self._sound.close()
 
-
-class _Sound:
-    """The sound tracks of a file, handed over as they are, up to a moment at a time."""
-
-    def __init__(self, name: str) -> None:
-        self._source = open_film(name)
-        self._tracks: dict[int, Any] = {}
-        self._packets = self._read()
-        self._next: Packet[Any] | None = None
-
-    def begin(self, container: OutputContainer) -> None:
-        """Add the tracks to ``container``."""
-        for track in self._source.streams.audio:
-            self._tracks[track.index] = container.add_stream_from_template(track)
-
-    def copy(self, container: OutputContainer, until: float) -> None:
-        """Copy what begins before ``until`` seconds."""
-        while (packet := self._next or next(self._packets, None)) is not None:
-            self._next = packet
-            if packet.dts is not None and float(packet.dts * packet.time_base) > until:
-                return
-            packet.stream = self._tracks[packet.stream_index]
-            container.mux(packet)
-            self._next = None
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._source.close()
-
-    def _read(self) -> Iterator[Packet[Any]]:
-        from av.error import FFmpegError
-
+    def _drop(self) -> None:
         try:
-            yield from (each for each in self._source.demux(*self._source.streams.audio) if each.size)
-        except FFmpegError:
-            return  # a damaged end; Film.faults says so
+            self._leave()
+        finally:
+            if self._sound is not None:
+                self._sound.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ _STEP, _STEPS = 0.1, 1200  # a curve of more steps than a figure has pixels woul
 _PORTRAITS, _PORTRAIT = 64, 96
 _CLEARLY_BETTER = 1.2  # a portrait is taken anew a few times, not in every frame of somebody who comes nearer
 _EVENTS = 500
+_PAUSE = 3.0  # longer than so many usual distances between frames, the time between two frames is a gap
 
 
 @dataclass
@@ -50,7 +52,8 @@ class Digest:
         self.lives: dict[int, Life] = {}
         self.events: list[Event] = []
         self.events_found = 0
-        self._events, self._portraits = Events(gap), portraits
+        self._events, self._portraits, self._gap = Events(gap), portraits, gap
+        self._sampled: set[int] = set()  # the steps in which there is a frame at all
 
     def add(self, frame: Frame, result: FrameResult) -> None:
         """Take a frame."""
@@ -59,6 +62,7 @@ class Digest:
         self.frames, self.with_face, self.end = self.frames + 1, self.with_face + bool(result.people), result.seconds
         while (result.seconds - self.begin) / self.step >= _STEPS:
             self._coarsen()
+        self._sampled.add(self._place(result.seconds))
         for person in result.people:
             self._live(person, result.seconds, frame)
         self._keep(self._events.add(result))
@@ -72,19 +76,39 @@ class Digest:
         return sorted(sorted(self.lives.items(), key=lambda pair: -pair[1].frames)[:count])
 
     def curve(self, life: Life) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the edges of the steps in seconds, (S + 1,), and mean probabilities, (C, S), 0 where nobody was."""
-        last = max(life.steps) + 1
+        """Return the edges of the steps in seconds, (S + 1,), and mean probabilities, (C, S), 0 where nobody was.
+
+        A frame stands for the time until the next one, so that steps between two frames look as the one before.
+        """
+        held = self._held(max(life.steps))
+        last = max(held) + 1
         edges = (self.begin + self.step * np.arange(last + 1)).astype(np.float64)
         shares = np.zeros((len(self.labels), last))
-        for place, (total, count) in life.steps.items():
-            shares[:, place] = total / count
+        for place, source in held.items():
+            if source in life.steps:
+                total, count = life.steps[source]
+                shares[:, place] = total / count
         return edges, shares
+
+    def _held(self, last: int) -> dict[int, int]:
+        """Return step → the step whose frames it shows, up to the frame after step ``last``; gaps are left out."""
+        usual = (self.end - self.begin) / max(self.frames - 1, 1)
+        longest = max(self._gap, _PAUSE * usual) / self.step
+        sampled = sorted(self._sampled)
+        held = {place: place for place in sampled if place <= last}
+        for before, after in pairwise(sampled):
+            if before <= last and after - before <= longest + 1:
+                held.update(dict.fromkeys(range(before, after), before))
+        return held
+
+    def _place(self, seconds: float) -> int:
+        return max(0, int((seconds - self.begin) / self.step))
 
     def _live(self, person: Person, seconds: float, frame: Frame) -> None:
         values = np.array(person.values)
         life = self.lives.setdefault(person.id, Life(seconds, seconds, np.zeros_like(values)))
         life.last, life.frames, life.total = seconds, life.frames + 1, life.total + values
-        place = max(0, int((seconds - self.begin) / self.step))
+        place = self._place(seconds)
         total, count = life.steps.get(place, (0.0, 0))
         life.steps[place] = (total + values, count + 1)
         merit = (person.score or 0.0) * min(person.box.width, 2 * _PORTRAIT)
@@ -93,6 +117,7 @@ class Digest:
 
     def _coarsen(self) -> None:
         self.step *= 2
+        self._sampled = {place // 2 for place in self._sampled}
         for life in self.lives.values():
             merged: dict[int, tuple[NDArray[np.float64], int]] = {}
             for place, (total, count) in life.steps.items():

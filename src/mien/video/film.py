@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import count
 from os import PathLike, fspath
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mien.errors import FileMissingError, MissingExtraError, OptionError, VideoError
+from mien.errors import OptionError, VideoError
+from mien.video.clock import FilmTimes, LiveTimes, running
+from mien.video.extent import Extent
+from mien.video.patience import Patience
+from mien.video.source import errors, first_video, has_clock, has_end, open_film, reason, without_passwords
+from mien.video.upright import Aspect, upright
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,18 +26,17 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-_WAIT = 10.0  # seconds without an answer after which a network stream counts as gone
+_ROUNDING = Fraction(1, 1000)  # what Matroska counts in; coarser ticks are those of a fixed frame rate, and exact
 _TICK = Fraction(1, 90_000)  # what MPEG counts in, for films that do not say
-_SLACK = 0.5  # seconds by which a track may end before its header says so; encoders round durations
 
 
 @dataclass(frozen=True)
 class About:
     """What a film says of itself, without looking at its frames.
 
-    frames, duration: number and seconds, None where the film does not say.
+    frames, duration: number of frames that are shown, and seconds; None where the film does not say.
     start:   the time at which players show 0:00; times of frames count from 0 of the film's own clock.
-    live:    a camera or stream, which cannot be read twice.
+    live:    a camera or stream, which has no end and cannot be read twice.
     sound:   it has a sound track.
     """
 
@@ -47,14 +51,17 @@ class FilmFrame:
     """One decoded frame.
 
     number: in the film, from 0, frames that were passed over counted.
-    time:   its presentation time stamp times its time base, exactly; from a live source since the first frame.
+    time:   its presentation time stamp times its time base, exactly; from a live source since the first frame. Where
+            the film's clock jumps back, as where recordings were joined, time goes on.
     tick:   the film's time base, of which ``time`` is a multiple.
     """
 
-    def __init__(self, number: int, time: Fraction, picture: VideoFrame) -> None:
+    def __init__(
+        self, number: int, picture: VideoFrame, time: Fraction, tick: Fraction | None, aspect: Fraction
+    ) -> None:
         self.number, self.time, self._picture = number, time, picture
-        self.tick = picture.time_base or _TICK
-        self._quarters = round(picture.rotation / 90) % 4
+        self.tick = tick or _TICK
+        self._upright = upright(picture, aspect)
 
     @property
     def seconds(self) -> float:
@@ -63,69 +70,92 @@ class FilmFrame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright frame."""
-        width, height = self._picture.width, self._picture.height
-        return (height, width) if self._quarters % 2 else (width, height)
+        """Width and height of the frame as shown: upright, with square pixels."""
+        return self._upright.size(self._picture.width, self._picture.height)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """uint8 (H, W, 3) RGB, upright; converted when first asked for."""
-        import numpy as np
-
-        rgb: Any = self._picture.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(np.rot90(rgb, self._quarters)) if self._quarters else rgb
+        """uint8 (H, W, 3) RGB as shown; converted when first asked for."""
+        return self._upright.pixels(self._picture)
 
 
 class Film:
-    """The frames of a film, in order; iterate over it once or, for a file, again.
+    """The frames of a film, in order; iterate over it once or, for what has an end, again.
 
-    source: a file; the number of a camera or its device (``/dev/video0``); or the address of a stream (``rtsp://…``).
-    every:  take each Nth frame.
-    fps:    take at most so many frames a second, by their time; not together with ``every``.
+    source:    a file; the number of a camera or its device (``/dev/video0``); or the address of a film or of a stream
+               (``https://…``, ``rtsp://…``). What has an end is read whole; what has none is live.
+    every:     take each Nth frame.
+    fps:       take at most so many frames a second, by their time; not together with ``every``.
+    reconnect: seconds for which a live source that broke off is tried again; 0 for not at all. Time goes on meanwhile.
 
     ``faults`` says after the last frame what was wrong with the film: frames that could not be decoded, an end that
-    came too early. Such a film gives the frames that it has.
+    came too early, breaks. Such a film gives the frames that it has. ``name`` is the source without passwords, and
+    ``address`` the source as it was given.
 
     Raises, when it is opened: ``FileMissingError``; ``VideoError`` for what is no film, has no video track or not a
     single frame, or a camera that does not answer; ``OptionError``; ``MissingExtraError`` (extra ``video``).
     """
 
-    def __init__(self, source: str | PathLike[str] | int, *, every: int = 1, fps: float | None = None) -> None:
-        if every < 1 or (fps is not None and not fps > 0):
+    def __init__(
+        self,
+        source: str | PathLike[str] | int,
+        *,
+        every: int = 1,
+        fps: float | Fraction | None = None,
+        reconnect: float = 0.0,
+    ) -> None:
+        if every < 1 or (fps is not None and not 0 < fps < math.inf):
             raise OptionError(f"every = {every}, fps = {fps}: expected every from 1 and fps above 0.")
         if every > 1 and fps is not None:
             raise OptionError("every and fps were both given: choose one.")
-        self.name = fspath(source) if isinstance(source, PathLike) else str(source)
-        self.live = _is_live(self.name)
+        if not 0 <= reconnect < math.inf:
+            raise OptionError(f"reconnect = {reconnect}: expected seconds, 0 (not at all) or more.")
+        self.address = fspath(source) if isinstance(source, PathLike) else str(source)
+        self.name = without_passwords(self.address)
         self.faults: list[str] = []
-        self._every, self._fps = every, fps
+        self._every = every
+        # A float is taken for the decimal number that it was written as: 29.97, not the nearest binary one.
+        self._fps = None if fps is None else Fraction(str(fps))
+        self._patience = Patience(reconnect)
         self._container: InputContainer | None = None
+        self._broken = ""
+        self._damaged = 0
+
+    @property
+    def live(self) -> bool:
+        """A camera or stream, which has no end and cannot be read twice; opens it."""
+        return self.about.live
 
     @cached_property
     def about(self) -> About:
         """What the film says of itself; opens it."""
         container, track = self._opened()
-        start = 0.0 if self.live else (container.start_time or 0) / 1_000_000
-        sound = bool(container.streams.audio) and not self.live
-        return About(track.frames or None, _duration(container, track), start, self.live, sound)
+        live = not has_end(container, self.address)
+        if self._patience.seconds and not live:
+            self.close()
+            raise OptionError(f"reconnect needs a camera or a stream; {self.name!r} has an end. Leave it out.")
+        extent = Extent(container, track)
+        start = 0.0 if live else (container.start_time or 0) / 1_000_000
+        sound = bool(container.streams.audio) and not live
+        duration = None if extent.end is None else extent.end - extent.start
+        return About(extent.frames, duration, start, live, sound)
 
     def __iter__(self) -> Iterator[FilmFrame]:
         """Yield the frames; only those held by the caller and the decoder are in memory."""
-        self.faults = []
-        container, track = self._opened()
-        track.thread_type = "AUTO"
-        about, number, last = self.about, -1, 0.0
+        self.faults, self._damaged, number = [], 0, -1
         sampler = _Sampler(self._every, self._fps)
         try:
-            for number, frame in enumerate(_timed(self._pictures(container, track), track, self.live)):
-                last = frame.seconds
-                if sampler.takes(number, last):
+            for frame in self._frames():
+                number = frame.number
+                if sampler.takes(frame):
                     yield frame
         finally:
             self.close()
         if number < 0:
             raise VideoError(f"{self.name!r} holds not a single frame that can be decoded. Record or copy it again.")
-        self._miss(about, number + 1, last)
+        if self._damaged:
+            pieces = "piece" if self._damaged == 1 else "pieces"
+            self.faults.append(f"{self._damaged} damaged {pieces} of it could not be decoded well")
 
     def close(self) -> None:
         """Let go of the file or camera."""
@@ -133,135 +163,100 @@ class Film:
             self._container.close()
             self._container = None
 
+    def stop(self) -> None:
+        """Let another thread, which waits until a live source can be reached again, wait no longer."""
+        self._patience.stop()
+
     def _opened(self) -> tuple[InputContainer, VideoStream]:
         if self._container is None:
-            self._container = open_film(self.name)
-        tracks = [each for each in self._container.streams.video if not _is_cover(each)]
-        if not tracks:
-            kinds = ", ".join(sorted({each.type for each in self._container.streams})) or "none"
+            self._container = open_film(self.address)
+        track = first_video(self._container)
+        if track is None:
+            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "none"
             self.close()
             raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Name a film.")
-        return self._container, tracks[0]
+        return self._container, track
 
-    def _pictures(self, container: InputContainer, track: VideoStream) -> Iterator[VideoFrame]:
+    def _frames(self) -> Iterator[FilmFrame]:
+        numbers, live = count(), LiveTimes() if self.live else None
+        for container, track in self._connections():
+            # Several frames in the decoder at once are quicker, but would come late from a camera.
+            track.thread_type = "SLICE" if live else "AUTO"
+            times = live or FilmTimes(track)
+            if live is not None:
+                live.connect(track, clock=has_clock(container))
+            extent, aspect = Extent(container, track), Aspect(track)
+            for picture in self._pictures(container, track, extent):
+                self._patience.reset()
+                yield FilmFrame(next(numbers), picture, *times(picture), aspect.now())
+            self._judge(extent, aspect)
+
+    def _connections(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """Yield the source, and again after each break of a live one."""
+        yield self._opened()
+        breaks, broken = 0, self._broken
+        while self.live and self._patience.wait():
+            self.close()
+            try:
+                opened = self._opened()
+            except VideoError:
+                continue
+            yield opened
+            breaks, broken = breaks + 1, self._broken
+        if breaks:
+            self.faults.append(
+                f"it broke off {breaks} {'time' if breaks == 1 else 'times'} and came back; gaps are left"
+            )
+        if broken:
+            self.faults.append(f"it broke off: {broken}")
+
+    def _judge(self, extent: Extent, aspect: Aspect) -> None:
+        """Note what was wrong with a source that was read to its end."""
+        if aspect.refused is not None:
+            self.faults.append(f"its pixels are said to be {aspect.refused} times as wide as high; taken for square")
+        if (loss := extent.loss()) is not None:
+            self.faults.append(loss)
+
+    def _pictures(self, container: InputContainer, track: VideoStream, extent: Extent) -> Iterator[VideoFrame]:
         """Decode packet by packet, so that one damaged packet costs its own frames and no others."""
-        damaged = 0
         for packet in self._packets(container, track):
+            extent.take(packet)
             try:
                 pictures = packet.decode()
-            except _errors().InvalidDataError:
-                damaged += 1
+            except errors().InvalidDataError:
+                self._damaged += 1
                 continue
             for picture in pictures:
-                damaged += picture.is_corrupt
+                self._damaged += picture.is_corrupt
                 yield picture
-        if damaged:
-            self.faults.append(
-                f"{damaged} damaged {'piece' if damaged == 1 else 'pieces'} of it could not be decoded well"
-            )
 
     def _packets(self, container: InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:
-        errors = _errors()
+        self._broken = ""
+        sound = () if self.live else container.streams.audio
         try:
-            yield from container.demux(track)
-        except errors.EOFError:
+            # Of the empty packets at the end, which make decoders give what they hold, only the stream is right.
+            yield from (packet for packet in running(container, track, sound) if packet.stream.index == track.index)
+        except errors().EOFError:
             return
-        except (errors.FFmpegError, OSError) as error:
+        except (errors().FFmpegError, OSError) as error:
             # Pictures that the decoder still holds are lost with the source: at most a few.
-            self.faults.append(f"it broke off: {error.strerror or error}")
-
-    def _miss(self, about: About, frames: int, last: float) -> None:
-        """Note an end that came earlier than the film's header says."""
-        if about.frames is not None and frames < about.frames:
-            self.faults.append(f"it ends after {frames:,} of {about.frames:,} frames")
-        elif about.frames is None and about.duration is not None and last + _SLACK < about.duration + about.start:
-            self.faults.append(f"it ends at {last:.1f} of {about.duration:.1f} seconds")
+            self._broken = reason(error)
 
 
 class _Sampler:
-    """Which frames are taken; depends on their numbers and times alone."""
+    """Which frames are taken; depends on their numbers and times alone.
 
-    def __init__(self, every: int, fps: float | None) -> None:
-        self._every, self._step = every, None if fps is None else 1 / fps
+    With ``fps``, the first frame of each span of 1 / fps seconds. A time stamp is rounded to the film's tick, so that a
+    frame may come at 33 ms instead of 1/30 s: it belongs to the span that begins then.
+    """
+
+    def __init__(self, every: int, fps: Fraction | None) -> None:
+        self._every, self._fps = every, fps
         self._slot: int | None = None
 
-    def takes(self, number: int, seconds: float) -> bool:
-        if self._step is None:
-            return number % self._every == 0
-        slot = int(seconds // self._step + 1e-6) if seconds >= 0 else -1
+    def takes(self, frame: FilmFrame) -> bool:
+        if self._fps is None:
+            return frame.number % self._every == 0
+        slot = math.floor((frame.time + min(frame.tick, _ROUNDING)) * self._fps)
         taken, self._slot = slot != self._slot, slot
         return taken
-
-
-def _timed(pictures: Iterator[VideoFrame], track: VideoStream, live: bool) -> Iterator[FilmFrame]:
-    """Give each picture its time; where a film has no time stamps, its frame rate."""
-    step = 1 / (track.guessed_rate or track.average_rate or Fraction(25))
-    first: Fraction | None = None
-    for number, picture in enumerate(pictures):
-        base = picture.time_base or track.time_base
-        time = number * step if picture.pts is None or base is None else picture.pts * base
-        first = time if first is None else first
-        yield FilmFrame(number, time - first if live else time, picture)
-
-
-def _duration(container: InputContainer, track: VideoStream) -> float | None:
-    """Seconds of the video track, which a longer sound track must not stretch."""
-    if track.duration is not None and track.time_base is not None:
-        return float(track.duration * track.time_base)
-    written = track.metadata.get("DURATION", "")  # Matroska: 00:01:02.500000000
-    if written.count(":") == 2:
-        hours, minutes, seconds = written.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    return None if container.duration is None or container.streams.audio else container.duration / 1_000_000
-
-
-def _is_cover(track: VideoStream) -> bool:
-    from av.stream import Disposition
-
-    return bool(track.disposition & Disposition.attached_pic)
-
-
-def _is_live(name: str) -> bool:
-    return name.isdecimal() or name.startswith("/dev/video") or "://" in name
-
-
-def _address(name: str) -> tuple[str, str | None, dict[str, str]]:
-    """Return what FFmpeg calls the source, its format, and options."""
-    if "://" in name:
-        return name, None, {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
-    if not _is_live(name):
-        return f"file:{name}", None, {}  # or FFmpeg would take what stands before a colon for a protocol
-    if sys.platform == "darwin":
-        return name, "avfoundation", {"framerate": "30"}
-    if sys.platform == "win32":
-        return f"video={name}", "dshow", {}
-    return f"/dev/video{name}" if name.isdecimal() else name, "v4l2", {}
-
-
-def open_film(name: str) -> InputContainer:
-    """Open a source as FFmpeg's container. Raises ``FileMissingError``, ``VideoError`` or ``MissingExtraError``."""
-    av = _av()
-    if not _is_live(name) and not Path(name).exists():
-        raise FileMissingError(f"No such film: {name!r}. Check the path.")
-    address, kind, options = _address(name)
-    timeout = (_WAIT, _WAIT) if _is_live(name) else None
-    try:
-        return av.open(address, "r", format=kind, options=options, timeout=timeout)  # type: ignore[no-any-return]
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        advice = "Check that it is plugged in, free and allowed." if _is_live(name) else "Copy or record it again."
-        raise VideoError(
-            f"Cannot read {name!r} as a {'camera' if _is_live(name) else 'film'}: {reason}. {advice}"
-        ) from None
-
-
-def _errors() -> Any:
-    return _av().error
-
-
-def _av() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise MissingExtraError.for_extra("reading films and cameras", "video") from None
-    return av

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import Condition
 from typing import TYPE_CHECKING
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mien.recognition.stream import Follower
     from mien.results import FrameResult
     from mien.video.film import Film, FilmFrame
+
+
+_GRACE = 2.0  # seconds that the thread of a camera has to end
 
 
 def follow(
@@ -59,13 +62,16 @@ class Newest:
     def __iter__(self) -> Iterator[FilmFrame]:
         """Yield frames until the camera ends; what went wrong there is raised here."""
         self._over = False
-        with ThreadPoolExecutor(1, "camera") as pool:
-            reading = pool.submit(self._read)
-            try:
-                while (frame := self._take()) is not None:
-                    yield frame
-            finally:
-                self._over = True
+        pool = ThreadPoolExecutor(1, "camera")
+        reading = pool.submit(self._read)
+        try:
+            while (frame := self._take()) is not None:
+                yield frame
+        finally:
+            self._over = True
+            self._film.stop()
+            # A camera that has gone silent, and is waited for within FFmpeg, must not keep files from being closed.
+            pool.shutdown(wait=bool(wait([reading], _GRACE).done))
         reading.result()
 
     def _take(self) -> FilmFrame | None:

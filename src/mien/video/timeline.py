@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from mien.errors import OptionError
 from mien.parquet import Kind, Parts, read_rows
 from mien.parquet import settle as settle_parts
+from mien.parquet import whole as whole_parts
 from mien.results import Box, FrameResult, Person, Quality
 
 if TYPE_CHECKING:
@@ -114,12 +115,22 @@ class Parquet:
         self._parts.close()
 
 
-def settle(path: Path, form: str) -> int:
-    """Cut a timeline that was broken off back to whole frames and return how many are left; 0 for a missing one.
+def whole(path: Path, form: str) -> int:
+    """Return how many frames of a timeline that was broken off are whole; 0 for a missing one. It is left as it is.
 
-    form: ``csv``, ``jsonl`` or ``parquet``. The last frame of a CSV file goes too, as it may lack people; of Parquet
-    all but full files. Raises ``OptionError`` for a damaged file.
+    form: ``csv``, ``jsonl`` or ``parquet``. The last frame of a CSV file does not count, as it may lack people; of
+    Parquet only full files do. Raises ``OptionError`` for a damaged one.
     """
+    if not path.exists():
+        return 0
+    if form == "parquet":
+        return whole_parts(path, FRAMES_A_PART)
+    with path.open("rb") as stream:
+        return (_whole_rows(stream) if form == "csv" else _whole_lines(stream))[0]
+
+
+def settle(path: Path, form: str) -> int:
+    """Cut a timeline that was broken off back to its ``whole`` frames and return how many are left."""
     if not path.exists():
         return 0
     if form == "parquet":
@@ -130,24 +141,34 @@ def settle(path: Path, form: str) -> int:
     return count
 
 
-def read(path: Path, form: str, labels: tuple[str, ...]) -> Iterator[FrameResult]:
+def read(path: Path, form: str, labels: tuple[str, ...], *, torn: bool = False) -> Iterator[FrameResult]:
     """Yield the frames of a timeline that was written for a model with these ``labels``.
 
+    torn: it was broken off; stop after its ``whole`` frames, but in Parquet at the end.
     Raises ``OptionError`` for a damaged one.
     """
     try:
         if form == "parquet":
             yield from _frames(read_rows(path), labels)
         elif form == "csv":
-            with path.open(encoding="utf-8", newline="") as stream:
-                yield from _frames(
-                    ({name: _value(name, cell) for name, cell in row.items()} for row in csv.DictReader(stream)), labels
-                )
+            lines = csv.DictReader(_lines(path, form, torn=torn))
+            yield from _frames(({name: _value(name, cell) for name, cell in row.items()} for row in lines), labels)
         else:
-            with path.open(encoding="utf-8") as stream:
-                yield from (_of_json(json.loads(line), labels) for line in stream)
+            yield from (_of_json(json.loads(line), labels) for line in _lines(path, form, torn=torn))
     except (LookupError, TypeError, ValueError) as error:
         raise OptionError(f"{str(path)!r} is no whole timeline ({error}). Choose another --out.") from None
+
+
+def _lines(path: Path, form: str, *, torn: bool) -> Iterator[str]:
+    with path.open("rb") as stream:
+        end = (_whole_rows(stream) if form == "csv" else _whole_lines(stream))[1] if torn else None
+        stream.seek(0)
+        place = 0
+        for line in stream:
+            if end is not None and place >= end:
+                return
+            place += len(line)
+            yield line.decode("utf-8")
 
 
 def _whole_rows(stream: BinaryIO) -> tuple[int, int]:

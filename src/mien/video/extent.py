@@ -1,0 +1,73 @@
+"""How long a film says it is, and whether all of it came."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+_SLACK = 0.5  # seconds by which a track may end before its header says so; encoders round durations
+
+
+class Extent:
+    """What a track promises, and the packets of it that came.
+
+    frames: number of frames that are shown; None where no index says so. Those that an edit list hides do not count.
+    start:  seconds on the film's own clock at which the track begins.
+    end:    seconds at which it ends; None where nothing says so.
+
+    The number of frames in a header is not believed: it counts what an edit list hides, or in AVI every tick without a
+    frame. The index names the packets themselves, so whoever has them all has lost none.
+    """
+
+    def __init__(self, container: InputContainer, track: VideoStream) -> None:
+        self._base = track.time_base or Fraction(1)
+        index = track.index_entries if track.frames and container.format.name.startswith(("mov", "avi")) else ()
+        self._promised = sum(entry.size > 0 for entry in index)
+        self.frames = sum(entry.size > 0 and not entry.is_discard for entry in index) or None
+        self.start = float((track.start_time or 0) * self._base)
+        self.end = _end(container, track, self.start)
+        # An MP4 file's durations are often rounded or invented, and its index is whole if the file can be opened.
+        self._timed = not (self._promised and container.format.name.startswith("mov"))
+        self._packets = 0
+        self._last = self._longest = self._duration = 0
+
+    def take(self, packet: Packet[VideoStream]) -> None:
+        """Count a packet."""
+        if not packet.size:
+            return
+        stamps = [stamp for stamp in (packet.pts, packet.dts) if stamp is not None]
+        if stamps:
+            if self._packets:
+                self._longest = max(self._longest, max(stamps) - self._last)
+            self._last, self._duration = max(self._last, *stamps), packet.duration or 0
+        self._packets += 1
+
+    def loss(self) -> str | None:
+        """Return what is missing at the end, in words; None if all packets came."""
+        if self._packets < self._promised:
+            return f"it ends after {self._packets:,} of {self._promised:,} frames"
+        last = float((self._last + (self._duration or self._longest)) * self._base)
+        if self._timed and self.end is not None and last + _SLACK < self.end:
+            return f"it ends at {last - self.start:.1f} of {self.end - self.start:.1f} seconds"
+        return None
+
+
+def _end(container: InputContainer, track: VideoStream, start: float) -> float | None:
+    """Seconds at which the video track ends, which a longer sound track must not stretch."""
+    if track.duration is not None and track.time_base is not None:
+        # AVI's header counts ticks; of a file that was cut off FFmpeg gives the duration of what is there.
+        ticks = track.frames if container.format.name == "avi" else 0
+        return start + float(max(track.duration, ticks) * track.time_base)
+    written = track.metadata.get("DURATION", "")  # Matroska: 00:01:02.500000000, counted from 0
+    if written.count(":") == 2:
+        hours, minutes, seconds = written.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    if container.duration is None or container.streams.audio:
+        return None
+    from_zero = container.format.name.startswith("matroska")
+    return container.duration / 1_000_000 + (0.0 if from_zero else start)

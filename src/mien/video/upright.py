@@ -1,0 +1,92 @@
+"""The shape in which a video is shown: upright by its display matrix, with square pixels by its aspect ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+_SQUARE = Fraction(1)
+_WIDEST = 10  # cinema lenses come to 2; a header that says more than this is wrong, and would fill the memory
+
+
+@dataclass(frozen=True)
+class Upright:
+    """How a decoded picture becomes the one that is shown.
+
+    transposed:       rows and columns are exchanged, before anything is flipped.
+    flip_x, flip_y:   columns, rows are in reverse order.
+    aspect:           width of a decoded pixel divided by its height.
+    """
+
+    transposed: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+    aspect: Fraction = _SQUARE
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height as shown, of a picture that is decoded to ``width`` × ``height``."""
+        width, height = self._square(width, height)
+        return (height, width) if self.transposed else (width, height)
+
+    def pixels(self, picture: VideoFrame) -> NDArray[np.uint8]:
+        """Return the picture as shown, uint8 (H, W, 3) RGB, C-contiguous."""
+        size = self._square(picture.width, picture.height)
+        if size != (picture.width, picture.height):
+            picture = picture.reformat(*size, format="rgb24", interpolation="BICUBIC")
+        rgb: Any = picture.to_ndarray(format="rgb24")
+        rgb = rgb.swapaxes(0, 1) if self.transposed else rgb
+        return np.ascontiguousarray(rgb[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1])
+
+    def _square(self, width: int, height: int) -> tuple[int, int]:
+        """Stretch the shorter side of each pixel; shrinking the longer one would lose detail."""
+        if self.aspect >= 1:
+            return round(width * self.aspect), height
+        return width, round(height / self.aspect)
+
+
+def upright(picture: VideoFrame, aspect: Fraction) -> Upright:
+    """Return how ``picture`` is shown: by its display matrix, to the nearest quarter turn, mirrored or not.
+
+    aspect: as for ``Upright``.
+
+    The matrix is FFmpeg's ``AV_FRAME_DATA_DISPLAYMATRIX``: int32 (a, b, u, c, d, v, x, y, w), where a decoded point
+    (p, q) is shown at (a·p + c·q, b·p + d·q).
+    """
+    written: Any = picture.side_data.get("DISPLAYMATRIX")
+    if written is None:
+        return Upright(aspect=aspect)
+    a, b, _, c, d, *_ = (int(value) for value in np.frombuffer(written, np.int32))
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Upright(False, a < 0, d < 0, aspect)
+    return Upright(True, c < 0, b < 0, aspect)
+
+
+class Aspect:
+    """The shape of a track's pixels, which may change in the middle, as where a broadcast goes from 4:3 to 16:9.
+
+    A container that states it overrules the codec, as in FFmpeg's ``av_guess_sample_aspect_ratio``.
+    ``refused`` is a ratio that no camera has, and that was taken for square pixels; None where there was none.
+    """
+
+    def __init__(self, track: VideoStream) -> None:
+        self._track, self._container = track, track.sample_aspect_ratio
+        self._overruled: bool | None = None
+        self.refused: Fraction | None = None
+
+    def now(self) -> Fraction:
+        """Return width by height of the pixels that were decoded last."""
+        codec = self._track.codec_context.sample_aspect_ratio
+        if self._overruled is None:
+            self._overruled = codec != self._container
+        stated = (self._container if self._overruled else codec) or _SQUARE
+        if not Fraction(1, _WIDEST) <= stated <= _WIDEST:
+            self.refused, stated = stated, _SQUARE
+        return stated
