@@ -54,7 +54,12 @@ class MissingExtraError(MienError, ImportError):
     @classmethod
     def for_extra(cls, feature: str, extra: str) -> "MissingExtraError":
         """Build the message for ``feature``, which lives in ``mien[extra]``."""
-        return cls(f"{feature} needs packages that the base install leaves out. Run: pip install 'mien[{extra}]'")
+        return cls(f"{feature} needs packages that the base install leaves out. Run: {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """Return the pip command that adds an extra to this installation."""
+    return f"pip install 'mien[{extra}]'"
 
 
 def nearest(given: str, allowed: "list[str] | tuple[str, ...]") -> str:

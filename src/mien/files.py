@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and names that systems keep for themselves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_SYSTEM = frozenset(
+    {
+        "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "desktop.ini",
+        "lost+found", "recycler", "system volume information", "thumbs.db", "ehthumbs.db",
+    }
+)  # fmt: skip
+
+
+def is_system(name: str) -> bool:
+    """Tell whether a file or folder of this name is a system's own: thumbnails, bins, what macOS adds to archives."""
+    return name.casefold() in _SYSTEM or name.startswith("._")
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder of this name is hidden or a system's own, and so holds nobody's photos."""
+    return name.startswith(".") or is_system(name)
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import IO, TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
 
-from mien.errors import FileMissingError, ImageError
+from mien.errors import FileMissingError, ImageError, install_command
+from mien.formats import PREFIX, Format, recognise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,26 +31,8 @@ if TYPE_CHECKING:
 ImageInput: TypeAlias = Union["str | PathLike[str] | bytes | IO[bytes] | PILImage.Image", "NDArray[np.uint8]"]
 """What ``load`` takes: path, encoded bytes, binary file, PIL image, uint8 (H, W, 3) RGB or (H, W) grey array."""
 
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Endings, in lower case, of the files that are read from a folder."""
-
 MAX_PIXELS = 100_000_000
 """Default limit on width × height: 300 MB as RGB."""
-
-# First bytes → Pillow's reader. ``Image.open`` would load five readers for one picture (8 ms), offer ones that start
-# programs (EPS runs Ghostscript), and warn about sizes that are refused below anyway.
-_READERS = {
-    b"\xff\xd8\xff": ("JpegImagePlugin", "JpegImageFile"),
-    b"\x89PNG\r\n\x1a\n": ("PngImagePlugin", "PngImageFile"),
-    b"RIFF": ("WebPImagePlugin", "WebPImageFile"),
-    b"GIF8": ("GifImagePlugin", "GifImageFile"),
-    b"II": ("TiffImagePlugin", "TiffImageFile"),
-    b"MM": ("TiffImagePlugin", "TiffImageFile"),
-    b"BM": ("BmpImagePlugin", "BmpImageFile"),
-    b"P": ("PpmImagePlugin", "PpmImageFile"),
-}
 
 # All that Pillow's readers are known to raise on damaged files; UserWarning where warnings are made errors.
 _DECODE_ERRORS = (
@@ -101,20 +85,41 @@ def source_name(image: ImageInput) -> str | None:
 def _from_path(path: str | PathLike[str], max_pixels: int) -> NDArray[np.uint8]:
     name = _short(fspath(path))
     try:
+        _check_regular(path, name)
         file = Path(path).open("rb")  # noqa: SIM115 - closed below; here only opening may fail
     except (FileNotFoundError, NotADirectoryError):
         raise FileMissingError(f"No such picture: {name!r}. Check the path.") from None
     except (OSError, ValueError) as error:
-        # Windows answers PermissionError for a folder, so the folder is looked for by name.
-        if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for names too long to exist
-            raise ImageError(
-                f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
-                "and give them to read_many."
-            ) from None
+        if isinstance(error, ImageError):
+            raise
         reason = getattr(error, "strerror", None) or _short(str(error))
         raise ImageError(f"Cannot open {name!r}: {reason}. Expected a readable picture file.") from None
     with file:
         return _from_file(file, repr(name), max_pixels)
+
+
+def _check_regular(path: str | PathLike[str], name: str) -> None:
+    """Refuse what is no file before it is opened: a pipe would wait for its writer, a device may never end.
+
+    A pipe that the shell made for this process, such as ``<(command)``, is somebody's answer and is read.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib raises for names too long to exist
+    if stat.S_ISDIR(mode):
+        os.scandir(path).close()
+        raise ImageError(
+            f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
+            "and give them to read_many."
+        )
+    if not stat.S_ISREG(mode) and not fspath(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/")):
+        raise ImageError(
+            f"{name!r} is a {_special(mode)}, which is not opened: expected a file. To read one photo from it: "
+            "mien predict - < FILE"
+        )
+
+
+def _special(mode: int) -> str:
+    kinds = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
+    return next((word for test, word in kinds if test(mode)), "special file")
 
 
 def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -140,22 +145,34 @@ def _decode_errors() -> tuple[type[Exception], ...]:
 
 def _open(file: IO[bytes], name: str) -> PILImage.Image:
     """Read the header only."""
-    from importlib import import_module
-
     file = file if hasattr(file, "seekable") and file.seekable() else io.BytesIO(file.read())
     file.seek(0)
-    prefix = file.read(16)
+    prefix = file.read(PREFIX)
     file.seek(0)
-    reader = next((reader for start, reader in _READERS.items() if prefix.startswith(start)), None)
-    if reader is None:
-        found = "is not a picture in a known format" if prefix else "is empty (0 bytes)"
-        raise ImageError(
-            f"{name} {found}: expected JPEG, PNG, WebP, GIF, TIFF, BMP or PPM. Convert it, or check that the download "
-            "is complete."
-        )
+    reader = _reader(recognise(prefix), name, empty=not prefix)
     with _silenced():
-        picture: PILImage.Image = getattr(import_module(f"PIL.{reader[0]}"), reader[1])(file)
-    return picture
+        return reader(file)
+
+
+def _reader(kind: Format | None, name: str, *, empty: bool) -> Callable[[IO[bytes]], PILImage.Image]:
+    """Return what opens a picture of this kind. Raises ``ImageError`` where Mien does not read it."""
+    from importlib import import_module
+
+    if kind is None:
+        given = "is empty (0 bytes)" if empty else "is not a picture in a known format"
+        raise ImageError(
+            f"{name} {given}: expected JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP or PPM. Convert it, or check that "
+            "the download is complete."
+        )
+    if kind.reader is None:
+        raise ImageError(f"{name} is a {kind.name} file, which is not read. {kind.advice}")
+    try:
+        module = import_module(kind.reader[0])
+    except ImportError:
+        raise ImageError(
+            f"{name} is a {kind.name} picture, which the base install does not read. Run: {install_command(kind.extra)}"
+        ) from None
+    return getattr(module, kind.reader[1])  # type: ignore[no-any-return]
 
 
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import mirrored
+from mien.cli.output import described, mirrored
 from mien.cli.parser import count, number, one_of
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
-from mien.recognition.folder import find_images
+from mien.recognition.listing import list_photos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +68,8 @@ def run(options: Namespace) -> int:
     """Explain the photos that ``options`` name; return the exit code."""
     if options.layer and options.method not in ("grad-cam", "layer-cam"):
         raise OptionError(f"--layer goes with --method grad-cam or layer-cam, not with {options.method}; leave it out.")
-    sources = [str(path) for path in find_images(options.paths)]
+    listing = list_photos(options.paths)
+    sources = [str(path) for path in listing.photos]
     repeated = _repeated(sources)
     names = mirrored(options.paths, sources, options.out, "--out", lambda path: _named(path, repeated))
     recognizer, explainer = _load(options)
@@ -83,6 +84,8 @@ def run(options: Namespace) -> int:
         sys.stdout.writelines(_lines(found))
     if len(unreadable) < len(sources):
         sys.stdout.write(f"Pictures and numbers: {options.out}\n")
+    if listing.passed_over:
+        sys.stderr.write(f"mien: note: {one_line(described(listing.passed_over))}\n")
     sys.stderr.writelines(f"mien: unreadable: {one_line(reason)}\n" for reason in unreadable)
     return PARTLY if unreadable else DONE
 

@@ -9,11 +9,13 @@ import csv
 import json
 import os
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mien.cli import one_line
+from mien.cli.table import show
 from mien.errors import FileMissingError, OptionError
 from mien.parquet import Parts
 from mien.recognition.columns import csv_columns, faults, kinds, numbers, rows
@@ -30,10 +32,21 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """One output format on one text stream: ``add`` for each photo, then ``close``."""
+    """One output format on one text stream: ``add`` for each photo, then ``close``.
 
-    def __init__(self, stream: TextIO, labels: Sequence[str], *, fresh: bool = True) -> None:
+    passed_over: ending or kind of file → how many of the folders' files were no photos.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        labels: Sequence[str],
+        *,
+        fresh: bool = True,
+        passed_over: Counter[str] | None = None,
+    ) -> None:
         self.stream, self.labels = stream, labels
+        self.passed_over: Counter[str] = Counter() if passed_over is None else passed_over
         if fresh:
             self.begin()
 
@@ -103,25 +116,42 @@ class Table(Writer):
     def begin(self) -> None:
         """Start without rows."""
         self.rows: list[tuple[str, ...]] = []
-        self.uncertain = False
+        self.counts: Counter[str] = Counter()
 
     def add(self, entry: Entry) -> None:
         """Keep the rows of one photo, not the photo."""
         name = one_line(str(entry.source))
+        self.counts["photos"] += 1
         if isinstance(entry, Unreadable):
+            self.counts["unreadable"] += 1
             self.rows.append((name, "", "", "unreadable", "", "", ""))
         elif not entry.faces:
             self.rows.append((name, "", "", "no face", "", "", ""))
         else:
-            self.uncertain |= any(face.uncertain for face in entry.faces)
+            self.counts["faces"] += len(entry.faces)
+            self.counts["uncertain"] += sum(face.uncertain for face in entry.faces)
             for position, face in enumerate(entry.faces):
                 self.rows.append(("" if position else name, str(position), *_cells(face)))
 
     def close(self) -> None:
-        """Show the table: with Rich on a terminal; plain elsewhere, where Rich would add its start-up time alone."""
-        show = _show if self.stream.isatty() else _show_plain
-        columns = _COLUMNS if any(row[-1] for row in self.rows) else _COLUMNS[:-1]
-        show(self.stream, columns, self.rows, _LEGEND if self.uncertain else "")
+        """Show the table and what it adds up to."""
+        show(self.stream, self.rows, [self._sum()])
+
+    def _sum(self) -> str:
+        photos, faces = self.counts["photos"], self.counts["faces"]
+        said = [f"{photos} {'photo' if photos == 1 else 'photos'}", f"{faces} {'face' if faces == 1 else 'faces'}"]
+        marked = (("uncertain", "uncertain (?)"), ("unreadable", "unreadable"))
+        said += [f"{self.counts[name]} {words}" for name, words in marked if self.counts[name]]
+        return ", ".join([*said, *([described(self.passed_over)] if self.passed_over else [])])
+
+
+def described(passed_over: Counter[str]) -> str:
+    """Return how much was passed over, and of which kinds: ``3 passed over (2 .mov, 1 hidden file)``."""
+    kinds = (
+        f"{times} {kind}{'' if times == 1 or kind.startswith('.') else 's'}"
+        for kind, times in passed_over.most_common()
+    )
+    return f"{passed_over.total()} passed over ({', '.join(kinds)})"
 
 
 class ParquetParts:
@@ -145,46 +175,35 @@ class ParquetParts:
 PHOTOS_A_PART = 4096
 """Photos in one Parquet file: some batches, so that a file ends where a batch does."""
 
-_COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess", "quality")
-_RIGHT = ("face", "confidence")
-_DIM = ("face", "box", "second guess", "quality")
-_LEGEND = "? uncertain: below the confidence that the model file asks for"
-
-
-def _show_plain(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]], legend: str) -> None:
-    table = [tuple(columns), *(row[: len(columns)] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = zip(columns, row, widths, strict=True)
-        line = "  ".join(cell.rjust(w) if name in _RIGHT else cell.ljust(w) for name, cell, w in cells)
-        stream.write(line.rstrip() + "\n")
-    stream.write(f"{legend}\n" if legend else "")
-
-
-def _show(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]], legend: str) -> None:
-    from rich import box, table
-    from rich.text import Text
-
-    view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in columns:
-        view.add_column(
-            name,
-            justify="right" if name in _RIGHT else "left",
-            style="dim" if name in _DIM else "",
-            overflow="fold",
-            no_wrap=name != "file",
-        )
-    styles = {"unreadable": "red", "no face": "dim"}
-    for row in rows:
-        view.add_row(
-            *[Text(cell, styles.get(cell, "yellow" if cell.endswith(" ?") else "")) for cell in row[: len(columns)]]
-        )
-    screen = console(stream)
-    screen.print(view)
-    screen.print(Text(legend, "dim"), end="\n" if legend else "")
-
-
 WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
+
+
+_ENDINGS = {
+    ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table",
+    "": "table",
+}  # fmt: skip
+
+
+def chosen_output(out: Path | None, form: str | None) -> tuple[str, Path | None]:
+    """Return the format of an output, by the ending of ``out`` where none is asked for, and the file; None for stdout.
+
+    Raises ``OptionError`` for an ending that says another format, or none that is known.
+    """
+    if out is None or str(out) == "-":
+        return form or "table", None
+    ending = out.suffix.lower()
+    meant = _ENDINGS.get(ending)
+    if form is None and meant is None:
+        known = ", ".join(name for name in _ENDINGS if name)
+        raise OptionError(
+            f"--out {str(out)!r}: no format has the ending {ending}; expected {known}, or name one with --format."
+        )
+    if form is not None and meant not in (None, form) and ending:
+        raise OptionError(
+            f"--out {str(out)!r} would hold {form} under the ending of another format, {meant}. "
+            f"Choose another name, or --format {meant}."
+        )
+    return form or str(meant), out
 
 
 def console(stream: TextIO) -> Console:

@@ -15,13 +15,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import WRITERS, ParquetParts, growing, mirrored, replacing, standard_output
+from mien.cli.output import (
+    WRITERS,
+    ParquetParts,
+    chosen_output,
+    described,
+    growing,
+    mirrored,
+    replacing,
+    standard_output,
+)
 from mien.cli.parser import count, number, one_of
 from mien.errors import ImageError, OptionError
-from mien.recognition.folder import CHUNK, Unreadable, find_images, read_folder
+from mien.recognition.folder import CHUNK, Unreadable, read_folder
+from mien.recognition.listing import Listing, list_photos
 from mien.recognition.views import KINDS
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
@@ -45,11 +56,10 @@ def arguments(parser: ArgumentParser) -> None:
     add(
         "--format",
         type=one_of(*WRITERS, "parquet"),
-        default="table",
         metavar="F",
-        help="table (default), json, jsonl, csv or parquet",
+        help="table, json, jsonl, csv or parquet (default: by the ending of FILE, else table)",
     )
-    add("--out", type=Path, metavar="FILE", help="write there and not to stdout; for parquet a folder")
+    add("--out", type=Path, metavar="FILE", help="write there; for parquet a folder; - (default) is stdout")
     add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv, parquet)")
     add("--save-annotated", type=Path, metavar="DIR", help="save the photos with boxes and emotions drawn in")
     add("--blur", action="store_true", help="hide the faces in what --save-annotated saves")
@@ -81,17 +91,21 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Read the photos that ``options`` name and write their results; return the exit code."""
+    options.format, options.out = chosen_output(options.out, options.format)
     _check(options)
-    sources = ["-"] if options.paths == ["-"] else [str(path) for path in find_images(options.paths)]
+    listing = Listing([Path("-")]) if options.paths == ["-"] else list_photos(options.paths)
+    sources = [str(path) for path in listing.photos]
     _check_out(options, sources)
     names = _annotated_names(options, sources)
     recognizer = _load(options)
     done, unreadable = _take_up(options, recognizer, sources)
     entries = _read(recognizer, sources[done:], _chunk(options), keep_pixels=names is not None)
     entries = _annotated(entries, names, blur=options.blur) if names is not None else entries
-    with _opened(options, recognizer, done) as writer:
+    with _opened(options, recognizer, done, listing.passed_over) as writer:
         _note_settings(options, recognizer)
         unreadable += _write(writer, _shown(options, entries, len(sources), done))
+    if listing.passed_over and options.format != "table":
+        sys.stderr.write(f"mien: note: {one_line(described(listing.passed_over))}\n")
     for entry in unreadable:
         sys.stderr.write(f"mien: unreadable: {one_line(_reason(entry))}\n")
     return PARTLY if unreadable else DONE
@@ -168,14 +182,16 @@ def _read(recognizer: Recognizer, sources: Sequence[str], chunk: int, *, keep_pi
 
 
 @contextmanager
-def _opened(options: Namespace, recognizer: Recognizer, done: int) -> Iterator[Writer | ParquetParts]:
+def _opened(
+    options: Namespace, recognizer: Recognizer, done: int, passed_over: Counter[str]
+) -> Iterator[Writer | ParquetParts]:
     """Give the writer; what was written stays valid on Ctrl-C."""
     with ExitStack() as stack:
         if options.format == "parquet":
             writer: Writer | ParquetParts = ParquetParts(options.out, recognizer.labels, done)
         else:
             stream = stack.enter_context(_stream(options, fresh=not done))
-            writer = WRITERS[options.format](stream, recognizer.labels, fresh=not done)
+            writer = WRITERS[options.format](stream, recognizer.labels, fresh=not done, passed_over=passed_over)
         stack.callback(writer.close)
         yield writer
 

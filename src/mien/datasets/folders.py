@@ -12,7 +12,7 @@ from mien.datasets.archive import Source, unsafe
 from mien.datasets.manifest import COLUMNS
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError
-from mien.images import SUFFIXES
+from mien.formats import SUFFIXES
 from mien.labels import canonical, class_word
 
 Kind = Callable[[str], int | float | str]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"(.+\.csv):(\d+)", re.IGNORECASE)
 _FORMATS = ("PNG", "JPEG", "BMP")
 _SUFFIXES = {
-    "PNG": {".png"},
-    "JPEG": {".jpg", ".jpeg", ".jfif"},
+    "PNG": {".apng", ".png"},
+    "JPEG": {".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"},
     "BMP": {".bmp"},
     "TIFF": {".tif", ".tiff"},
     "GIF": {".gif"},
