@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien import fonts
 from mien.datasets.measures import MEASURES
 from mien.errors import MissingExtraError
 
@@ -63,9 +65,56 @@ def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
 
     buffer = io.BytesIO()
     with rc_context(_STYLE):
+        _make_legible(figure)
         figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
     figure.set_layout_engine("none")  # a second format keeps the layout: computing it costs as much as drawing
     return buffer.getvalue()
+
+
+def _make_legible(figure: Figure) -> None:
+    """Give texts whose letters matplotlib's font lacks a font that has them, or write them in letters that it has."""
+    from matplotlib.ticker import FixedFormatter
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter) and not "".join(map(str, formatter.seq)).isascii():
+                axis.set_tick_params(labelfontfamily=_families("".join(map(str, formatter.seq))))
+                formatter.seq = [_legible(str(text)) for text in formatter.seq]
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        words = text.get_text()  # type: ignore[attr-defined]
+        if not words.isascii():
+            text.set_fontfamily(_families(words))  # type: ignore[attr-defined]
+            text.set_text(_legible(words))  # type: ignore[attr-defined]
+
+
+def _legible(text: str) -> str:
+    own = _own_font()
+    lacking = "".join(letter for letter in text if not letter.isascii() and not fonts.has_letters(own, letter))
+    return text if not lacking or fonts.font_file("".join(sorted(set(lacking)))) else fonts.plain(text)
+
+
+def _families(text: str) -> list[str]:
+    """Return matplotlib's font and, for letters that it lacks, one of this computer that has them."""
+    from matplotlib import font_manager
+
+    own = _own_font()
+    lacking = "".join(
+        sorted({letter for letter in text if not letter.isascii() and not fonts.has_letters(own, letter)})
+    )
+    path = fonts.font_file(lacking) if lacking else None
+    if path is None:
+        return ["DejaVu Sans"]
+    font_manager.fontManager.addfont(path)
+    return ["DejaVu Sans", font_manager.FontProperties(fname=path).get_name()]
+
+
+def _own_font() -> str:
+    from matplotlib import get_data_path
+
+    return str(Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
 
 
 def styled(draw: Any) -> Any:
