@@ -71,6 +71,36 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
     )
 
 
+def load_partly(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], bool]:
+    """Do what ``load`` does, but for a JPEG file that is cut off return what it holds, and whether it was cut off.
+
+    What is missing, below, is grey. A file that ends before its first row is refused all the same. Raises as ``load``.
+    """
+    try:
+        return load(image, max_pixels=max_pixels), False
+    except ImageError as error:
+        content = _bytes_again(image)
+        if not content.startswith(b"\xff\xd8\xff"):
+            raise
+        try:
+            # With a file's end mark libjpeg fills what is missing; Pillow's own switch for that is the whole process's.
+            return load(content + b"\xff\xd9", max_pixels=max_pixels), True
+        except ImageError:
+            raise error from None
+
+
+def _bytes_again(image: ImageInput) -> bytes:
+    """Return the bytes of an image that was given encoded and can be read a second time; none of another."""
+    if isinstance(image, (str, PathLike)):
+        return Path(image).read_bytes() if os.path.isfile(image) else b""  # noqa: PTH113 - as above
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    if isinstance(image, io.IOBase) and image.seekable():
+        image.seek(0)
+        return bytes(image.read())
+    return b""
+
+
 def warm_up() -> None:
     """Load OpenCV, Pillow and its JPEG reader, so that the first picture does not have to."""
     import cv2  # noqa: F401
@@ -177,6 +207,8 @@ def _reader(kind: Format | None, name: str, *, empty: bool) -> Callable[[IO[byte
 
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_size(picture.width, picture.height, name, max_pixels)
+    if picture.format == "TIFF":
+        _check_tiff(picture, name)
     try:
         picture.load()
         return np.array(_upright(_rgb(picture, name), _orientation(picture)))
@@ -187,6 +219,24 @@ def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np
             f"{name} ({picture.format}, {picture.width}×{picture.height}, mode {picture.mode}) is damaged or cut off: "
             f"{_short(str(error))}. Expected a whole picture; get the file again."
         ) from None
+
+
+def _check_tiff(picture: PILImage.Image, name: str) -> None:
+    """Refuse what Pillow reads wrongly without an error, and raw photos, of which it reads the thumbnail."""
+    tags = getattr(picture, "tag_v2", {})
+    bits, planes, white_is_zero = tags.get(258, (1,)), tags.get(284, 1) == 2, tags.get(262) == 0
+    uncompressed = tags.get(259, 1) == 1
+    if tags.get(50706) or tags.get(254, 0) & 1:
+        raise ImageError(f"{name} is a camera raw file, of which only a thumbnail could be read. Develop it to JPEG.")
+    if uncompressed and planes and (max(bits) != 8 or white_is_zero):
+        kind = f"{max(bits)} bits and colours in separate planes"
+    elif white_is_zero and max(bits) == 16:
+        kind = "16 bits and white as 0"
+    elif tags.get(339, (1,))[0] == 2 and max(bits) == 8:
+        kind = "signed values"
+    else:
+        return
+    raise ImageError(f"{name} is a TIFF with {kind}, which Pillow reads wrongly. Save it as PNG, or with 8 bits.")
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
