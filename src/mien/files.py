@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LONGEST_NAME = 255
+"""Bytes of a file's name on the file systems that people have."""
 
 _SYSTEM = frozenset(
     {
@@ -25,6 +29,17 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or is_system(name)
 
 
+def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+    """Return a file's name cut to ``longest`` bytes before its ending, with a digest that keeps it its own."""
+    if len(os.fsencode(name)) <= longest:
+        return name
+    stem, ending = os.path.splitext(name)  # noqa: PTH122
+    mark = f"~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}{ending}"
+    while len(os.fsencode(stem + mark)) > longest:
+        stem = stem[:-1]
+    return stem + mark
+
+
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
     """Give the place of a draft beside ``path``; it takes that name when the block ends well, and is dropped if not.
@@ -32,7 +47,7 @@ def appearing(path: Path) -> Iterator[Path]:
     The draft is hidden, so that whoever reads the folder passes it over, and its name is this process's own: several
     may write the same file at once, and the last one stays.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(shortened(f".{path.name}.{os.getpid()}.part"))
     try:
         yield draft
         draft.replace(path)

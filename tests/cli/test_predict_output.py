@@ -136,3 +136,20 @@ def test_wide_letters_keep_the_columns_straight(
     at = {cell_width(row[: row.index("×")]) for row in rows}
     assert len(at) == 1
     assert header.startswith("file")
+
+
+def test_cut_off_photos_are_refused_or_read_as_far_as_they_go(
+    many: Path, examples: Path, predict: Predict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (examples / "astronaut.jpg").read_bytes()
+    cut = many / "cut.jpg"
+    cut.write_bytes(content[: len(content) * 3 // 4])
+    assert predict(cut, "--format", "json") == 3
+    assert "cut off" in json.loads(capsys.readouterr().out)[0]["error"]
+    assert predict(cut, many / "1.png", "--format", "jsonl", "--accept-truncated") == 0
+    output, error = capsys.readouterr()
+    first, second = map(json.loads, output.splitlines())
+    assert first["truncated"] is True
+    assert len(first["faces"]) == 1
+    assert "truncated" not in second
+    assert error == f"mien: note: cut off, read as far as it goes: {cut}\n"

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import described, mirrored
+from mien.cli.output import described
 from mien.cli.parser import count, number, one_of
+from mien.cli.targets import mirrored
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
+from mien.files import LONGEST_NAME
 from mien.recognition.listing import list_photos
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from mien.recognition.recognizer import Recognizer
 
 METHODS = ("occlusion", "grad-cam", "layer-cam", "integrated-gradients")
+
+_LONGEST = LONGEST_NAME - 1  # bytes of a picture's name: that of the numbers beside it ends in .json
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -71,7 +75,9 @@ def run(options: Namespace) -> int:
     listing = list_photos(options.paths)
     sources = [str(path) for path in listing.photos]
     repeated = _repeated(sources)
-    names = mirrored(options.paths, sources, options.out, "--out", lambda path: _named(path, repeated))
+    names = mirrored(
+        options.paths, sources, options.out, "--out", lambda path: _named(path, repeated), longest=_LONGEST
+    )
     recognizer, explainer = _load(options)
     unreadable = []
     for source in sources:

@@ -6,6 +6,7 @@ An unreadable file has an entry of its own, so that the output accounts for ever
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from mien.cli import one_line
 from mien.cli.table import show
-from mien.errors import FileMissingError, OptionError
+from mien.errors import FileMissingError
 from mien.parquet import Parts
 from mien.recognition.columns import csv_columns, faults, kinds, numbers, rows
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -91,6 +92,8 @@ class JsonList(Writer):
 class Csv(Writer):
     """A row a face; a photo without faces, and an unreadable one, have a row with the face left empty."""
 
+    excel = False
+
     def begin(self) -> None:
         """Write the names of the columns."""
         self._row(csv_columns(self.labels))
@@ -107,7 +110,30 @@ class Csv(Writer):
         self.stream.flush()
 
     def _row(self, cells: Sequence[object]) -> None:
-        csv.writer(self.stream, lineterminator="\n").writerow(cells)
+        self.stream.write(csv_line([neutral(cell) for cell in cells] if self.excel else cells))
+
+
+class ExcelCsv(Csv):
+    """``Csv`` as Excel opens it: a mark that says UTF-8, and no cell that it would take for a formula."""
+
+    excel = True
+
+    def begin(self) -> None:
+        """Write the mark and the names of the columns."""
+        self.stream.write("\ufeff")
+        super().begin()
+
+
+def csv_line(cells: Sequence[object]) -> str:
+    """Return a row of a CSV file with its line end; a cell that holds any kind of line break is quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # with this end, Python quotes \r as well as \n
+    return line.getvalue()[:-2] + "\n"
+
+
+def neutral(cell: object) -> object:
+    """Return ``cell`` with an apostrophe before a text that a spreadsheet would run as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 class Table(Writer):
@@ -178,69 +204,11 @@ PHOTOS_A_PART = 4096
 WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
 
 
-_ENDINGS = {
-    ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table",
-    "": "table",
-}  # fmt: skip
-
-
-def chosen_output(out: Path | None, form: str | None) -> tuple[str, Path | None]:
-    """Return the format of an output, by the ending of ``out`` where none is asked for, and the file; None for stdout.
-
-    Raises ``OptionError`` for an ending that says another format, or none that is known.
-    """
-    if out is None or str(out) == "-":
-        return form or "table", None
-    ending = out.suffix.lower()
-    meant = _ENDINGS.get(ending)
-    if form is None and meant is None:
-        known = ", ".join(name for name in _ENDINGS if name)
-        raise OptionError(
-            f"--out {str(out)!r}: no format has the ending {ending}; expected {known}, or name one with --format."
-        )
-    if form is not None and meant not in (None, form) and ending:
-        raise OptionError(
-            f"--out {str(out)!r} would hold {form} under the ending of another format, {meant}. "
-            f"Choose another name, or --format {meant}."
-        )
-    return form or str(meant), out
-
-
 def console(stream: TextIO) -> Console:
     """Return a Rich console on ``stream``; away from a terminal it is wide, to break no file name."""
     from rich.console import Console
 
     return Console(file=stream, width=None if stream.isatty() else 10_000, highlight=False, emoji=False)
-
-
-def mirrored(
-    paths: Sequence[str], sources: Sequence[str], target: Path, option: str, rename: Callable[[Path], Path]
-) -> dict[str, Path]:
-    """Return source → file below ``target``, in the folders below the nearest one that all photos share.
-
-    paths: what the user named, sources: the photos found there.  option: for messages.  rename: gives each its name.
-    Raises ``OptionError`` if the files would lie among the photos, or the photos on several drives.
-    """
-    folder = target.resolve()
-    folders = [path for path in map(_absolute, paths) if path.is_dir()]
-    files = [_absolute(source) for source in sources]
-    base = _common([*folders, *(file.parent for file in files)], option)
-    names = [rename(folder / file.relative_to(base)) for file in files]
-    # Drawn into a folder that is read, the pictures would be photos of the next run, or replace this one's.
-    if any(folder.is_relative_to(each.resolve()) for each in folders) or {f.resolve() for f in files} & set(names):
-        raise OptionError(f"{option} {str(target)!r} lies among the photos; choose another.")
-    return dict(zip(sources, names, strict=True))
-
-
-def _absolute(path: str) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() makes two links to a photo one name
-
-
-def _common(folders: Sequence[Path], option: str) -> str:
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:
-        raise OptionError(f"{option} needs photos that lie on one drive; call mien once for each.") from None
 
 
 @contextmanager
