@@ -51,6 +51,11 @@ def test_a_font_that_has_the_letters_is_chosen(monkeypatch: pytest.MonkeyPatch) 
     fonts.font_file.cache_clear()
 
 
+def test_a_font_of_last_resort_is_none() -> None:
+    assert fonts._is_font("DejaVuSans.ttf")
+    assert not fonts._is_font("LastResortHE-Regular.ttf")
+
+
 def test_without_a_font_the_label_is_in_ascii(none_found: None) -> None:
     plain = replace(FACE, labels=("Mude", "x"))
     assert np.array_equal(np.asarray(draw(GREY, [FACE])), np.asarray(draw(GREY, [plain])))

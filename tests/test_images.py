@@ -190,7 +190,7 @@ def test_a_cut_off_jpeg_is_read_as_far_as_it_goes_where_that_is_asked_for(tmp_pa
         pixels, truncated = images.load_partly(way)  # type: ignore[arg-type]
         assert truncated
         assert pixels.shape == whole.shape
-        assert np.array_equal(pixels[:16], whole[:16])
+        assert np.array_equal(pixels[:8], whole[:8])  # further down, rows blend with what is missing
         assert np.ptp(pixels[-8:, -8:]) == 0
     pixels, truncated = images.load_partly(JPEG)
     assert np.array_equal(pixels, whole)

@@ -70,14 +70,16 @@ def draw(pixels: NDArray[np.uint8], faces: Iterable[Drawn], *, labels: str = "au
 
 
 def _line(face: Drawn, extent: float) -> int:
-    side = (max(face.box.width, 1.0) * max(face.box.height, 1.0)) ** 0.5
-    return max(1, round(min(extent / 200, side / 20)))
+    return max(1, round(min(extent / 200, _side(face) / 20)))
 
 
 def _letters(face: Drawn, extent: float) -> float:
     """Return the size of a label's letters: a name is about as wide as a face, and never too small to be read."""
-    side = (max(face.box.width, 1.0) * max(face.box.height, 1.0)) ** 0.5
-    return max(9.0, min(extent / 32, side / 5))
+    return max(9.0, min(extent / 32, _side(face) / 5))
+
+
+def _side(face: Drawn) -> float:
+    return math.sqrt(max(face.box.width, 1.0) * max(face.box.height, 1.0))
 
 
 def _number(face: Drawn, position: int) -> str:

@@ -110,4 +110,9 @@ def _folders() -> Iterator[Path]:
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
         for parent, _, names in os.walk(folder):
-            yield from (Path(parent, name) for name in names if name.lower().endswith((".ttf", ".otf", ".ttc")))
+            yield from (Path(parent, name) for name in names if _is_font(name))
+
+
+def _is_font(name: str) -> bool:
+    """Tell whether a file is a font of letters; "last resort" fonts have a box of their own for every script."""
+    return name.lower().endswith((".ttf", ".otf", ".ttc")) and not name.lower().startswith("lastresort")

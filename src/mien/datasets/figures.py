@@ -73,38 +73,38 @@ def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
 
 def _make_legible(figure: Figure) -> None:
     """Give texts whose letters matplotlib's font lacks a font that has them, or write them in letters that it has."""
-    from matplotlib.ticker import FixedFormatter
+    from matplotlib.text import Text
 
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            formatter = axis.get_major_formatter()
-            if isinstance(formatter, FixedFormatter) and not "".join(map(str, formatter.seq)).isascii():
-                axis.set_tick_params(labelfontfamily=_families("".join(map(str, formatter.seq))))
-                formatter.seq = [_legible(str(text)) for text in formatter.seq]
-    from matplotlib.text import Text
-
+            words = [label.get_text() for label in axis.get_majorticklabels()]
+            lacking = _lacking("".join(words))
+            if lacking:
+                axis.set_ticks(axis.get_majorticklocs(), [_legible(text) for text in words])
+                axis.set_tick_params(labelfontfamily=_families(lacking))
     for text in figure.findobj(Text):
-        words = text.get_text()  # type: ignore[attr-defined]
-        if not words.isascii():
-            text.set_fontfamily(_families(words))  # type: ignore[attr-defined]
-            text.set_text(_legible(words))  # type: ignore[attr-defined]
+        lacking = _lacking(text.get_text())
+        if lacking:
+            text.set_fontfamily(_families(lacking))
+            text.set_text(_legible(text.get_text()))
+
+
+def _lacking(text: str) -> str:
+    """Return the letters of a text that matplotlib's own font does not have, each once."""
+    own = _own_font()
+    return "".join(sorted({letter for letter in text if not letter.isascii() and not fonts.has_letters(own, letter)}))
 
 
 def _legible(text: str) -> str:
-    own = _own_font()
-    lacking = "".join(letter for letter in text if not letter.isascii() and not fonts.has_letters(own, letter))
-    return text if not lacking or fonts.font_file("".join(sorted(set(lacking)))) else fonts.plain(text)
+    lacking = _lacking(text)
+    return text if not lacking or fonts.font_file(lacking) else fonts.plain(text)
 
 
-def _families(text: str) -> list[str]:
+def _families(lacking: str) -> list[str]:
     """Return matplotlib's font and, for letters that it lacks, one of this computer that has them."""
     from matplotlib import font_manager
 
-    own = _own_font()
-    lacking = "".join(
-        sorted({letter for letter in text if not letter.isascii() and not fonts.has_letters(own, letter)})
-    )
-    path = fonts.font_file(lacking) if lacking else None
+    path = fonts.font_file(lacking)
     if path is None:
         return ["DejaVu Sans"]
     font_manager.fontManager.addfont(path)
