@@ -160,7 +160,7 @@ class ImageResult:
         try:
             import pandas as pd
         except ImportError:
-            raise MissingExtraError.for_extra("to_pandas()", "train") from None
+            raise MissingExtraError("to_pandas() needs pandas. Run: pip install pandas") from None
         fixed = [
             "source",
             "face",
