@@ -111,6 +111,10 @@ class _Searcher:
         self._limits = Limits(self.default_threshold if threshold is None else threshold, min_size or 0, max_faces)
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[_Searcher], tuple[float, float, int | None]]:
+        """Pickle and copy as its settings: an engine belongs to one process, and a lock to one detector."""
+        return type(self), (self._limits.threshold, self._limits.min_size, self._limits.max_faces)
+
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Find the faces in uint8 (H, W, 3) RGB, best first."""
         found = [one for side in _long_sides(pixels, self.sides) for one in self._found(_view(pixels, side, 0))]
