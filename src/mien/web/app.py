@@ -20,6 +20,7 @@ from mien import __version__
 from mien.errors import DataError, MissingExtraError, OptionError
 from mien.web.access import Access
 from mien.web.headers import HEADERS, SecurityHeaders
+from mien.web.heads import Heads
 from mien.web.limits import Guard, read_rate
 from mien.web.problems import ProblemError
 from mien.web.routes import router
@@ -101,6 +102,7 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     yield Middleware(Guard, settings=settings, rate=read_rate(settings.rate))
+    yield Middleware(Heads)
 
 
 async def _problem(request: Request, error: ProblemError) -> Response:
