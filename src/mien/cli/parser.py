@@ -71,6 +71,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """Read the seed of a draw, as an argparse type: the range that NumPy, scikit-learn and torch all take."""
+    if not text.isdecimal() or int(text) > 2**32 - 1:
+        raise ArgumentTypeError(f"{text!r}: expected a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
 def number(text: str) -> float:
     """Read a number, as an argparse type; its range is checked where it is used."""
     try:
