@@ -227,14 +227,14 @@ def test_head_answers_as_get_without_a_body(client: httpx.Client, path: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("path", "words"),
     [
         ("/v1/predict?detectr=haar", "Unknown option 'detectr': expected model, detector, max_faces. Did you mean"),
         ("/v1/explain?class=top2", "Did you mean 'classes'?"),
     ],
 )
-def test_an_unknown_option_is_refused_by_name(client: httpx.Client, photo: bytes, address: str, words: str) -> None:
-    answer = client.post(address, content=photo, headers=PNG)
+def test_an_unknown_option_is_refused_by_name(client: httpx.Client, photo: bytes, path: str, words: str) -> None:
+    answer = client.post(path, content=photo, headers=PNG)
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
 
