@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from mien.datasets.index import index
-from mien.images import SUFFIXES
+from mien.formats import SUFFIXES
 
 
 def decode_only(path: Path) -> int:

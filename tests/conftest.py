@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -64,6 +65,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     finally:
         for tracer in reversed(stopped):
             tracer.start()
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Close a folder to the listing of its files, as permissions would, which root does not feel."""
+    scandir = os.scandir
+
+    def close(folder: Path) -> None:
+        def refusing(path: Any = ".") -> Any:
+            if not isinstance(path, int) and os.path.realpath(path) == os.path.realpath(folder):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+
+    return close
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from mien.draw import COLOURS, _ink, _label, draw, hidden
+from mien import draw as drawing
+from mien.draw import COLOURS, Rectangle, _ink, _label, draw, hidden
+from mien.errors import OptionError
 from mien.labels import FER2013
 from mien.results import Box, Face
 
@@ -53,7 +56,7 @@ def test_label_stays_inside(box: Box) -> None:
 
 def label_pixels(box: Box) -> int:
     picture = Image.fromarray(GREY)
-    _label(ImageDraw.Draw(picture), replace(FACE, box=box), ImageFont.load_default(14), picture.size)
+    _label(ImageDraw.Draw(picture), replace(FACE, box=box), "happiness 60%", 14, size=picture.size)
     return int((np.asarray(picture) != 128).any(axis=2).sum())
 
 
@@ -117,3 +120,49 @@ def test_a_face_outside_the_picture_hides_nothing_else(place: tuple[int, int]) -
     picture = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
     found = hidden(picture, [replace(FACE, box=Box(*place, 60, 60))])
     assert (found[100:300, 100:300] == picture[100:300, 100:300]).all()
+
+
+def crowd(count: int, side: int) -> list[Face]:
+    """Faces side by side, whose names would be wider than they are."""
+    boxes = [Box(20 + at % 8 * (side + 10), 60 + at // 8 * (side + 30), side, side) for at in range(count)]
+    return [replace(FACE, box=box) for box in boxes]
+
+
+def papers(monkeypatch: pytest.MonkeyPatch, faces: list[Face], **options: str) -> tuple[list[str], list[Rectangle]]:
+    """Return the texts and rectangles of all labels."""
+    texts: list[str] = []
+    found: list[Rectangle] = []
+
+    def noted(canvas: ImageDraw.ImageDraw, face: Face, text: str, *more: Any, **named: Any) -> Rectangle:
+        texts.append(text)
+        found.append(_label(canvas, face, text, *more, **named))
+        return found[-1]
+
+    monkeypatch.setattr(drawing, "_label", noted)
+    draw(np.full((700, 900, 3), 128, np.uint8), faces, **options)
+    return texts, found
+
+
+def test_labels_are_as_large_as_the_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, (small, large) = papers(monkeypatch, [replace(FACE, box=Box(50, 200, 40, 40)), replace(FACE, box=Box(400, 200, 300, 300))])  # fmt: skip # noqa: E501
+    assert small[3] - small[1] < 0.7 * (large[3] - large[1])
+
+
+def test_labels_dodge_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = [replace(FACE, box=Box(100 + 60 * at, 200, 50, 60)) for at in range(4)]
+    _, found = papers(monkeypatch, faces)
+    for one, two in itertools.combinations(found, 2):
+        assert min(one[2], two[2]) < max(one[0], two[0]) or min(one[3], two[3]) < max(one[1], two[1])
+
+
+def test_crowds_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = crowd(16, 60)
+    texts, found = papers(monkeypatch, faces)
+    assert texts == [str(at) for at in range(16)]
+    for one, face in zip(found, faces, strict=True):
+        assert one[2] - one[0] < face.box.width
+    assert papers(monkeypatch, crowd(3, 60))[0][0].startswith("happiness")
+    assert papers(monkeypatch, crowd(3, 60), labels="numbers")[0] == ["0", "1", "2"]
+    assert papers(monkeypatch, faces, labels="names")[0][0].startswith("happiness")
+    with pytest.raises(OptionError, match="Did you mean 'numbers'"):
+        draw(GREY, [], labels="number")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +40,32 @@ def test_missing_extra_names_the_command() -> None:
 def test_nearest() -> None:
     assert nearest("yunnet", ("yunet", "haar")) == " Did you mean 'yunet'?"
     assert nearest("zzz", ("yunet", "haar")) == ""
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, "pip install 'mien[video]'"),
+        (
+            {"url": "file://FOLDER", "dir_info": {}},
+            "pip install 'FOLDER[video]' (from an index: pip install 'mien[video]')",
+        ),
+        ({"url": "https://example.org/mien.whl", "archive_info": {}}, "pip install 'mien[video]'"),
+    ],
+)
+def test_the_install_command_works_where_this_installation_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: dict[str, object] | None, command: str
+) -> None:
+    class Installed:
+        def read_text(self, _: str) -> str | None:
+            return json.dumps(origin).replace("FOLDER", tmp_path.as_posix()) if origin else None
+
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "site" / "mien" / "errors.py"))
+    monkeypatch.setattr(metadata, "distribution", lambda _: Installed())
+    assert errors.install_command("video") == command.replace("FOLDER", str(tmp_path))
+
+
+def test_a_checkout_is_installed_from_itself() -> None:
+    root = Path(errors.__file__).parents[2]
+    if (root / "pyproject.toml").is_file():
+        assert errors.install_command("video").startswith(f"pip install -e '{root}[video]' ")

@@ -21,6 +21,7 @@ from mien import images
 from mien.errors import FileMissingError, ImageError, MienError, OutOfMemoryError
 
 PICTURE = gradient(40, 60)
+Tags = tuple[tuple[int, int, int], ...]
 
 
 def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
@@ -181,6 +182,71 @@ def test_truncated_is_refused_unless_no_pixel_is_missing(content: bytes) -> None
             continue
         # Only the end marker may be missing.
         assert length > len(content) - 24
+
+
+def test_a_cut_off_jpeg_is_read_as_far_as_it_goes_where_that_is_asked_for(tmp_path: Path) -> None:
+    whole = images.load(JPEG)
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(JPEG[: len(JPEG) // 2])
+    for way in (str(path), path.read_bytes(), io.BytesIO(path.read_bytes())):
+        pixels, truncated = images.load_partly(way)  # type: ignore[arg-type]
+        assert truncated
+        assert pixels.shape == whole.shape
+        assert np.array_equal(pixels[:8], whole[:8])  # further down, rows blend with what is missing
+        assert np.ptp(pixels[-8:, -8:]) == 0
+    pixels, truncated = images.load_partly(JPEG)
+    assert np.array_equal(pixels, whole)
+    assert not truncated
+    for content in (JPEG[:30], PNG[:-40]):
+        path.write_bytes(content)
+        with pytest.raises(ImageError, match=r"cut\.jpg"):
+            images.load_partly(path)
+    with pytest.raises(FileMissingError):
+        images.load_partly(tmp_path / "none.jpg")
+
+
+def tiff(values: np.ndarray[Any, Any], *, planar: int, photometric: int, extra: Tags = ()) -> bytes:
+    """Write an uncompressed TIFF, which Pillow cannot write with separate planes; extra: (tag, type, value)."""
+    height, width, count = values.shape
+    bits = values.itemsize * 8
+    planes = [values[:, :, at].tobytes() for at in range(count)] if planar == 2 else [values.tobytes()]
+    number, size = len(planes), len(planes[0])
+    end = 8 + number * size
+    lists = struct.pack(f"<{count}H", *[bits] * count)
+    lists += struct.pack(f"<{number}I", *(8 + at * size for at in range(number))) + struct.pack("<I", size) * number
+    starts = 8 if number == 1 else end + 2 * count
+    sizes = size if number == 1 else starts + 4 * number
+    entries = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, count, bits if count == 1 else end), (259, 3, 1, 1),
+        (262, 3, 1, photometric), (273, 4, number, starts), (277, 3, 1, count), (278, 4, 1, height),
+        (279, 4, number, sizes), (284, 3, 1, planar), *((tag, kind, 1, value) for tag, kind, value in extra),
+    ]  # fmt: skip
+    table = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    head = struct.pack("<2sHI", b"II", 42, end + len(lists))
+    return head + b"".join(planes) + lists + struct.pack("<H", len(entries)) + table + bytes(4)
+
+
+def test_tiffs_that_pillow_reads_wrongly_are_refused() -> None:
+    deep = np.arange(4 * 5 * 3, dtype=np.uint16).reshape(4, 5, 3) * 1000
+    flat = (deep >> 8).astype(np.uint8)
+    assert np.abs(images.load(tiff(deep, planar=1, photometric=2)).astype(int) - flat).max() <= 1
+    assert np.array_equal(images.load(tiff(flat, planar=2, photometric=2)), flat)
+    assert np.array_equal(images.load(tiff(flat[..., :1], planar=1, photometric=0))[..., :1], 255 - flat[..., :1])
+    for content in (
+        tiff(deep, planar=2, photometric=2),
+        tiff(deep[..., :1], planar=1, photometric=0),
+        tiff(flat[..., :1], planar=2, photometric=0),
+        tiff(flat[..., :1], planar=1, photometric=1, extra=((339, 3, 2),)),
+    ):
+        with pytest.raises(ImageError, match="which Pillow reads wrongly"):
+            images.load(content)
+
+
+@pytest.mark.parametrize("extra", [(254, 4, 1), (50706, 4, 0x0401)])
+def test_the_thumbnail_of_a_raw_photo_is_not_taken_for_the_photo(extra: tuple[int, int, int]) -> None:
+    values = np.zeros((4, 5, 3), np.uint8)
+    with pytest.raises(ImageError, match="camera raw file, of which only a thumbnail"):
+        images.load(tiff(values, planar=1, photometric=2, extra=(extra,)))
 
 
 def test_damage_gives_pixels_or_an_image_error() -> None:

@@ -70,7 +70,7 @@ def test_to_pandas_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"Run: pip install pandas$"):
         RESULT.to_pandas()
 
 

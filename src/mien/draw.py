@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
+
+from mien import fonts
+from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     from mien.results import Box, Face, Person
 
     Drawn: TypeAlias = Face | Person
 
 Colour = tuple[int, int, int]
+Rectangle: TypeAlias = tuple[float, float, float, float]
+
+LABELS = ("auto", "names", "numbers")
+CROWD = 12
+"""Faces of one picture from which on numbers stand for names: more names than that hide one another."""
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart; the words say it all the same.
 COLOURS: dict[str, Colour] = {
@@ -31,25 +39,57 @@ _OTHER: Colour = (200, 200, 200)
 _MARGIN, _BLOCKS = 0.35, 6  # a hidden face: the box and a third more on each side, in six times six blocks
 
 
-def draw(pixels: NDArray[np.uint8], faces: Iterable[Drawn]) -> Image.Image:
+def draw(pixels: NDArray[np.uint8], faces: Iterable[Drawn], *, labels: str = "auto") -> Image.Image:
     """Return an RGB picture of ``pixels`` (uint8 (H, W, 3) RGB, left as they are) with a labelled box for each face.
 
-    An uncertain face has a dashed box and a question mark; a person's label begins with the id.
-    """
-    from PIL import Image, ImageDraw, ImageFont
+    An uncertain face has a dashed box and a question mark; a person's label begins with the id. Lines and letters
+    are as large as the faces and the picture allow, and labels dodge one another.
 
+    labels: ``"names"``, ``"numbers"`` (the face's position in ``faces``, from 0, or a person's id, for crowds) or
+    ``"auto"``: numbers from ``CROWD`` faces on.  Raises ``OptionError`` for another.
+    """
+    from PIL import Image, ImageDraw
+
+    if labels not in LABELS:
+        raise OptionError(f"labels = {labels!r}: expected one of {', '.join(LABELS)}.{nearest(labels, LABELS)}")
     picture = Image.fromarray(pixels).convert("RGB")
     canvas = ImageDraw.Draw(picture)
     extent = (picture.width * picture.height) ** 0.5
-    font = ImageFont.load_default(max(9.0, extent / 32))
-    width = max(1, round(extent / 200))
     faces = tuple(faces)
+    numbered = labels == "numbers" or (labels == "auto" and len(faces) >= CROWD)
     for face in reversed(faces):
-        _frame(canvas, face, width)
-    # Labels over all boxes, that of the best detection on top.
-    for face in reversed(faces):
-        _label(canvas, face, font, picture.size)
+        _frame(canvas, face, _line(face, extent))
+    taken = [_corners(face) for face in faces]
+    papers: list[Rectangle] = []
+    # The best detection has the first choice of a free spot.
+    for position, face in enumerate(faces):
+        text = _number(face, position) if numbered else _text(face)
+        others = [*papers, *(corners for at, corners in enumerate(taken) if at != position)]
+        papers.append(_label(canvas, face, text, _letters(face, extent), size=picture.size, others=others))
     return picture
+
+
+def _line(face: Drawn, extent: float) -> int:
+    return max(1, round(min(extent / 200, _side(face) / 20)))
+
+
+def _letters(face: Drawn, extent: float) -> float:
+    """Return the size of a label's letters: a name is about as wide as a face, and never too small to be read."""
+    return max(9.0, min(extent / 32, _side(face) / 5))
+
+
+def _side(face: Drawn) -> float:
+    return math.sqrt(max(face.box.width, 1.0) * max(face.box.height, 1.0))
+
+
+def _number(face: Drawn, position: int) -> str:
+    return f"{getattr(face, 'id', position)}{'?' if face.uncertain else ''}"
+
+
+def _text(face: Drawn) -> str:
+    number = getattr(face, "id", None)
+    name = "" if number is None else f"{number}: "
+    return f"{name}{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
 
 
 def hidden(pixels: NDArray[np.uint8], faces: Iterable[Drawn]) -> NDArray[np.uint8]:
@@ -109,25 +149,51 @@ def _dashes(corners: tuple[float, float, float, float], length: float) -> Iterat
 def _label(
     canvas: ImageDraw.ImageDraw,
     face: Drawn,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    text: str,
+    letters: float,
+    *,
     size: tuple[int, int],
-) -> None:
-    number = getattr(face, "id", None)
-    name = "" if number is None else f"{number}: "
-    text = f"{name}{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
+    others: Sequence[Rectangle] = (),
+) -> Rectangle:
+    """Draw a label where it hides least of ``others``, and return the rectangle that it takes."""
+    font, text = fonts.choose(text, letters)
     left, _, right, _ = canvas.textbbox((0, 0), text, font=font)
     # Heights of one sample with ascender and descender, so that all labels are equally high.
     _, top, _, bottom = canvas.textbbox((0, 0), "dp%", font=font)
     pad = max(1.0, (bottom - top) / 4)
-    width, height = math.ceil(right - left + 4 * pad), math.ceil(bottom - top + 2 * pad)
-    box = _corners(face)
-    # Above the box; inside it where there is no room above; always within the picture.
-    y = box[1] - height if box[1] >= height else box[1]
-    x, y = (
-        round(max(0, min(at, limit - extent))) for at, limit, extent in ((box[0], size[0], width), (y, size[1], height))
-    )
-    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=_colour(face))
+    extent = math.ceil(right - left + 4 * pad), math.ceil(bottom - top + 2 * pad)
+    x, y = _spot(_corners(face), extent, size, others)
+    paper = (x, y, x + extent[0] - 1, y + extent[1] - 1)
+    canvas.rectangle(paper, fill=_colour(face))
     canvas.text((x + 2 * pad - left, y + pad - top), text, fill=_ink(_colour(face)), font=font)
+    return paper
+
+
+def _spot(
+    box: Rectangle, extent: tuple[int, int], size: tuple[int, int], others: Sequence[Rectangle]
+) -> tuple[int, int]:
+    """Return the corner of a label, always within the picture.
+
+    Of the spots above the box, below it, inside it and beside it, the first of those that hide least.
+    """
+    left, top, right, bottom = box
+    width, height = extent
+    above = [(left, top - height), (right - width, top - height)] if top >= height else []
+    below = [(left, bottom), (right - width, bottom)]
+    inside = [(left, top), (left, bottom - height)]
+    spots = [*above, *([] if above else inside[:1]), *below, *inside, (right, top), (left - width, top)]
+    fitted = [(round(_within(x, size[0] - width)), round(_within(y, size[1] - height))) for x, y in spots]
+    return min(fitted, key=lambda at: sum(_shared((*at, at[0] + width, at[1] + height), other) for other in others))
+
+
+def _within(value: float, limit: int) -> float:
+    return max(0.0, min(value, float(limit)))
+
+
+def _shared(one: Rectangle, other: Rectangle) -> float:
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    return across * down if across > 0 and down > 0 else 0.0
 
 
 def _ink(paper: Colour) -> Colour:

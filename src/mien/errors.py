@@ -58,7 +58,36 @@ class MissingExtraError(MienError, ImportError):
     @classmethod
     def for_extra(cls, feature: str, extra: str) -> "MissingExtraError":
         """Build the message for ``feature``, which lives in ``mien[extra]``."""
-        return cls(f"{feature} needs packages that the base install leaves out. Run: pip install 'mien[{extra}]'")
+        return cls(f"{feature} needs packages that the base install leaves out. Run: {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """Return the pip command that adds an extra to this installation, where that came from a checkout from there."""
+    from_index = f"pip install 'mien[{extra}]'"
+    checkout, editable = _checkout()
+    if not checkout:
+        return from_index
+    return f"pip install {'-e ' if editable else ''}'{checkout}[{extra}]' (from an index: {from_index})"
+
+
+def _checkout() -> tuple[str, bool]:
+    """Return the folder that Mien was installed or is run from, '' for none, and whether its changes take effect."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    root = Path(__file__).parents[2]
+    if (root / "pyproject.toml").is_file() and (root / "src" / "mien").is_dir():
+        return str(root), True
+    try:
+        origin = json.loads(distribution("mien").read_text("direct_url.json") or "{}")  # PEP 610
+    except (PackageNotFoundError, ValueError):
+        return "", False
+    parts = urlsplit(origin.get("url", ""))
+    folder = url2pathname(parts.path) if parts.scheme == "file" and "dir_info" in origin else ""
+    return (folder, False) if folder and Path(folder).is_dir() else ("", False)
 
 
 def nearest(given: str, allowed: "list[str] | tuple[str, ...]") -> str:

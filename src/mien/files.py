@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and errors of the disk that name the file."""
+"""Files that are whole or not there, errors of the disk that name the file, and names that systems keep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,37 @@ from pathlib import Path
 _DISK = frozenset(
     number for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS") if (number := getattr(errno, name, None))
 )
-_LONGEST = 200
+
+LONGEST_NAME = 255
+"""Bytes of a file's name on the file systems that people have."""
+
+_SYSTEM = frozenset(
+    {
+        "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "desktop.ini",
+        "lost+found", "recycler", "system volume information", "thumbs.db", "ehthumbs.db",
+    }
+)  # fmt: skip
+
+
+def is_system(name: str) -> bool:
+    """Tell whether a file or folder of this name is a system's own: thumbnails, bins, what macOS adds to archives."""
+    return name.casefold() in _SYSTEM or name.startswith("._")
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder of this name is hidden or a system's own, and so holds nobody's photos."""
+    return name.startswith(".") or is_system(name)
+
+
+def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+    """Return a file's name cut to ``longest`` bytes before its ending, with a digest that keeps it its own."""
+    if len(os.fsencode(name)) <= longest:
+        return name
+    stem, ending = os.path.splitext(name)  # noqa: PTH122
+    mark = f"~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}{ending}"
+    while len(os.fsencode(stem + mark)) > longest:
+        stem = stem[:-1]
+    return stem + mark
 
 
 @contextmanager
@@ -23,9 +53,7 @@ def appearing(path: Path) -> Iterator[Path]:
     The draft is hidden, so that whoever reads the folder passes it over, and its name is this process's own: several
     may write the same file at once, and the last one stays. A full disk is an ``OSError`` with the name of ``path``.
     """
-    encoded = os.fsencode(path.name)
-    name = path.name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()
-    draft = path.with_name(f".{name}.{os.getpid()}.part")
+    draft = path.with_name(shortened(f".{path.name}.{os.getpid()}.part"))
     try:
         with naming(path):
             yield draft

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import threading
 import warnings
@@ -21,7 +22,8 @@ from typing import IO, TYPE_CHECKING, TypeAlias, Union, cast
 import numpy as np
 
 from mien.containers import SLIM, Metered, check_plain, check_tiff
-from mien.errors import FileMissingError, ImageError, OutOfMemoryError
+from mien.errors import FileMissingError, ImageError, OutOfMemoryError, install_command
+from mien.formats import PREFIX, Format, recognise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,26 +32,8 @@ if TYPE_CHECKING:
 ImageInput: TypeAlias = Union["str | PathLike[str] | bytes | IO[bytes] | PILImage.Image", "NDArray[np.uint8]"]
 """What ``load`` takes: path, encoded bytes, binary file, PIL image, uint8 (H, W, 3) RGB or (H, W) grey array."""
 
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Endings, in lower case, of the files that are read from a folder."""
-
 MAX_PIXELS = 100_000_000
 """Default limit on width × height: 300 MB as RGB."""
-
-# First bytes → Pillow's reader. ``Image.open`` would load five readers for one picture (8 ms), offer ones that start
-# programs (EPS runs Ghostscript), and warn about sizes that are refused below anyway.
-_READERS = {
-    b"\xff\xd8\xff": ("JpegImagePlugin", "JpegImageFile"),
-    b"\x89PNG\r\n\x1a\n": ("PngImagePlugin", "PngImageFile"),
-    b"RIFF": ("WebPImagePlugin", "WebPImageFile"),
-    b"GIF8": ("GifImagePlugin", "GifImageFile"),
-    b"II": ("TiffImagePlugin", "TiffImageFile"),
-    b"MM": ("TiffImagePlugin", "TiffImageFile"),
-    b"BM": ("BmpImagePlugin", "BmpImageFile"),
-    b"P": ("PpmImagePlugin", "PpmImageFile"),
-}
 
 # All that Pillow's readers are known to raise on damaged files; UserWarning where warnings are made errors.
 _DECODE_ERRORS = (
@@ -104,6 +88,36 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
     )
 
 
+def load_partly(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], bool]:
+    """Do what ``load`` does, but for a JPEG file that is cut off return what it holds, and whether it was cut off.
+
+    What is missing, below, is grey. A file that ends before its first row is refused all the same. Raises as ``load``.
+    """
+    try:
+        return load(image, max_pixels=max_pixels), False
+    except ImageError as error:
+        content = _bytes_again(image)
+        if not content.startswith(b"\xff\xd8\xff"):
+            raise
+        try:
+            # With a file's end mark libjpeg fills what is missing; Pillow's own switch for that is the whole process's.
+            return load(content + b"\xff\xd9", max_pixels=max_pixels), True
+        except ImageError:
+            raise error from None
+
+
+def _bytes_again(image: ImageInput) -> bytes:
+    """Return the bytes of an image that was given encoded and can be read a second time; none of another."""
+    if isinstance(image, (str, PathLike)):
+        return Path(image).read_bytes() if os.path.isfile(image) else b""  # noqa: PTH113 - as above
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    if isinstance(image, io.IOBase) and image.seekable():
+        image.seek(0)
+        return bytes(image.read())
+    return b""
+
+
 def warm_up() -> None:
     """Load OpenCV, Pillow and its JPEG reader, so that the first picture does not have to."""
     import cv2  # noqa: F401
@@ -118,20 +132,41 @@ def source_name(image: ImageInput) -> str | None:
 def _from_path(path: str | PathLike[str], max_pixels: int) -> NDArray[np.uint8]:
     name = _short(fspath(path))
     try:
+        _check_regular(path, name)
         file = Path(path).open("rb")  # noqa: SIM115 - closed below; here only opening may fail
     except (FileNotFoundError, NotADirectoryError):
         raise FileMissingError(f"No such picture: {name!r}. Check the path.") from None
     except (OSError, ValueError) as error:
-        # Windows answers PermissionError for a folder, so the folder is looked for by name.
-        if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for names too long to exist
-            raise ImageError(
-                f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
-                "and give them to read_many."
-            ) from None
+        if isinstance(error, ImageError):
+            raise
         reason = getattr(error, "strerror", None) or _short(str(error))
         raise ImageError(f"Cannot open {name!r}: {reason}. Expected a readable picture file.") from None
     with file:
         return _from_file(file, repr(name), max_pixels)
+
+
+def _check_regular(path: str | PathLike[str], name: str) -> None:
+    """Refuse what is no file before it is opened: a pipe would wait for its writer, a device may never end.
+
+    A pipe that the shell made for this process, such as ``<(command)``, is somebody's answer and is read.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib raises for names too long to exist
+    if stat.S_ISDIR(mode):
+        os.scandir(path).close()
+        raise ImageError(
+            f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
+            "and give them to read_many."
+        )
+    if not stat.S_ISREG(mode) and not fspath(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/")):
+        raise ImageError(
+            f"{name!r} is a {_special(mode)}, which is not opened: expected a file. To read one photo from it: "
+            "mien predict - < FILE"
+        )
+
+
+def _special(mode: int) -> str:
+    kinds = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
+    return next((word for test, word in kinds if test(mode)), "special file")
 
 
 def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -159,21 +194,13 @@ def _decode_errors() -> tuple[type[Exception], ...]:
 
 def _open(file: IO[bytes], name: str) -> PILImage.Image:
     """Read the header only."""
-    from importlib import import_module
-
     file = file if hasattr(file, "seekable") and file.seekable() else io.BytesIO(file.read())
     file.seek(0)
-    prefix = file.read(16)
+    prefix = file.read(PREFIX)
     file.seek(0)
-    reader = next((reader for start, reader in _READERS.items() if prefix.startswith(start)), None)
-    if reader is None:
-        found = "is not a picture in a known format" if prefix else "is empty (0 bytes)"
-        raise ImageError(
-            f"{name} {found}: expected JPEG, PNG, WebP, GIF, TIFF, BMP or PPM. Convert it, or check that the download "
-            "is complete."
-        )
+    reader = _reader(recognise(prefix), name, empty=not prefix)
     try:
-        return _opened(file, prefix, name, getattr(import_module(f"PIL.{reader[0]}"), reader[1]))
+        return _opened(file, prefix, name, reader)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
 
@@ -197,6 +224,27 @@ def _opened(file: IO[bytes], prefix: bytes, name: str, reader: Callable[[IO[byte
     return picture
 
 
+def _reader(kind: Format | None, name: str, *, empty: bool) -> Callable[[IO[bytes]], PILImage.Image]:
+    """Return what opens a picture of this kind. Raises ``ImageError`` where Mien does not read it."""
+    from importlib import import_module
+
+    if kind is None:
+        given = "is empty (0 bytes)" if empty else "is not a picture in a known format"
+        raise ImageError(
+            f"{name} {given}: expected JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP or PPM. Convert it, or check that "
+            "the download is complete."
+        )
+    if kind.reader is None:
+        raise ImageError(f"{name} is a {kind.name} file, which is not read. {kind.advice}")
+    try:
+        module = import_module(kind.reader[0])
+    except ImportError:
+        raise ImageError(
+            f"{name} is a {kind.name} picture, which the base install does not read. Run: {install_command(kind.extra)}"
+        ) from None
+    return getattr(module, kind.reader[1])  # type: ignore[no-any-return]
+
+
 def _read_tags(picture: PILImage.Image) -> None:
     """Have all tags read now, where warnings are silenced; Pillow would read them while it decodes."""
     exif = picture.getexif()
@@ -207,6 +255,8 @@ def _read_tags(picture: PILImage.Image) -> None:
 
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_size(picture.width, picture.height, name, max_pixels)
+    if picture.format == "TIFF":
+        _check_tiff(picture, name)
     try:
         picture.load()
         return _pixels(picture, name)
@@ -241,6 +291,24 @@ def _pixels(picture: PILImage.Image, name: str) -> NDArray[np.uint8]:
         band = picture if whole else picture.crop((0, top, width, min(top + rows, height)))
         stored[top : top + rows] = np.asarray(_rgb(band, name))
     return pixels
+
+
+def _check_tiff(picture: PILImage.Image, name: str) -> None:
+    """Refuse what Pillow reads wrongly without an error, and raw photos, of which it reads the thumbnail."""
+    tags = getattr(picture, "tag_v2", {})
+    bits, planes, white_is_zero = tags.get(258, (1,)), tags.get(284, 1) == 2, tags.get(262) == 0
+    uncompressed = tags.get(259, 1) == 1
+    if tags.get(50706) or tags.get(254, 0) & 1:
+        raise ImageError(f"{name} is a camera raw file, of which only a thumbnail could be read. Develop it to JPEG.")
+    if uncompressed and planes and (max(bits) != 8 or white_is_zero):
+        kind = f"{max(bits)} bits and colours in separate planes"
+    elif white_is_zero and max(bits) == 16:
+        kind = "16 bits and white as 0"
+    elif tags.get(339, (1,))[0] == 2 and max(bits) == 8:
+        kind = "signed values"
+    else:
+        return
+    raise ImageError(f"{name} is a TIFF with {kind}, which Pillow reads wrongly. Save it as PNG, or with 8 bits.")
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:

@@ -7,6 +7,7 @@ a facial-emotion model.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -196,8 +197,10 @@ def own(classes: Sequence[str]) -> Scheme:
 def class_word(word: str) -> str:
     """Return a class's name. Raises ``DataError`` if it is empty, has blanks around it, a comma or control characters.
 
-    Lists of classes are written with commas (``--classes``), and every name must fit a line of a table.
+    Lists of classes are written with commas (``--classes``), and every name must fit a line of a table. Letters that
+    macOS takes apart (``u`` and two dots) are put together, so that one class has one name on every system.
     """
+    word = unicodedata.normalize("NFC", word)
     if word != word.strip() or not word or not word.isprintable() or "," in word:
         raise DataError(f"{word!r} is no name for a class; expected one without commas, blanks around it, line breaks.")
     return word

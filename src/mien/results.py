@@ -128,6 +128,7 @@ class ImageResult:
     width, height: of the upright picture.
     model, detector: names of what produced the result.
     pixels:   uint8 (H, W, 3) RGB of the upright picture, or None (``keep_pixels=False``); not part of equality.
+    truncated: True for a JPEG file that is cut off and was read as far as it goes (``accept_truncated=True``).
     """
 
     source: str | None
@@ -137,10 +138,12 @@ class ImageResult:
     model: str
     detector: str
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    truncated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values, pixels left out."""
+        """Return JSON-ready values, pixels left out; ``truncated`` stands there only where it is true."""
         return {
+            **({"truncated": True} if self.truncated else {}),
             "source": self.source,
             "width": self.width,
             "height": self.height,
@@ -158,7 +161,7 @@ class ImageResult:
         try:
             import pandas as pd
         except ImportError:
-            raise MissingExtraError.for_extra("to_pandas()", "train") from None
+            raise MissingExtraError("to_pandas() needs pandas. Run: pip install pandas") from None
         fixed = [
             "source",
             "face",
@@ -185,21 +188,23 @@ class ImageResult:
         }
         return {"source": self.source, "face": index, **face.box.to_dict(), **about, **face.probabilities}
 
-    def draw(self, *, blur: bool = False) -> Image.Image:
+    def draw(self, *, blur: bool = False, labels: str = "auto") -> Image.Image:
         """Return a copy of the picture with boxes and emotions; ``blur`` hides the faces that were found.
 
-        Raises ``OptionError`` without pixels.
+        labels: ``"names"``, ``"numbers"`` (positions in ``faces``) or ``"auto"``, which takes numbers for crowds.
+        Raises ``OptionError`` without pixels, or for other labels.
         """
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
         from mien.draw import draw, hidden
 
-        return draw(hidden(self.pixels, self.faces) if blur else self.pixels, self.faces)
+        return draw(hidden(self.pixels, self.faces) if blur else self.pixels, self.faces, labels=labels)
 
-    def save(self, path: str | PathLike[str], *, blur: bool = False) -> None:
+    def save(self, path: str | PathLike[str], *, blur: bool = False, labels: str = "auto") -> None:
         """Write the annotated picture, or for a name ending in ``.json`` the values of ``to_dict``.
 
-        ``blur`` hides the faces that were found in coarse blocks. Nothing of the original file's metadata is kept.
+        ``blur`` hides the faces that were found in coarse blocks; ``labels`` as in ``draw``.
+        Nothing of the original file's metadata is kept.
 
         Raises ``OptionError`` for another ending, without pixels, or where the file cannot be written;
         ``FileMissingError`` if the folder does not exist.
@@ -208,7 +213,7 @@ class ImageResult:
         if suffix == ".json":
             content = (json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode()
         elif suffix in _FORMATS:
-            content = _encode(self.draw(blur=blur), suffix)
+            content = _encode(self.draw(blur=blur, labels=labels), suffix)
         else:
             allowed = (*_FORMATS, ".json")
             raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -200,3 +201,37 @@ def test_a_line_without_end_is_one_problem(tmp_path: Path, monkeypatch: pytest.M
         good, long, last = tables.records(source, "list.csv", ["x"])
     assert (good, last) == ((2, {"x": "1", "y": "2"}), (4, {"x": "5", "y": "6"}))
     assert "more than 100 bytes" in str(long)
+
+
+def test_zips_of_macos_have_utf8_names_without_the_flag(tmp_path: Path) -> None:
+    """``zipfile`` writes the flag; it is taken out of both headers again, as macOS leaves it out."""
+    path = pack_zip(tmp_path / "mac.zip", {"fröhlich/1.png": b"x", "悲しい/liste.csv": "path,label\n"})
+    content = bytearray(path.read_bytes())
+    for start, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(start)
+        while place >= 0:
+            content[place + at + 1] &= ~0x08
+            place = content.find(start, place + 1)
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as plain:
+        assert "fröhlich/1.png" not in plain.namelist()
+    with open_source(path) as source:
+        assert sorted(source.members()) == ["fröhlich/1.png", "悲しい/liste.csv"]
+        assert source.read("fröhlich/1.png") == b"x"
+        with source.open("悲しい/liste.csv") as file:
+            assert file.readline() == b"path,label\n"
+
+
+def test_other_zips_keep_the_names_of_old_systems(tmp_path: Path) -> None:
+    path = pack_zip(tmp_path / "dos.zip", {"Mxde/1.png": b"x"})
+    path.write_bytes(path.read_bytes().replace(b"Mxde", b"M\x81de"))
+    with open_source(path) as source:
+        assert list(source.members()) == ["Müde/1.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_in_a_folder_is_a_problem_and_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with open_source(tmp_path) as source:
+        assert not list(source.members())
+        assert [str(problem) for problem in source.problems] == ["pipe.png: pipe, socket or device, not opened"]

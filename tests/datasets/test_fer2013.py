@@ -39,6 +39,29 @@ def test_icml_header_with_blanks(faces: FaceSet, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.pixels, faces.pixels)
 
 
+@pytest.mark.parametrize("kind", ["semicolons", "tabs", "commas between pixels", "quoted commas", "other letters"])
+def test_copies_of_the_csv_in_other_writing(kind: str, faces: FaceSet, tmp_path: Path) -> None:
+    path = write_csv(faces, tmp_path / "copy.csv")
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    rows = {
+        "semicolons": [";".join(cells) for cells in lines],
+        "tabs": ["\t".join(cells) for cells in lines],
+        "commas between pixels": [",".join([a, b.replace(" ", ","), c]) for a, b, c in lines],
+        "quoted commas": [f'{a},"{b.replace(" ", ", ")}",{c}' for a, b, c in lines],
+        "other letters": [",".join([a, b, c.lower()]) for a, b, c in lines],
+    }[kind]
+    path.write_text("\n".join(rows) + "\n")
+    assert as_set(load(path)) == as_set(faces)
+
+
+def test_a_csv_without_usage_has_no_parts(faces: FaceSet, tmp_path: Path) -> None:
+    path = write_csv(faces, tmp_path / "copy.csv")
+    path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in path.read_text().splitlines()))
+    read = load(path)
+    assert {split for _, _, split in as_set(read)} == {""}
+    assert {pixels for pixels, _, _ in as_set(read)} == {pixels for pixels, _, _ in as_set(faces)}
+
+
 def test_rows_pass_through_the_watcher(faces: FaceSet, tmp_path: Path) -> None:
     seen = []
 

@@ -118,6 +118,74 @@ def test_parts_of_folders_are_kept(tmp_path: Path) -> None:
     assert found.manifest.counts() == {part: {"a": 3, "b": 3} for part in sorted(own.PARTS)}
 
 
+def parted(folder: Path, parts: tuple[str, ...], count: int = 8) -> dict[str, str]:
+    """Return member → part of class folders below folders with these names, '' for none, as ``own.part`` gives it."""
+    files = {
+        f"{part}/{word}/{number}.png".lstrip("/"): png(face(place * 1000 + at * 100 + number))
+        for place, part in enumerate(parts) for at, word in enumerate("ab") for number in range(count)
+    }  # fmt: skip
+    found = own.part(gathered(plant(folder / "photos", files), folder)).manifest
+    return dict(zip(found.column("member"), found.column("split"), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "kept", "drawn"),
+    [
+        (("train", "test"), {"test"}, "validation"),
+        (("Training_set", "Test Images"), {"test"}, "validation"),
+        (("train", "val"), {"validation"}, "test"),
+        (("Training", "PublicTest", "PrivateTest"), {"validation", "test"}, ""),
+    ],
+)
+def test_parts_that_are_there_are_kept_and_the_missing_one_comes_from_training(
+    tmp_path: Path, names: tuple[str, ...], kept: set[str], drawn: str
+) -> None:
+    found = parted(tmp_path, names)
+    assert set(found.values()) == set(own.PARTS)
+    for member, part in found.items():
+        if member.startswith(names[0]):
+            assert part in ("train", drawn)
+        else:
+            assert part in kept
+
+
+def test_a_single_part_is_no_split(tmp_path: Path) -> None:
+    assert set(parted(tmp_path, ("train",)).values()) == set(own.PARTS)
+
+
+def test_half_a_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"16 of 48 images lie in none of the parts train, test, such as a/0\.png"):
+        parted(tmp_path / "half", ("train", "test", ""))
+    with pytest.raises(DataError, match="none for training"):
+        parted(tmp_path / "none", ("val", "test"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_too_few_photos_are_an_error_that_names_the_class(tmp_path: Path, count: int) -> None:
+    with pytest.raises(DataError, match=r"a has none in \w+|people cannot fill"):
+        parted(tmp_path, ("",), count)
+
+
+def test_hidden_and_system_folders_are_no_classes(tmp_path: Path) -> None:
+    source = corpus(tmp_path / "photos")
+    for name in (".ipynb_checkpoints", "Müde/.ipynb_checkpoints", "@eaDir", ".Trash-1000/files", "__MACOSX/Müde"):
+        plant(source, {f"{name}/1.png": png(face(1))})
+    plant(source, {"Müde/Thumbs.db": "x", ".DS_Store": "x", "Müde/._p1_0.png": "x"})
+    found = own.gather(source, tmp_path / "m.parquet")
+    assert (found.rows, found.problems) == (36, 0)
+    assert found.nouns == {"wide awake", "Müde"}
+    assert found.passed_over == {
+        ".ipynb_checkpoints": 2, "@eaDir": 1, ".Trash-1000": 1, "__MACOSX": 1, "Thumbs.db": 1, ".DS_Store": 1,
+        "._p1_0.png": 1,
+    }  # fmt: skip
+
+
+def test_letters_that_macos_takes_apart_make_no_other_class(tmp_path: Path) -> None:
+    files = {f"{word}/{n}.png": png(face(n)) for n, word in enumerate(("Mu\u0308de", "M\u00fcde", "wach"))}
+    found = own.gather(plant(tmp_path / "photos", files), tmp_path / "m.parquet")
+    assert found.nouns == {"M\u00fcde", "wach"}
+
+
 def test_class_that_cannot_be_everywhere_is_named(tmp_path: Path) -> None:
     source = plant(
         corpus(tmp_path / "photos"), {f"rare/p1_{number}.png": png(face(900 + number)) for number in range(5)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,3 +208,16 @@ def test_the_photo_end_to_end(model: Path, examples: Path) -> None:
     assert result.faces[0].landmarks is not None
     assert result.detector == "yunet"
     assert result.draw().size == (512, 512)
+
+
+@pytest.mark.parametrize("detector", ["yunet", "haar", "whole"])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_recognizer_can_be_copied_and_handed_to_other_processes(
+    model: Path, examples: Path, detector: str, copied: Callable[[mien.Recognizer], mien.Recognizer]
+) -> None:
+    options = {"threshold": 0.5, "max_faces": 1} if detector != "whole" else {}
+    recognizer = mien.load(model, detector=detector, threads=1, classes="happiness,sadness,anger", **options)  # type: ignore[arg-type]
+    again = copied(recognizer)
+    photo = examples / "astronaut.jpg"
+    assert again.read(photo) == recognizer.read(photo)
+    assert again.labels == ("happiness", "sadness", "anger")

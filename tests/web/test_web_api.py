@@ -250,3 +250,48 @@ def test_files_of_the_page_are_asked_for_anew_and_answered_short(serve: Serve) -
     assert 'mien_requests_total{route="/static",status="200"} 1.0' in text
     assert 'mien_requests_total{route="/static",status="304"} 1.0' in text
     assert 'route="other"' not in text
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/healthz", "/readyz", "/v1/openapi.json", "/static/app.js"])
+def test_head_answers_as_get_without_a_body(client: httpx.Client, path: str) -> None:
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"") == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.headers["content-length"] == got.headers["content-length"]
+    assert client.head("/v1/predict").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/predict?detectr=haar", "Unknown option 'detectr': expected model, detector, max_faces. Did you mean"),
+        ("/v1/explain?class=top2", "Did you mean 'classes'?"),
+    ],
+)
+def test_an_unknown_option_is_refused_by_name(client: httpx.Client, photo: bytes, path: str, words: str) -> None:
+    answer = client.post(path, content=photo, headers=PNG)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+def test_an_option_where_there_is_none_is_refused(client: httpx.Client) -> None:
+    assert "it has no options" in client.get("/v1/models?page=2").json()["detail"]
+    assert client.get("/healthz?t=1").status_code == 200
+
+
+def test_base64_with_wrapped_lines_is_read(client: httpx.Client, photo: bytes) -> None:
+    wrapped = base64.encodebytes(photo).decode()
+    assert wrapped.count("\n") > 10
+    plain = client.post("/v1/predict", json={"images": [base64.b64encode(photo).decode()]}).json()
+    assert client.post("/v1/predict", json={"images": [wrapped]}).json() == plain
+    assert client.post("/v1/predict", json={"images": [wrapped.replace("\n", "\r\n")]}).json() == plain
+    assert client.post("/v1/predict", json={"images": [f"{wrapped}*"]}).status_code == 400
+
+
+def test_a_part_without_a_file_name_is_told_what_it_lacks(client: httpx.Client, photo: bytes) -> None:
+    assert len(photo) > 1024
+    head = b'--b\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: image/png\r\n\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = client.post("/v1/predict", content=head + photo + b"\r\n--b--\r\n", headers=headers)
+    assert answer.status_code == 400
+    assert "no file name" in answer.json()["detail"]

@@ -75,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
     What Mien raises on purpose, and what the file system refuses, is one line on stderr and exit code 2.
     """
+    _open_streams()
     _never_fail_on_letters()
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
@@ -135,7 +136,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 def _run(verb: str, arguments: Sequence[str]) -> int:
     parser, run = load_verb(verb)
     try:
-        options = parser.parse_intermixed_args(arguments)
+        options = parser.parse(arguments)
     except SystemExit:  # argparse ends the process after --help; a function that returns a code must not
         return DONE
     return run(options)
@@ -170,6 +171,21 @@ def _fail(message: str, code: int = FAILED) -> int:
         message = without_passwords(message)
     sys.stderr.write(f"mien: {one_line(message)}\n" if code == INTERRUPTED else f"mien: error: {one_line(message)}\n")
     return code
+
+
+def _open_streams() -> None:
+    """Put the null device where services, cron and ``pythonw`` leave a standard stream closed.
+
+    The descriptors too: the next file that is opened would have the number of stdout, and be written to as such.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as Python runs
 
 
 def _never_fail_on_letters() -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
 from mien.cli.learning import data_argument, read_faces, require_learning, watched
-from mien.cli.parser import count, one_of
+from mien.cli.parser import count, one_of, seed
 from mien.errors import OptionError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--by", action="append", default=[], metavar="COLUMN", help="slice by a column too; several times for several")
     add("--corruptions", default="all", metavar="C", help="all (default), none, or names such as noise,blur")
     add("--faces", type=count, default=1000, metavar="N", help="faces that are made worse (default: 1000)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draws (default: 0)")
     add("--smallest", type=count, default=30, metavar="N", help="faces of the smallest slice to judge (default: 30)")
     add("--landmarks", type=one_of("yunet", "mtcnn"), metavar="D", help="look for landmarks in the crops: yunet, mtcnn")
     add("--checkpoint", action="store_true", help="of a run folder take checkpoints/best.ckpt")

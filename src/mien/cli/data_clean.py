@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mien.cli import DONE
 from mien.cli.learning import require_learning, watched
-from mien.cli.parser import number
+from mien.cli.parser import number, seed
 
 _LEAST = 0.01
 
@@ -31,7 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--face", type=number, default=0.05, metavar="P", help="below this score an image is no face (default: 0.05)")
     add("--relabel", type=number, default=0.8, metavar="P", help="least probability of a new label (default: 0.8)")
     add("--drop", type=number, default=0.05, metavar="P", help="drop doubtful labels less probable (default: 0.05)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the folds (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the folds (default: 0)")
 
 
 def run(options: Namespace) -> int:

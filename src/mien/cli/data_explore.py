@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mien.cli import DONE
 from mien.cli.learning import watched
-from mien.cli.parser import count
+from mien.cli.parser import count, seed
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("manifest", type=Path, metavar="MANIFEST", help="written by mien data index or mien data split")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the page and the figures")
     add("--sample", type=count, default=3000, metavar="N", help="images in the principal components (default: 3000)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draws (default: 0)")
 
 
 def run(options: Namespace) -> int:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RULES = ("corpus", "majority")
 
+SHOWN_NAMES = 8
+
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien data index``."""
@@ -87,6 +89,7 @@ def _show(found: Indexed, options: Namespace) -> None:
     else:
         show_counts(counts)
         _print(_lines(found))
+    say_passed_over(found)
     for problem in found.first_problems:
         sys.stderr.write(f"mien: {one_line(str(problem))}\n")
     if found.problem_file:
@@ -95,6 +98,15 @@ def _show(found: Indexed, options: Namespace) -> None:
             f"mien: {found.problems} problems, all in {found.problem_file}: "
             f"{found.dropped} rows left out, {kept} kept\n"
         )
+
+
+def say_passed_over(found: Indexed) -> None:
+    """Say on stderr how many hidden and system files were passed over, and by which names."""
+    if found.passed_over:
+        names = ", ".join(f"{name} {times}" for name, times in found.passed_over.most_common(SHOWN_NAMES))
+        more = ", …" if len(found.passed_over) > SHOWN_NAMES else ""
+        total = found.passed_over.total()
+        sys.stderr.write(f"mien: note: {total} hidden or system files passed over: {one_line(names)}{more}\n")
 
 
 def _lines(found: Indexed) -> list[str]:

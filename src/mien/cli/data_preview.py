@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mien.cli import DONE
 from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_arguments, require_learning
-from mien.cli.parser import count
+from mien.cli.parser import count, seed
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def arguments(parser: ArgumentParser) -> None:
     data_argument(parser)
     add("--out", type=Path, required=True, metavar="FILE", help="the picture (.png)")
     add("--count", type=count, default=32, metavar="N", help="faces in the batch (default: 32)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draw and of the augmentation (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draw and of the augmentation (default: 0)")
 
 
 def run(options: Namespace) -> int:

@@ -9,22 +9,26 @@ Next: mien data check FILE
 
 from __future__ import annotations
 
+import math
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from mien.cli import DONE
 from mien.cli.data_index import show_counts
-from mien.cli.parser import count, one_of
+from mien.cli.parser import count, one_of, seed
 from mien.errors import OptionError
 
 
 def shares(text: str) -> tuple[float, ...]:
     """Read ``80/20`` or ``70/15/15``, as an argparse type."""
     try:
-        return tuple(float(part) for part in text.split("/"))
+        parts = tuple(float(part) for part in text.split("/"))
     except ValueError:
-        raise ArgumentTypeError(f"{text!r}: expected shares such as 80/20 or 70/15/15") from None
+        parts = ()
+    if len(parts) not in (2, 3) or not all(0 < part < math.inf for part in parts):
+        raise ArgumentTypeError(f"{text!r}: expected 2 or 3 positive shares such as 80/20 or 70/15/15")
+    return parts
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -36,7 +40,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--shares", type=shares, metavar="A/B", help="80/20 (train, test) or 70/15/15 (train, validation, test)")
     add("--folds", type=count, metavar="K", help="K manifests, each with another fold as test")
     add("--by", type=one_of("image", "subject"), default="image", metavar="U", help="image (default) or subject")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draw (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draw (default: 0)")
 
 
 def run(options: Namespace) -> int:

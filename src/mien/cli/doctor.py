@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from mien.cli import DONE, FAILED
 from mien.cli.output import console
 from mien.cli.parser import one_of
-from mien.errors import MienError, MissingExtraError
+from mien.errors import MienError, MissingExtraError, install_command
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -192,7 +192,7 @@ def _extras() -> Iterator[Check]:
     for extra, (modules, purpose) in EXTRAS.items():
         missing = [module for module in modules if find_spec(module) is None]
         if missing:
-            advice = f"adds {purpose}. Run: pip install 'mien[{extra}]' (missing: {', '.join(missing)})"
+            advice = f"adds {purpose}. Run: {install_command(extra)} (missing: {', '.join(missing)})"
             yield Check("extras", extra, advice, "optional")
         else:
             yield Check("extras", extra, f"installed: {purpose}")

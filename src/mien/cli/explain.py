@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import mirrored
+from mien.cli.output import described
 from mien.cli.parser import count, number, one_of
+from mien.cli.targets import mirrored
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
-from mien.files import appearing
-from mien.recognition.folder import find_images
+from mien.files import LONGEST_NAME, appearing
+from mien.recognition.listing import list_photos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from mien.recognition.recognizer import Recognizer
 
 METHODS = ("occlusion", "grad-cam", "layer-cam", "integrated-gradients")
+
+_LONGEST = LONGEST_NAME - 1  # bytes of a picture's name: that of the numbers beside it ends in .json
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -69,9 +72,12 @@ def run(options: Namespace) -> int:
     """Explain the photos that ``options`` name; return the exit code."""
     if options.layer and options.method not in ("grad-cam", "layer-cam"):
         raise OptionError(f"--layer goes with --method grad-cam or layer-cam, not with {options.method}; leave it out.")
-    sources = [str(path) for path in find_images(options.paths)]
+    listing = list_photos(options.paths)
+    sources = [str(path) for path in listing.photos]
     repeated = _repeated(sources)
-    names = mirrored(options.paths, sources, options.out, "--out", lambda path: _named(path, repeated))
+    names = mirrored(
+        options.paths, sources, options.out, "--out", lambda path: _named(path, repeated), longest=_LONGEST
+    )
     recognizer, explainer = _load(options)
     unreadable = []
     for source in sources:
@@ -84,6 +90,8 @@ def run(options: Namespace) -> int:
         sys.stdout.writelines(_lines(found))
     if len(unreadable) < len(sources):
         sys.stdout.write(f"Pictures and numbers: {options.out}\n")
+    if listing.passed_over:
+        sys.stderr.write(f"mien: note: {one_line(described(listing.passed_over))}\n")
     sys.stderr.writelines(f"mien: unreadable: {one_line(reason)}\n" for reason in unreadable)
     return PARTLY if unreadable else DONE
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mien.cli import DONE, one_line
 from mien.cli.learning import data_argument, read_faces
-from mien.cli.parser import count
+from mien.cli.parser import count, seed
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def arguments(parser: ArgumentParser) -> None:
     data_argument(parser)
     add("--split", default="PublicTest", metavar="S", help="part of the data (default: PublicTest, validation)")
     add("--faces", type=count, default=1500, metavar="N", help="draw at most N faces (default: 1500)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draw and of t-SNE (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draw and of t-SNE (default: 0)")
     add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="where to (default: explained)")
 
 

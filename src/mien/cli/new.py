@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.data_index import show_counts
+from mien.cli.data_index import say_passed_over, show_counts
 from mien.cli.learning import watched
+from mien.cli.parser import seed
 from mien.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from mien.preprocess import PreprocessSpec
 
 _BY = {
-    "folders": "the folders' own parts",
-    "people": "drawn by person: nobody is in two parts",
-    "images": "drawn by image: people may be in two parts, so the figures look too good. --people tells them apart",
+    "people": "by person: nobody is in two parts",
+    "images": "by image: people may be in two parts, so the figures look too good. --people tells them apart",
 }
 
 
@@ -56,7 +56,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="M",
         help="the finished model: name, .onnx file or run folder (default: default)",
     )
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draw of the parts (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draw of the parts (default: 0)")
     add("--train", action="store_true", help="train the recipe at once, into FOLDER/run")
 
 
@@ -114,17 +114,30 @@ def _tell(read: Indexed, made: Prepared, parted: Parted) -> None:
     show_counts(parted.manifest.counts())
     told = [
         f"Faces:  {made.detected} of {made.detected + made.undetected} images; look at {made.sheet}",
-        f"Parts:  {_BY[parted.by]}; {parted.copies} images have copies, which share their part",
+        f"Parts:  {_parts(parted)}",
         *(f"Check:  {line}" for line in lines(guard.check(parted.manifest), parted.manifest)),
         *(f"Beware: {line}" for line in own.warnings(parted.manifest)),
     ]
     sys.stdout.write("".join(f"{one_line(line)}\n" for line in told))
+    say_passed_over(read)
     for problem in read.first_problems:
         sys.stderr.write(f"mien: {one_line(str(problem))}\n")
     if read.problem_file:
         sys.stderr.write(f"mien: {read.problems} problems, all in {read.problem_file}\n")
     if made.undetected:
         sys.stderr.write(f"mien: no face in {made.undetected} images, all in {made.listed}\n")
+
+
+def _parts(parted: Parted) -> str:
+    from mien.datasets.own import PARTS
+
+    drawn = [name for name in PARTS if name not in parted.kept]
+    if not drawn:
+        return "your own, kept"
+    how = f"{_BY[parted.by]}; {parted.copies} images have copies, which share their part"
+    return (
+        f"{' and '.join(parted.kept)} your own; {drawn[0]} drawn from train, {how}" if parted.kept else f"drawn {how}"
+    )
 
 
 def _train(recipe: Path, data: Path, folder: Path) -> None:

@@ -6,22 +6,25 @@ An unreadable file has an entry of its own, so that the output accounts for ever
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mien.cli import one_line
-from mien.errors import FileMissingError, OptionError
+from mien.cli.table import show
+from mien.errors import FileMissingError
 from mien.files import naming
 from mien.parquet import Parts
 from mien.recognition.columns import csv_columns, faults, kinds, numbers, rows
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -31,10 +34,21 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """One output format on one text stream: ``add`` for each photo, then ``close``."""
+    """One output format on one text stream: ``add`` for each photo, then ``close``.
 
-    def __init__(self, stream: TextIO, labels: Sequence[str], *, fresh: bool = True) -> None:
+    passed_over: ending or kind of file → how many of the folders' files were no photos.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        labels: Sequence[str],
+        *,
+        fresh: bool = True,
+        passed_over: Counter[str] | None = None,
+    ) -> None:
         self.stream, self.labels = stream, labels
+        self.passed_over: Counter[str] = Counter() if passed_over is None else passed_over
         if fresh:
             self.begin()
 
@@ -79,6 +93,8 @@ class JsonList(Writer):
 class Csv(Writer):
     """A row a face; a photo without faces, and an unreadable one, have a row with the face left empty."""
 
+    excel = False
+
     def begin(self) -> None:
         """Write the names of the columns."""
         self._row(csv_columns(self.labels))
@@ -95,7 +111,30 @@ class Csv(Writer):
         self.stream.flush()
 
     def _row(self, cells: Sequence[object]) -> None:
-        csv.writer(self.stream, lineterminator="\n").writerow(cells)
+        self.stream.write(csv_line([neutral(cell) for cell in cells] if self.excel else cells))
+
+
+class ExcelCsv(Csv):
+    """``Csv`` as Excel opens it: a mark that says UTF-8, and no cell that it would take for a formula."""
+
+    excel = True
+
+    def begin(self) -> None:
+        """Write the mark and the names of the columns."""
+        self.stream.write("\ufeff")
+        super().begin()
+
+
+def csv_line(cells: Sequence[object]) -> str:
+    """Return a row of a CSV file with its line end; a cell that holds any kind of line break is quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # with this end, Python quotes \r as well as \n
+    return line.getvalue()[:-2] + "\n"
+
+
+def neutral(cell: object) -> object:
+    """Return ``cell`` with an apostrophe before a text that a spreadsheet would run as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 class Table(Writer):
@@ -104,25 +143,42 @@ class Table(Writer):
     def begin(self) -> None:
         """Start without rows."""
         self.rows: list[tuple[str, ...]] = []
-        self.uncertain = False
+        self.counts: Counter[str] = Counter()
 
     def add(self, entry: Entry) -> None:
         """Keep the rows of one photo, not the photo."""
         name = one_line(str(entry.source))
+        self.counts["photos"] += 1
         if isinstance(entry, Unreadable):
+            self.counts["unreadable"] += 1
             self.rows.append((name, "", "", "unreadable", "", "", ""))
         elif not entry.faces:
             self.rows.append((name, "", "", "no face", "", "", ""))
         else:
-            self.uncertain |= any(face.uncertain for face in entry.faces)
+            self.counts["faces"] += len(entry.faces)
+            self.counts["uncertain"] += sum(face.uncertain for face in entry.faces)
             for position, face in enumerate(entry.faces):
                 self.rows.append(("" if position else name, str(position), *_cells(face)))
 
     def close(self) -> None:
-        """Show the table: with Rich on a terminal; plain elsewhere, where Rich would add its start-up time alone."""
-        show = _show if self.stream.isatty() else _show_plain
-        columns = _COLUMNS if any(row[-1] for row in self.rows) else _COLUMNS[:-1]
-        show(self.stream, columns, self.rows, _LEGEND if self.uncertain else "")
+        """Show the table and what it adds up to."""
+        show(self.stream, self.rows, [self._sum()])
+
+    def _sum(self) -> str:
+        photos, faces = self.counts["photos"], self.counts["faces"]
+        said = [f"{photos} {'photo' if photos == 1 else 'photos'}", f"{faces} {'face' if faces == 1 else 'faces'}"]
+        marked = (("uncertain", "uncertain (?)"), ("unreadable", "unreadable"))
+        said += [f"{self.counts[name]} {words}" for name, words in marked if self.counts[name]]
+        return ", ".join([*said, *([described(self.passed_over)] if self.passed_over else [])])
+
+
+def described(passed_over: Counter[str]) -> str:
+    """Return how much was passed over, and of which kinds: ``3 passed over (2 .mov, 1 hidden file)``."""
+    kinds = (
+        f"{times} {kind}{'' if times == 1 or kind.startswith('.') else 's'}"
+        for kind, times in passed_over.most_common()
+    )
+    return f"{passed_over.total()} passed over ({', '.join(kinds)})"
 
 
 class ParquetParts:
@@ -146,45 +202,6 @@ class ParquetParts:
 PHOTOS_A_PART = 4096
 """Photos in one Parquet file: some batches, so that a file ends where a batch does."""
 
-_COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess", "quality")
-_RIGHT = ("face", "confidence")
-_DIM = ("face", "box", "second guess", "quality")
-_LEGEND = "? uncertain: below the confidence that the model file asks for"
-
-
-def _show_plain(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]], legend: str) -> None:
-    table = [tuple(columns), *(row[: len(columns)] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = zip(columns, row, widths, strict=True)
-        line = "  ".join(cell.rjust(w) if name in _RIGHT else cell.ljust(w) for name, cell, w in cells)
-        stream.write(line.rstrip() + "\n")
-    stream.write(f"{legend}\n" if legend else "")
-
-
-def _show(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]], legend: str) -> None:
-    from rich import box, table
-    from rich.text import Text
-
-    view = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in columns:
-        view.add_column(
-            name,
-            justify="right" if name in _RIGHT else "left",
-            style="dim" if name in _DIM else "",
-            overflow="fold",
-            no_wrap=name != "file",
-        )
-    styles = {"unreadable": "red", "no face": "dim"}
-    for row in rows:
-        view.add_row(
-            *[Text(cell, styles.get(cell, "yellow" if cell.endswith(" ?") else "")) for cell in row[: len(columns)]]
-        )
-    screen = console(stream)
-    screen.print(view)
-    screen.print(Text(legend, "dim"), end="\n" if legend else "")
-
-
 WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
 
 
@@ -193,36 +210,6 @@ def console(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream, width=None if stream.isatty() else 10_000, highlight=False, emoji=False)
-
-
-def mirrored(
-    paths: Sequence[str], sources: Sequence[str], target: Path, option: str, rename: Callable[[Path], Path]
-) -> dict[str, Path]:
-    """Return source → file below ``target``, in the folders below the nearest one that all photos share.
-
-    paths: what the user named, sources: the photos found there.  option: for messages.  rename: gives each its name.
-    Raises ``OptionError`` if the files would lie among the photos, or the photos on several drives.
-    """
-    folder = target.resolve()
-    folders = [path for path in map(_absolute, paths) if path.is_dir()]
-    files = [_absolute(source) for source in sources]
-    base = _common([*folders, *(file.parent for file in files)], option)
-    names = [rename(folder / file.relative_to(base)) for file in files]
-    # Drawn into a folder that is read, the pictures would be photos of the next run, or replace this one's.
-    if any(folder.is_relative_to(each.resolve()) for each in folders) or {f.resolve() for f in files} & set(names):
-        raise OptionError(f"{option} {str(target)!r} lies among the photos; choose another.")
-    return dict(zip(sources, names, strict=True))
-
-
-def _absolute(path: str) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() makes two links to a photo one name
-
-
-def _common(folders: Sequence[Path], option: str) -> str:
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:
-        raise OptionError(f"{option} needs photos that lie on one drive; call mien once for each.") from None
 
 
 @contextmanager

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from typing import TYPE_CHECKING, NoReturn
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+
+_NAME = "\0"
 
 
 class Parser(ArgumentParser):
@@ -25,11 +29,29 @@ class Parser(ArgumentParser):
             formatter_class=RawDescriptionHelpFormatter,
         )
 
+    def parse(self, arguments: Sequence[str]) -> Namespace:
+        """Parse; what comes after ``--`` is no option, also where it begins with a dash."""
+        if "--" not in arguments:
+            return self.parse_intermixed_args(arguments)
+        at = list(arguments).index("--")
+        # argparse takes such names for options when they stand among others' positions; the mark hides the dash.
+        names = [f"{_NAME}{name}" if name.startswith("-") and name != "-" else name for name in arguments[at + 1 :]]
+        options = self.parse_intermixed_args([*arguments[:at], *names])
+        return Namespace(**{key: _unmarked(value) for key, value in vars(options).items()})
+
     def error(self, message: str) -> NoReturn:
         """Raise ``OptionError``: what argparse found, the nearest option, where the options are listed."""
         unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
         hint = nearest(unknown[1], re.findall(r"--[a-z-]+", self.format_help())) if unknown else ""
         raise OptionError(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'}{hint} See {self.prog} --help")
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(one) for one in value]
+    if isinstance(value, Path):
+        return Path(str(value).removeprefix(_NAME))
+    return value.removeprefix(_NAME) if isinstance(value, str) else value
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -47,6 +69,13 @@ def count(text: str) -> int:
     """Read a whole number from 1 up, as an argparse type."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r}: expected a whole number, 1 or more")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Read the seed of a draw, as an argparse type: the range that NumPy, scikit-learn and torch all take."""
+    if not text.isdecimal() or int(text) > 2**32 - 1:
+        raise ArgumentTypeError(f"{text!r}: expected a whole number from 0 to {2**32 - 1}")
     return int(text)
 
 

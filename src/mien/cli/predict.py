@@ -15,13 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import WRITERS, ParquetParts, growing, mirrored, replacing, standard_output
+from mien.cli.output import (
+    WRITERS,
+    ExcelCsv,
+    ParquetParts,
+    described,
+    growing,
+    replacing,
+    standard_output,
+)
 from mien.cli.parser import count, number, one_of
+from mien.cli.targets import check_output, chosen_output, mirrored
+from mien.draw import LABELS
 from mien.errors import ImageError, OptionError
-from mien.recognition.folder import CHUNK, Unreadable, find_images, read_folder
+from mien.recognition.folder import CHUNK, Unreadable, read_folder
+from mien.recognition.listing import Listing, list_photos
 from mien.recognition.views import KINDS
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
@@ -45,14 +57,21 @@ def arguments(parser: ArgumentParser) -> None:
     add(
         "--format",
         type=one_of(*WRITERS, "parquet"),
-        default="table",
         metavar="F",
-        help="table (default), json, jsonl, csv or parquet",
+        help="table, json, jsonl, csv or parquet (default: by the ending of FILE, else table)",
     )
-    add("--out", type=Path, metavar="FILE", help="write there and not to stdout; for parquet a folder")
+    add("--out", type=Path, metavar="FILE", help="write there; for parquet a folder; - (default) is stdout")
+    add("--excel", action="store_true", help="csv that Excel opens as it is: marked as UTF-8, no cell a formula")
     add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv, parquet)")
     add("--save-annotated", type=Path, metavar="DIR", help="save the photos with boxes and emotions drawn in")
     add("--blur", action="store_true", help="hide the faces in what --save-annotated saves")
+    add(
+        "--labels",
+        type=one_of(*LABELS),
+        default="auto",
+        metavar="L",
+        help="what is drawn at faces: names, numbers (those of the table), or auto, which numbers crowds",
+    )
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add(
         "--detector",
@@ -72,6 +91,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--accept-truncated", action="store_true", help="read JPEG files that are cut off as far as they go")
     add(
         "--progress",
         action=BooleanOptionalAction,
@@ -81,17 +101,24 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Read the photos that ``options`` name and write their results; return the exit code."""
+    options.format, options.out = chosen_output(options.out, options.format)
     _check(options)
-    sources = ["-"] if options.paths == ["-"] else [str(path) for path in find_images(options.paths)]
-    _check_out(options, sources)
+    listing = Listing([Path("-")]) if options.paths == ["-"] else list_photos(options.paths)
+    sources = [str(path) for path in listing.photos]
+    if options.out is not None:
+        check_output(options.out, sources, ".run.json" if options.format in _GROWING else "")
     names = _annotated_names(options, sources)
     recognizer = _load(options)
     done, unreadable = _take_up(options, recognizer, sources)
     entries = _read(recognizer, sources[done:], _chunk(options), keep_pixels=names is not None)
-    entries = _annotated(entries, names, blur=options.blur) if names is not None else entries
-    with _opened(options, recognizer, done) as writer:
+    entries = _annotated(entries, names, options) if names is not None else entries
+    with _opened(options, recognizer, done, listing.passed_over) as writer:
         _note_settings(options, recognizer)
-        unreadable += _write(writer, _shown(options, entries, len(sources), done))
+        missing, cut_off = _write(writer, _shown(options, entries, len(sources), done))
+    unreadable += missing
+    sys.stderr.writelines(f"mien: note: cut off, read as far as it goes: {one_line(source)}\n" for source in cut_off)
+    if listing.passed_over and options.format != "table":
+        sys.stderr.write(f"mien: note: {one_line(described(listing.passed_over))}\n")
     for entry in unreadable:
         sys.stderr.write(f"mien: unreadable: {one_line(_reason(entry))}\n")
     return PARTLY if unreadable else DONE
@@ -104,13 +131,10 @@ def _check(options: Namespace) -> None:
         raise OptionError("--resume needs --out FILE, --format jsonl, csv or parquet, and photos that are files.")
     if options.blur and options.save_annotated is None:
         raise OptionError("--blur needs --save-annotated DIR, where the pictures with hidden faces go.")
+    if options.excel and options.format != "csv":
+        raise OptionError(f"--excel goes with --format csv, not with {options.format}.")
     if options.format == "parquet" and options.out is None:
         raise OptionError("--format parquet needs --out, the folder for its files.")
-
-
-def _check_out(options: Namespace, sources: Sequence[str]) -> None:
-    if options.out is not None and options.out.resolve() in {Path(source).resolve() for source in sources}:
-        raise OptionError(f"--out {str(options.out)!r} is one of the photos; choose another file.")
 
 
 def _load(options: Namespace) -> Recognizer:
@@ -125,6 +149,7 @@ def _load(options: Namespace) -> Recognizer:
         max_faces=options.max_faces,
         min_size=options.min_size,
         threshold=options.threshold,
+        accept_truncated=options.accept_truncated,
     )
 
 
@@ -150,6 +175,7 @@ def _settings(options: Namespace, recognizer: Recognizer) -> dict[str, Any]:
 
     names = ("format", "detector", "classes", "views", "max_faces", "min_size", "threshold")
     chosen = {name: getattr(options, name) for name in names}
+    chosen |= {name: True for name in ("excel", "accept_truncated") if getattr(options, name)}
     return {"mien": __version__, "model": recognizer.bundle.digest, "batch": _chunk(options), **chosen}
 
 
@@ -168,14 +194,17 @@ def _read(recognizer: Recognizer, sources: Sequence[str], chunk: int, *, keep_pi
 
 
 @contextmanager
-def _opened(options: Namespace, recognizer: Recognizer, done: int) -> Iterator[Writer | ParquetParts]:
+def _opened(
+    options: Namespace, recognizer: Recognizer, done: int, passed_over: Counter[str]
+) -> Iterator[Writer | ParquetParts]:
     """Give the writer; what was written stays valid on Ctrl-C."""
     with ExitStack() as stack:
         if options.format == "parquet":
             writer: Writer | ParquetParts = ParquetParts(options.out, recognizer.labels, done)
         else:
             stream = stack.enter_context(_stream(options, fresh=not done))
-            writer = WRITERS[options.format](stream, recognizer.labels, fresh=not done)
+            kind = ExcelCsv if options.excel else WRITERS[options.format]
+            writer = kind(stream, recognizer.labels, fresh=not done, passed_over=passed_over)
         stack.callback(writer.close)
         yield writer
 
@@ -186,14 +215,16 @@ def _stream(options: Namespace, *, fresh: bool) -> AbstractContextManager[TextIO
     return growing(options.out, fresh=fresh) if options.format in _STREAMS else replacing(options.out)
 
 
-def _write(writer: Writer | ParquetParts, entries: Iterable[Entry]) -> list[Unreadable]:
-    """Write all entries and return the unreadable ones."""
-    unreadable = []
+def _write(writer: Writer | ParquetParts, entries: Iterable[Entry]) -> tuple[list[Unreadable], list[str]]:
+    """Write all entries; return the unreadable ones, and the names of those that were cut off and read all the same."""
+    unreadable, cut_off = [], []
     for entry in entries:
         writer.add(entry)
         if isinstance(entry, Unreadable):
             unreadable.append(entry)
-    return unreadable
+        elif entry.truncated:
+            cut_off.append(str(entry.source))
+    return unreadable, cut_off
 
 
 def _annotated_names(options: Namespace, sources: Sequence[str]) -> dict[str, Path] | None:
@@ -209,12 +240,12 @@ def _drawable(path: Path) -> Path:
     return path if path.suffix.lower() in _DRAWN else path.with_name(path.name + ".png")
 
 
-def _annotated(entries: Iterable[Entry], names: dict[str, Path], *, blur: bool) -> Iterator[Entry]:
+def _annotated(entries: Iterable[Entry], names: dict[str, Path], options: Namespace) -> Iterator[Entry]:
     for entry in entries:
         if not isinstance(entry, Unreadable):
             name = names[str(entry.source)]
             name.parent.mkdir(parents=True, exist_ok=True)
-            entry.save(name, blur=blur)
+            entry.save(name, blur=options.blur, labels=options.labels)
         yield entry
 
 

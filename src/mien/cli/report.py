@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mien.cli import DONE
 from mien.cli.learning import require_learning
+from mien.cli.parser import seed
 from mien.errors import OptionError
 
 
@@ -25,7 +26,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--split", default="", metavar="S", help="the part of the figures (default: the test part, if it was answered)")
     add("--samples", type=classes, default=[], metavar="CLASSES",
         help="classes whose faces are shown with probabilities: disgust,fear (default: two weakest)")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="N", help="seed by which these faces are drawn (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed by which these faces are drawn (default: 0)")
 
 
 def classes(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mien.cli.output import PHOTOS_A_PART
+from mien.cli.output import PHOTOS_A_PART, neutral
 from mien.errors import OptionError
 from mien.parquet import read_rows, settle, valid_text
 from mien.recognition.folder import CHUNK, Unreadable
@@ -52,7 +52,8 @@ def take_up(out: Path, settings: dict[str, Any], sources: Sequence[str]) -> Kept
     compare(out, settings)
     if settings["format"] == "parquet":
         return _kept_parts(out, sources)
-    kept = _kept(out, str(settings["format"]), sources)
+    written = [str(neutral(source)) for source in sources] if settings.get("excel") else sources
+    kept = _kept(out, str(settings["format"]), written)
     with out.open("r+b") as stream:
         stream.truncate(kept.end)
     return kept
@@ -64,7 +65,8 @@ def compare(out: Path, settings: dict[str, Any]) -> None:
         before = json.loads(settings_file(out).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         raise OptionError(f"--resume needs {str(settings_file(out))!r}, which {str(out)!r} was written with.") from None
-    other = [key for key in settings if not isinstance(before, dict) or before.get(key) != settings[key]]
+    before = before if isinstance(before, dict) else {}
+    other = [key for key in {**settings, **before} if before.get(key) != settings.get(key)]
     if other:
         raise OptionError(
             f"--resume: {str(out)!r} was made with another {', '.join(other)}. "

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
 from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_arguments
-from mien.cli.parser import count
+from mien.cli.parser import count, seed
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--space", action="append", required=True, metavar="K=…", help="LOW:HIGH, LOW:HIGH:log or a,b,c; repeatable")
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the study; one that is there goes on")
     add("--trials", type=count, default=20, metavar="N", help="trials of all processes together (default: 20)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draws (default: 0)")
 
 
 def run(options: Namespace) -> int:

@@ -13,6 +13,7 @@ import re
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -22,9 +23,7 @@ from mien.datasets.directory import Directory
 from mien.datasets.rows import Problem
 from mien.datasets.zipped import ZipTable
 from mien.errors import DataError, FileMissingError
-
-_JUNK = ("__MACOSX/", "._", ".DS_Store", "Thumbs.db", "desktop.ini")
-
+from mien.files import is_hidden
 
 MAX_MEMBER = 400_000_000
 """Bytes of a member that is read whole: an image of 100 megapixels without compression fits."""
@@ -69,11 +68,16 @@ def unsafe(name: str) -> bool:
 
 
 class Source(ABC):
-    """A corpus on disk. ``problems`` holds what was wrong with the member list: unsafe or repeated names."""
+    """A corpus on disk.
+
+    problems:    what was wrong with the member list: unsafe or repeated names.
+    passed_over: hidden or system file or folder (``.ipynb_checkpoints``) → how many files it kept out.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[Problem] = []
+        self.passed_over: Counter[str] = Counter()
         self._directory = Directory()
         self._list()
         for name in self._directory.freeze(order=self._reading_order()):
@@ -124,7 +128,11 @@ class Source(ABC):
     def _add(self, name: str, *numbers: int) -> None:
         if unsafe(name):
             self.problems.append(Problem(name, "unsafe name, not followed: it points outside the archive"))
-        elif not (name.startswith(_JUNK) or PurePosixPath(name).name.startswith(_JUNK)):
+            return
+        hidden = next(filter(is_hidden, PurePosixPath(name).parts), None)
+        if hidden is not None:
+            self.passed_over[hidden] += 1
+        else:
             self._directory.add(name, *numbers)
 
     def _place(self, name: str) -> list[int]:
@@ -185,6 +193,8 @@ class FolderSource(Source):
             self.problems.append(Problem(name, "link to a folder, not followed"))
         elif not name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in name):
             self.problems.append(Problem(ascii(name), "name is not valid UTF-8; rename the file"))
+        elif not entry.is_file() and Path(entry.path).exists():
+            self.problems.append(Problem(name, "pipe, socket or device, not opened"))
         else:
             self._add(name)
 
@@ -204,7 +214,7 @@ class FileSource(FolderSource):
         return self.path.parent
 
     def _list(self) -> None:
-        self._add(self.path.name)
+        self._directory.add(self.path.name)  # what is named is read, hidden or not
 
 
 class ZipSource(Source):
@@ -221,6 +231,9 @@ class ZipSource(Source):
         size, stored = self._table.sizes(self._place(name)[0])
         if size > most_unpacked(stored):
             raise DataError(f"{name} unpacks from {stored} to {size} bytes, which no list of faces does.")
+        if not name.isascii():  # zipfile may have it under other letters
+            return super().open(name)
+        self._place(name)
         return zipfile.ZipFile(self.path).open(name)  # type: ignore[return-value]
 
     def close(self) -> None:

@@ -20,25 +20,41 @@ from mien.labels import FER2013
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 SIDE = 48
-COLUMNS = ("emotion", "pixels", "Usage")
+COLUMNS = ("emotion", "pixels")
+USAGE = "Usage"
 _NAME = re.compile(rf"(.*/)?({'|'.join(SPLITS)})_[^/]+")
 
 
 def csv_evidence(source: Source, names: Sequence[str]) -> str | None:
-    """Say which CSV has the columns emotion, pixels and Usage."""
+    """Say which CSV has the columns emotion and pixels, and whether it says the part."""
     found = _csv_name(source, names)
-    return f"{found} has the columns {', '.join(COLUMNS)}" if found else None
+    if found is None:
+        return None
+    usage = "" if _part_column(source, found) else f", and no {USAGE}: its images have no part"
+    return f"{found} has the columns {', '.join(COLUMNS)}{usage}"
 
 
 def csv_rows(source: Source, _: Options) -> Iterator[Item]:
-    """Yield the rows of ``fer2013.csv`` or ``icml_face_data.csv`` (which has blanks in its header)."""
+    """Yield the rows of ``fer2013.csv`` or ``icml_face_data.csv`` (which has blanks in its header).
+
+    Copies of it are read too that have semicolons or tabs between columns, commas between pixels, or no column Usage;
+    the images of the last kind have no part.
+    """
     names = [name for name in source.members() if name.lower().endswith(".csv")]
     name = _csv_name(source, names)
     if name is None:
-        tables.records(source, names[0], COLUMNS).__next__() if names else None
+        tables.records(source, names[0], (*COLUMNS, USAGE)).__next__() if names else None
         raise DataError(f"{source.path} has no CSV with the columns {', '.join(COLUMNS)}.")
-    for record in tables.records(source, name, COLUMNS):
-        yield record if isinstance(record, Problem) else _csv_row(f"{name}:{record[0]}", record[1])
+    part, columns = _part_column(source, name), tables.header(source, name)
+    # Pixels with commas between them are told from an emotion that comes first, and from none that follows.
+    joined = "pixels" if columns.index("emotion") < columns.index("pixels") else ""
+    for record in tables.records(source, name, COLUMNS, joined):
+        yield record if isinstance(record, Problem) else _csv_row(f"{name}:{record[0]}", record[1], part)
+
+
+def _part_column(source: Source, name: str) -> str:
+    """Return the column that says the part, however it is written; '' for none."""
+    return next((column for column in tables.header(source, name) if column.lower() == USAGE.lower()), "")
 
 
 def _csv_name(source: Source, names: Sequence[str]) -> str | None:
@@ -46,17 +62,22 @@ def _csv_name(source: Source, names: Sequence[str]) -> str | None:
     return next((name for name in candidates if set(COLUMNS) <= set(tables.header(source, name))), None)
 
 
-def _csv_row(where: str, cells: dict[str, str]) -> Item:
-    emotion, usage = cells["emotion"], cells["Usage"]
+def _csv_row(where: str, cells: dict[str, str], part: str) -> Item:
+    emotion, usage = cells["emotion"], _usage(cells[part]) if part else ""
     if emotion not in set("0123456"):
         return Problem(where, f"emotion {emotion!r}; expected 0–6")
-    if usage not in SPLITS:
-        return Problem(where, f"Usage {usage!r}; expected one of {', '.join(SPLITS)}")
+    if part and usage not in SPLITS:
+        return Problem(where, f"{part} {usage!r}; expected one of {', '.join(SPLITS)}")
     try:
         pixels = csv_pixels(cells["pixels"], SIDE)
     except DataError as error:
         return Problem(where, str(error))
     return Row(where, FER2013.labels[int(emotion)], "fer2013", usage, pixels=pixels)
+
+
+def _usage(word: str) -> str:
+    """Return FER2013's own word for a part that is written in other letters, else the word."""
+    return next((split for split in SPLITS if split.lower() == word.lower()), word)
 
 
 def folder_evidence(_: Source, names: Sequence[str]) -> str | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien import fonts
 from mien.datasets.measures import MEASURES
 from mien.errors import MissingExtraError
 
@@ -63,9 +65,56 @@ def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
 
     buffer = io.BytesIO()
     with rc_context(_STYLE):
+        _make_legible(figure)
         figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
     figure.set_layout_engine("none")  # a second format keeps the layout: computing it costs as much as drawing
     return buffer.getvalue()
+
+
+def _make_legible(figure: Figure) -> None:
+    """Give texts whose letters matplotlib's font lacks a font that has them, or write them in letters that it has."""
+    from matplotlib.text import Text
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            words = [label.get_text() for label in axis.get_majorticklabels()]
+            lacking = _lacking("".join(words))
+            if lacking:
+                axis.set_ticks(axis.get_majorticklocs(), [_legible(text) for text in words])
+                axis.set_tick_params(labelfontfamily=_families(lacking))
+    for text in figure.findobj(Text):
+        lacking = _lacking(text.get_text())
+        if lacking:
+            text.set_fontfamily(_families(lacking))
+            text.set_text(_legible(text.get_text()))
+
+
+def _lacking(text: str) -> str:
+    """Return the letters of a text that matplotlib's own font does not have, each once."""
+    own = _own_font()
+    return "".join(sorted({letter for letter in text if not letter.isascii() and not fonts.has_letters(own, letter)}))
+
+
+def _legible(text: str) -> str:
+    lacking = _lacking(text)
+    return text if not lacking or fonts.font_file(lacking) else fonts.plain(text)
+
+
+def _families(lacking: str) -> list[str]:
+    """Return matplotlib's font and, for letters that it lacks, one of this computer that has them."""
+    from matplotlib import font_manager
+
+    path = fonts.font_file(lacking)
+    if path is None:
+        return ["DejaVu Sans"]
+    font_manager.fontManager.addfont(path)
+    return ["DejaVu Sans", font_manager.FontProperties(fname=path).get_name()]
+
+
+def _own_font() -> str:
+    from matplotlib import get_data_path
+
+    return str(Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
 
 
 def styled(draw: Any) -> Any:

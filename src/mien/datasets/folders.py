@@ -12,17 +12,29 @@ from mien.datasets.archive import Source, unsafe
 from mien.datasets.manifest import COLUMNS
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError
-from mien.images import SUFFIXES
+from mien.formats import SUFFIXES
 from mien.labels import canonical, class_word
 
 Kind = Callable[[str], int | float | str]
 
 PARTS = {
     "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
+    "val": "validation", "valid": "validation", "validation": "validation", "validate": "validation",
+    "dev": "validation", "eval": "validation", "publictest": "validation",
+    "test": "test", "testing": "test", "privatetest": "test", "holdout": "test",
 }  # fmt: skip
-"""Folder names that are a split, and the split they are."""
+"""Words that name a part of a split, in lower case and letters alone, and the part; FER2013's own words too."""
+
+_OFFICIAL = ("Training", "PublicTest", "PrivateTest")
+"""FER2013's own words, which a list of known classes keeps: recipes name its parts so."""
+
+_ADDED = re.compile(r"(?<=.)(set|data|images?|imgs?|faces|split)$")
+
+
+def part_of(word: str) -> str:
+    """Return the part that a name stands for, such as ``Train``, ``test_set`` or ``PublicTest``; '' for none."""
+    plain = re.sub(r"[^a-z]", "", word.lower())
+    return PARTS.get(plain) or PARTS.get(_ADDED.sub("", plain), "")
 
 
 def is_image(name: str) -> bool:
@@ -72,7 +84,7 @@ def _own_rows(source: Source, dataset: str, people: str) -> Iterator[Item]:
         parent = PurePosixPath(name).parent.name
         if not is_image(name):
             yield Problem(name, f"{PurePosixPath(name).suffix or 'no ending'} is no image's")
-        elif not parent or parent.lower() in PARTS:
+        elif not parent or part_of(parent):
             yield Problem(name, "no class: it lies in no folder that is one")
         else:
             try:
@@ -88,7 +100,7 @@ def person(name: str, pattern: str) -> str:
 
 
 def _split(name: str) -> str:
-    return next((PARTS[part] for part in map(str.lower, PurePosixPath(name).parts) if part in PARTS), "")
+    return next(filter(None, map(part_of, PurePosixPath(name).parts[:-1])), "")
 
 
 def csv_evidence(source: Source, names: Sequence[str]) -> str | None:
@@ -154,6 +166,7 @@ def _csv_row(where: str, cells: dict[str, str], folder: PurePosixPath, dataset: 
         return Problem(where, f"{'No name for a class' if options.own else 'Unknown emotion'} {cells['label']!r}")
     split, subject, session, pose = (cells.get(key, "") for key in ("split", "subject", "session", "pose"))
     subject = subject or person(path, options.people)
+    split = split if split in _OFFICIAL else part_of(split) or split
     return Row(str(folder / path), label, dataset, split, subject, session, pose)
 
 

@@ -36,7 +36,10 @@ Loaded = tuple[Row, "NDArray[np.uint8]"]
 
 @dataclass
 class Indexed:
-    """What an index run found: rows written, problems (all of them in ``problem_file``), the FER+ join's counts."""
+    """What an index run found: rows written, problems (all of them in ``problem_file``), the FER+ join's counts.
+
+    passed_over: hidden or system file or folder → how many files it kept out.
+    """
 
     path: Path
     rows: int = 0
@@ -48,6 +51,7 @@ class Indexed:
     first_problems: list[Problem] = field(default_factory=list)
     problem_file: Path | None = None
     votes: dict[str, int] = field(default_factory=dict)
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def info(self) -> dict[str, Any]:
         """Return the metadata of the manifest."""
@@ -145,6 +149,7 @@ class _How:
 def _one_source(source: Source, prefix: str, how: _How, report: _Problems, writer: _Writer) -> dict[str, Any]:
     """Write the rows of one source and return what the metadata records of it."""
     found = report.found
+    found.passed_over.update(source.passed_over)
     detect = readers.detect_own if how.options.own else readers.detect
     name, evidence = (how.reader, "named") if how.reader else detect(source)
     stored, before = manifest.relative(source.path, found.path.parent), found.rows

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets import compare, manifest, split
+from mien.datasets.folders import part_of
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
 from mien.datasets.rows import Options
@@ -75,28 +76,78 @@ def look_cropped(whole: Manifest) -> bool:
 
 @dataclass(frozen=True)
 class Parted:
-    """manifest: with the parts.  by: ``folders``, ``people`` or ``images``.  copies: images that another resembles."""
+    """What each image's part is, and how it came to it.
+
+    manifest: with the parts.  copies: images that another resembles.
+    by: ``folders`` where all parts were there, else what was drawn, ``people`` or ``images``.
+    kept: parts that are those of the folders or the list; the others are drawn.
+    """
 
     manifest: Manifest
     by: str
     copies: int
+    kept: tuple[str, ...] = ()
 
 
 def part(whole: Manifest, shares: tuple[float, float, float] = (70, 15, 15), seed: int = 0) -> Parted:
-    """Give each image a part: that of its folder if there are all three, else drawn, with people and copies together.
+    """Give each image a part: that of its folder or list, and draw what is missing, with people and copies together.
 
-    Copies are exact, near and mirrored ones, as ``guard.check`` finds them. Raises ``DataError`` if some class cannot
-    be in every part.
+    Parts that are given are kept. A validation or test part that is not there is drawn from the training part; without
+    any, or with one part alone, all are drawn. Copies are exact, near and mirrored ones, as ``guard.check`` finds them.
+    Raises ``DataError`` if some class cannot be in every part, if images lie outside the parts that others are in, or
+    if there are parts and none is for training.
     """
-    if set(whole.array("split").tolist()) == set(PARTS):
-        return Parted(_checked(whole), "folders", 0)
+    given = [part_of(name) or name for name in whole.column("split")]
+    kept = _given_parts(given, whole)
+    if set(kept) == set(PARTS):
+        return Parted(_checked(whole.with_column("split", given, split={"method": "official"})), "folders", 0, kept)
     subjects = whole.array("subject")
     groups, copies = _together(whole, subjects)
-    drawn = split.parts(whole.array("label"), shares, subjects=groups, seed=seed)
     people = bool((subjects != "").all())
     recipe = {"method": "groups", "by": "people and copies" if people else "copies", "shares": list(shares),
-              "seed": seed}  # fmt: skip
-    return Parted(_checked(whole.with_column("split", drawn, split=recipe)), "people" if people else "images", copies)
+              "seed": seed, "kept": list(kept)}  # fmt: skip
+    drawn = _drawn(whole.array("label"), groups, given if kept else None, shares, seed)
+    parted = _checked(whole.with_column("split", drawn, split=recipe))
+    return Parted(parted, "people" if people else "images", copies, kept)
+
+
+def _given_parts(given: Sequence[str], whole: Manifest) -> tuple[str, ...]:
+    """Return the parts that images have already; none if all lie in one. Raises ``DataError`` for half a split."""
+    counts = Counter(given)
+    kept = tuple(name for name in PARTS if counts[name])
+    if len(kept) < 2:
+        return ()
+    foreign = [name for name in counts if name not in PARTS]
+    if foreign:
+        at = next(row for row, name in enumerate(given) if name == foreign[0])
+        outside = sum(counts[name] for name in foreign)
+        raise DataError(
+            f"{outside} of {counts.total()} images lie in none of the parts {', '.join(kept)}, such as "
+            f"{whole.column('member')[at]}. Put them into a part, or leave the parts out."
+        )
+    if "train" not in kept:
+        raise DataError(f"There are the parts {' and '.join(kept)}, and none for training. Add a folder train.")
+    return kept
+
+
+def _drawn(
+    labels: NDArray[Any],
+    groups: NDArray[Any],
+    given: Sequence[str] | None,
+    shares: tuple[float, float, float],
+    seed: int,
+) -> list[str]:
+    """Draw all parts, or the one that ``given`` lacks, out of the training part."""
+    if given is None:
+        return split.parts(labels, shares, subjects=groups, seed=seed)
+    missing = next(name for name in PARTS if name not in given)
+    share = shares[PARTS.index(missing)]
+    train = np.flatnonzero(np.asarray(given) == "train")
+    halves = split.parts(labels[train], (shares[0], share), subjects=groups[train], seed=seed)
+    parts = list(given)
+    for row, half in zip(train.tolist(), halves, strict=True):
+        parts[row] = missing if half == "test" else "train"
+    return parts
 
 
 def _together(whole: Manifest, subjects: NDArray[Any]) -> tuple[NDArray[Any], int]:
@@ -121,7 +172,9 @@ def _together(whole: Manifest, subjects: NDArray[Any]) -> tuple[NDArray[Any], in
 def _checked(whole: Manifest) -> Manifest:
     counts = whole.counts()
     classes = sorted(set(whole.array("label").tolist()))
-    lacking = [f"{name} has none in {split}" for name in classes for split in PARTS if not counts[split].get(name)]
+    lacking = [
+        f"{name} has none in {split}" for name in classes for split in PARTS if not counts.get(split, {}).get(name)
+    ]
     if lacking:
         raise DataError(
             f"Every class must have images in train, validation and test, and {'; '.join(lacking)}. Add images of it, "

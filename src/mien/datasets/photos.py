@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from mien.datasets.archive import open_source
 from mien.errors import DataError
-from mien.images import SUFFIXES
+from mien.formats import SUFFIXES
 from mien.labels import canonical
 
 

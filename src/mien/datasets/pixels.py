@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
     from mien.datasets.archive import Source
 
+_RUN = re.compile(r"[0-9][0-9 ,]*")
 _LINE = re.compile(r"(.+\.csv):(\d+)", re.IGNORECASE)
 _FORMATS = ("PNG", "JPEG", "BMP")
 _SUFFIXES = {
-    "PNG": {".png"},
-    "JPEG": {".jpg", ".jpeg", ".jfif"},
+    "PNG": {".apng", ".png"},
+    "JPEG": {".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"},
     "BMP": {".bmp"},
     "TIFF": {".tif", ".tiff"},
     "GIF": {".gif"},
@@ -90,9 +91,9 @@ def true_kind(content: bytes, suffix: str) -> str:
 
 
 def csv_pixels(text: str, side: int) -> NDArray[np.uint8]:
-    """Return ``side``² blank-separated numbers 0–255 as uint8 (side, side). Raises ``DataError``."""
+    """Return ``side``² numbers 0–255, blanks or commas between them, as uint8 (side, side). Raises ``DataError``."""
     try:
-        values = bytes(map(int, text.split()))
+        values = bytes(map(int, text.replace(",", " ").split()))
     except ValueError as error:
         raise DataError(f"pixels: {error}; expected {side * side} whole numbers from 0 to 255.") from error
     if len(values) != side * side:
@@ -131,15 +132,24 @@ class PixelReader:
         text = b""
         while self._line < line:
             text, self._line = read_line(self._stream), self._line + 1
-        longest = max(text.decode("utf-8", "replace").split(","), key=len)
-        numbers = longest.strip().strip('"')
-        return csv_pixels(numbers, int(len(numbers.split()) ** 0.5))
+        numbers = _numbers(text.decode("utf-8", "replace"))
+        return csv_pixels(" ".join(numbers), int(len(numbers) ** 0.5))
 
     def close(self) -> None:
         """Close the CSV that stands open."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+
+
+def _numbers(line: str) -> list[str]:
+    """Return the pixels of a line: what its longest cell holds, or its longest run of numbers with commas between."""
+    numbers = max(re.split(r"[,;\t]", line), key=len).strip().strip('"').split()
+    if len(numbers) > 1:
+        return numbers
+    numbers = max(_RUN.findall(line), key=len, default="").replace(",", " ").split()
+    square = int(len(numbers) ** 0.5) ** 2
+    return numbers[-square:]  # without quotes, the emotion before the pixels seems to be one of them
 
 
 def checksum(pixels: NDArray[np.uint8]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien import fonts
 from mien.files import appearing
 
 if TYPE_CHECKING:
@@ -45,22 +46,23 @@ Group = tuple[str, Sequence[tuple["NDArray[np.uint8]", str]]]
 
 def sheet(groups: Sequence[Group], columns: int = 10) -> Image:
     """Return a picture with a heading for each group and a caption under each of its images."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    small, large = ImageFont.load_default(11), ImageFont.load_default(16)
     step, rise, head = TILE + GAP, TILE + CAPTION + GAP, 34
     rows = [max(1, -(-len(tiles) // columns)) for _, tiles in groups]
     picture = Image.new("RGB", (columns * step + GAP, sum(head + count * rise for count in rows) + GAP), "white")
     pen, top = ImageDraw.Draw(picture), 0
     for (heading, tiles), count in zip(groups, rows, strict=True):
-        pen.text((GAP, top + 8), heading, fill="black", font=large)
+        large, legible = fonts.choose(heading, 16)
+        pen.text((GAP, top + 8), legible, fill="black", font=large)
         if not tiles:
-            pen.text((GAP, top + head), "none", fill="#555555", font=small)
+            pen.text((GAP, top + head), "none", fill="#555555", font=fonts.choose("none", 11)[0])
         for place, (pixels, caption) in enumerate(tiles):
             left, down = GAP + place % columns * step, top + head + place // columns * rise
             tile = thumbnail(pixels)
             picture.paste(tile, (left + (TILE - tile.width) // 2, down + (TILE - tile.height) // 2))
-            pen.text((left, down + TILE + 1), _fitted(caption, small), fill="black", font=small)
+            small, legible = fonts.choose(caption, 11)
+            pen.text((left, down + TILE + 1), _fitted(legible, small), fill="black", font=small)
         top += head + count * rise
     return picture
 
@@ -70,9 +72,9 @@ def _fitted(text: str, font: object) -> str:
     length = font.getlength  # type: ignore[attr-defined]
     if length(text) <= TILE:
         return text
-    while text and length(text + "…") > TILE:
+    while text and length(text + "...") > TILE:
         text = text[:-1]
-    return text + "…"
+    return text + "..."
 
 
 def save(picture: Image, path: Path) -> Path:

@@ -42,7 +42,7 @@ def parts(
     labels: (N,).  shares: 2 or 3 positive numbers.  subjects: (N,) strings to keep each person in one part.
     Raises ``OptionError``, and ``DataError`` for classes or people too few, or a face of nobody.
     """
-    if len(shares) not in PARTS or min(shares) <= 0:
+    if len(shares) not in PARTS or not all(0 < share < np.inf for share in shares):
         raise OptionError(f"Shares {tuple(shares)}: expected 2 or 3 positive numbers, such as 80/20 or 70/15/15.")
     goal = np.asarray(shares, float) / sum(shares)
     if subjects is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
@@ -22,14 +23,20 @@ def header(source: Source, name: str) -> list[str]:
     try:
         with source.open(name) as file:
             line = file.readline(65_536).decode("utf-8-sig")
-            return [word.strip() for word in next(csv.reader([line]), [])]
+            return [word.strip() for word in next(csv.reader([line], delimiter=_delimiter(line)), [])]
     except (UnicodeDecodeError, csv.Error, DataError):
         return []
 
 
-def records(source: Source, name: str, needed: Sequence[str]) -> Iterator[Record | Problem]:
+def _delimiter(header: str) -> str:
+    """Return what stands between the columns: a comma, or a semicolon or tab where the header has no comma."""
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def records(source: Source, name: str, needed: Sequence[str], numbers: str = "") -> Iterator[Record | Problem]:
     """Yield (line number from 1, column → text) of each line below the header; ``Problem`` for a broken line.
 
+    numbers: a column of many numbers, between which some write commas without quotes: cells too many are its.
     Raises ``DataError`` if the file lacks one of the ``needed`` columns or is not text.
     """
     columns = header(source, name)
@@ -37,11 +44,14 @@ def records(source: Source, name: str, needed: Sequence[str]) -> Iterator[Record
     if missing:
         raise DataError(f"{name} lacks the columns {missing}; expected {', '.join(needed)}. Found: {columns}.")
     with source.open(name) as file:
+        delimiter = ","
         for number, raw in enumerate(iter(partial(read_line, file), b""), 1):
-            if number > 1 and len(raw) > MAX_LINE:
+            if number == 1:
+                delimiter = _delimiter(raw.decode("utf-8-sig", "replace"))
+            elif len(raw) > MAX_LINE:
                 yield Problem(f"{name}:{number}", f"the line has more than {MAX_LINE} bytes")
-            elif number > 1 and raw.strip():
-                yield _record(raw, number, columns, f"{name}:{number}")
+            elif raw.strip():
+                yield _record(raw, number, _Form(columns, delimiter, numbers), f"{name}:{number}")
 
 
 def read_line(file: BinaryIO) -> bytes:
@@ -52,9 +62,25 @@ def read_line(file: BinaryIO) -> bytes:
     return line
 
 
-def _record(raw: bytes, number: int, columns: list[str], where: str) -> Record | Problem:
+@dataclass(frozen=True)
+class _Form:
+    columns: list[str]
+    delimiter: str
+    numbers: str
+
+    def joined(self, cells: list[str]) -> list[str]:
+        """Return the cells with those that are too many joined in the column of numbers."""
+        surplus = len(cells) - len(self.columns)
+        if surplus <= 0 or self.numbers not in self.columns:
+            return cells
+        at = self.columns.index(self.numbers)
+        return [*cells[:at], " ".join(cells[at : at + surplus + 1]), *cells[at + surplus + 1 :]]
+
+
+def _record(raw: bytes, number: int, form: _Form, where: str) -> Record | Problem:
+    columns = form.columns
     try:
-        cells = next(csv.reader([raw.decode("utf-8")], strict=True), [])
+        cells = form.joined(next(csv.reader([raw.decode("utf-8")], delimiter=form.delimiter, strict=True), []))
     except (UnicodeDecodeError, csv.Error) as error:
         return Problem(where, f"the line cannot be read: {error}")
     if [cell.strip() for cell in cells] == columns:

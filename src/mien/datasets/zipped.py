@@ -45,8 +45,7 @@ class ZipTable:
             name, extra, comment = fields[10:13]
             raw = self._take(name)
             self._take(extra + comment)
-            text = raw.decode("utf-8" if fields[3] & _UTF8 else "cp437", "backslashreplace").replace("\\", "/")
-            yield text, place
+            yield _name(raw, utf8=bool(fields[3] & _UTF8)).replace("\\", "/"), place
             place += _ENTRY.size + name + extra + comment
 
     def sizes(self, place: int) -> tuple[int, int]:
@@ -116,6 +115,14 @@ class ZipTable:
             self._file.seek(end)
             size, start = _END64.unpack(self._take(_END64.size))[8:10]
         return end - size, size, end - size - start
+
+
+def _name(raw: bytes, *, utf8: bool) -> str:
+    """Return a member's name; macOS and others write UTF-8 without the flag that says so."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8" if utf8 else "cp437", "backslashreplace")
 
 
 def _wide(extra: bytes, size: int, stored: int, offset: int) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ MAX_SIDE = 512
 """Crops are at the picture's own resolution, but never larger than this many pixels a side."""
 
 _MAX_TURN = 45.0
+_DOWN = ((0, 1), (-1, 0), (0, -1), (1, 0))  # from brow to chin in (x, y), by quarters clockwise
 # Turning resamples every pixel, which blurs small faces more than a degree of tilt disturbs a network.
 _MIN_TURN = 1.0
 
@@ -30,7 +31,8 @@ class CropSpec:
 
     scale: side of the square in units of sqrt(width × height) of the box; above 0.
     shift: how far the centre moves down, in units of the box height.
-    align: turn the crop so that the eyes are level, where landmarks exist (at most 45°).
+    align: turn the crop so that the eyes are level, where landmarks exist: by up to 45° where they are the eyes' alone,
+           all the way round where the mouth lies as the eyes say.
     """
 
     scale: float
@@ -91,18 +93,32 @@ def _frame(
         return None
     # Four pictures wide shows nothing but border already; the limit keeps a senseless box from eating memory.
     side = min(spec.scale * math.sqrt(max(box.width * box.height, 0.0)), 4.0 * max(height, width))
-    centre = (box.left + box.width / 2, box.top + (0.5 + spec.shift) * box.height)
     angle = _tilt(landmarks) if spec.align and landmarks else 0.0
+    down, long = _DOWN[round(angle / 90) % 4], box.width if round(angle / 90) % 2 else box.height
+    middle = (box.left + box.width / 2, box.top + box.height / 2)
+    centre = (middle[0] + spec.shift * long * down[0], middle[1] + spec.shift * long * down[1])
     return centre, side, angle if abs(angle) >= _MIN_TURN else 0.0
 
 
 def _tilt(landmarks: Sequence[Point]) -> float:
-    """Degrees by which the line through the eyes falls to the picture's right."""
+    """Degrees by which the line through the eyes falls to the picture's right, above -180 and up to 180."""
     (x0, y0), (x1, y1) = landmarks[0], landmarks[1]
     if not all(math.isfinite(value) for value in (x0, y0, x1, y1)):
         raise ImageError(f"Landmarks {tuple(landmarks)} are not finite: expected pixels.")
     angle = math.degrees(math.atan2(y1 - y0, x1 - x0)) if (x0, y0) != (x1, y1) else 0.0
+    if abs(angle) > _MAX_TURN and _mouth_agrees(landmarks, angle):
+        return angle
     return max(-_MAX_TURN, min(_MAX_TURN, angle))
+
+
+def _mouth_agrees(landmarks: Sequence[Point], angle: float) -> bool:
+    """Whether the mouth lies below the eyes, within 45°, of a face that is turned by ``angle``."""
+    if len(landmarks) < 5:
+        return False
+    marks = np.asarray(landmarks, float)
+    x, y = marks[3:5].mean(0) - marks[:2].mean(0)
+    radians = math.radians(angle)
+    return float(y * math.cos(radians) - x * math.sin(radians)) > math.cos(math.pi / 4) * math.hypot(x, y)
 
 
 def _square(pixels: NDArray[np.uint8], centre: tuple[float, float], side: float) -> NDArray[np.uint8]:

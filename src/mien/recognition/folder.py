@@ -4,14 +4,9 @@ Decoding, finding faces and reading them overlap: some threads find the faces of
 those of the last batch and the caller writes.
 """
 
-# os.path answers False where pathlib raises: names that are too long, or hold what no name can hold.
-# ruff: noqa: PTH100, PTH112, PTH118, PTH122, PTH206, PTH207, PTH208
-
 from __future__ import annotations
 
-import glob
 import os
-import re
 from collections import deque
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
@@ -19,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.errors import FileMissingError, ImageError, OptionError
+from mien.recognition.listing import find_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +22,8 @@ if TYPE_CHECKING:
 
     from mien.recognition.recognizer import Found, Recognizer
     from mien.results import ImageResult
+
+__all__ = ["CHUNK", "Picture", "Unreadable", "find_images", "read_folder", "read_pictures"]
 
 CHUNK = 16
 """Photos whose faces share one batch. More costs memory and wins no time: the network is fed well by then."""
@@ -54,23 +52,6 @@ class Picture:
 
     source: str
     content: str | Path | bytes
-
-
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Turn files, folders and glob patterns into the list of image files that they stand for.
-
-    A folder is searched through all its levels for the endings in ``images.SUFFIXES``, in natural order
-    (``2.jpg`` before ``10.jpg``); hidden ones are passed over, links to folders are not followed. A pattern
-    counts where no file has that very name, and stands for what a shell makes of it. A file that is named is
-    taken whatever its ending. The order of ``paths`` is kept, and a file named twice comes once.
-
-    Raises ``FileMissingError`` for a missing path, a pattern without a match, a folder without images.
-    """
-    found: dict[str, Path] = {}
-    for path in paths:
-        for image in _expand(str(path)):
-            found.setdefault(os.path.abspath(image), image)
-    return list(found.values())
 
 
 def read_folder(
@@ -145,51 +126,3 @@ def _found(recognizer: Recognizer, picture: Picture | Unreadable, keep_pixels: b
 def _decided(recognizer: Recognizer, batch: Sequence[Found | Unreadable]) -> Iterator[ImageResult | Unreadable]:
     results = iter(recognizer.decide([each for each in batch if not isinstance(each, Unreadable)]))
     return (each if isinstance(each, Unreadable) else next(results) for each in batch)
-
-
-def _expand(path: str) -> list[Path]:
-    if os.path.isdir(path):
-        return _walk(path)
-    if os.path.lexists(path):
-        return [Path(path)]
-    if glob.has_magic(path):
-        return _match(path)
-    raise FileMissingError(f"No file or folder {path!r}.{_closest(path)}")
-
-
-def _walk(folder: str) -> list[Path]:
-    from mien.images import SUFFIXES
-
-    names: list[str] = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names += [os.path.join(parent, name) for name in files if _is_image(name, SUFFIXES)]
-    if not names:
-        raise FileMissingError(f"No images in the folder {folder!r}; looked for {', '.join(sorted(SUFFIXES))}.")
-    return [Path(name) for name in sorted(names, key=lambda name: _natural(os.path.relpath(name, folder)))]
-
-
-def _is_image(name: str, suffixes: frozenset[str]) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
-
-
-def _match(pattern: str) -> list[Path]:
-    matches = sorted(glob.glob(pattern, recursive=True), key=_natural)
-    if not matches:
-        raise FileMissingError(f"No file matches {pattern!r}.")
-    # A pattern such as ** names folders and what is in them alike; the files then stand for the folders.
-    files = [match for match in matches if not os.path.isdir(match)]
-    return [Path(file) for file in files] or [image for folder in matches for image in _walk(folder)]
-
-
-def _natural(path: str) -> tuple[list[list[tuple[int, int, str]]], str]:
-    """Sort key: by folder, then name, numbers by value; the path settles ``1.jpg`` against ``01.jpg``."""
-    pieces = [re.split(r"([0-9]+)", part.casefold()) for part in path.split(os.sep)]
-    return [[(0, int(t), "") if t.isdecimal() else (1, 0, t) for t in part if t] for part in pieces], path
-
-
-def _closest(path: str) -> str:
-    from mien.errors import nearest
-
-    parent, name = os.path.split(path)
-    return nearest(name, os.listdir(parent or ".")) if os.path.isdir(parent or ".") else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mien import fonts
 from mien.errors import OptionError
 from mien.preprocess import grey
 from mien.recognition.crop import corners, cut
@@ -164,9 +165,10 @@ def _titles(explanation: Explanation, count: int) -> list[str]:
 def _head(picture: Image.Image, canvas: ImageDraw.ImageDraw, photos: Sequence[Pixels], titles: Sequence[str]) -> None:
     from PIL import Image
 
-    for place, (photo, title) in enumerate(zip(photos, titles, strict=True)):
+    for place, (photo, words) in enumerate(zip(photos, titles, strict=True)):
         left = _GAP + place * (photo.shape[1] + _GAP)
-        canvas.text((left, _GAP - 4), title, fill=_INK, font=_font(15))
+        font, title = fonts.choose(words, 15)
+        canvas.text((left, _GAP - 4), title, fill=_INK, font=font)
         picture.paste(Image.fromarray(photo), (left, _GAP + _LINE))
 
 
@@ -219,8 +221,9 @@ def _caption(one: Map) -> tuple[str, str, str]:
 
 def _lines(canvas: ImageDraw.ImageDraw, at: tuple[int, int], lines: Sequence[str], *, warn: bool = False) -> None:
     colours = (_INK, _FAINT, _WARNING if warn else _INK)
-    for place, (text, colour) in enumerate(zip(lines, colours, strict=True)):
-        canvas.text((at[0], at[1] + 6 + place * _LINE), text, fill=colour, font=_font(15 if place == 0 else 13))
+    for place, (words, colour) in enumerate(zip(lines, colours, strict=True)):
+        font, text = fonts.choose(words, 15 if place == 0 else 13)
+        canvas.text((at[0], at[1] + 6 + place * _LINE), text, fill=colour, font=font)
 
 
 def _bar(picture: Image.Image, canvas: ImageDraw.ImageDraw, left: int, top: int) -> None:

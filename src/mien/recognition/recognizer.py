@@ -13,6 +13,7 @@ import numpy as np
 from mien import images, preprocess
 from mien.errors import ImageError, OptionError
 from mien.recognition import bundle as bundles
+from mien.recognition import turned
 from mien.recognition import views as several
 from mien.recognition.crop import cut
 from mien.recognition.detect import Detection, Detector, get_detector
@@ -43,6 +44,7 @@ def load(
     max_faces: int | None = None,
     min_size: float | None = None,
     threshold: float | None = None,
+    accept_truncated: bool = False,
 ) -> Recognizer:
     """Load a model and a face detector.
 
@@ -53,6 +55,7 @@ def load(
     views:     ``"single"``, ``"flip"`` (mean of a face and its mirror image) or ``"crops"`` (of ten views), which cost
                two and ten times the network's time.
     threads:   CPU threads for the network; None for all cores.
+    accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
     max_faces, min_size, threshold: see ``mien.recognition.detect.Limits``; only with a detector given by name.
 
     Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
@@ -70,7 +73,7 @@ def load(
     if isinstance(detector, str):
         detector = get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces)
     warm_up.join()
-    return Recognizer(bundle, session, detector, views)
+    return Recognizer(bundle, session, detector, views, accept_truncated=accept_truncated)
 
 
 def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, Session]:
@@ -100,10 +103,19 @@ class Found:
 class Recognizer:
     """A model and a detector, ready to read pictures; may be shared by threads."""
 
-    def __init__(self, bundle: Bundle, session: Session, detector: Detector, views: str = "single") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        session: Session,
+        detector: Detector,
+        views: str = "single",
+        *,
+        accept_truncated: bool = False,
+    ) -> None:
         self.bundle = bundle
         self.detector = detector
         self.views = several.check(views)
+        self.accept_truncated = accept_truncated
         self._session = session
 
     @property
@@ -123,11 +135,17 @@ class Recognizer:
 
     def with_detector(self, detector: Detector) -> Recognizer:
         """Return a recognizer of the same network, shared and not copied, behind another detector."""
-        return Recognizer(self.bundle, self._session, detector, self.views)
+        return Recognizer(self.bundle, self._session, detector, self.views, accept_truncated=self.accept_truncated)
 
     def renamed(self, name: str) -> Recognizer:
         """Return a recognizer of the same network, shared and not copied, whose results carry another model name."""
-        return Recognizer(replace(self.bundle, name=name), self._session, self.detector, self.views)
+        return Recognizer(
+            replace(self.bundle, name=name),
+            self._session,
+            self.detector,
+            self.views,
+            accept_truncated=self.accept_truncated,
+        )
 
     def read(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int = images.MAX_PIXELS) -> ImageResult:
         """Find all faces of one picture (see ``mien.images.load``) and what they show.
@@ -151,15 +169,18 @@ class Recognizer:
 
     def find(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int = images.MAX_PIXELS) -> Found:
         """Do the first half of ``read``: decode, find the faces and cut them out. Raises as ``read`` does."""
-        pixels = images.load(image, max_pixels=max_pixels)
-        detections = self.detector.detect(pixels)
+        if self.accept_truncated:
+            pixels, truncated = images.load_partly(image, max_pixels=max_pixels)
+        else:
+            pixels, truncated = images.load(image, max_pixels=max_pixels), False
+        detections = turned.detect(self.detector, pixels)
         crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
         height, width = pixels.shape[:2]
         pairs = zip(detections, crops, strict=True)
         qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
         kept = pixels if keep_pixels else None
         source = images.source_name(image)
-        blank = ImageResult(source, width, height, (), self.bundle.name, self.detector.name, kept)
+        blank = ImageResult(source, width, height, (), self.bundle.name, self.detector.name, kept, truncated)
         return Found(blank, detections, crops, qualities)
 
     def decide(self, found: Sequence[Found]) -> list[ImageResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ from mien.errors import ModelError, OptionError
 from mien.recognition import graph as graphs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 RUN_LIMIT = 600.0
@@ -58,6 +61,7 @@ class OnnxSession:
         if threads is not None and threads < 1:
             raise OptionError(f"threads = {threads}: expected at least 1, or None for all cores.")
         graphs.check(graph)
+        self._made_of = partial(OnnxSession, graph, threads, inputs=inputs, classes=classes)
         self._session = _open(graph, threads)
         _check_names(self._session)
         expected = None if inputs is None else (None, *inputs)
@@ -65,6 +69,10 @@ class OnnxSession:
         output = self._session.get_outputs()[0]
         _check_shape("logits", output, None if classes is None else (None, classes), 2)
         self._classes = output.shape[1] if isinstance(output.shape[1], int) else classes
+
+    def __reduce__(self) -> tuple[Callable[[], OnnxSession], tuple[()]]:
+        """Pickle and copy as what it is made of: a process that is handed a session loads the graph itself."""
+        return self._made_of, ()
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map float32 (N, channels, size, size) to float32 (N, C); an empty batch to (0, C).
@@ -98,6 +106,8 @@ class ForeignSession:
         probabilities: bool = False,
     ) -> None:
         graphs.check(graph, loops=True)
+        settings = {"inputs": inputs, "classes": classes, "output": output, "probabilities": probabilities}
+        self._made_of = partial(ForeignSession, graph, threads, **settings)  # type: ignore[arg-type]
         self._session, self._classes, self._probabilities = _open(graph, threads), classes, probabilities
         nodes, outputs = self._session.get_inputs(), [node.name for node in self._session.get_outputs()]
         if len(nodes) != 1 or (output not in outputs if output else len(outputs) != 1):
@@ -109,6 +119,10 @@ class ForeignSession:
         _check_shape(self._input, nodes[0], (None, *inputs), 4)
         _check_shape(self._output, self._session.get_outputs()[outputs.index(self._output)], (None, classes), 2)
         self._one_by_one = nodes[0].shape[0] == 1
+
+    def __reduce__(self) -> tuple[Callable[[], ForeignSession], tuple[()]]:
+        """Pickle and copy as what it is made of, as ``OnnxSession`` does."""
+        return self._made_of, ()
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map float32 (N, channels, size, size) to float32 (N, C). Raises ``ModelError`` as ``OnnxSession.logits``."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mien.errors import FileMissingError, OptionError, nearest
-from mien.images import SUFFIXES
+from mien.formats import SUFFIXES
 from mien.recognition.folder import CHUNK, find_images
 from mien.scale.shards import Block, Broken, Photos, Rows, Shard, raise_if_of_the_disk
 from mien.scale.storage import Store, remote

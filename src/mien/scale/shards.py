@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from mien.images import SUFFIXES
+from mien.formats import SUFFIXES
 from mien.recognition.folder import CHUNK, Picture, Unreadable
 from mien.scale.storage import Store
 

@@ -21,6 +21,7 @@ from mien.errors import DataError, MissingExtraError, OptionError
 from mien.web.access import Access
 from mien.web.forwarded import Forwarded
 from mien.web.headers import HEADERS, SecurityHeaders
+from mien.web.heads import Heads
 from mien.web.limits import Guard, read_rate
 from mien.web.logs import log
 from mien.web.problems import ProblemError, overloaded
@@ -104,6 +105,7 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     yield Middleware(Guard, settings=settings, rate=read_rate(settings.rate))
+    yield Middleware(Heads)
 
 
 async def _problem(request: Request, error: ProblemError) -> Response:

@@ -119,6 +119,12 @@ async def _from_multipart(request: Request, body: bytes, settings: Settings) -> 
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             raise ProblemError("too-many-images", f"Expected at most {settings.max_images} photos.") from None
+        if error.message.startswith("Part exceeded"):  # the parser takes parts without a file name for short texts
+            raise ProblemError(
+                "bad-request",
+                "A part has more than 1 KB and no file name, by which files are told from texts. Give the photo one; "
+                "curl does so with -F 'image=@photo.jpg'.",
+            ) from None
         raise ProblemError(
             "bad-request", f"{error.message} Expected multipart/form-data with photos as files."
         ) from None
@@ -159,7 +165,7 @@ def _listed(body: bytes, settings: Settings) -> list[Upload]:
 def _from_base64(text: str, place: int) -> bytes:
     advice = " Leave out what stands before the comma." if text.startswith("data:") else ""
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)  # many programs wrap its lines
     except ValueError as error:
         raise ProblemError("bad-request", f"images[{place}] is no base64 ({error}).{advice}") from None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from mien.errors import nearest
 from mien.recognition.detect import DETECTORS
 from mien.recognition.explain import wanted
 from mien.web import metrics as metrics_page
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
 
     Read = Callable[[Models, Upload, Options, int], Item]
 
-router = APIRouter()
+
+def known_options(request: Request) -> None:
+    """Refuse options that the address does not have: a misspelt one would be taken for its default, unseen."""
+    known = tuple(param.alias for param in getattr(request.scope["route"], "dependant").query_params)  # noqa: B009
+    for name in request.query_params if request.url.path.startswith("/v1/") else ():
+        if name not in known:
+            takes = f"expected {', '.join(known)}" if known else "it has no options"
+            raise ProblemError("bad-option", f"Unknown option {name[:80]!r}: {takes}.{nearest(name, known)}")
+
+
+router = APIRouter(dependencies=[Depends(known_options)])
 
 Model = Annotated[str | None, Query(description="a word from /v1/models; the first is the default", max_length=200)]
 DetectorName = Annotated[

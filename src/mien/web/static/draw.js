@@ -18,13 +18,29 @@ function ink(paper) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
 }
 
+// From this many faces on, numbers stand for names: more names than that hide one another.
+const CROWD = 12;
+
 export function boxes(context, faces, { mirrored = false } = {}) {
-  const { width, height } = context.canvas;
-  const line = Math.max(1, Math.round(Math.sqrt(width * height) / 200));
-  const placed = faces.map((face) => ({ face, left: mirrored ? width - face.box.left - face.box.width : face.box.left }));
-  placed.reverse();
-  for (const { face, left } of placed) frame(context, face, left, line);
-  for (const { face, left } of placed) label(context, face, left);
+  const { width, height } = context.canvas, extent = Math.sqrt(width * height);
+  const placed = faces.map((face, place) => {
+    const left = mirrored ? width - face.box.left - face.box.width : face.box.left;
+    const side = Math.sqrt(Math.max(face.box.width, 1) * Math.max(face.box.height, 1));
+    const number = `${face.id ?? place + 1}${face.uncertain ? "?" : ""}`;
+    return {
+      face, left, text: faces.length < CROWD ? title(face) : number,
+      line: Math.max(1, Math.round(Math.min(extent / 200, side / 20))),
+      size: Math.max(9, Math.min(extent / 32, side / 5)),
+      corners: [left, face.box.top, left + face.box.width, face.box.top + face.box.height],
+    };
+  });
+  for (const { face, left, line } of [...placed].reverse()) frame(context, face, left, line);
+  const papers = [];
+  // The best detection has the first choice of a free spot.
+  for (const one of placed) {
+    const others = [...papers, ...placed.filter((other) => other !== one).map(({ corners }) => corners)];
+    papers.push(label(context, one, others));
+  }
 }
 
 function frame(context, face, left, line) {
@@ -40,18 +56,27 @@ function frame(context, face, left, line) {
   context.restore();
 }
 
-function label(context, face, left) {
-  const { width, height } = context.canvas;
-  const size = Math.max(9, Math.sqrt(width * height) / 32);
+function label(context, { face, text, size, corners }, others) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  const text = title(face), wide = context.measureText(text).width + size * 0.8, high = size * 1.4;
-  const wanted = face.box.top >= high ? face.box.top - high : face.box.top;
-  const x = Math.max(0, Math.min(left, width - wide)), y = Math.max(0, Math.min(wanted, height - high));
+  const wide = context.measureText(text).width + size * 0.8, high = size * 1.4;
+  const [x, y] = spot(corners, wide, high, context.canvas, others);
   context.fillStyle = colour(face.emotion);
   context.fillRect(x, y, wide, high);
   context.fillStyle = ink(colour(face.emotion));
   context.fillText(text, x + size * 0.4, y + high / 2);
+  return [x, y, x + wide, y + high];
+}
+
+// Of the spots above the box, below it, inside it and beside it, the first of those that hide least.
+function spot([left, top, right, bottom], wide, high, { width, height }, others) {
+  const above = top >= high ? [[left, top - high], [right - wide, top - high]] : [[left, top]];
+  const spots = [
+    ...above, [left, bottom], [right - wide, bottom], [left, top], [left, bottom - high], [right, top], [left - wide, top],
+  ].map(([x, y]) => [Math.max(0, Math.min(x, width - wide)), Math.max(0, Math.min(y, height - high))]);
+  const hidden = spots.map(([x, y]) => others.reduce((sum, [x0, y0, x1, y1]) => sum
+    + Math.max(0, Math.min(x + wide, x1) - Math.max(x, x0)) * Math.max(0, Math.min(y + high, y1) - Math.max(y, y0)), 0));
+  return spots[hidden.indexOf(Math.min(...hidden))];
 }
 
 // The picture in grey with the first map of each face on it, so that all colour is the maps'.
