@@ -162,8 +162,8 @@ def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(faces: FaceSet, r
 
 
 def test_resume_passes_over_a_torn_checkpoint(faces: FaceSet, run: Path, tmp_path: Path) -> None:
-    cut = tmp_path / "run"
-    shutil.copytree(run, cut)
+    cut = tmp_path / "run"  # not a copy: Lightning forgets the best score where a folder has moved
+    fit(smoke(), faces, cut)
     last = cut / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     fit(smoke(), faces, cut, resume=True)

@@ -51,7 +51,9 @@ def check(model: bytes, *, loops: bool = False) -> None:
     except (IndexError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"The graph is damaged ({error}). Copy or export the model again.") from None
+        raise ModelError(
+            f"ONNX Runtime cannot load the model: its graph is damaged ({error}). Copy or export the model again."
+        ) from None
 
 
 def _check_field(kind: str, number: int, value: memoryview, loops: bool) -> None:
