@@ -194,7 +194,9 @@ def test_who_stops_a_service_gets_whole_files(
 ) -> None:
     pytest.importorskip("matplotlib")
     outputs = ["--annotated", str(tmp_path / "drawn.mp4"), "--summary", str(tmp_path / "page"), "--format", "jsonl"]
-    command = [sys.executable, "-m", "mien", "video", str(crossing), *outputs, "--model", str(model)]
+    # Whoever runs the tests with nohup has SIGHUP ignored, which children inherit.
+    heeding = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); " + HEEDING_CTRL_C
+    command = [sys.executable, "-c", heeding, "video", str(crossing), *outputs, "--model", str(model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pipesize=4096) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
