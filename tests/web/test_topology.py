@@ -174,6 +174,8 @@ def test_the_manifests_say_what_the_server_listens_to() -> None:
     for container in (run["spec"]["template"]["spec"]["containers"][0], pod):
         assert container["ports"][0]["containerPort"] == 8000
         assert container["startupProbe"]["httpGet"]["path"] == "/readyz"
+    # Kubernetes would set MIEN_PORT=tcp://… for the Service of that name.
+    assert documents["kubernetes.yaml"][0]["spec"]["template"]["spec"]["enableServiceLinks"] is False
     assert set(documents["compose.yaml"][0]["services"]) == {"mien-1", "mien-2", "proxy"}
     assert "BIND=0.0.0.0:8000" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 

@@ -60,6 +60,47 @@ def test_what_cannot_work_is_said(variable: str, value: str, expected: str) -> N
     assert "spaces are" not in str(caught.value), "a token was shown"
 
 
+SERVICE_LINKS = {
+    "MIEN_SERVICE_HOST": "10.96.12.7",
+    "MIEN_SERVICE_PORT": "80",
+    "MIEN_SERVICE_PORT_HTTP": "80",
+    "MIEN_PORT": "tcp://10.96.12.7:80",
+    "MIEN_PORT_80_TCP": "tcp://10.96.12.7:80",
+    "MIEN_PORT_80_TCP_PROTO": "tcp",
+    "MIEN_PORT_80_TCP_PORT": "80",
+    "MIEN_PORT_80_TCP_ADDR": "10.96.12.7",
+    "MIEN_PORT_53_UDP": "udp://10.96.12.7:53",
+    "MIEN_PORT_53_UDP_PROTO": "udp",
+    "MIEN_WEB_SERVICE_HOST": "fd00::7",
+    "MIEN_WEB_SERVICE_PORT": "8000",
+    "MIEN_WEB_PORT": "tcp://[fd00::7]:8000",
+    "MIEN_WEB_PORT_8000_TCP_ADDR": "fd00::7",
+}
+
+
+def test_variables_of_services_beside_it_are_no_settings() -> None:
+    settings = Settings.from_environment({**SERVICE_LINKS, "MIEN_QUEUE": "40", "MIEN_WEIGHTS": "/weights"})
+    assert (settings.port, settings.queue) == (8000, 40)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MIEN_PORT", "10.96.12.7:80"),
+        ("MIEN_PORT", "http://10.96.12.7:80"),
+        ("MIEN_SERVICE_HOST", "localhost"),
+        ("MIEN_SERVICE_PORTS", "80"),
+        ("MIEN_SERVICE_PORT", "eighty"),
+        ("MIEN_WEB_PORT", "8000"),
+        ("MIEN_PORT_80_TCP_PROTO", "http"),
+        ("MIEN_POTR", "tcp://10.96.12.7:80"),
+    ],
+)
+def test_what_only_resembles_the_variables_of_a_service_is_an_error(variable: str, value: str) -> None:
+    with pytest.raises(OptionError, match=variable):
+        Settings.from_environment({**SERVICE_LINKS, variable: value})
+
+
 def test_the_page_of_the_docs_lists_every_setting(pytestconfig: pytest.Config) -> None:
     page = (pytestconfig.rootpath / "docs" / "serve.md").read_text("utf-8")
     for one in fields(Settings):

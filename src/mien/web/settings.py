@@ -19,8 +19,18 @@ PREFIX = "MIEN_"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_FOREIGN = {"MIEN_DATA"}
+_FOREIGN = {"MIEN_DATA", "MIEN_WEIGHTS"}
 """Variables of that prefix which other parts of Mien read."""
+
+_ADDRESS = r"[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*"
+_LINK = r"_PORT_[0-9]{1,5}_(TCP|UDP|SCTP)"
+_SERVICE_LINKS = {
+    f"_SERVICE_HOST|{_LINK}_ADDR": _ADDRESS,
+    f"_SERVICE_PORT(_[A-Z0-9_]+)?|{_LINK}_PORT": r"[0-9]{1,5}",
+    f"_PORT|{_LINK}": rf"(tcp|udp|sctp)://({_ADDRESS}|\[[0-9A-Fa-f:.]+\]):[0-9]{{1,5}}",
+    f"{_LINK}_PROTO": r"tcp|udp|sctp",
+}
+"""End of the name → value of the variables that Kubernetes gives containers for a Service ``mien`` or ``mien-…``."""
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
@@ -159,9 +169,14 @@ class Settings:
         """Read variables, then flags (both as text, by the names of the fields), which win.
 
         Raises ``OptionError`` for an unknown variable that begins with ``MIEN_``, or a value of the wrong form.
+        Variables that Kubernetes makes of Services (``is_service_link``) are not settings.
         """
         known = {PREFIX + one.name.upper(): one for one in fields(cls)}
-        given = {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in _FOREIGN}
+        given = {
+            name: value
+            for name, value in environment.items()
+            if name.startswith(PREFIX) and name not in _FOREIGN and not is_service_link(name, value)
+        }
         for name in given:
             if name not in known:
                 raise OptionError(
@@ -172,6 +187,18 @@ class Settings:
             if flags and one.name in flags:
                 values[one.name] = _read(flag_of(one), one, flags[one.name])
         return cls(**values)
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Return whether Kubernetes made a variable, such as ``MIEN_PORT=tcp://10.0.0.1:80``, for a Service.
+
+    Name and value must both have the form of a Service's variable, so that ``MIEN_PORT=8000`` stays a setting and
+    ``MIEN_PROT`` an error. Source: Kubernetes, "Service", environment variables.
+    """
+    return any(
+        re.fullmatch(rf"MIEN(_[A-Z0-9]+)*({end})", name) and re.fullmatch(expected, value)
+        for end, expected in _SERVICE_LINKS.items()
+    )
 
 
 def flag_of(one: Field[Any]) -> str:
