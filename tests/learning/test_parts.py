@@ -39,6 +39,20 @@ def test_own_parts_stay(faces: FaceSet) -> None:
     assert parts.arrange(faces, DataTable()) is faces
 
 
+def test_a_limit_keeps_a_few_faces_of_each_split_corpus_and_class(faces: FaceSet) -> None:
+    two = replace(faces, datasets=np.array(["a", "b"])[np.arange(len(faces)) % 2])
+    small = parts.arrange(two, DataTable(limit=30))
+    assert sizes(small) == {"Training": 28, "PublicTest": 14, "PrivateTest": 14}
+    training = small.part(parts.TRAIN)
+    assert training.datasets is not None
+    assert set(training.counts().values()) == {4}
+    assert sorted(training.datasets.tolist()) == ["a"] * 14 + ["b"] * 14
+    assert set(training.ids) <= set(two.part(parts.TRAIN).ids)
+    assert parts.arrange(two, DataTable(limit=30)).ids == small.ids
+    assert parts.arrange(two, DataTable(limit=30, seed=1)).ids != small.ids
+    assert sizes(parts.arrange(two, DataTable(limit=1))) == {"Training": 14, "PublicTest": 14, "PrivateTest": 14}
+
+
 def test_hold_out_chooses_on_training_faces_and_tests_on_all_others(faces: FaceSet) -> None:
     arranged = parts.arrange(faces, DataTable(hold_out=0.1))
     assert sizes(arranged) == {"train": 126, "validation": 14, "test": 28}

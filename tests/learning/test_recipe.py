@@ -154,6 +154,16 @@ def test_the_smoke_budget_is_two_small_epochs_and_all_else_the_recipes_own(tmp_p
     small = load(write(tmp_path, TEXT), "smoke")
     assert (small.train.epochs, small.train.batch_size, small.train.sizes, small.train.ema) == (2, 8, (), 0.5)
     assert small.augment.rotate == 15.0
+    assert (small.data.limit, small.is_smoke) == (128, True)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_smoke_variant_says_what_it_is_and_nothing_of_the_published_run(name: str) -> None:
+    small, whole = load_any(name, "smoke"), load_any(name)
+    assert small.about.startswith(f"Smoke run of {name}: ")
+    assert "say nothing about" in small.about
+    assert not any(word in small.about for word in ("published", "ImageNet"))
+    assert not whole.is_smoke
 
 
 @pytest.mark.parametrize(("epochs", "frozen", "left"), [(10, 3, 1), (10, 10, 2), (10, 0, 0), (1, 1, 2)])

@@ -157,6 +157,9 @@ def test_system_b(system_b: tuple[Path, list[str]]) -> None:
         expected = [("–", percent(clean["accuracy"]), interval(clean))]
         what = f"{model}: accuracy without test faces that are training faces too (1)"
         assert rows(page, what, name) == expected
+    assert "**Smoke run.** The recipes that end in `-smoke`" in page
+    assert "- `system-b-smoke`: Smoke run of system-b: two epochs" in page
+    assert json.loads((run / "metrics.json").read_text())["smoke"].startswith("Smoke run of system-b: ")
     above = sum(row.validation_accuracy > row.accuracy for row in history)
     assert f"measured: above in {above} of 2 epochs" in page
 

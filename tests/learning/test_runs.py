@@ -89,7 +89,7 @@ def test_a_baseline_leaves_its_records_and_the_model_that_was_scored(
 ) -> None:
     run = folder / "baseline"
     assert {path.name for path in run.iterdir()} == RECORDS | {"model.npz"}
-    assert set(metrics(run)) == {"temperature", "uncertain", "public_test", "private_test", "test_scorings"}
+    assert set(metrics(run)) == {"smoke", "temperature", "uncertain", "public_test", "private_test", "test_scorings"}
     test = faces.part(parts.TEST)
     answers = logits(classical.load(run / "model.npz"), baseline().preprocess, test)
     right = float(np.mean(answers.argmax(1) == test.labels))

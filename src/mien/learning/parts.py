@@ -33,7 +33,23 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
     else:
         arranged = _held_out(faces, table) if table.hold_out else faces
     _check(arranged)
-    return arranged
+    return _limited(arranged, table) if table.limit else arranged
+
+
+def _limited(faces: FaceSet, table: DataTable) -> FaceSet:
+    """Return at most ``table.limit`` faces of each split, drawn by ``table.seed``; see ``DataTable``."""
+    generator = np.random.default_rng(table.seed)
+    groups = faces.labels.astype(np.int64)
+    if faces.datasets is not None:
+        groups = groups + len(faces.label_set) * np.unique(faces.datasets, return_inverse=True)[1]
+    kept = np.zeros(len(faces), bool)
+    for name in np.unique(faces.splits):
+        rows = np.flatnonzero(faces.splits == name)
+        present = np.unique(groups[rows])
+        share = max(table.limit // len(present), 1)
+        for group in present:
+            kept[generator.permutation(rows[groups[rows] == group])[:share]] = True
+    return faces.where(kept)
 
 
 def _subjects(faces: FaceSet) -> NDArray[np.str_]:

@@ -36,7 +36,10 @@ SHIPPED = Path(__file__).parent.parent / "recipes"
 """The recipes in the package."""
 
 SMOKE = "smoke"
-"""The budget that every recipe has without writing it down: seconds on a few generated faces."""
+"""The budget that every recipe has without writing it down: seconds, on a few faces of any corpus."""
+
+SMOKE_FACES = 128
+"""Faces of each split that a smoke run uses at most."""
 
 
 class Plan(Table):
@@ -58,6 +61,11 @@ class Plan(Table):
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Return the recipe with keys such as ``"train.rate"`` replaced. Raises ``RecipeError`` as ``parse``."""
         return _validated(type(self), merged(self.model_dump(mode="json", exclude_unset=True), _nested(values)))
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether this is a recipe's smoke variant."""
+        return self.name.endswith(f"-{SMOKE}")
 
     def digest(self) -> str:
         """Return the sha256, hex, of the recipe; equal for files that differ in comments and spelled-out defaults.
@@ -214,15 +222,23 @@ def smoke(recipe: ClassicalRecipe) -> ClassicalRecipe: ...
 @overload
 def smoke(recipe: HeadRecipe) -> HeadRecipe: ...
 def smoke(recipe: AnyRecipe) -> AnyRecipe:
-    """Return the recipe's smoke variant: two epochs of small batches, no weights or answers from elsewhere."""
+    """Return the recipe's smoke variant: two epochs of small batches, few faces, no weights or answers from elsewhere.
+
+    Its ``about`` says so, as the recipe's own would be wrong of it.
+    """
+    limit = min(recipe.data.limit or SMOKE_FACES, SMOKE_FACES)
+    common = {"name": f"{recipe.name}-{SMOKE}", "data.limit": limit}
     if isinstance(recipe, HeadRecipe):
-        return recipe.with_values({"name": f"{recipe.name}-{SMOKE}", "head.c": recipe.head.c[:1]})
+        about = _smoke_about(recipe, limit, "one strength")
+        return recipe.with_values({**common, "about": about, "head.c": recipe.head.c[:1]})
     if isinstance(recipe, ClassicalRecipe):
         components = min(recipe.classical.components, 8)
-        return recipe.with_values({"name": f"{recipe.name}-{SMOKE}", "classical.components": components})
+        about = _smoke_about(recipe, limit, "a reduced classifier")
+        return recipe.with_values({**common, "about": about, "classical.components": components})
     frozen = 2 if recipe.train.frozen == recipe.train.epochs else min(recipe.train.frozen, 1)
     values: dict[str, Any] = {
-        "name": f"{recipe.name}-{SMOKE}",
+        **common,
+        "about": _smoke_about(recipe, limit, "two epochs from random weights"),
         "train.epochs": 2,
         "train.frozen": frozen,
         "train.batch_size": 8,
@@ -238,6 +254,13 @@ def smoke(recipe: AnyRecipe) -> AnyRecipe:
     if recipe.data.corpora.draws:
         values["data.corpora.draws"] = 64
     return recipe.with_values(values)
+
+
+def _smoke_about(recipe: Plan, limit: int, what: str) -> str:
+    return (
+        f"Smoke run of {recipe.name}: {what}, at most {limit} faces of each split. It shows that the recipe runs; its "
+        f"metrics say nothing about {recipe.name}."
+    )
 
 
 def parse(values: dict[str, Any], source: str = "recipe") -> Recipe:

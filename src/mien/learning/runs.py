@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mien.datasets.faces import FaceSet, Watch
+from mien.files import appearing
 from mien.learning import classical, head, parts
 from mien.learning import export as networks
 from mien.learning.export import graph_recipe_of, headline, record, scored
@@ -38,11 +40,15 @@ def train(
     """
     parts.check_test(parts.arrange(faces, recipe.data))
     if isinstance(recipe, ClassicalRecipe):
-        return _baseline(recipe, faces, run, resume, working)
-    if isinstance(recipe, HeadRecipe):
-        return head.train(recipe, faces, run, resume=resume, watch=working)
-    fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
-    return None if rank() else networks.export(run, faces).metrics
+        figures: dict[str, Any] | None = _baseline(recipe, faces, run, resume, working)
+    elif isinstance(recipe, HeadRecipe):
+        figures = head.train(recipe, faces, run, resume=resume, watch=working)
+    else:
+        fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
+        figures = None if rank() else networks.export(run, faces).metrics
+    if figures is not None:
+        _mark_smoke(run, recipe)
+    return figures
 
 
 def export(run: Path, faces: FaceSet, head_of: str = "") -> Bundle:
@@ -51,7 +57,19 @@ def export(run: Path, faces: FaceSet, head_of: str = "") -> Bundle:
     head_of: the way of naming in which a network of several corpora answers; "" is their consensus.
     """
     recipe = graph_recipe_of(run)
-    return head.export(run, recipe, faces) if isinstance(recipe, HeadRecipe) else networks.export(run, faces, head_of)
+    written = (
+        head.export(run, recipe, faces) if isinstance(recipe, HeadRecipe) else networks.export(run, faces, head_of)
+    )
+    _mark_smoke(run, recipe)
+    return written
+
+
+def _mark_smoke(run: Path, recipe: AnyRecipe) -> None:
+    """Say in every ``metrics.json`` of a smoke run what it is, as nobody should take its scores for the recipe's."""
+    for path in run.glob("metrics*.json") if recipe.is_smoke else ():
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        with appearing(path) as draft:
+            draft.write_text(json.dumps({"smoke": recipe.about, **metrics}, indent=1), encoding="utf-8")
 
 
 def _baseline(

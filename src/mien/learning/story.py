@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,11 @@ def background(found: Evaluated) -> Background:
     plan = plan_of(found)
     if plan is None:
         return Background()
+    told = _background(found, plan)
+    return replace(told, notes=(plan.about, *told.notes)) if plan.is_smoke else told
+
+
+def _background(found: Evaluated, plan: AnyRecipe) -> Background:
     system, claimed = _claims(found, plan)
     if isinstance(plan, ClassicalRecipe):
         baseline = {"baseline": f"{plan.classical.features}, {plan.classical.classifier}"}

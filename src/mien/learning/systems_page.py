@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mien.evaluation.markdown import table
 from mien.learning.claims import published
 from mien.learning.finding import Finding
+from mien.learning.recipe import SMOKE
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Row:
 def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings: Sequence[Finding]) -> str:
     """Return the page of one system, ending in a line break.
 
-    reasons: recipe → how its run departs from the document, which is why its figures do.
+    reasons: recipe → how its run departs from the document, which is why its figures do. Smoke runs are announced.
     Raises ``OptionError`` for an unknown system.
     """
     about = published(system)
@@ -40,6 +41,7 @@ def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings:
         "",
         about.summary,
         "",
+        *_smoke(reasons),
         "## Claimed and measured",
         "",
         *_measured(rows),
@@ -52,6 +54,16 @@ def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings:
         *_recomputed(findings),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _smoke(reasons: Mapping[str, str]) -> list[str]:
+    if not any(name.endswith(f"-{SMOKE}") for name in reasons):
+        return []
+    note = (
+        f"**Smoke run.** The recipes that end in `-{SMOKE}` were trained for seconds on a few faces, to see that all "
+        "works. Their measurements say nothing about the system."
+    )
+    return [note, ""]
 
 
 def _measured(rows: Sequence[Row]) -> list[str]:

@@ -80,6 +80,7 @@ class DataTable(Table):
     oversample: 0 draws each face once an epoch; 1 draws all classes equally often (system E); between them the
               chance of a face falls with its class's size to that power.
     corpora:  several corpora in one training, instead of ``votes`` and ``oversample``.
+    limit:    faces of each split that are used at most, as many of each corpus and class, one of each at least; 0: all.
     """
 
     scheme: str = ""
@@ -91,6 +92,7 @@ class DataTable(Table):
     votes: bool = False
     oversample: Probability = 0.0
     corpora: CorporaTable = CorporaTable()
+    limit: Number = 0
 
     @field_validator("scheme")
     @classmethod
