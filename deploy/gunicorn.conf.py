@@ -18,8 +18,8 @@ wsgi_app = "mien.web.server:application()"
 worker_class = "mien.web.worker.Worker"
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 
-# A worker has MIEN_THREADS threads, one a core by default. More workers with fewer threads each survive the death of
-# one; keep workers × MIEN_THREADS at the number of cores.
+# A worker has MIEN_THREADS threads, by default one a core that its container may use. More workers with fewer threads
+# each survive the death of one; keep workers × MIEN_THREADS at the number of cores.
 workers = int(os.environ.get("WORKERS", "1"))
 
 # Imports are done once, before workers are forked: a killed worker is back in a third of the time. Models are loaded

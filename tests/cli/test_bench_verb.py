@@ -9,8 +9,8 @@ import pytest
 from conftest import SIZE
 
 from mien.bench import measure
-from mien.bench.process import cores
 from mien.cli import main
+from mien.cores import usable_cores
 from mien.labels import FER2013
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_a_photo_without_a_face(model: Path, photo: Callable[[Path, int], Path],
     ("arguments", "words"),
     [
         (["--threads", "0"], "expected a whole number"),
-        (["--threads", str(cores() + 1)], f"may use {cores()} cores"),
+        (["--threads", str(usable_cores() + 1)], f"may use {usable_cores()} cores"),
         (["--repeat", "no"], "expected a whole number"),
         (["--model", "no-such-model"], "no-such-model"),
         (["no-such-photo.jpg"], "no-such-photo.jpg"),

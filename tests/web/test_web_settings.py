@@ -6,8 +6,9 @@ from dataclasses import fields
 
 import pytest
 
+from mien.cores import usable_cores
 from mien.errors import OptionError
-from mien.web.settings import Settings, usable_cores
+from mien.web.settings import Settings
 
 
 def test_loopback_and_nothing_open_by_default() -> None:

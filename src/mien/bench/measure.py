@@ -12,6 +12,7 @@ from typing import Any
 
 from mien.bench import flops, gemm, process, stages
 from mien.bench.stages import Stage
+from mien.cores import usable_cores
 from mien.recognition import bundle as bundles
 
 Watch = Callable[[Iterable[int]], Iterable[int]]
@@ -88,7 +89,7 @@ def measure(
         _round(found, parts, photo, model, threads)
     machine = {
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": process.cores(),
+        "cores": usable_cores(),
         "python": platform.python_version(),
         "libraries": _versions(),
     }

@@ -30,11 +30,6 @@ print(json.dumps([seconds, memory, done.returncode, *text]))
 """
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True)
 class Whole:
     """One process that ended: wall time in seconds, peak resident memory in bytes (None on Windows), what it said."""

@@ -46,11 +46,13 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Measure, show and return the exit code."""
     from mien.bench.measure import measure
-    from mien.bench.process import cores
+    from mien.cores import usable_cores
 
-    threads = list(dict.fromkeys(options.threads or (1, cores())))
-    if max(threads) > cores():
-        raise OptionError(f"--threads {max(threads)}: this process may use {cores()} cores. Give {cores()} at most.")
+    threads = list(dict.fromkeys(options.threads or (1, usable_cores())))
+    if max(threads) > usable_cores():
+        raise OptionError(
+            f"--threads {max(threads)}: this process may use {usable_cores()} cores. Give {usable_cores()} at most."
+        )
     if options.out is not None and options.photo is not None and options.out.resolve() == options.photo.resolve():
         raise OptionError(f"--out {str(options.out)!r} is the photo; choose another file.")
     with _photo(options.photo) as (photo, shown):

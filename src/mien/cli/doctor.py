@@ -138,10 +138,10 @@ def _runtime() -> Iterator[Check]:
         import onnxruntime
     except ImportError:
         return  # said above, among the libraries
-    from mien.bench.process import cores
+    from mien.cores import usable_cores
 
     yield Check("runtime", "providers", ", ".join(onnxruntime.get_available_providers()))
-    yield Check("runtime", "threads", f"{cores()} usable cores; --threads sets fewer")
+    yield Check("runtime", "threads", f"{usable_cores()} usable cores; --threads sets fewer")
 
 
 def _models() -> Iterator[Check]:

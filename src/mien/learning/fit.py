@@ -30,7 +30,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, Sequent
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.files import appearing
-from mien.learning import arithmetic, checkpoints, corpora, distillation, memory, parts
+from mien.learning import arithmetic, checkpoints, corpora, distillation, memory, parts, threads
 from mien.learning.batches import ShuffledBatches, place
 from mien.learning.consensus import Consensus
 from mien.learning.degrade import DegradedFaces
@@ -84,7 +84,7 @@ def fit(
     faces = parts.arrange(faces, recipe.data)
     distillation.check_models(recipe.distil, faces.label_set, recipe.preprocess)
     module, best = classifier(recipe, faces), _best_checkpoint(run)
-    with quiet(), explained(recipe):
+    with quiet(), explained(recipe), threads.limited(recipe):
         trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
         loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         if not rank():

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.cores import usable_cores
 from mien.errors import FileMissingError, ImageError, OptionError
 from mien.recognition.listing import find_images
 
@@ -28,7 +29,7 @@ __all__ = ["CHUNK", "Picture", "Unreadable", "find_images", "read_folder", "read
 CHUNK = 16
 """Photos whose faces share one batch. More costs memory and wins no time: the network is fed well by then."""
 
-_FINDERS = min(4, os.cpu_count() or 1)
+_FINDERS = min(4, usable_cores())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mien.cores import quota_cores, usable_cores
 from mien.errors import ModelError, OptionError
 from mien.recognition import graph as graphs
 
@@ -44,7 +45,7 @@ class OnnxSession:
     """A network on ONNX Runtime; safe to use from several threads at once.
 
     graph:   a serialised ONNX ``ModelProto`` with input ``crops`` and output ``logits``.
-    threads: CPU threads for one batch; None leaves it to ONNX Runtime (all cores).
+    threads: CPU threads for one batch; None: the container's quota, or all cores.
     inputs:  the (channels, height, width) and ``classes`` the number of outputs that the caller expects; checked.
 
     Raises ``ModelError`` if the graph cannot be loaded or is not of that form.
@@ -184,6 +185,8 @@ def _open(graph: bytes, threads: int | None) -> Any:
     options.log_severity_level = 3  # warnings concern graph optimisation, which no user can act upon
     # Waiting threads would otherwise spin on the cores that detection and decoding need in the meantime.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is None and quota_cores() is not None:
+        threads = usable_cores()  # ONNX Runtime would count the whole machine
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

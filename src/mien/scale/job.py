@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mien import __version__
+from mien.cores import usable_cores
 from mien.errors import OptionError
 from mien.recognition import names
 from mien.recognition.recognizer import load
@@ -109,7 +109,7 @@ def _done(job: Job, out: Store, todo: Mapping[int, Block], watch: Watcher) -> tu
     """Return workers, seconds, repeated blocks and what was done."""
     if not todo:
         return 0, 0.0, 0, []
-    here = job.workers or max(1, (os.cpu_count() or 1) // job.threads)
+    here = job.workers or max(1, usable_cores() // job.threads)
     with cluster.session(job.address, here * job.threads):
         if job.address is None:
             cluster.check_gpus(job.gpus)

@@ -7,12 +7,12 @@ hyphens. The token has no flag, as a process list would show it.
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from mien.cores import usable_cores
 from mien.errors import OptionError, nearest
 
 PREFIX = "MIEN_"
@@ -80,11 +80,6 @@ def _option(default: Any, read: Callable[[str], Any], told: str, *, flag: bool =
     return field(default=default, metadata={"read": read, "told": told, "flag": flag})
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use; a container's quota of time is not among what it sees."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True)
 class Settings:
     """All settings of one server process. Raises ``OptionError`` for a value that cannot work."""
@@ -95,7 +90,7 @@ class Settings:
         (), words, "names, .onnx files or run folders, the first is the default; empty: all shipped"
     )
     detector: str = _option("yunet", str, "face detector where a request names none")
-    threads: int = _option(0, whole, "photos worked on at once; 0: one a core")
+    threads: int = _option(0, whole, "photos worked on at once; 0: one a usable core")
     queue: int = _option(32, whole, "photos that may wait; more are refused with 503")
     uploads: int = _option(32, whole, "requests whose body may be under way at once; more are refused with 503")
     streams: int = _option(4, whole, "live streams at once")
