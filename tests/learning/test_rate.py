@@ -7,6 +7,7 @@ import io
 import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import OptionError, TrainingError  # noqa: E402
 from mien.learning.losses import Loss  # noqa: E402
 from mien.learning.module import Classifier  # noqa: E402
-from mien.learning.rate import FEWEST, TOO_HIGH, Curve, find, smooth, write  # noqa: E402
+from mien.learning.rate import FEWEST, TOO_HIGH, Curve, Ramp, find, smooth, write  # noqa: E402
 from mien.learning.recipe import Recipe, parse  # noqa: E402
 
 
@@ -59,9 +60,9 @@ def curve(losses: Any, noise: float = 0.0) -> Curve:
 
 @pytest.mark.parametrize("middle", [1e-4, 1e-3, 1e-2])
 @pytest.mark.parametrize("noise", [0.0, 0.05])
-def test_the_suggestion_is_where_the_loss_falls_most_steeply(middle: float, noise: float) -> None:
+def test_the_suggestion_is_where_half_of_the_fall_is_done(middle: float, noise: float) -> None:
     found = curve(fall(middle) + rise(0.5), noise)
-    assert abs(np.log10(found.suggestion / middle)) < (0.05 if noise == 0 else 0.35)
+    assert abs(np.log10(found.suggestion / middle)) < (0.07 if noise == 0 else 0.35)
 
 
 def test_the_tenth_is_a_tenth_of_the_rate_of_the_minimum() -> None:
@@ -84,6 +85,54 @@ def test_what_falls_after_the_minimum_does_not_count() -> None:
 def test_a_loss_that_never_falls_suggests_nothing(losses: Any) -> None:
     with pytest.raises(TrainingError, match=r"never falls between the rates 1\.0e-06 and .*Start lower"):
         _ = curve(losses).suggestion
+
+
+def fallen_and_rising_again(losses: Any) -> Any:
+    """What a network with batch norms shows: it goes back to guessing at 0.06, and from 0.25 on its loss falls anew."""
+    places = np.log10(RATES)
+    broken = 0.9 / (1 + np.exp(-(places + 1.2) / 0.1))
+    return losses + np.where(places < -0.6, broken, 0.3 - 1.5 * (places + 0.6))
+
+
+def ramped(losses: Any) -> Curve:
+    """Return the curve of a range test whose steps have these losses."""
+    ramp, trainer = Ramp(RATES), SimpleNamespace(should_stop=False)
+    for step, loss in enumerate(losses):
+        ramp.on_train_batch_end(trainer, None, {"loss": loss}, None, step)  # type: ignore[arg-type]
+        if trainer.should_stop:
+            break
+    return ramp.curve()
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.12])
+def test_the_suggestion_hardly_moves_with_the_noise(noise: float) -> None:
+    """Seeds and numbers of threads are noise to the curve: 7.9e-5, 0.22 or 6.4e-5 were suggested of one recipe."""
+    whole = fallen_and_rising_again(1.95 - 0.4 * (1.95 - fall(6e-4)))
+    curves = [ramped(whole + noise * np.random.default_rng(seed).standard_normal(200)) for seed in range(20)]
+    assert {each.stopped for each in curves} == {"rose"}
+    assert all(each.rates[-1] < 0.6 for each in curves)
+    assert all(each.has_valley for each in curves)
+    suggested = [each.suggestion for each in curves]
+    assert max(suggested) / min(suggested) < 2.5
+    assert 3e-4 < float(np.median(suggested)) < 1e-3
+
+
+def test_noise_alone_is_no_fall() -> None:
+    refused = 0
+    for seed in range(20):
+        level = ramped(1.95 + 0.1 * np.random.default_rng(seed).standard_normal(200))
+        assert level.stopped == ""
+        try:
+            _ = level.suggestion
+        except TrainingError as error:
+            refused += "by more than its noise, so the curve has no valley" in str(error)
+    assert refused >= 19
+
+
+def test_a_loss_that_falls_to_the_end_has_no_valley() -> None:
+    noise = 0.05 * np.random.default_rng(0).standard_normal(200)
+    assert not ramped(fall(0.1) + noise).has_valley
+    assert ramped(fall(1e-3) + rise(0.1) + noise).has_valley
 
 
 def test_smoothing_neither_shifts_nor_bends() -> None:

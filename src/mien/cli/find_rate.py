@@ -1,5 +1,6 @@
 """Trains a fresh network of RECIPE for a few hundred steps while the learning rate rises, and suggests the rate at
-which the loss falls most steeply. FOLDER/rate.png has the curve, FOLDER/rate.csv its numbers; no weights are kept.
+which the loss has fallen half of its way. FOLDER/rate.png has the curve, FOLDER/rate.csv its numbers; no weights are
+kept.
 
 Next: mien train RECIPE --data DATA --set train.rate=…
 """
@@ -15,6 +16,11 @@ from mien.cli import DONE
 from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_arguments
 from mien.cli.parser import count, number
 from mien.errors import MissingExtraError
+
+_NO_VALLEY = (
+    "No valley: the loss does not rise again up to the highest rate, so the right rate may be higher. Run again with a "
+    "higher --high.\n"
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -53,9 +59,10 @@ def run(options: Namespace) -> int:
         curve.stopped, "all steps done"
     )
     sys.stdout.write(
-        f"Suggested rate: {curve.suggestion:.1e}, where the loss falls most steeply\n"
+        f"Suggested rate: {curve.suggestion:.1e}, where the loss has fallen half of its way to the lowest\n"
         f"For comparison: {curve.tenth:.1e}, a tenth of the rate with the lowest loss\n"
         f"Tested: {curve.rates[0]:.1e} to {curve.rates[-1]:.1e} ({ends})\n"
+        f"{'' if curve.has_valley else _NO_VALLEY}"
         f"Curve:  {picture}, {table}\nNext:   {_next(options, curve.suggestion)}\n"
     )
     return DONE

@@ -30,7 +30,7 @@ def rate(
     figure, axes = _new(7.2, 4.8)
     axes.plot(rates, losses, color=GREY, linewidth=0.8, alpha=0.6, label="loss of each step")
     axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
-    axes.axvline(suggestion, color=RED, linewidth=1.5, label=f"{suggestion:.1e}: steepest fall, the suggestion")
+    axes.axvline(suggestion, color=RED, linewidth=1.5, label=f"{suggestion:.1e}: half of the fall, the suggestion")
     height = float(np.interp(np.log(suggestion), np.log(rates), smoothed))
     axes.plot([suggestion], [height], "o", color=RED, markersize=8, zorder=4)
     axes.axvline(tenth, color=GREEN, linestyle="--", linewidth=1.5, label=f"{tenth:.1e}: rate of the minimum / 10")

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
-from mien.learning import arithmetic, charts, memory, parts
+from mien.learning import arithmetic, charts, memory, parts, threads
 from mien.learning.batches import ShuffledBatches
 from mien.learning.fit import classifier, explained, quiet, training_loader
 from mien.learning.recipe import Recipe
@@ -38,7 +38,19 @@ FEWEST = 20
 """Steps below which no slope can be told from noise."""
 
 LEAST_FALL = 0.01
-"""Share of itself by which the smoothed loss must fall; less is noise, or the rounding of a loss that stands still."""
+"""Share of itself by which the smoothed loss must fall; less is the rounding of a loss that stands still."""
+
+NOISE = 6.0
+"""Standard errors of the smoothed loss that its fall, or the rise behind the valley, must exceed.
+
+The highest and the lowest of the twenty independent values of a curve that stands still lie 3.7 apart.
+"""
+
+SMOOTHING = 1 / 20
+"""Standard deviation of the smoothing, as a share of all steps: a third of a decade of the usual six.
+
+Half of it left so much noise that the suggestion went with the seed and the number of threads.
+"""
 
 _KEEP = 0.9
 """Share of the running mean that each step keeps: ten steps' memory, as it must notice a blow-up quickly."""
@@ -53,6 +65,7 @@ class Curve:
     """What a range test saw: for each step the rate and the loss (nats), float64 (N,); rates rise.
 
     smoothed: the loss averaged with Gaussian weights around each step; unlike a running mean it does not lag.
+    width:    standard deviation of these weights, in steps.
     stopped:  why the test ended before its highest rate; empty if it did not.
     """
 
@@ -60,6 +73,7 @@ class Curve:
     losses: NDArray[np.float64]
     smoothed: NDArray[np.float64]
     stopped: Stop = ""
+    width: float = 5.0
 
     @property
     def lowest(self) -> int:
@@ -67,19 +81,37 @@ class Curve:
         return int(self.smoothed.argmin())
 
     @property
-    def suggestion(self) -> float:
-        """The rate at which the smoothed loss falls most steeply over log(rate), before its minimum.
+    def noise(self) -> float:
+        """The standard error of the smoothed loss, from the differences of neighbouring losses before its minimum."""
+        steps = np.diff(self.losses[: max(self.lowest + 1, 2)])
+        # Half of the differences' mean square is the variance; Gaussian weights average 2 √π · width values.
+        return float(np.sqrt((steps**2).mean() / 2 / max(2 * math.sqrt(math.pi) * self.width, 1)))
 
-        Raises ``TrainingError`` if it never falls.
+    @property
+    def suggestion(self) -> float:
+        """The rate at which the smoothed loss has fallen half of its way to the minimum.
+
+        On a fall of the usual shape this is where it is steepest over log(rate). A slope is the noisiest thing that
+        such a curve has, and its minimum may lie anywhere on a long fall; the half of the way hardly moves.
+        Raises ``TrainingError`` if it never falls by more than its noise.
         """
         before = self.smoothed[: self.lowest + 1]
-        if before[-1] > (1 - LEAST_FALL) * before.max():
+        fall = before.max() - before[-1]
+        if fall <= max(LEAST_FALL * before.max(), NOISE * self.noise):
             raise TrainingError(
-                f"The loss never falls between the rates {self.rates[0]:.1e} and {self.rates[-1]:.1e}, so there is no "
-                "rate to suggest. Start lower, or look at the data with mien data preview."
+                f"The loss never falls between the rates {self.rates[0]:.1e} and {self.rates[-1]:.1e} by more than its "
+                "noise, so the curve has no valley and there is no rate to suggest. Start lower, take more --steps, or "
+                "look at the data with mien data preview."
             )
-        slope = np.gradient(self.smoothed, np.log10(self.rates))[: self.lowest + 1]
-        return float(self.rates[slope.argmin()])
+        above = np.flatnonzero(before >= before[-1] + fall / 2)
+        return float(self.rates[above[-1]])
+
+    @property
+    def has_valley(self) -> bool:
+        """Whether the loss rises again behind its minimum; otherwise higher rates may be better still."""
+        return bool(self.stopped) or float(self.smoothed[self.lowest :].max() - self.smoothed[self.lowest]) > (
+            NOISE * self.noise
+        )
 
     @property
     def tenth(self) -> float:
@@ -108,7 +140,7 @@ def find(
     memory.keep_freed()
     arranged = parts.arrange(faces, recipe.data)
     ramp = Ramp(np.geomspace(low, high, steps), watch)
-    with torch.random.fork_rng(), quiet(), explained(recipe):
+    with torch.random.fork_rng(), quiet(), explained(recipe), threads.limited(recipe):
         module, source = classifier(recipe, arranged), training_loader(recipe, arranged)
         batches = Repeated(cast("ShuffledBatches", source.sampler), steps)
         trainer = lightning.Trainer(
@@ -147,6 +179,7 @@ class Ramp(Callback):
         self.losses: list[float] = []
         self.stopped: Stop = ""
         self.mean, self.best = 0.0, math.inf
+        self.medians: list[float] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the recipe's schedule off, as it would set rates of its own."""
@@ -170,13 +203,27 @@ class Ramp(Callback):
         self.best = min(self.best, mean)
         if self.watch:
             self.watch(len(self.losses), float(self.rates[batch_idx]), loss)
-        if len(self.losses) >= FEWEST and mean > TOO_HIGH * self.best:
+        if len(self.losses) >= FEWEST and (mean > TOO_HIGH * self.best or self._climbed()):
             self.stopped, trainer.should_stop = "rose", True
+
+    def _climbed(self) -> bool:
+        """Return whether the loss has lost half of its fall.
+
+        A network with batch norms goes back to guessing where the rate is too high, and never to four times its loss:
+        without this the test went on, and what came after passed for a valley.
+        """
+        window = max(len(self.rates) // 10, FEWEST // 2)
+        self.medians.append(float(np.median(self.losses[-window:])))
+        # By the median, as a blow-up is not noise; 0.6745 is the median size of a standard normal number.
+        noise = float(np.median(np.abs(np.diff(self.losses)))) / 0.6745 / math.sqrt(2)
+        lowest = int(np.argmin(self.medians))
+        fall = max(self.medians[: lowest + 1]) - self.medians[lowest]
+        return fall > 2 * noise and self.medians[-1] > self.medians[lowest] + fall / 2
 
     def curve(self) -> Curve:
         """Return what was noted."""
-        losses = np.array(self.losses)
-        return Curve(self.rates[: len(losses)], losses, smooth(losses, len(self.rates) / 40), self.stopped)
+        losses, width = np.array(self.losses), len(self.rates) * SMOOTHING
+        return Curve(self.rates[: len(losses)], losses, smooth(losses, width), self.stopped, width)
 
 
 def smooth(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
