@@ -1,4 +1,4 @@
-"""Give a finished model file its public name and the corpora that it learned from; its network stays byte for byte.
+"""Give a finished model file its public name, its corpora and its licence; its network stays byte for byte.
 
     python scripts/describe_model.py src/mien/weights/ferplus8.onnx --name ferplus8 --training fer2013 ferplus
 
@@ -23,14 +23,28 @@ def main() -> None:
     parser.add_argument("--training", nargs="+", default=[], choices=TERMS, metavar="CORPUS")
     parser.add_argument("--pretraining", nargs="+", default=[], choices=TERMS, metavar="CORPUS")
     parser.add_argument("--distillation", nargs="+", default=[], choices=TERMS, metavar="CORPUS")
+    parser.add_argument("--licence", help="of the weights, in a sentence or two (default: as it is)")
     options = parser.parse_args()
-    told = describe(options.file, options.name, options.training, options.pretraining, options.distillation)
+    told = describe(
+        options.file,
+        options.name,
+        options.training,
+        options.pretraining,
+        options.distillation,
+        licence=options.licence,
+    )
     print(f"{told.name}, sha256 {told.digest}")
     print("\n".join(f"{each.name} ({each.use}): {each.terms}" for each in told.trained_on))
 
 
 def describe(
-    file: Path, name: str | None, training: list[str], pretraining: list[str], distillation: list[str]
+    file: Path,
+    name: str | None,
+    training: list[str],
+    pretraining: list[str],
+    distillation: list[str],
+    *,
+    licence: str | None = None,
 ) -> Bundle:
     """Write the description anew; without any corpus those of the file stay."""
     stated = [
@@ -38,7 +52,7 @@ def describe(
         *(corpus(each, "pretraining") for each in pretraining),
         *(corpus(each, "distillation") for each in distillation),
     ]
-    return rewrite(file, name=name, trained_on=stated or None)
+    return rewrite(file, name=name, trained_on=stated or None, licence=licence)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from cyclonedx.validation import make_schemabased_validator
 
+from mien import __version__
 from mien.recognition.bundle import read
 from mien.recognition.names import FILES, WEIGHTS, shipped
 
@@ -59,6 +60,7 @@ def installed(extra: str) -> dict[str, Any]:
         command += ["--sv", VERSION.to_version(), "--pyproject", str(ROOT / "pyproject.toml"), str(place)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     document: dict[str, Any] = json.loads(done.stdout)
+    document["metadata"]["component"]["version"] = __version__  # pyproject.toml only says where it is
     return document
 
 

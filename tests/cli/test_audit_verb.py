@@ -109,7 +109,7 @@ def test_a_look_at_a_runs_test_part_is_counted(
         ("own --corruptions blurr", "Did you mean 'blur'"),
         ("own --split PublicTests", "Did you mean 'PublicTest'"),
         ("own --faces 0", "expected a whole number, 1 or more"),
-        ("own --seed -1", "--seed -1: expected"),
+        ("own --seed -1", "--seed: '-1': expected"),
         ("own --landmarks yunnet", "Did you mean 'yunet'"),
         ("other", "no face has one of them"),
     ],

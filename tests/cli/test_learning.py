@@ -148,7 +148,12 @@ def test_export_forms(trained: Path, corpus: Path, capsys: pytest.CaptureFixture
 def test_mistakes_are_one_line(
     arguments: list[str], says: str, trained: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"model": trained / "model.onnx", "corpus": corpus, "recipe": trained.parent / "smoke.toml"}
+    places = {
+        "model": trained / "model.onnx",
+        "corpus": corpus,
+        "recipe": trained.parent / "smoke.toml",
+        "out": trained.parent / "out",
+    }
     assert main([argument.format(**places) for argument in arguments]) == 2
     printed = capsys.readouterr().err
     assert says in printed

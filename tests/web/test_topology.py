@@ -191,6 +191,16 @@ def test_prometheus_scrapes_with_the_token_that_the_pods_ask_for() -> None:
     assert "annotations" not in pod["metadata"]
 
 
+def test_the_image_may_copy_what_it_needs() -> None:
+    """``.dockerignore`` leaves out all but what it names after a ``!``; a copy of anything else ends the build."""
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")}
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "deploy" / "Dockerfile").read_text("utf-8"), re.M)
+    sources = {source for line in copies for source in line.split()}
+    assert len(sources) > 3
+    assert sources <= allowed
+    assert all((ROOT / source).exists() for source in sources)
+
+
 def test_the_image_installs_versions_that_are_written_down() -> None:
     from packaging.requirements import Requirement
 

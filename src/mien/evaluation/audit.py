@@ -250,7 +250,7 @@ def _lost(clean: float, mean: float) -> float:
 
 def _example(pixels: NDArray[np.uint8], right: NDArray[np.bool_], points: Points | None) -> slice:
     """Choose the face to show: read rightly if one is, and the most ordinary, by its landmarks or else its contrast."""
-    contrast = pixels.std((1, 2))
+    contrast = pixels.reshape(len(pixels), -1).std(1)
     odd = np.abs(contrast - np.median(contrast))
     if points is not None:
         off = np.abs(points / pixels.shape[2] - landmarks.AVERAGE).max((1, 2))

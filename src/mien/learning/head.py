@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 FILE = "head.npz"
 FEATURES = "features-{}.npz"
 BATCH = 256
-_DENSE = {"Gemm", "MatMul", "Add", "Mul", "Relu", "Dropout", "Identity"}
+_DENSE = {"Gemm", "MatMul", "Add", "Mul", "Relu", "Dropout", "Identity", "Slice"}
 
 
 @dataclass(frozen=True)

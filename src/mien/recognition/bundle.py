@@ -135,9 +135,13 @@ def write(
 
 
 def rewrite(
-    path: str | PathLike[str], *, name: str | None = None, trained_on: Sequence[Corpus] | None = None
+    path: str | PathLike[str],
+    *,
+    name: str | None = None,
+    trained_on: Sequence[Corpus] | None = None,
+    licence: str | None = None,
 ) -> Bundle:
-    """Write a model file anew with another name or other corpora; None keeps what is there.
+    """Write a model file anew with another name, other corpora or another licence; None keeps what is there.
 
     The graph stays as it is, byte for byte, so every prediction does. Raises as ``read`` and ``write``.
     """
@@ -146,6 +150,7 @@ def rewrite(
         before,
         name=before.name if name is None else name,
         trained_on=before.trained_on if trained_on is None else tuple(trained_on),
+        licence=before.licence if licence is None else licence,
     )
     described = {each: getattr(after, each) for each in Bundle.__dataclass_fields__ if each not in ("graph", "digest")}
     return write(path, after.graph, **described)
