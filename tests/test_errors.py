@@ -21,7 +21,7 @@ LEAVES = [
 
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_leaf_is_also_a_builtin(leaf: type[MienError]) -> None:
-    builtins = (ValueError, FileNotFoundError, ImportError, RuntimeError)
+    builtins = (ValueError, FileNotFoundError, ImportError, RuntimeError, MemoryError)
     assert any(issubclass(leaf, builtin) for builtin in builtins)
     assert leaf.__doc__
 

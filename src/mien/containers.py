@@ -11,9 +11,12 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from mien.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image as PILImage
 
 MAX_PARTS = 10_000
 """Segments of a JPEG; cameras write fewer than 400."""
@@ -279,3 +282,21 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 SLIM: dict[bytes, Callable[[bytes], bytes]] = {b"\xff\xd8\xff": slim_jpeg, b"\x89PNG\r\n\x1a\n": slim_png}
 """First bytes → what cuts a file of that format down."""
+
+
+def check_tiff_pixels(picture: PILImage.Image, name: str) -> None:
+    """Refuse what Pillow reads wrongly without an error, and raw photos, of which it reads the thumbnail."""
+    tags = getattr(picture, "tag_v2", {})
+    bits, planes, white_is_zero = tags.get(258, (1,)), tags.get(284, 1) == 2, tags.get(262) == 0
+    uncompressed = tags.get(259, 1) == 1
+    if tags.get(50706) or tags.get(254, 0) & 1:
+        raise ImageError(f"{name} is a camera raw file, of which only a thumbnail could be read. Develop it to JPEG.")
+    if uncompressed and planes and (max(bits) != 8 or white_is_zero):
+        kind = f"{max(bits)} bits and colours in separate planes"
+    elif white_is_zero and max(bits) == 16:
+        kind = "16 bits and white as 0"
+    elif tags.get(339, (1,))[0] == 2 and max(bits) == 8:
+        kind = "signed values"
+    else:
+        return
+    raise ImageError(f"{name} is a TIFF with {kind}, which Pillow reads wrongly. Save it as PNG, or with 8 bits.")

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias, Union, cast
 
 import numpy as np
 
-from mien.containers import SLIM, Metered, check_plain, check_tiff
+from mien.containers import SLIM, Metered, check_plain, check_tiff, check_tiff_pixels
 from mien.errors import FileMissingError, ImageError, OutOfMemoryError, install_command
 from mien.formats import PREFIX, Format, recognise
 
@@ -256,7 +256,7 @@ def _read_tags(picture: PILImage.Image) -> None:
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_size(picture.width, picture.height, name, max_pixels)
     if picture.format == "TIFF":
-        _check_tiff(picture, name)
+        check_tiff_pixels(picture, name)
     try:
         picture.load()
         return _pixels(picture, name)
@@ -291,24 +291,6 @@ def _pixels(picture: PILImage.Image, name: str) -> NDArray[np.uint8]:
         band = picture if whole else picture.crop((0, top, width, min(top + rows, height)))
         stored[top : top + rows] = np.asarray(_rgb(band, name))
     return pixels
-
-
-def _check_tiff(picture: PILImage.Image, name: str) -> None:
-    """Refuse what Pillow reads wrongly without an error, and raw photos, of which it reads the thumbnail."""
-    tags = getattr(picture, "tag_v2", {})
-    bits, planes, white_is_zero = tags.get(258, (1,)), tags.get(284, 1) == 2, tags.get(262) == 0
-    uncompressed = tags.get(259, 1) == 1
-    if tags.get(50706) or tags.get(254, 0) & 1:
-        raise ImageError(f"{name} is a camera raw file, of which only a thumbnail could be read. Develop it to JPEG.")
-    if uncompressed and planes and (max(bits) != 8 or white_is_zero):
-        kind = f"{max(bits)} bits and colours in separate planes"
-    elif white_is_zero and max(bits) == 16:
-        kind = "16 bits and white as 0"
-    elif tags.get(339, (1,))[0] == 2 and max(bits) == 8:
-        kind = "signed values"
-    else:
-        return
-    raise ImageError(f"{name} is a TIFF with {kind}, which Pillow reads wrongly. Save it as PNG, or with 8 bits.")
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:

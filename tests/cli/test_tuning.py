@@ -129,7 +129,7 @@ def test_find_rate_writes_and_suggests(place: Path, tmp_path: Path, capsys: pyte
         ),
         (
             ["tune", "{recipe}", "--data", "{corpus}", "--out", "{out}", "--space", "train.rate=1:2", "--seed", "-1"],
-            "Seed -1: expected 0 or more",
+            "--seed: '-1': expected a whole number from 0",
         ),
         (
             ["tune", "{recipe}", "--data", "{corpus}", "--out", "{used}", "--space", "train.rate=1:2"],

@@ -2,15 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from mien.datasets.faces import FaceSet
-from mien.errors import DataError, OptionError, RecipeError
-from mien.labels import FERPLUS
-from mien.learning import corpora, parts, recipe
-from mien.learning.batches import ShuffledBatches
-from mien.learning.consensus import Consensus, CorporaLoss
-from mien.learning.tables import CorporaTable, CorpusHead
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+pytest.importorskip("pydantic")
+
+from mien.datasets.faces import FaceSet  # noqa: E402
+from mien.errors import DataError, OptionError, RecipeError  # noqa: E402
+from mien.labels import FERPLUS  # noqa: E402
+from mien.learning import corpora, parts, recipe  # noqa: E402
+from mien.learning.batches import ShuffledBatches  # noqa: E402
+from mien.learning.consensus import Consensus, CorporaLoss  # noqa: E402
+from mien.learning.tables import CorporaTable, CorpusHead  # noqa: E402
 
 HEADS = (
     CorpusHead(name="votes", datasets=("fer",), votes=True),

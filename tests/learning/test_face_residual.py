@@ -2,11 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from mien.errors import FileMissingError, RecipeError
-from mien.learning import face_residual, networks
-from mien.learning.face_residual import FaceResidual
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+pytest.importorskip("pydantic")
+
+from mien.errors import FileMissingError, RecipeError  # noqa: E402
+from mien.learning import face_residual, networks  # noqa: E402
+from mien.learning.face_residual import FaceResidual  # noqa: E402
 
 
 def _weights(network: FaceResidual) -> dict[str, np.ndarray]:

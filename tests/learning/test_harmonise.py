@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
-import torch
 
-from mien.datasets.faces import FaceSet
-from mien.labels import FERPLUS
-from mien.learning import recipe
-from mien.learning.harmonise import CorpusFaces, filled, masked, warped
-from mien.learning.tables import AugmentTable
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+pytest.importorskip("pydantic")
+
+from mien.datasets.faces import FaceSet  # noqa: E402
+from mien.labels import FERPLUS  # noqa: E402
+from mien.learning import recipe  # noqa: E402
+from mien.learning.harmonise import CorpusFaces, filled, masked, warped  # noqa: E402
+from mien.learning.tables import AugmentTable  # noqa: E402
 
 SIDE = 60
 

@@ -34,7 +34,11 @@ def faces_for(recipe: Recipe | ClassicalRecipe) -> FaceSet:
     return replace(faces, subjects=np.array(people), votes=np.eye(len(classes), dtype=np.float32)[faces.labels])
 
 
-NAMES = {kind: [name for name in shipped() if isinstance(load_any(name), kind)] for kind in (Recipe, ClassicalRecipe)}
+NAMES = {
+    kind: [name for name in shipped() if isinstance(load_any(name), kind) and not load_any(name).data.corpora.shares]
+    for kind in (Recipe, ClassicalRecipe)
+}
+"""Those of several corpora are trained in ``test_several_corpora``."""
 
 
 @pytest.mark.parametrize("name", NAMES[ClassicalRecipe])

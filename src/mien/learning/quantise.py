@@ -38,9 +38,6 @@ from mien.recognition.session import OnnxSession, softmax
 CALIBRATION_FACES, _BATCH = 512, 16
 FILE, HALF = "model-int8.onnx", "model-float16.onnx"
 
-_LEAST_WEIGHTS = 64
-"""Smaller arrays, such as the limits of a clip, stay float32: they take no room."""
-
 
 def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model-int8.onnx`` from ``run/model.onnx``, and ``run/metrics-int8.json``, and return the bundle.
@@ -88,14 +85,14 @@ def _written(
 
 
 def float16(graph: bytes) -> bytes:
-    """Return ``graph`` with its float32 weights kept as float16, each with a cast to float32 behind it."""
+    """Return ``graph`` with its kernels and matrices kept as float16, each with a cast to float32 behind it."""
     from onnx import TensorProto, helper, load_model_from_string, numpy_helper
 
     model = load_model_from_string(graph)
     casts = []
     for initializer in model.graph.initializer:
         values = numpy_helper.to_array(initializer)
-        if values.dtype != np.float32 or values.size < _LEAST_WEIGHTS:
+        if values.dtype != np.float32 or values.ndim < 2:
             continue
         name = initializer.name
         initializer.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_float16"))
