@@ -87,7 +87,7 @@ def test_refuses_with_what_was_expected(text: str, says: str, recipe: Recipe) ->
     [
         ("train.rat=0.1,0.2", "unknown key 'train.rat'. Did you mean 'rate'"),
         ("trian.rate=0.1:0.2", "unknown key 'trian'. Did you mean 'train'"),
-        ("train.rate.low=1,2", "train.rate = {'low': 1}: Input should be a valid number"),
+        ("train.rate.low=1,2", "train.rate = {'low': 0}: Input should be a valid number"),
         ("name.first=a,b", "name = "),
         ("train.rate=0:0.1", "train.rate = 0.0: Input should be greater than 0"),
         ("train.rate=-1,0.1", "train.rate = -1: Input should be greater than 0"),
