@@ -15,7 +15,7 @@ from mien.preprocess import rgb
 from mien.recognition.crop import CropSpec, cut
 from mien.recognition.detect import Detection, get_detector
 from mien.results import Box, Point
-from tests.corpora import face
+from corpora import face
 
 UPRIGHT = ((60.0, 80.0), (180.0, 80.0), (120.0, 130.0), (80.0, 180.0), (160.0, 180.0))
 
@@ -129,3 +129,12 @@ def test_ready_made_crop_is_framed_as_predict_frames_the_photo(examples: Path, s
     framed = frame(np.asarray(cv2.resize(ready, (size, size), interpolation=cv2.INTER_AREA), np.uint8), detector)
     assert framed.face is not None
     np.testing.assert_allclose(between_the_eyes(framed.crop), expected, atol=0.06)
+
+
+def test_a_ready_made_crop_that_is_taken_whole_stays_as_it_is() -> None:
+    from mien.recognition.detect import get_detector
+
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    framed = frame(image, get_detector("whole"))
+    assert framed.face is not None
+    np.testing.assert_array_equal(framed.crop, image)

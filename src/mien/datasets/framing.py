@@ -56,8 +56,8 @@ def frame(image: NDArray[np.uint8], detector: Detector) -> Framed:
         The largest detection and its crop in the image's colours. Without one the crop is the image's largest
         centred square. Of a ready-made crop (``is_close_up``) implausible detections are passed over.
     """
-    if not is_close_up(image):
-        # A corpus photo shows one person; false alarms are small.
+    if detector.name == "whole" or not is_close_up(image):
+        # A corpus photo shows one person; false alarms are small. What is taken whole gets no border.
         face = max(detector.detect(rgb(image)), key=_area, default=None)
         return Framed(face, _own(image) if face is None else cut(image, face.box, face.landmarks, detector.crop))
     enlarged = _enlarged(image)
