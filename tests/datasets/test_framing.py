@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from corpora import face
 
 from mien import images
 from mien.datasets.framing import BORDER, ENLARGED, frame, is_close_up
@@ -15,7 +16,6 @@ from mien.preprocess import rgb
 from mien.recognition.crop import CropSpec, cut
 from mien.recognition.detect import Detection, get_detector
 from mien.results import Box, Point
-from corpora import face
 
 UPRIGHT = ((60.0, 80.0), (180.0, 80.0), (120.0, 130.0), (80.0, 180.0), (160.0, 180.0))
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import pack_zip
 
 from mien.datasets import packed
 from mien.datasets.archive import open_source
 from mien.datasets.pixels import PixelReader
 from mien.errors import DataError
-from corpora import pack_zip
 
 CROPS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
 
