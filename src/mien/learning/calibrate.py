@@ -110,8 +110,8 @@ def scaled(network: nn.Module, answers: NDArray[np.float32], recipe: Recipe, fac
     scale, bias = np.ones(answers.shape[1]), np.zeros(answers.shape[1])
     if recipe.calibrate.method == "vector":
         fitted = fitting_faces(recipe, faces)
-        found = fit_vector(answers, fitted.labels, _weights(recipe, fitted), _told_apart(recipe, fitted))
-        scale, bias = found.scale, found.bias + _never(recipe, fitted)
+        scaling = fit_vector(answers, fitted.labels, _weights(recipe, fitted), _told_apart(recipe, fitted))
+        scale, bias = scaling.scale, scaling.bias + _never(recipe, fitted)
     return Scaled(network, scale, bias + shift(recipe, faces))
 
 

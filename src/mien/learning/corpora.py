@@ -71,11 +71,11 @@ def consensus(targets: NDArray[np.float32], faces: FaceSet) -> NDArray[np.float3
 
     targets: as ``head_targets`` returns them.
     """
-    found = np.eye(len(faces.label_set), dtype=np.float32)[faces.labels]
+    targets_of_faces = np.eye(len(faces.label_set), dtype=np.float32)[faces.labels]
     for number in reversed(range(targets.shape[1])):
         known = targets[:, number].sum(axis=1) > 0
-        found[known] = targets[known, number]
-    return found
+        targets_of_faces[known] = targets[known, number]
+    return targets_of_faces
 
 
 def vocabulary(targets: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -98,9 +98,9 @@ def groups(faces: FaceSet, table: CorporaTable) -> dict[str, NDArray[np.intp]]:
 def equal_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     """Return float64 (N,), mean 1, by which each of ``groups`` counts the same, whatever its size."""
     weights = np.zeros(len(faces))
-    found = groups(faces, table)
-    for rows in found.values():
-        weights[rows] = len(faces) / len(found) / len(rows)
+    by_name = groups(faces, table)
+    for rows in by_name.values():
+        weights[rows] = len(faces) / len(by_name) / len(rows)
     return weights
 
 
@@ -121,12 +121,12 @@ def spoken(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int
 
 def chances(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     """Return each face's probability of being drawn, float64 (N,), summing to 1."""
-    found = np.zeros(len(faces))
+    probabilities = np.zeros(len(faces))
     total = sum(table.shares.values())
     for name, share in table.shares.items():
         rows = np.flatnonzero(faces.datasets == name)
         labels = faces.labels[rows]
         counts = np.maximum(np.bincount(labels, minlength=len(faces.label_set)), 1)
         weights = class_weights(counts.tolist(), table.balance)[labels]
-        found[rows] = weights / weights.sum() * share / total
-    return found
+        probabilities[rows] = weights / weights.sum() * share / total
+    return probabilities

@@ -307,13 +307,13 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn ``{"train.rate": 1}`` into ``{"train": {"rate": 1}}``."""
-    found: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     for key, value in values.items():
         nested = value
         for table in reversed(key.split(".")):
             nested = {table: nested}
-        found = merged(found, nested)
-    return found
+        tables = merged(tables, nested)
+    return tables
 
 
 def _explain(detail: dict[str, Any], kind: type[Plan]) -> str:
