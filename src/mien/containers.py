@@ -179,10 +179,10 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and end of each segment up to the first scan, whose end is the file's."""
     position, count = 2, 0
     while (start := content.find(b"\xff", position)) >= 0:
-        found = _JPEG_FILL.search(content, start)
-        if found is None:
+        code = _JPEG_FILL.search(content, start)
+        if code is None:
             return
-        start, marker = found.start() - 1, content[found.start()]
+        start, marker = code.start() - 1, content[code.start()]
         position = start + 2
         count += 1
         _check(count, MAX_PARTS, "segments before the picture")
@@ -252,8 +252,8 @@ def _orientation(block: bytes) -> int:
 
 def _described(packet: bytes) -> int:
     """Return the orientation that an XMP packet gives; 0 for none."""
-    found = _ORIENTED.search(packet)
-    return int(found[1]) if found else 0
+    stated = _ORIENTED.search(packet)
+    return int(stated[1]) if stated else 0
 
 
 def _exif(orientation: int) -> bytes:

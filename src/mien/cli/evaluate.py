@@ -108,8 +108,10 @@ _NEVER_IN_SUITE = ("split", "checkpoint", "adapter", "classes", "views", "confor
 def _check_suite(options: Namespace) -> None:
     given = [f"--{name}" for name in _NEVER_IN_SUITE if getattr(options, name) not in (None, False, [])]
     if given or len(options.data) > 1:
-        told = ", ".join(given) or "several --data"
-        raise OptionError(f"--suite with {told}: the protocol fixes corpora, parts and classes. Leave them out.")
+        options_given = ", ".join(given) or "several --data"
+        raise OptionError(
+            f"--suite with {options_given}: the protocol fixes corpora, parts and classes. Leave them out."
+        )
 
 
 def _on_crops(options: Namespace) -> None:

@@ -82,10 +82,10 @@ def _finished_run(model: str) -> Path | None:
     """Return the run folder that a model lies in, None for another. Raises ``OptionError`` for an unfinished run."""
     from mien.learning import models
 
-    found = models.load(model).run
-    if found is not None:
-        models.check_finished(found)
-    return found
+    run = models.load(model).run
+    if run is not None:
+        models.check_finished(run)
+    return run
 
 
 def _counted(run: Path | None) -> int | None:

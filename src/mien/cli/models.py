@@ -42,11 +42,11 @@ def run(options: Namespace) -> int:
     from mien.recognition import bundle, names
 
     wanted = options.models or names.shipped()
-    found = [Described.of(model, bundle.read(model)) for model in wanted]
+    described = [Described.of(model, bundle.read(model)) for model in wanted]
     if options.json:
-        sys.stdout.write(json.dumps([each.to_dict() for each in found], indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps([model.to_dict() for model in described], indent=1, ensure_ascii=False) + "\n")
         return DONE
-    lines = (line for each in found for line in _card(each)) if options.models else _table(found)
+    lines = (line for model in described for line in _card(model)) if options.models else _table(described)
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return DONE
 
