@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from corpora import pack_zip
 
-from mien.datasets import packed
-from mien.datasets.archive import open_source
-from mien.datasets.pixels import PixelReader
-from mien.errors import DataError
+pytestmark = pytest.mark.train
+pytest.importorskip("pyarrow")
+
+from mien.datasets import packed  # noqa: E402
+from mien.datasets.archive import open_source  # noqa: E402
+from mien.datasets.pixels import PixelReader  # noqa: E402
+from mien.errors import DataError  # noqa: E402
 
 CROPS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from mien.errors import OptionError
-from mien.labels import FER2013, SYSTEM_A
-from mien.learning import claims
-from mien.learning.claims import CLAIMS, Claim, published
-from mien.learning.finding import Finding
-from mien.learning.rounding import answers, column, counts_behind, joined, mean, right_answers, wrong_f1
-from mien.learning.systems_page import Row, page
+pytestmark = pytest.mark.train
+pytest.importorskip("pydantic")
+
+from mien.errors import OptionError  # noqa: E402
+from mien.labels import FER2013, SYSTEM_A  # noqa: E402
+from mien.learning import claims  # noqa: E402
+from mien.learning.claims import CLAIMS, Claim, published  # noqa: E402
+from mien.learning.finding import Finding  # noqa: E402
+from mien.learning.rounding import answers, column, counts_behind, joined, mean, right_answers, wrong_f1  # noqa: E402
+from mien.learning.systems_page import Row, page  # noqa: E402
 
 UNCLAIMED = {"CNN", "HOG + SVM", "PCA + SVM", "PCA + KNN"}
 """Models of B, which prints no figure for any of them."""

@@ -84,3 +84,20 @@ def test_batches_have_the_epoch_s_size_and_come_again() -> None:
     assert torch.equal(crops, batches[[1, 5]][0])
     epoch[0] = plan.train.epochs - 1
     assert batches[[1, 5]][0].shape[-1] == plan.preprocess.size
+
+
+def test_an_uncut_corpus_gets_the_outlines_of_the_masked_one() -> None:
+    square = _gradient()
+    square[:12] = square[-12:] = 0
+    square[:, :12] = square[:, -12:] = 0  # an outline that no oval has
+    pixels = np.stack([square] * 4 + [_gradient()] * 4)
+    names = np.array(["affectnet7"] * 4 + ["affectnet_contempt"] * 4)
+    faces = FaceSet(FERPLUS, pixels, np.arange(8), np.array(["train"] * 8), tuple("abcdefgh"), datasets=names)
+    plan = recipe.load("world8")
+    still = {"harmonise": plan.harmonise.model_copy(update={"fill": 0.0, "grey": 0.0, "cast": 0.0})}
+    still |= {"augment": AugmentTable(flip=0.0), "degrade": type(plan.degrade)()}
+    plan = plan.model_copy(update=still)
+    batches = CorpusFaces(faces, torch.arange(8), plan, lambda: 0)
+    cut, own = (batches._face(row, SIDE, _draw()) for row in (5, 1))
+    assert (cut == 0).all(axis=2).tolist() == (own == 0).all(axis=2).tolist()
+    assert (cut[20:40, 20:40] == _gradient()[20:40, 20:40]).all()

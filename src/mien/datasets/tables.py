@@ -6,11 +6,13 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from mien.datasets.archive import Source
 from mien.datasets.rows import Problem
 from mien.errors import DataError
+
+if TYPE_CHECKING:
+    from mien.datasets.archive import Source
 
 MAX_LINE = 10_000_000
 """Bytes of a line; a face of 1,000 × 1,000 pixels takes 4,000,000."""

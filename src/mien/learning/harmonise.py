@@ -41,6 +41,8 @@ class CorpusFaces(Dataset[tuple[torch.Tensor, ...]]):
         self.pixels, self.targets, self.recipe, self.epoch = faces.pixels, targets, recipe, epoch
         datasets = np.array([""] * len(faces)) if faces.datasets is None else faces.datasets
         self.masked = np.isin(datasets, recipe.data.corpora.masked)
+        self.uncut = np.isin(datasets, recipe.data.corpora.uncut)
+        self.outlines = np.flatnonzero(self.masked)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -58,13 +60,21 @@ class CorpusFaces(Dataset[tuple[torch.Tensor, ...]]):
 
     def _face(self, row: int, size: int, draw: Draw) -> Face:
         table, face = self.recipe.harmonise, self.pixels[row]
-        if self.masked[row]:
-            if draw.random() < table.fill:
-                other = self.pixels[int(draw.integers(len(self.pixels)))]
-                face = filled(face, other, draw)
-        elif draw.random() < table.mask:
-            face = masked(face, draw)
+        cut = self.masked[row] or self.uncut[row]
+        if self.uncut[row] or (not cut and draw.random() < table.mask):
+            face = self._cut_out(face, draw)
+        if cut and draw.random() < table.fill:
+            face = filled(face, self.pixels[int(draw.integers(len(self.pixels)))], draw)
         return warped(face, size, self.recipe.augment, draw)
+
+    def _cut_out(self, face: Face, draw: Draw) -> Face:
+        """Return the face on black, with the outline of a masked corpus's face where there is one."""
+        if not len(self.outlines):
+            return masked(face, draw)
+        outside = _outside(self.pixels[int(draw.choice(self.outlines))])
+        cut = face.copy()
+        cut[outside] = 0
+        return cut
 
     def _coloured(self, face: Face, draw: Draw) -> Face:
         table = self.recipe.harmonise
@@ -95,6 +105,8 @@ def filled(face: Face, other: Face, draw: Draw) -> Face:
     outside = _outside(face)
     if not outside.any():
         return face
+    # The resampled edge of the outline is darker than the face; it goes with the black.
+    outside = cv2.dilate(outside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     kind = int(draw.integers(3))
     if kind == 0:
         ground: NDArray[Any] = np.broadcast_to(draw.integers(0, 256, face.shape[2:], dtype=np.uint8), face.shape)
@@ -116,8 +128,7 @@ def _outside(face: Face) -> NDArray[np.bool_]:
     for corner in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
         if dark[corner[1], corner[0]] == 1:
             cv2.floodFill(dark, None, corner, 2)
-    edge: Face = cv2.dilate((dark == 2).astype(np.uint8), np.ones((3, 3), np.uint8))  # type: ignore[assignment]
-    return edge > 0
+    return np.asarray(dark == 2)
 
 
 def warped(face: Face, size: int, table: AugmentTable, draw: Draw) -> Face:

@@ -47,6 +47,8 @@ class CorporaTable(Table):
     agreement: share of the consensus' target that is the mean answer of all heads to the same face, as of annotators
                (Guan et al. 2018, "Who Said What"); the rest is the face's own target.
     masked:    corpora whose faces are cut out on black.
+    uncut:     corpora whose classes no other corpus of their head shows, with faces that are not cut out, beside
+               ``masked`` ones: in training they get those outlines, or a network would tell the classes by them.
     """
 
     shares: dict[str, Positive] = {}
@@ -55,6 +57,7 @@ class CorporaTable(Table):
     heads: tuple[CorpusHead, ...] = ()
     agreement: Probability = 0.5
     masked: tuple[str, ...] = ()
+    uncut: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _heads_speak_of_shares(self) -> CorporaTable:
@@ -145,7 +148,8 @@ class HarmoniseTable(Table):
     """What differs between corpora and says nothing of expressions, made random: the probability for a training face.
 
     fill: what lies outside of a face that is cut out on black becomes a colour, noise or another face's surroundings.
-    mask: other faces are cut out by an oval.  grey: colour is taken away.  cast: the light is coloured.
+    mask: other faces are cut out, by the outline of a face that is, or by an oval where none is.
+    grey: colour is taken away.  cast: the light is coloured.
     """
 
     fill: Probability = 0.0
