@@ -205,9 +205,12 @@ def test_the_image_installs_versions_that_are_written_down() -> None:
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    lines = (ROOT / "deploy" / "constraints.txt").read_text("utf-8").splitlines()[1:]
-    pinned = {name: version for name, _, version in (line.partition("==") for line in lines)}
-    for text in (*project["dependencies"], *project["optional-dependencies"]["serve"]):
-        needed = Requirement(text)
-        assert needed.specifier.contains(pinned[needed.name]), text
-    assert "--constraint constraints.txt '.[serve]'" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+    text = (ROOT / "deploy" / "constraints.txt").read_text("utf-8")
+    blocks = re.findall(r"^([a-z0-9-]+)==(\S+)(.*(?:\n    --hash=sha256:[0-9a-f]{64}.*)*)", text, re.M)
+    pinned = {name: version for name, version, _ in blocks}
+    assert len(blocks) > 30
+    assert all("--hash=sha256:" in hashes for _, _, hashes in blocks)
+    for line in (*project["dependencies"], *project["optional-dependencies"]["serve"]):
+        needed = Requirement(line)
+        assert needed.specifier.contains(pinned[needed.name]), line
+    assert "--require-hashes --requirement constraints.txt" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
