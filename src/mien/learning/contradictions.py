@@ -1,6 +1,6 @@
-"""The statements of systems A to E, each computed again from the published tables, a network, or real data.
+"""The statements of systems A to E, recomputed from the published tables, a network, or real data.
 
-Nothing is quoted as wrong that is not recomputed here. System A's stand in ``contradictions_a``.
+Every statement that is reported as wrong is recomputed here; system A's are in ``contradictions_a``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mien.learning.finding import Evidence, Finding
 from mien.learning.rounding import answers, column, counts_behind, joined, mean, right_answers, wrong_f1
 
 IMAGES, TRAINING, PART = 35887, 28709, 3589
-"""FER2013: all images, its training part, and each of its two test parts."""
+"""FER2013's sizes: all images, the training set, and each of PublicTest and PrivateTest."""
 
 KAGGLE_TEST = 2 * PART
 
@@ -40,7 +40,7 @@ def findings(system: str, evidence: Evidence | None = None) -> list[Finding]:
 
 
 def _b(evidence: Evidence) -> list[Finding]:
-    figures = [
+    scores = [
         claim for claim in published("B").claims if claim.model == "CNN" and claim.what.startswith(("accuracy", "F1"))
     ]
     return [
@@ -49,8 +49,8 @@ def _b(evidence: Evidence) -> list[Finding]:
             "B",
             "The model's accuracy in classifying emotions is impressive (section 5)",
             "no figure",
-            f"{len(figures)} figures of its CNN on test faces",
-            bool(figures),
+            f"{len(scores)} figures of its CNN on test faces",
+            bool(scores),
             "Accuracy, precision, recall and F1 are defined, and none is printed; there is nothing to reproduce but "
             "the protocol.",
         ),
@@ -179,7 +179,7 @@ def _c_scores(supports: Mapping[str, float]) -> list[Finding]:
 
 
 def _averages(supports: Mapping[str, float]) -> list[Finding]:
-    found = []
+    findings_of_averages = []
     for name, value in C_OVERALL.items():
         scores = column(C_REPORT, name)
         macro, weighted = mean(scores), mean(scores, supports)
@@ -190,18 +190,19 @@ def _averages(supports: Mapping[str, float]) -> list[Finding]:
         if far:
             why += " Only just: nearly all rows must have been rounded the same way."
         text = f"macro {macro:.3f}, weighted {weighted:.3f}"
-        found.append(Finding("C", f"Overall {name} (Tables II to IV)", f"{value:.2f}", text, bool(fits), why))
-    return found
+        finding = Finding("C", f"Overall {name} (Tables II to IV)", f"{value:.2f}", text, bool(fits), why)
+        findings_of_averages.append(finding)
+    return findings_of_averages
 
 
 def _one_vs_rest() -> dict[str, float]:
     """Return class → share of all faces on which "this class or not" is right, from precision, recall and support."""
     total = sum(row.support for row in C_REPORT.rows.values())
-    found = {}
+    accuracies = {}
     for label, row in C_REPORT.rows.items():
         right = row.recall * row.support
-        found[label] = 1 - (row.support - right + right / row.precision - right) / total
-    return found
+        accuracies[label] = 1 - (row.support - right + right / row.precision - right) / total
+    return accuracies
 
 
 def _row(scores: Mapping[str, float]) -> str:
@@ -240,7 +241,7 @@ def _d(evidence: Evidence) -> list[Finding]:
             "D",
             "Accuracies are those of all 7,178 test images (Accuracy Comparison)",
             ", ".join(f"{value:.2%}".replace("%", " %") for value in accuracies),
-            f"{joined([each.start for each in behind])} right",
+            f"{joined([counts.start for counts in behind])} right",
             all(behind),
             f"Each is a whole number of {KAGGLE_TEST:,} images; of one part of {PART:,} only "
             f"{sum(map(bool, single))} of {len(single)} would be.",
@@ -305,7 +306,7 @@ def _e(evidence: Evidence) -> list[Finding]:
 
 
 def _e_recalls() -> Finding:
-    """Bound the accuracy by the stated recalls; of anger only an upper bound is stated."""
+    """Bound the accuracy by the stated recalls; for anger only an upper bound is stated."""
     known = sum(E_RECALLS[label] * E_TRAIN[label] for label in E_RECALLS)
     low = known / KAGGLE_TEST
     high = (known + (1 - E_ANGER_TO_NEUTRAL) * E_TRAIN["anger"]) / KAGGLE_TEST

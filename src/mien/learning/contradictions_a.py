@@ -1,7 +1,7 @@
 """System A's statements, recomputed from its tables, its network and its corpora.
 
-The network's side of each comparison comes from ``analysis.analyse`` on ``FourBlock`` and on torchvision's MobileNetV2,
-the tables' side from ``claims``.
+Network values come from ``analysis.analyse`` on ``FourBlock`` and on torchvision's MobileNetV2, printed values from
+``claims``.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ CORPUS, TRAINING, TEST = 6530, 5224, 1306
 ACTORS, EXPRESSIONS, ANGLES, PHOTOGRAPHS, SEQUENCES = 70, 7, 5, 4900, 327
 FRONTAL = PHOTOGRAPHS // ANGLES
 RIGHT = 0.9050536155700684
-"""The accuracy that Fig. 2 prints, digit by digit."""
+"""The accuracy printed in Fig. 2, to every digit."""
 
 LOSS = 0.308
-"""Test loss in nats as sections VI.B and Table V round it."""
+"""Test loss in nats, as rounded in section VI.B and Table V."""
 
 SUPPORTS = {label: row.support for label, row in A_CNN.rows.items()}
 
 
 def findings(evidence: Evidence) -> list[Finding]:
-    """Return what system A's document states beside what it comes to."""
-    with torch.random.fork_rng(devices=[]):  # new weights must not move the caller's random numbers
+    """Compare system A's statements with their recomputed values."""
+    with torch.random.fork_rng(devices=[]):  # new weights must not advance the caller's random state
         network = analyse(FourBlock(10))
         backbone = _mobilenet()
     return [
@@ -49,7 +49,7 @@ def findings(evidence: Evidence) -> list[Finding]:
 
 
 def _mobilenet() -> tuple[Analysis, int]:
-    """Return MobileNetV2 with ten outputs at 48×48×3, and its running averages, which Keras counts as parameters."""
+    """Analyse MobileNetV2 with ten outputs at 48×48×3; also count its running averages, parameters to Keras."""
     from torchvision.models import mobilenet_v2
 
     network: nn.Module = mobilenet_v2(weights=None, num_classes=10)
@@ -89,7 +89,7 @@ def _sight(network: Analysis) -> list[Finding]:
     sizes = tuple(field.size for field in fields)
     stated = tuple(1 + sum(2 * 2**i for i in range(block + 1)) for block in range(4))
     last, side = fields[-1], network.blocks[3].side or 0
-    whole = last.whole(side, 48) ** 2
+    whole = last.count_whole(side, 48) ** 2
     return [
         _finding(
             "Receptive field of blocks 1 to 4, pixels (Table II)",
@@ -347,16 +347,16 @@ def _corpus(evidence: Evidence) -> list[Finding]:
 
 def _short(evidence: Evidence) -> list[str]:
     """Return the classes of Table I that need more faces than their source has."""
-    found = []
+    short = []
     for label, source in A_SOURCES.items():
         noun = canonical(label)
         kdef = FRONTAL // EXPRESSIONS if evidence.kdef is None else evidence.kdef.get(noun, 0)
-        # Without a corpus at hand any class may have all of CK+: the bound is generous, and still passed.
+        # Without the corpus, assume that any class may have all of CK+: a generous bound, and still exceeded.
         ckplus = SEQUENCES if evidence.ckplus is None else evidence.ckplus.get(noun, 0)
         there = {"KDEF": kdef, "CK+": ckplus, "Both": kdef + ckplus}[source]
         if (SUPPORTS[label] - 1) * CORPUS / TEST >= there:  # rounding may have given the class one face more
-            found.append(label)
-    return found
+            short.append(label)
+    return short
 
 
 def _subjects(evidence: Evidence) -> Finding:

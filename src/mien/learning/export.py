@@ -59,7 +59,7 @@ def export(run: Path, faces: FaceSet, head: str = "") -> bundle.Bundle:
     check_data(run, parts.described(faces))
     answering = 0
     if head:
-        faces, answering = corpora.spoken(faces, recipe.data.corpora, head)
+        faces, answering = corpora.select_head(faces, recipe.data.corpora, head)
     public = faces.part(parts.VALIDATION)
     network = finished(run, recipe, faces, answering)
     graph = to_onnx(network, recipe.preprocess)
@@ -84,8 +84,8 @@ def finished(run: Path, recipe: Recipe, faces: FaceSet, answering: int = 0) -> n
         network.answering = answering
     if not recipe.calibrate.in_graph:
         return network
-    answers = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))
-    return calibrate.scaled(network, answers, recipe, faces)
+    fitting = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))
+    return calibrate.scale_logits(network, fitting, recipe, faces)
 
 
 def write(
@@ -191,7 +191,7 @@ def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
     network = network_of(recipe, classes, trained=True)
     weights = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
     network.load_state_dict(weights)
-    return calibrate.smoothed(network.float().eval(), recipe.calibrate.smooth)
+    return calibrate.smooth_input(network.float().eval(), recipe.calibrate.smooth)
 
 
 def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:

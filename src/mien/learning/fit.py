@@ -31,7 +31,7 @@ from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.files import appearing
 from mien.learning import arithmetic, checkpoints, corpora, distillation, memory, parts, threads
-from mien.learning.batches import ShuffledBatches, place
+from mien.learning.batches import ShuffledBatches, get_rank
 from mien.learning.consensus import Consensus
 from mien.learning.degrade import DegradedFaces
 from mien.learning.face_residual import FaceResidual, read_weights
@@ -88,7 +88,7 @@ def fit(
         trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
         loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         if not rank():
-            prepare(recipe, parts.described(faces) | distillation.described(recipe.distil), run, resume)
+            prepare(recipe, parts.described(faces) | distillation.describe(recipe.distil), run, resume)
         trainer.fit(module, *loaders, ckpt_path=checkpoints.newest(run) if resume else None)
     return Path(best.best_model_path)
 
@@ -141,7 +141,7 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
 def check_data(run: Path, data: dict[str, Any]) -> None:
     """Raise ``OptionError`` if ``data``, from ``parts.described``, is not what the run was made with.
 
-    Teachers are compared where ``data`` names them (``distillation.described``). Raises ``FileMissingError`` if the run
+    Teachers are compared where ``data`` names them (``distillation.describe``). Raises ``FileMissingError`` if the run
     does not say what it was made with.
     """
     recorded = run / "data.json"
@@ -361,7 +361,7 @@ def _told(error: RuntimeError, recipe: Recipe) -> str | None:
             f"Memory cannot hold a batch of {size} faces of {recipe.preprocess.size} pixels. "
             f"Try train.batch_size = {max(size // 2, 2)}."
         )
-    if place()[1] > 1 and re.search("gloo|nccl|Connection", str(error), re.IGNORECASE):
+    if get_rank()[1] > 1 and re.search("gloo|nccl|Connection", str(error), re.IGNORECASE):
         return "Another process of this training has ended; see its message. Go on with resume, perhaps with fewer."
     return None
 

@@ -123,7 +123,7 @@ class Classifier(LightningModule):
             return targets
         answers = self.answers.get(step)
         if answers is None:
-            answers = torch.from_numpy(distillation.answers(crops.cpu().numpy(), table))
+            answers = torch.from_numpy(distillation.predict(crops.cpu().numpy(), table))
             if table.rounds:
                 self.answers[step] = answers
         return (1 - table.share) * targets + table.share * answers.to(targets)

@@ -25,7 +25,7 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
     Raises ``DataError`` for a missing part, a class without training faces, fewer than two classes, or faces of
     nobody where the recipe splits by subject.
     """
-    faces = corpora.agreed(faces, table.corpora)
+    faces = corpora.relabel(faces, table.corpora)
     if table.split != "own":
         subjects = _subjects(faces) if table.split == "subject" else None
         parts = split.parts(faces.labels, table.shares, subjects=subjects, seed=table.seed)

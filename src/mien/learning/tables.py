@@ -260,9 +260,9 @@ class CalibrateTable(Table):
 
     method:   ``temperature`` divides all logits by one number, which moves no prediction; ``vector`` scales and shifts
               the logits of each class first, within the exported graph (``calibration.fit_vector``).
-    smooth:   how far each crop is smoothed before it is read, as augmentation smooths those that train: the share of
-              each neighbour in a pixel, along rows and columns (``calibrate.smoothed``). Choose it on the validation
-              part; 0.12 was right for two networks that had seen turned, shifted and zoomed faces only.
+    smooth:   how strongly each crop is smoothed at inference, as augmentation smooths the training faces: the weight
+              of each neighbour in a pixel, along rows and columns (``calibrate.smooth_input``). Choose it on the
+              validation set; 0.12 was right for two networks trained on rotated, shifted and zoomed faces only.
     balance:  how far the logits are moved from the classes' shares of the training part (0) to equal shares (1), within
               the graph too: logit adjustment, τ of Menon et al. 2021. For data whose rare classes are not as rare where
               the model is used. The temperature is then fitted for the classes' shares that this stands for.
