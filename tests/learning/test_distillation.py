@@ -120,7 +120,7 @@ def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None
     exported = export(tmp_path / "run", faces)
     assert exported.provenance["teachers"] == [teacher]
     answered(path, training, 3)  # the same file name, other answers
-    with pytest.raises(OptionError, match=r"begun with other teachers' answers .*liar.*teacher-3.*Give the files"):
+    with pytest.raises(OptionError, match=r"other teachers .*liar.*teacher-3"):
         fit.fit(plan, faces, tmp_path / "run", resume=True)
 
 
@@ -186,7 +186,7 @@ def test_rounds_bring_the_same_faces_and_answers_again(tmp_path: Path, monkeypat
 
 
 def test_rounds_of_no_models(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"distil\.rounds counts the rounds of distil\.models, and there are none"):
+    with pytest.raises(RecipeError, match=r"distil\.rounds .*distil\.models"):
         model_taught(tmp_path, models=[], rounds=4)
 
 

@@ -43,7 +43,7 @@ def record(run: Path, values: dict[str, Any], faces: FaceSet) -> Any:
     plan = parse_any(values)
     run.mkdir()
     (run / "recipe.json").write_text(json.dumps({"digest": plan.digest(), **plan.model_dump(mode="json")}))
-    (run / "data.json").write_text(json.dumps(parts.described(parts.arrange(faces, plan.data))))
+    (run / "data.json").write_text(json.dumps(parts.describe(parts.arrange(faces, plan.data))))
     (run / "metrics.json").write_text(json.dumps({"temperature": 1.7, "test_scorings": 1}))
     return plan
 

@@ -80,7 +80,7 @@ def _runs(recipe: AnyRecipe, folder: Path, seeds: int) -> Iterator[tuple[AnyReci
     elif not isinstance(recipe, Recipe):
         raise OptionError(f"{recipe.name} draws nothing at random, so --seeds would repeat one run; leave it out.")
     else:
-        for each in runs.seeded(recipe, seeds):
+        for each in runs.vary_seed(recipe, seeds):
             yield each, folder / f"seed-{each.train.seed}"
 
 

@@ -315,7 +315,7 @@ CLAIMS: Mapping[str, System] = {
         "Seven-class CNN, data exploration and tuning",
         "FER2013 is explored (types, missing values, class counts, samples, quality), augmented, and learned by a CNN "
         "of convolution, pooling, dropout and dense layers in 20 epochs. Batch size, epochs and learning rate are "
-        "discussed; PCA, HOG, KNN and SVM are the classical side. The document prints no test figure.",
+        "discussed; PCA, HOG, KNN and SVM are the classical side. The document reports no test result.",
         _B,
         {
             "CNN": ("system-b", "system-b-tuned"),
@@ -345,7 +345,7 @@ CLAIMS: Mapping[str, System] = {
     "E": System(
         "Class-weighted CNN, explained and deployed",
         "A batch-normalised CNN of widths 32 to 256 learns FER2013 with class weights and augmentation, is explained "
-        "with Grad-CAM, compared with figures from the literature and served on the web.",
+        "with Grad-CAM, compared with results from the literature and served on the web.",
         _E,
         {"CNN": ("system-e", "system-e-tuned"), "SVM, cited": ("hog-svm",)},
     ),

@@ -96,7 +96,7 @@ def _blur(face: Face, draw: Draw) -> Face:
 
 
 def _noise(face: Face, draw: Draw) -> Face:
-    """Add Gaussian noise of 5 to 50 % of the face's contrast, half of the time stronger in bright areas (shot noise)."""
+    """Add Gaussian noise of 5 to 50 % of the face's contrast; half of the time as shot noise, stronger where bright."""
     # Relative to the contrast, not to the grey range: that would drown a face that was darkened before.
     wide = draw.uniform(0.05, 0.5) * face.std()
     spread = np.sqrt(face / max(face.mean(), 1.0)) if draw.random() < 0.5 else 1.0
