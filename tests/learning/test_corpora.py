@@ -75,12 +75,12 @@ def test_each_head_learns_what_its_corpus_says(two: FaceSet) -> None:
 
 
 def test_corpora_are_drawn_by_their_shares_and_classes_by_balance(two: FaceSet) -> None:
-    chances = corpora.chances(two, TABLE.model_copy(update={"balance": 1.0}))
+    chances = corpora.sampling_probabilities(two, TABLE.model_copy(update={"balance": 1.0}))
     assert chances.sum() == pytest.approx(1)
     assert chances[:20].sum() == pytest.approx(0.25)
     web = [chances[20:][two.labels[20:] == label].sum() for label in range(7)]
     assert web == pytest.approx([0.75 / 7] * 7)
-    alike = corpora.chances(two, TABLE.model_copy(update={"balance": 0.0}))
+    alike = corpora.sampling_probabilities(two, TABLE.model_copy(update={"balance": 0.0}))
     assert np.ptp(alike[20:]) == pytest.approx(0)
 
 

@@ -181,11 +181,11 @@ def past(run: Path, *validation: float) -> Path:
 
 
 def test_advice_names_the_epoch_counted_from_one_and_what_to_do(tmp_path: Path) -> None:
-    told = runs.advice(past(tmp_path / "bad", 1.0, 0.8, 0.9, 1.0, 1.1)) or ""
+    told = runs.advise(past(tmp_path / "bad", 1.0, 0.8, 0.9, 1.0, 1.1)) or ""
     assert "diverge since epoch 3" in told
     assert "train.patience" in told
 
 
 def test_no_advice_where_there_is_nothing_to_advise(fitted: dict[str, Any], folder: Path, tmp_path: Path) -> None:
-    assert runs.advice(past(tmp_path / "good", 1.0, 0.8, 0.7, 0.6, 0.5)) is None
-    assert runs.advice(folder / "baseline") is None
+    assert runs.advise(past(tmp_path / "good", 1.0, 0.8, 0.7, 0.6, 0.5)) is None
+    assert runs.advise(folder / "baseline") is None

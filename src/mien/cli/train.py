@@ -65,7 +65,7 @@ def run(options: Namespace) -> int:
         if figures is None:  # not the first of several processes, which all take part in every seed
             continue
         found.append(figures)
-        _tell(figures, place, each.about if each.is_smoke else runs.advice(place))
+        _tell(figures, place, each.about if each.is_smoke else runs.advise(place))
     if len(found) > 1:
         show_spread(found)
     return DONE

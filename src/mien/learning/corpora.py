@@ -119,7 +119,7 @@ def select_head(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet
     return own, number + 1
 
 
-def chances(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
+def sampling_probabilities(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     """Return each face's probability of being drawn, float64 (N,), summing to 1."""
     probabilities = np.zeros(len(faces))
     total = sum(table.shares.values())

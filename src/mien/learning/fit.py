@@ -196,7 +196,11 @@ def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Te
 def _corpora_loader(recipe: Recipe, part: FaceSet, targets: torch.Tensor) -> DataLoader[tuple[torch.Tensor, ...]]:
     table = recipe.data.corpora
     batches = ShuffledBatches(
-        len(part), recipe.train.batch_size, recipe.train.seed, corpora.chances(part, table), draws=table.draws
+        len(part),
+        recipe.train.batch_size,
+        recipe.train.seed,
+        corpora.sampling_probabilities(part, table),
+        draws=table.draws,
     )
     return _loader(CorpusFaces(part, targets, recipe, lambda: batches.epoch), batches)
 

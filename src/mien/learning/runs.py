@@ -114,7 +114,7 @@ def spread(runs: Sequence[Mapping[str, Any]], part: str, metric: str = "accuracy
     return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
 
 
-def advice(run: Path) -> str | None:
+def advise(run: Path) -> str | None:
     """Return a line of advice if the run's curves show overfitting, else None (system B)."""
     if not (run / "history.csv").exists():
         return None

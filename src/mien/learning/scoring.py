@@ -59,11 +59,11 @@ class Scoring:
         """Return the faces of a split, by a name from ``splits``."""
         return self.faces if split == ALL else self.faces.part(split)
 
-    def tells_copies(self, split: str) -> bool:
+    def excludes_copies(self, split: str) -> bool:
         """Check whether a split is also scored without copies of training faces: not the training set itself."""
         return self.training is not None and split != self.faces.split_named(parts.TRAIN)
 
-    def tested_run(self, splits: Sequence[str]) -> Path | None:
+    def find_tested_run(self, splits: Sequence[str]) -> Path | None:
         """Return the model's run if its own test set is among ``splits``, so that the scoring must be counted.
 
         Raises ``OptionError`` if that run is not finished: only a final model may be scored on the test set.
