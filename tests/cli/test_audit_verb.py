@@ -88,7 +88,7 @@ def test_a_look_at_a_runs_test_part_is_counted(
     write_model(run_folder / "model.onnx", recipe_digest=plan.digest(), preprocess=plan.preprocess)
     (run_folder / "recipe.json").write_text(json.dumps({"digest": plan.digest(), **plan.model_dump(mode="json")}))
     (run_folder / "metrics.json").write_text(json.dumps({"test_scorings": 1}))
-    (run_folder / "data.json").write_text(json.dumps(parts.described(faces.load(places["corpus"]))))
+    (run_folder / "data.json").write_text(json.dumps(parts.describe(faces.load(places["corpus"]))))
     own = {**places, "model": run_folder}
     assert run(own, tmp_path / "public", "--corruptions", "none", data="corpus") == 0
     assert "has now been scored" not in capsys.readouterr().out

@@ -60,7 +60,7 @@ def refused(arguments: list[str], run: Path, capsys: pytest.CaptureFixture[str])
         ("batchsize = 8", "mine.toml: unknown key 'train.batchsize'. Did you mean 'batch_size'?"),
         ("rate = 'fast'", "mine.toml: train.rate = 'fast': Input should be a valid number"),
         ("patience = 1.5", "train.patience = 1.5: Input should be a valid integer"),
-        ("[losses]\ngamma = 1.0", "unknown key 'losses'. Did you mean 'loss'? Known here: name, about, data"),
+        ("[losses]\ngamma = 1.0", "unknown key 'losses'. Did you mean 'loss'? Known keys: name, about, data"),
         ("[data]\nscheme = 'fer2014'", "data.scheme = 'fer2014': No label set 'fer2014'; there are fer2013, ferplus"),
         ("[budget.2core.train]\nepochs = 0", "[budget.2core]: train.epochs = 0: Input should be greater than"),
         ("rate = ", "mine.toml is not valid TOML"),
@@ -82,14 +82,14 @@ def test_a_wrong_file(change: str, says: str, data: Path, tmp_path: Path, capsys
         ("train.decay=inf", "train.decay = inf: Input should be a finite number"),
         ("preprocess.scale=nan", "preprocess.scale = nan: Input should be a finite number"),
         ("classical.cell=8", "unknown key 'classical'"),
-        ("data.scheme=ferplus", "No training face of contempt. Add some, or name with data.scheme a label set without"),
+        ("data.scheme=ferplus", "No training face of contempt. Add some, or set data.scheme to a label set without"),
         ("data.votes=true", "data.votes = true, but the data has no votes; index it with"),
-        ("data.split=subject", "names no subjects, so it cannot be split by subject; set data.split = 'image'"),
+        ("data.split=subject", "no subjects, so it cannot be split by subject; set data.split = 'image'"),
         ("loss={name='focal', alpha=[1.0, 2.0]}", "loss.alpha has 2 values for 7 classes; give one, or one per class"),
         ("preprocess.size=8", "preprocess.size = 8 (or a stage of train.sizes) is smaller than the 4 pools"),
         ("network.name=four_blok", "No network 'four_blok'; known are four_block"),
-        ("network.stride=1", "network.stride does not go with four_block"),
-        ("train.batch_size=4096", "train.batch_size = 4096 is more than the 56 training faces; lower it"),
+        ("network.stride=1", "network.stride is no option of four_block"),
+        ("train.batch_size=4096", "train.batch_size = 4096 is more than the 56 training faces"),
     ],
 )
 def test_a_wrong_setting(
@@ -105,9 +105,9 @@ def test_a_wrong_setting(
     [
         ("training", "No split 'Training'; this data has PrivateTest, PublicTest. data.split = 'image' or 'subject'"),
         ("validation", "No split 'PublicTest'; this data has PrivateTest, Training. Set data.hold_out = 0.1"),
-        ("test", "No split 'PrivateTest'; this data has PublicTest, Training. Give the data's test part too, or set"),
-        ("parts", "No split 'Training'; this data has no split at all. data.split = 'image' or 'subject' draws the"),
-        ("disgust", "No training face of disgust. Add some, or name with data.scheme a label set without it."),
+        ("test", "No split 'PrivateTest'; this data has PublicTest, Training. Add the data's test set, or set"),
+        ("parts", "No split 'Training'; this data has no split at all. data.split = 'image' or 'subject' draws a"),
+        ("disgust", "No training face of disgust. Add some, or set data.scheme to a label set without it."),
         ("all", "all.zip does not exist; expected a folder, a zip, a tar or a CSV file."),
     ],
 )
@@ -122,7 +122,7 @@ def test_data_that_lacks_something(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["hog-svn"], "No recipe at hog-svn, and none of this name in the package, which has"),
+        (["hog-svn"], "No recipe at hog-svn, and no recipe of this name in the package, which has"),
         (["system-b", "--budget", "2kore"], "system-b has no budget '2kore'; it has 2core, smoke. Did you mean"),
         (["hog-svm", "--set", "classical.cell=40"], "need crops of at least 120 pixels for hog; these have 48"),
         (["pca-knn", "--set", "classical.neighbours=99"], "neighbours = 99 is more than the 56 training faces"),
@@ -147,4 +147,4 @@ def test_a_backbone_that_cannot_take_the_crops(
     table = f"network={{name='torchvision:{name}', pretrained=false}}"
     arguments = [str(tmp_path / "mine.toml"), "--data", str(data / "nothing.zip"), "--set", table]
     found = refused(arguments, tmp_path / "run", capsys)
-    assert f"preprocess.size = 16 (or a stage of train.sizes) is not for torchvision:{name}: " in found
+    assert f"preprocess.size = 16 (or a stage of train.sizes) does not work with torchvision:{name}: " in found

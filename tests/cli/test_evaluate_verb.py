@@ -121,7 +121,7 @@ def test_a_run_folders_test_part_is_counted(corpus: Path, tmp_path: Path, capsys
     write_model(run / "model.onnx", recipe_digest=plan.digest(), preprocess=plan.preprocess)
     (run / "recipe.json").write_text(json.dumps({"digest": plan.digest(), **plan.model_dump(mode="json")}))
     (run / "metrics.json").write_text(json.dumps({"test_scorings": 1}))
-    (run / "data.json").write_text(json.dumps(parts.described(faces.load(corpus))))
+    (run / "data.json").write_text(json.dumps(parts.describe(faces.load(corpus))))
     assert evaluate(run, "--data", corpus) == 0
     assert "has now been scored" not in capsys.readouterr().out
     assert evaluate(run, "--data", corpus, "--split", "PrivateTest") == 0
@@ -217,7 +217,7 @@ def test_a_shipped_model_on_the_real_ckplus48(data_dir: Path, tmp_path: Path) ->
 
 def test_some_classes_only(corpus: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(model, "--data", corpus, "--classes", "happy,sad,neutral", "--out", tmp_path / "out") == 0
-    assert "Of its 7 classes the model tells 3 apart here: happiness, sadness, neutral." in capsys.readouterr().out
+    assert "3 of the model's 7 classes: happiness, sadness, neutral." in capsys.readouterr().out
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert found["labels"] == ["happiness", "sadness", "neutral"]
     assert set(found["left_out"]) == {"anger", "disgust", "fear", "surprise"}

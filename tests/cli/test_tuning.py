@@ -133,7 +133,7 @@ def test_find_rate_writes_and_suggests(place: Path, tmp_path: Path, capsys: pyte
         ),
         (
             ["tune", "{recipe}", "--data", "{corpus}", "--out", "{used}", "--space", "train.rate=1:2"],
-            "is not empty and holds no study.db",
+            "is not empty and has no study.db",
         ),
         (
             ["tune", "hog-svm", "--data", "{corpus}", "--out", "{out}", "--space", "a=1,2"],

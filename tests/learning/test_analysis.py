@@ -90,9 +90,9 @@ def test_the_field_is_what_gradients_reach() -> None:
 
 
 def test_units_that_see_everything() -> None:
-    assert Field(68, 8, 30).whole(6, 48) == 2  # units 2 and 3: pixels −14…53 and −6…61
-    assert Field(96, 8, 40).whole(6, 48) == 6
-    assert Field(5, 1, 2).whole(48, 48) == 0
+    assert Field(68, 8, 30).count_whole(6, 48) == 2  # units 2 and 3: pixels −14…53 and −6…61
+    assert Field(96, 8, 40).count_whole(6, 48) == 6
+    assert Field(5, 1, 2).count_whole(48, 48) == 0
 
 
 class Odd(nn.Module):

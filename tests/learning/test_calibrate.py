@@ -44,9 +44,9 @@ def answers(faces: FaceSet) -> np.ndarray:
 
 def test_full_balance_takes_the_shares_of_the_classes_out_again(faces: FaceSet, answers: np.ndarray) -> None:
     network = torch.nn.Identity()
-    whole = calibrate.scaled(network, answers, plan(balance=1.0), faces)(torch.from_numpy(answers)).numpy()
+    whole = calibrate.scale_logits(network, answers, plan(balance=1.0), faces)(torch.from_numpy(answers)).numpy()
     np.testing.assert_allclose(whole, answers - np.log([0.8, 0.15, 0.05]), atol=1e-5)
-    half = calibrate.scaled(network, answers, plan(balance=0.5), faces)(torch.from_numpy(answers)).numpy()
+    half = calibrate.scale_logits(network, answers, plan(balance=0.5), faces)(torch.from_numpy(answers)).numpy()
     np.testing.assert_allclose(half, (answers + whole) / 2, atol=1e-5)
 
 
@@ -111,7 +111,7 @@ def test_a_smoothed_network_reads_as_one_of_smoothed_crops(channels: int, stride
     crops[:, :, 4:20, 4:20] = torch.randn(2, channels, 16, 16)  # nothing at the edge, where frames of zeros meet
     with torch.inference_mode():
         expected = network(neighbours(crops, 0.12))
-        found = calibrate.smoothed(network, 0.12)(crops)
+        found = calibrate.smooth_input(network, 0.12)(crops)
     assert found.shape == expected.shape
     torch.testing.assert_close(found, expected)
 
@@ -123,10 +123,10 @@ def test_what_cannot_be_smoothed_is_refused_and_zero_changes_nothing() -> None:
         torch.nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"),
         torch.nn.Conv2d(1, 2, 3, padding="same"),
     ):
-        with pytest.raises(RecipeError, match=r"this one's is .*Set calibrate\.smooth = 0"):
-            calibrate.smoothed(network, 0.1)
+        with pytest.raises(RecipeError, match=r"calibrate\.smooth = 0"):
+            calibrate.smooth_input(network, 0.1)
     first = torch.nn.Conv2d(1, 2, 3)
-    assert calibrate.smoothed(first, 0.0).weight.shape == (2, 1, 3, 3)
+    assert calibrate.smooth_input(first, 0.0).weight.shape == (2, 1, 3, 3)
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
@@ -143,7 +143,7 @@ def test_the_convolution_that_is_smoothed_is_the_one_that_reads_the_crops(name: 
 def test_a_network_that_cannot_be_smoothed_is_refused_before_it_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "build", lambda *_, **__: torch.nn.Linear(4, 2))
     assert isinstance(network_of(plan(), 7), torch.nn.Linear)
-    with pytest.raises(RecipeError, match="this one's is None"):
+    with pytest.raises(RecipeError, match=r"calibrate\.smooth .*None"):
         network_of(plan(smooth=0.1), 7)
 
 

@@ -66,7 +66,7 @@ def test_a_run_without_checkpoints_begins_anew_and_one_of_torn_ones_does_not(run
     assert newest(tmp_path / "other") is None
     for path in (run / "checkpoints").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(TrainingError, match=r"cut off or damaged\. Train again"):
+    with pytest.raises(TrainingError, match="damaged"):
         newest(run)
 
 

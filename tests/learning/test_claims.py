@@ -12,7 +12,7 @@ from mien.labels import FER2013, SYSTEM_A  # noqa: E402
 from mien.learning import claims  # noqa: E402
 from mien.learning.claims import CLAIMS, Claim, published  # noqa: E402
 from mien.learning.finding import Finding  # noqa: E402
-from mien.learning.rounding import answers, column, counts_behind, joined, mean, right_answers, wrong_f1  # noqa: E402
+from mien.learning.rounding import bound_correct, bound_predictions, column, find_wrong_f1, join, mean, possible_counts  # noqa: E402
 from mien.learning.systems_page import Row, page  # noqa: E402
 
 UNCLAIMED = {"CNN", "HOG + SVM", "PCA + SVM", "PCA + KNN"}
@@ -72,15 +72,15 @@ def test_unknown_system() -> None:
 
 
 def test_counts_behind_a_rounded_share() -> None:
-    assert list(counts_behind(0.93, 153)) == [142, 143]
-    assert list(counts_behind(0.75, 12)) == [9]
-    assert list(counts_behind(1.0, 4)) == [4]
-    assert list(counts_behind(0.0, 4)) == [0]
-    assert list(counts_behind(0.4, 4)) == []
-    assert list(counts_behind(0.125, 4, 2)) == []
-    assert list(counts_behind(0.12, 8)) == list(counts_behind(0.13, 8)) == [1]  # 0.125 may go either way
-    assert list(counts_behind(0.6154, 3589, 4)) == []
-    assert list(counts_behind(0.6154, 7178, 4)) == [4417]
+    assert list(possible_counts(0.93, 153)) == [142, 143]
+    assert list(possible_counts(0.75, 12)) == [9]
+    assert list(possible_counts(1.0, 4)) == [4]
+    assert list(possible_counts(0.0, 4)) == [0]
+    assert list(possible_counts(0.4, 4)) == []
+    assert list(possible_counts(0.125, 4, 2)) == []
+    assert list(possible_counts(0.12, 8)) == list(possible_counts(0.13, 8)) == [1]  # 0.125 may go either way
+    assert list(possible_counts(0.6154, 3589, 4)) == []
+    assert list(possible_counts(0.6154, 7178, 4)) == [4417]
 
 
 def report(*rows: tuple[float, float, float, int]) -> claims.Report:
@@ -91,18 +91,18 @@ def report(*rows: tuple[float, float, float, int]) -> claims.Report:
 def test_ranges_of_a_report() -> None:
     # A confusion matrix of [[3, 1], [2, 4]]: precision 3/5 and 4/5, recall 3/4 and 4/6.
     real = report((0.60, 0.75, 0.67, 4), (0.80, 0.67, 0.73, 6))
-    assert right_answers(real) == (7, 7)
-    assert answers(real) == (10, 10)
-    assert wrong_f1(real) == []
+    assert bound_correct(real) == (7, 7)
+    assert bound_predictions(real) == (10, 10)
+    assert find_wrong_f1(real) == []
     generous = report((0.95, 0.75, 0.84, 4), (0.95, 0.67, 0.79, 6))  # precise and yet short of answers
-    assert answers(generous)[1] < 10
-    assert wrong_f1(report((0.60, 0.75, 0.70, 4), (0.80, 0.67, 0.73, 6))) == ["0"]
+    assert bound_predictions(generous)[1] < 10
+    assert find_wrong_f1(report((0.60, 0.75, 0.70, 4), (0.80, 0.67, 0.73, 6))) == ["0"]
 
 
 def test_means_and_rows() -> None:
     assert mean({"a": 0.2, "b": 0.6}) == pytest.approx(0.4)
     assert mean({"a": 0.2, "b": 0.6}, {"a": 3, "b": 1}) == pytest.approx(0.3)
-    assert joined([1234.56, 7], 1) == "1,234.6 / 7.0"
+    assert join([1234.56, 7], 1) == "1,234.6 / 7.0"
 
 
 def test_page() -> None:

@@ -99,7 +99,7 @@ def test_a_consistent_report_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert contradictions_a._accuracy()[0].holds
     rows = {**A_CNN.rows, "happy": Scores(1.0, 1.0, 0.5, 185)}
     matrix = contradictions_a._report("CNN", replace(A_CNN, rows=rows))[1]
-    assert matrix.recomputed == "1,299 to 1,310 answers, 1 rows with another F1"
+    assert matrix.recomputed == "1,299 to 1,310 predictions, 1 rows with another F1"
     assert not matrix.holds
 
 
@@ -138,13 +138,13 @@ def test_random_numbers_are_left_alone() -> None:
     [
         ("Samples add up", "33,100", False),
         ("Samples per class", "disgust 547, surprise 4,002, neutral 6,198", False),
-        ("test part", "5,383 samples", False),
+        ("test set, 15 %", "5,383 samples", False),
         ("beside recall", "0.732 to 0.741", False),
         ("Overall precision", "macro 0.740, weighted 0.761", True),
         ("Overall recall", "macro 0.716, weighted 0.737", True),
         ("Overall f1", "macro 0.726, weighted 0.747", True),
         ("harmonic mean", "0 rows with another F1", True),
-        ("Some confusion matrix", "31,591 to 32,440 answers", False),
+        ("Some confusion matrix", "31,591 to 32,440 predictions", False),
         ("balanced distribution", "largest / smallest 16.4; 2.6 in its own table", False),
     ],
 )
@@ -176,7 +176,7 @@ def test_fer2013_counts_come_from_the_data_given() -> None:
 @pytest.mark.parametrize(
     ("system", "claim", "recomputed", "holds"),
     [
-        ("B", "impressive", "0 figures of its CNN on test faces", False),
+        ("B", "impressive", "0 results of its CNN on test faces", False),
         ("D", "validation loss", "35,887 − 28,709 − 7,178 = 0 images left for it", False),
         ("D", "all 7,178 test images", "4,417 / 4,096 / 3,031 right", True),
         ("E", "Training and test images", "28,709 and 7,178", False),

@@ -41,7 +41,7 @@ def two() -> FaceSet:
 
 
 def test_faces_are_labelled_as_their_first_head_says(two: FaceSet) -> None:
-    agreed = corpora.agreed(two, TABLE)
+    agreed = corpora.relabel(two, TABLE)
     assert agreed.labels[:10].tolist() == [4] * 10
     assert (agreed.labels[10:] == two.labels[10:]).all()
     assert agreed.columns[corpora.OWN_LABEL][:3].tolist() == ["neutral", "happiness", "surprise"]
@@ -49,20 +49,20 @@ def test_faces_are_labelled_as_their_first_head_says(two: FaceSet) -> None:
 
 
 def test_agreeing_twice_changes_nothing(two: FaceSet) -> None:
-    once = corpora.agreed(two, TABLE)
-    twice = corpora.agreed(once, TABLE)
+    once = corpora.relabel(two, TABLE)
+    twice = corpora.relabel(once, TABLE)
     assert (once.labels == twice.labels).all()
     assert (corpora.head_targets(once, TABLE) == corpora.head_targets(twice, TABLE)).all()
 
 
 def test_only_drawn_corpora_stay_and_absent_ones_are_named(two: FaceSet) -> None:
-    assert len(corpora.agreed(two, CorporaTable(shares={"web": 1.0}))) == 60
+    assert len(corpora.relabel(two, CorporaTable(shares={"web": 1.0}))) == 60
     with pytest.raises(DataError, match=r"film.*fer, web"):
-        corpora.agreed(two, CorporaTable(shares={"film": 1.0}))
+        corpora.relabel(two, CorporaTable(shares={"film": 1.0}))
 
 
 def test_each_head_learns_what_its_corpus_says(two: FaceSet) -> None:
-    targets = corpora.head_targets(corpora.agreed(two, TABLE), TABLE)
+    targets = corpora.head_targets(corpora.relabel(two, TABLE), TABLE)
     assert targets.shape == (80, 3, 8)
     assert targets[0, 0].argmax() == 4  # the votes
     assert targets[0, 1].argmax() == 0  # FER2013's own label
@@ -75,12 +75,12 @@ def test_each_head_learns_what_its_corpus_says(two: FaceSet) -> None:
 
 
 def test_corpora_are_drawn_by_their_shares_and_classes_by_balance(two: FaceSet) -> None:
-    chances = corpora.chances(two, TABLE.model_copy(update={"balance": 1.0}))
+    chances = corpora.sampling_probabilities(two, TABLE.model_copy(update={"balance": 1.0}))
     assert chances.sum() == pytest.approx(1)
     assert chances[:20].sum() == pytest.approx(0.25)
     web = [chances[20:][two.labels[20:] == label].sum() for label in range(7)]
     assert web == pytest.approx([0.75 / 7] * 7)
-    alike = corpora.chances(two, TABLE.model_copy(update={"balance": 0.0}))
+    alike = corpora.sampling_probabilities(two, TABLE.model_copy(update={"balance": 0.0}))
     assert np.ptp(alike[20:]) == pytest.approx(0)
 
 
@@ -99,7 +99,7 @@ def test_the_parts_of_several_corpora_are_arranged_together(two: FaceSet) -> Non
 
 def test_faces_without_a_corpus_are_refused(two: FaceSet) -> None:
     with pytest.raises(DataError, match=r"corpora\.shares"):
-        corpora.agreed(replace(two, datasets=None), TABLE)
+        corpora.relabel(replace(two, datasets=None), TABLE)
 
 
 def test_a_consensus_answers_alone_or_with_its_heads() -> None:
@@ -170,11 +170,11 @@ def test_each_way_of_naming_counts_the_same(two: FaceSet) -> None:
 
 
 def test_a_head_s_faces_are_those_it_speaks_of(two: FaceSet) -> None:
-    agreed = corpora.agreed(two, TABLE)
-    own, number = corpora.spoken(agreed, TABLE, "fer")
+    agreed = corpora.relabel(two, TABLE)
+    own, number = corpora.select_head(agreed, TABLE, "fer")
     assert number == 2
     assert (own.labels == two.labels[:20]).all()
-    voted, number = corpora.spoken(agreed, TABLE, "votes")
+    voted, number = corpora.select_head(agreed, TABLE, "votes")
     assert (number, voted.labels.tolist()) == (1, [4] * 10)
     with pytest.raises(OptionError, match="votes, fer, web"):
-        corpora.spoken(agreed, TABLE, "film")
+        corpora.select_head(agreed, TABLE, "film")

@@ -83,14 +83,14 @@ def test_temperature_softens(tmp_path: Path, faces: FaceSet) -> None:
 def test_answers_that_do_not_fit(tmp_path: Path, faces: FaceSet) -> None:
     answered(tmp_path / "a.parquet", faces.part("PublicTest"), 1)
     table = DistilTable(answers=(str(tmp_path / "a.parquet"),))
-    with pytest.raises(DataError, match=r"no answer for 28 of 42 training faces, such as Training_0"):
+    with pytest.raises(DataError, match=r"28 of 42 .*Training_0"):
         distillation.targets(own(faces), faces, table)
     other = replace(faces, label_set=LabelSet("other", tuple("abcdefg")))
     answered(tmp_path / "a.parquet", other, 1)
     with pytest.raises(DataError, match="with the labels of other, the recipe trains those of fer2013"):
         distillation.targets(own(faces), faces, table)
     missing = DistilTable(answers=(str(tmp_path / "b.parquet"),))
-    for call in (lambda: distillation.targets(own(faces), faces, missing), lambda: distillation.described(missing)):
+    for call in (lambda: distillation.targets(own(faces), faces, missing), lambda: distillation.describe(missing)):
         with pytest.raises(FileMissingError, match=r"--split Training .*--set distil\.answers=\[\]"):
             call()
 
@@ -120,7 +120,7 @@ def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None
     exported = export(tmp_path / "run", faces)
     assert exported.provenance["teachers"] == [teacher]
     answered(path, training, 3)  # the same file name, other answers
-    with pytest.raises(OptionError, match=r"begun with other teachers' answers .*liar.*teacher-3.*Give the files"):
+    with pytest.raises(OptionError, match=r"other teachers .*liar.*teacher-3"):
         fit.fit(plan, faces, tmp_path / "run", resume=True)
 
 
@@ -154,7 +154,7 @@ def test_models_answer_the_augmented_faces(tmp_path: Path) -> None:
 
     crops = apply(faces.pixels, plan.preprocess)
     answers = mien.load(tmp_path / "teacher.onnx", detector="whole").classify(faces.pixels)
-    np.testing.assert_allclose(distillation.answers(crops, plan.distil), answers, atol=1e-5)
+    np.testing.assert_allclose(distillation.predict(crops, plan.distil), answers, atol=1e-5)
 
 
 def test_rounds_bring_the_same_faces_and_answers_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,8 +163,8 @@ def test_rounds_bring_the_same_faces_and_answers_again(tmp_path: Path, monkeypat
     plan = model_taught(tmp_path, rounds=2, share=0.75).with_values({"train.epochs": 5})
     asked: list[np.ndarray] = []
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    ask, see = distillation.answers, Classifier.training_step
-    monkeypatch.setattr(distillation, "answers", lambda crops, table: (asked.append(crops), ask(crops, table))[1])
+    ask, see = distillation.predict, Classifier.training_step
+    monkeypatch.setattr(distillation, "predict", lambda crops, table: (asked.append(crops), ask(crops, table))[1])
 
     def look(module: Classifier, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
         seen.append(batch)
@@ -186,7 +186,7 @@ def test_rounds_bring_the_same_faces_and_answers_again(tmp_path: Path, monkeypat
 
 
 def test_rounds_of_no_models(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"distil\.rounds counts the rounds of distil\.models, and there are none"):
+    with pytest.raises(RecipeError, match=r"distil\.rounds .*distil\.models"):
         model_taught(tmp_path, models=[], rounds=4)
 
 

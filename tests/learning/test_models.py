@@ -43,7 +43,7 @@ def record(run: Path, values: dict[str, Any], faces: FaceSet) -> Any:
     plan = parse_any(values)
     run.mkdir()
     (run / "recipe.json").write_text(json.dumps({"digest": plan.digest(), **plan.model_dump(mode="json")}))
-    (run / "data.json").write_text(json.dumps(parts.described(parts.arrange(faces, plan.data))))
+    (run / "data.json").write_text(json.dumps(parts.describe(parts.arrange(faces, plan.data))))
     (run / "metrics.json").write_text(json.dumps({"temperature": 1.7, "test_scorings": 1}))
     return plan
 
@@ -133,7 +133,7 @@ def test_a_checkpoint_says_that_no_temperature_was_fitted(run: Path, faces: Face
     (run / "model.onnx").unlink()
     found = models.load(run, checkpoint=True)
     assert found.model.temperature == 1.0
-    assert "No temperature has been fitted" in found.notes[0]
+    assert "no temperature has been fitted" in found.notes[0]
     batch = apply(faces.pixels[:9], plan.preprocess)
     with torch.inference_mode():
         np.testing.assert_array_equal(found.model.session.logits(batch), network(torch.from_numpy(batch)).numpy())
@@ -188,8 +188,8 @@ def test_splits_are_named_as_the_data_names_them(run: Path, faces: FaceSet) -> N
 
 def test_scorings_of_the_runs_test_part_are_counted(run: Path, faces: FaceSet) -> None:
     work = prepare(models.load(run), faces)
-    assert work.tested_run(["PublicTest", "Training"]) is None
-    assert work.tested_run(["PrivateTest"]) == work.tested_run(["PublicTest", ALL]) == run
+    assert work.find_tested_run(["PublicTest", "Training"]) is None
+    assert work.find_tested_run(["PrivateTest"]) == work.find_tested_run(["PublicTest", ALL]) == run
     assert models.count_scoring(run) == 2
     assert models.count_scoring(run) == scorings(run) == 3
     assert json.loads((run / "metrics.json").read_text())["temperature"] == 1.7
@@ -200,16 +200,16 @@ def test_the_test_part_is_known_by_its_pixels_without_the_training_faces(run: Pa
     predict(models.load(run).model, private, None).write(run / "predictions.parquet")
     alone = prepare(models.load(run), replace(private, splits=np.full(len(private), ""), ids=private.ids[::-1]))
     assert not alone.own
-    assert alone.tested_run([ALL]) == run
-    assert prepare(models.load(run), faces.part("PublicTest")).tested_run([ALL]) is None
+    assert alone.find_tested_run([ALL]) == run
+    assert prepare(models.load(run), faces.part("PublicTest")).find_tested_run([ALL]) is None
 
 
 def test_an_unfinished_run_is_not_scored_on_its_test_part(run: Path, faces: FaceSet) -> None:
     (run / "metrics.json").unlink()
     work = prepare(models.load(run), faces)
-    assert work.tested_run(["PublicTest"]) is None
+    assert work.find_tested_run(["PublicTest"]) is None
     with pytest.raises(OptionError, match="not finished"):
-        work.tested_run(["PrivateTest"])
+        work.find_tested_run(["PrivateTest"])
     assert not (run / "metrics.json").exists()
 
 

@@ -256,11 +256,11 @@ def test_an_export_leaves_the_network_as_it_was() -> None:
         (
             "conv_pool",
             {"attention": "se"},
-            "network.attention does not go with conv_pool, which has spatial_dropout, dr",
+            "network.attention is no option of conv_pool, which has spatial_dropout, dr",
         ),
-        ("vgg", {"spatial_dropout": 0.1}, "network.spatial_dropout does not go with vgg, which has dropout"),
-        ("four_block", {"pretrained": False}, "network.pretrained does not go with four_block"),
-        ("torchvision:resnet18", {"attention": "se"}, "network.attention does not go with torchvision:resnet18"),
+        ("vgg", {"spatial_dropout": 0.1}, "network.spatial_dropout is no option of vgg, which has dropout"),
+        ("four_block", {"pretrained": False}, "network.pretrained is no option of four_block"),
+        ("torchvision:resnet18", {"attention": "se"}, "network.attention is no option of torchvision:resnet18"),
         ("torchvision:squeezenet1_1", {"pretrained": False}, "does not end in a dense layer"),
     ],
 )
@@ -282,7 +282,7 @@ def test_growing_sizes_need_a_network_that_takes_several(name: str) -> None:
     sizes = [{"epoch": 0, "size": 32}, {"epoch": 1, "size": 48}]
     values: dict[str, Any] = {"name": "x", "train": {"epochs": 2, "sizes": sizes}}
     network_of(parse(values), 7)
-    with pytest.raises(RecipeError, match=f"train.sizes does not go with {name}"):
+    with pytest.raises(RecipeError, match=rf"train\.sizes .*{name}"):
         network_of(parse({**values, "network": {"name": name}}), 7)
 
 

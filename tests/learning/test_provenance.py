@@ -47,7 +47,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def stated(run: Path, plan: AnyRecipe, given: FaceSet) -> list[tuple[str, str]]:
-    return [(each.name, each.use) for each in provenance.trained_on(run, plan, given)]
+    return [(each.name, each.use) for each in provenance.collect_corpora(run, plan, given)]
 
 
 def test_the_corpora_of_the_training_faces_only(run: Path) -> None:
@@ -61,9 +61,9 @@ def test_votes_on_fer2013_are_those_of_ferplus(run: Path) -> None:
 
 
 def test_own_data_state_no_terms(run: Path) -> None:
-    (own,) = provenance.trained_on(run, recipe(), faces("holiday"))
+    (own,) = provenance.collect_corpora(run, recipe(), faces("holiday"))
     assert own == Corpus("holiday", "own data (terms not stated)")
-    (unnamed,) = provenance.trained_on(run, recipe(), replace(faces("x"), datasets=None))
+    (unnamed,) = provenance.collect_corpora(run, recipe(), replace(faces("x"), datasets=None))
     assert unnamed.terms == "own data (terms not stated)"
 
 
@@ -83,7 +83,7 @@ def test_a_head_starts_from_what_its_trunk_has_learned(run: Path, tmp_path: Path
         ("holiday", "training"), ("kdef", "pretraining"), ("imagenet", "pretraining"),
     ]  # fmt: skip
     write_model(trunk)
-    told = provenance.trained_on(run, plan, faces("holiday"))[-1]
+    told = provenance.collect_corpora(run, plan, faces("holiday"))[-1]
     assert (told.name, told.use) == ("tiny", "pretraining")
     assert "not known" in told.terms
 
@@ -95,7 +95,7 @@ def test_teachers_bring_their_corpora(run: Path, tmp_path: Path) -> None:
     (run / "data.json").write_text(json.dumps(recorded))
     assert stated(run, plan, faces("fer2013")) == [("fer2013", "training"), ("kdef", "distillation")]
     (tmp_path / "teacher.onnx").unlink()
-    told = provenance.trained_on(run, plan, faces("fer2013"))[-1]
+    told = provenance.collect_corpora(run, plan, faces("fer2013"))[-1]
     assert (told.name, told.use) == ("tiny", "distillation")
     assert "not known" in told.terms
 

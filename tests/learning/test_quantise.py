@@ -78,7 +78,7 @@ def test_what_cannot_be_quantised(run: Path, faces: FaceSet, tmp_path: Path) -> 
     with pytest.raises(OptionError, match="was trained on other faces"):
         quantise.quantise(copy, bars({"Training": 30, "PublicTest": 10, "PrivateTest": 10}, seed=1))
     (copy / "model.onnx").unlink()
-    with pytest.raises(FileMissingError, match=r"no model\.onnx to start from"):
+    with pytest.raises(FileMissingError, match=r"no model\.onnx"):
         quantise.quantise(copy, faces)
 
 

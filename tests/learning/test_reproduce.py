@@ -301,8 +301,8 @@ def test_a_run_of_another_version_of_its_recipe_is_refused(copy_of_b: Path, fer2
     made_by(run, "pca-svm", "smoke")
     with pytest.raises(RecipeError) as caught:
         reproduce("B", [fer2013], copy_of_b, budget="smoke", watch=no_work)
-    assert str(caught.value).startswith(f"{run} was made by an earlier version of the recipe pca-knn-smoke (")
-    assert str(caught.value).endswith("Move it away to train again.")
+    assert str(caught.value).startswith(f"{run} has an earlier version of the recipe pca-knn-smoke (")
+    assert str(caught.value).endswith("Move the folder away to train again.")
     assert "\n" not in str(caught.value)
 
 

@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seeds(faces: FaceSet, folder: Path) -> list[dict[str, Any]]:
     """The headline figures of two seeds of the network, in ``seed-0`` and ``seed-1``."""
-    found = [runs.train(each, faces, folder / f"seed-{each.train.seed}") for each in runs.seeded(network(), 2)]
+    found = [runs.train(each, faces, folder / f"seed-{each.train.seed}") for each in runs.vary_seed(network(), 2)]
     return [figures for figures in found if figures is not None]
 
 
@@ -124,7 +124,7 @@ def test_the_spread_of_given_figures() -> None:
 
 
 def test_seeds_change_the_seed_and_nothing_else() -> None:
-    found = list(runs.seeded(network(seed=5), 3))
+    found = list(runs.vary_seed(network(seed=5), 3))
     assert [each.train.seed for each in found] == [5, 6, 7]
     assert len({each.digest() for each in found}) == 3
     assert len({each.with_values({"train.seed": 0}).digest() for each in found}) == 1
@@ -151,9 +151,9 @@ def test_a_baseline_that_was_cut_off_starts_anew(
         with pytest.raises(KeyboardInterrupt):
             runs.train(baseline(), faces, run)
     assert {path.name for path in run.iterdir()} == RECORDS - {"metrics.json", "predictions.parquet"}
-    with pytest.raises(OptionError, match=r"run is not empty\. Pass resume"):
+    with pytest.raises(OptionError, match=r"run is not empty\. Resume"):
         runs.train(baseline(), faces, run)
-    with pytest.raises(OptionError, match="was made by another recipe"):
+    with pytest.raises(OptionError, match="another recipe"):
         runs.train(baseline().with_values({"classical.neighbours": 2}), faces, run, resume=True)
     with pytest.raises(OptionError, match="was trained on other faces"):
         runs.train(baseline(), bars(PARTS, seed=1), run, resume=True)
@@ -181,11 +181,11 @@ def past(run: Path, *validation: float) -> Path:
 
 
 def test_advice_names_the_epoch_counted_from_one_and_what_to_do(tmp_path: Path) -> None:
-    told = runs.advice(past(tmp_path / "bad", 1.0, 0.8, 0.9, 1.0, 1.1)) or ""
+    told = runs.advise(past(tmp_path / "bad", 1.0, 0.8, 0.9, 1.0, 1.1)) or ""
     assert "diverge since epoch 3" in told
     assert "train.patience" in told
 
 
 def test_no_advice_where_there_is_nothing_to_advise(fitted: dict[str, Any], folder: Path, tmp_path: Path) -> None:
-    assert runs.advice(past(tmp_path / "good", 1.0, 0.8, 0.7, 0.6, 0.5)) is None
-    assert runs.advice(folder / "baseline") is None
+    assert runs.advise(past(tmp_path / "good", 1.0, 0.8, 0.7, 0.6, 0.5)) is None
+    assert runs.advise(folder / "baseline") is None

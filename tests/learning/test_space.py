@@ -58,14 +58,14 @@ def test_reads(text: str, expected: Dimension, recipe: Recipe) -> None:
         ("train.rate", "expected KEY=LOW:HIGH, KEY=LOW:HIGH:log or KEY=a,b,c"),
         ("=1:2", "expected KEY=LOW:HIGH"),
         ("train.rate=", "expected KEY=LOW:HIGH"),
-        ("train.rate=1:2:lin", "'lin' after the range; only 'log' may stand there"),
+        ("train.rate=1:2:lin", "'lin' after the range; only 'log'"),
         ("train.rate=1:2:log:log", "'log:log' after the range"),
-        ("train.optimizer=1:2", "train.optimizer = 'adamw' is no number; give choices"),
-        ("train.bfloat16=0:1", "train.bfloat16 = True is no number"),
-        ("train.sizes=16:48", r"train.sizes = \[\] is no number"),
-        ("train.rate=low:1", "'low' is no number"),
-        ("train.rate=0.1:inf", "inf is no finite number"),
-        ("train.batch_size=8:16.5", "16.5 is no whole number"),
+        ("train.optimizer=1:2", "train.optimizer = 'adamw' is not a number; give choices"),
+        ("train.bfloat16=0:1", "train.bfloat16 = True is not a number"),
+        ("train.sizes=16:48", r"train.sizes = \[\] is not a number"),
+        ("train.rate=low:1", "'low' is not a number"),
+        ("train.rate=0.1:inf", "inf is not a finite number"),
+        ("train.batch_size=8:16.5", "16.5 is not a whole number"),
         ("train.rate=0.1:0.1", "expected LOW below HIGH"),
         ("train.rate=1:0.1", "expected LOW below HIGH"),
         ("train.decay=0:0.1:log", "a logarithmic range starts above 0"),
@@ -96,7 +96,7 @@ def test_refuses_with_what_was_expected(text: str, says: str, recipe: Recipe) ->
         ("train.batch_size=16,", "train.batch_size = ''"),
         ("train.rate=0.1:0.2,0.3", "train.rate = '0.1:0.2'"),
         ("network.name=conv_pool,conv_pol", "Did you mean 'conv_pool'"),
-        ("network.stride=1,2", "network.stride does not go with conv_pool"),
+        ("network.stride=1,2", "network.stride is no option of conv_pool"),
         ("train.frozen=1,2", "train.frozen needs a backbone"),
     ],
 )
@@ -108,7 +108,7 @@ def test_keys_and_values_are_tried_on_the_recipe(text: str, says: str, recipe: R
 
 @pytest.mark.parametrize("key", FIXED)
 def test_what_decides_about_the_faces_may_not_change(key: str, recipe: Recipe) -> None:
-    with pytest.raises(OptionError, match=f"{key} does not train the network or moves faces"):
+    with pytest.raises(OptionError, match=f"{key} does not affect training, or moves faces"):
         read([f"{key}=1,2"], recipe)
 
 

@@ -98,7 +98,7 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     found = run(tmp_path / "run", recipe.load("system-e").model_dump(mode="json"))
     history = found.folder / "history.csv"
     history.write_text("epoch,size\n0,16\n")
-    with pytest.raises(DataError, match=r"history.csv is no history"):
+    with pytest.raises(DataError, match=r"history\.csv is not a history"):
         story.curves_of(found)
     history.write_text("epoch,size,rate,loss,accuracy,validation_loss,validation_accuracy,minutes\n")
     with pytest.raises(DataError, match="has no epochs"):

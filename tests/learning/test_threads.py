@@ -28,7 +28,7 @@ def test_no_more_threads_than_usable_cores(
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "usable_cores", lambda: usable)
-    with threads.limited(load_any("system-b", budget)):
+    with threads.limit(load_any("system-b", budget)):
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == 6
 
@@ -36,5 +36,5 @@ def test_no_more_threads_than_usable_cores(
 def test_what_the_user_sets_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
     monkeypatch.setattr(threads, "usable_cores", lambda: 2)
-    with threads.limited(load_any("system-b", "smoke")):
+    with threads.limit(load_any("system-b", "smoke")):
         assert torch.get_num_threads() == 6

@@ -28,7 +28,7 @@ from mien.learning import study as studies  # noqa: E402
 from mien.learning.fit import Epoch, fit, read_history  # noqa: E402
 from mien.learning.recipe import Recipe, load, parse  # noqa: E402
 from mien.learning.space import Dimension, read  # noqa: E402
-from mien.learning.tune import Trial, best, judged_faces, outcome, search  # noqa: E402
+from mien.learning.tune import Trial, best, best_accuracy, search, select_faces  # noqa: E402
 
 
 def small(**train: Any) -> Recipe:
@@ -140,7 +140,7 @@ def test_the_best_recipe_loads_and_trains_to_what_it_won(
     assert recipe.name == "small-tuned"
     assert recipe.with_values({"name": "small", "about": ""}).digest() == small().with_values(top.values).digest()
     text = (folder / "best.toml").read_text()
-    assert f"# Score:    validation part {top.accuracy:.2%}" in text
+    assert f"# Score:    {top.accuracy:.2%} on the validation set" in text
     assert f"the recipe's own values: {found[0].accuracy:.2%}" in text
     fit(recipe, faces, tmp_path / "run")
     assert max(row.validation_accuracy for row in read_history(tmp_path / "run")) == top.accuracy
@@ -355,7 +355,7 @@ def test_nothing_but_failures_is_an_error_that_says_the_first_reason(
         raise TrainingError(f"reason {number}")
 
     stand(height)
-    with pytest.raises(TrainingError, match=r"No trial was completed; the first says: reason 0"):
+    with pytest.raises(TrainingError, match=r"No trial was completed.*: reason 0"):
         search(small(), faces, tmp_path, space(), trials=3)
     assert [line["reason"] for line in table(tmp_path)] == ["reason 0", "reason 1", "reason 2"]
     assert not (tmp_path / "best.toml").exists()
@@ -471,7 +471,7 @@ def test_parts_that_the_recipe_draws_are_drawn_once(
         assert again.part(parts.TRAIN).ids == whole.part(parts.TRAIN).ids
         assert again.part(parts.VALIDATION).ids == whole.part(parts.VALIDATION).ids
         assert not set(given.ids) & set(whole.part(parts.TEST).ids)
-    assert judged_faces(recipe, faces).ids == trained.faces[0].ids
+    assert select_faces(recipe, faces).ids == trained.faces[0].ids
     assert load(tmp_path / "best.toml").data == recipe.data
 
 
@@ -480,9 +480,9 @@ def test_the_outcome_is_that_of_the_epoch_that_ships() -> None:
         {"preprocess.size": 24, "train.sizes": [{"epoch": 0, "size": 16}, {"epoch": 1, "size": 24}]}
     )
     rows = [row(0, 0.9, 0.1, 16), row(1, 0.5, 0.8, 24), row(2, 0.6, 0.9, 24), row(3, 0.4, 0.7, 24)]
-    assert outcome(grown, rows[:1]) is None
-    assert outcome(grown, rows) == 0.6
-    assert outcome(grown.with_values({"train.choose": "loss"}), rows) == 0.4
+    assert best_accuracy(grown, rows[:1]) is None
+    assert best_accuracy(grown, rows) == 0.6
+    assert best_accuracy(grown.with_values({"train.choose": "loss"}), rows) == 0.4
 
 
 def test_the_earliest_of_equals_is_best() -> None:
@@ -539,9 +539,9 @@ def study(faces: FaceSet, tmp_path: Path, stand: Standing) -> Path:
 def test_another_search_is_refused(faces: FaceSet, study: Path) -> None:
     fewer = faces.where(np.arange(len(faces)) > 0)
     before = table(study)
-    with pytest.raises(OptionError, match="holds a search with another recipe"):
+    with pytest.raises(OptionError, match="another recipe"):
         search(small(seed=1), faces, study, space(), trials=2)
-    with pytest.raises(OptionError, match="holds a search with another data"):
+    with pytest.raises(OptionError, match="another data"):
         search(small(), fewer, study, space(), trials=2)
     with pytest.raises(OptionError, match=r"another space: train\.batch_size=8,16,32; train\.rate=0\.0001:0\.1:log"):
         search(small(), faces, study, space("train.rate=1e-4:1e-2:log"), trials=2)
@@ -579,10 +579,10 @@ def other_study(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("plant", "says"),
     [
-        (foreign_file, "is not empty and holds no study.db. Give an empty or a new folder."),
-        (garbage, "is no study of mien tune (file is not a database). Give an empty or a new folder."),
-        (other_database, "is no study of mien tune (no such table: studies). Give an empty or a new folder."),
-        (other_study, "holds other studies (somebody's). Give an empty or a new folder."),
+        (foreign_file, "is not empty and has no study.db. Give an empty or a new folder."),
+        (garbage, "is not a study of mien tune (file is not a database). Give an empty or a new folder."),
+        (other_database, "is not a study of mien tune (no such table: studies). Give an empty or a new folder."),
+        (other_study, "contains other studies (somebody's). Give an empty or a new folder."),
     ],
 )
 def test_what_is_no_study_is_refused_and_left_as_it_is(
@@ -608,11 +608,11 @@ def test_a_study_of_another_layout_is_refused(faces: FaceSet, study: Path) -> No
 def test_only_one_process_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "WAIT", 0.1)
     refused = pytest.raises(OptionError, match="cannot be locked")
-    with studies.alone(tmp_path), refused, studies.alone(tmp_path):
+    with studies.lock(tmp_path), refused, studies.lock(tmp_path):
         pass
-    with studies.alone(tmp_path):  # free again
+    with studies.lock(tmp_path):  # free again
         pass
-    with pytest.raises(OptionError, match="cannot be written"), studies.alone(tmp_path / "nowhere"):
+    with pytest.raises(OptionError, match="cannot be written"), studies.lock(tmp_path / "nowhere"):
         pass
 
 

@@ -73,7 +73,7 @@ def run(options: Namespace) -> int:
     faces = work.part(split)
     for name in wish.by:  # a column that makes no slices is told before the network answers thousands of faces
         grouping.by_column(faces, name)
-    tested = work.tested_run([split])
+    tested = work.find_tested_run([split])
     points = _landmarks(faces, options)
     answers = work.predict(split, lambda rows: watched(rows, "answering"))
     found = audit(loaded.model, faces, answers, wish, points=points, watch=lambda jobs: watched(jobs, "corrupting"))

@@ -123,17 +123,17 @@ def _on_crops(options: Namespace) -> None:
     loaded = _loaded(options.models[0], options)
     work = scoring.prepare(loaded, read_faces(options.data, colour=not loaded.model.preprocess.grey))
     splits = work.splits(options.split)
-    tested = work.tested_run(splits)
+    tested = work.find_tested_run(splits)
     single = {split: work.predict(split, lambda rows: watched(rows, "answering")) for split in splits}
     found = _heading(work, options.data)
-    found["parts"] = {split: report(each, copies=work.tells_copies(split)) for split, each in single.items()}
+    found["parts"] = {split: report(each, copies=work.excludes_copies(split)) for split, each in single.items()}
     views = {"": single}
     if options.views:
         several = views[f"-{options.views}"] = {
             split: mean_of_views(work.loaded.model, work.part(split), each, options.views)
             for split, each in single.items()
         }
-        parts = {split: report(each, copies=work.tells_copies(split)) for split, each in several.items()}
+        parts = {split: report(each, copies=work.excludes_copies(split)) for split, each in several.items()}
         found["mean_of_views"] = {"kind": options.views, "views": KINDS[options.views], "parts": parts}
     found["disagreement"] = _disagreement(work, single)
     if options.conformal is not None:
@@ -253,7 +253,7 @@ def _column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[l
     for name, each in zip(options.models, loaded, strict=True):
         work = scoring.prepare(each, faces)
         splits = work.splits(options.split)
-        tested = work.tested_run(splits)
+        tested = work.find_tested_run(splits)
         found = work.predict(splits[0], lambda rows: watched(rows, "answering"))
         cells.append(
             cell(found, first, model=names.public(name) or name, corpus=corpus, split=splits[0], left_out=work.left_out)

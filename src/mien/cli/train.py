@@ -65,7 +65,7 @@ def run(options: Namespace) -> int:
         if figures is None:  # not the first of several processes, which all take part in every seed
             continue
         found.append(figures)
-        _tell(figures, place, each.about if each.is_smoke else runs.advice(place))
+        _tell(figures, place, each.about if each.is_smoke else runs.advise(place))
     if len(found) > 1:
         show_spread(found)
     return DONE
@@ -80,7 +80,7 @@ def _runs(recipe: AnyRecipe, folder: Path, seeds: int) -> Iterator[tuple[AnyReci
     elif not isinstance(recipe, Recipe):
         raise OptionError(f"{recipe.name} draws nothing at random, so --seeds would repeat one run; leave it out.")
     else:
-        for each in runs.seeded(recipe, seeds):
+        for each in runs.vary_seed(recipe, seeds):
             yield each, folder / f"seed-{each.train.seed}"
 
 

@@ -1,7 +1,7 @@
-"""What a network costs and sees, computed from the network itself: parameters, FLOPs, receptive fields, memory.
+"""Network analysis: parameters, FLOPs, receptive fields and activation memory, measured on the network itself.
 
-Nothing here knows a particular network: one forward pass with hooks on its layers gives all figures. Beside it stand
-the small formulas of system A's analysis: entropy floor, information surplus, generalisation bound, imbalance ratio.
+One forward pass with hooks on the layers measures any network. The module also holds the formulas of system A's
+analysis: entropy floor, information surplus, generalisation bound, imbalance ratio.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from mien.errors import DataError, OptionError
 
 _LOCAL_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 _GLOBAL_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-# Only layers listed here are trusted to leave the receptive field as it is: group or instance norm look at the
-# whole picture, an unknown layer may too.
+# Only the layers listed here are known to leave the receptive field unchanged: group and instance norm depend on the
+# whole image, and an unknown layer may too.
 _POINTWISE = (
     *(_BatchNorm, _DropoutNd, nn.Identity, nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Hardswish),
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
@@ -34,19 +34,19 @@ class Field:
     """The square of input pixels that one unit depends on (Araujo, Norris & Sim 2019, Distill), same on both axes.
 
     size: side in pixels.  stride: pixels between neighbouring units.  padding: pixels by which the first unit's
-    field begins before the picture. Unit i covers the pixels i·stride − padding … i·stride − padding + size − 1.
+    field begins before the image. Unit i covers the pixels i·stride − padding … i·stride − padding + size − 1.
     """
 
     size: int = 1
     stride: int = 1
     padding: int = 0
 
-    def through(self, kernel: int, stride: int, padding: int) -> Field:
+    def extend(self, kernel: int, stride: int, padding: int) -> Field:
         """Return the field after a layer with this (dilated) kernel, stride and leading padding."""
         return Field(self.size + (kernel - 1) * self.stride, self.stride * stride, self.padding + padding * self.stride)
 
-    def whole(self, units: int, side: int) -> int:
-        """Return how many of ``units`` along one axis have all ``side`` pixels of that axis in their field."""
+    def count_whole(self, units: int, side: int) -> int:
+        """Count how many of ``units`` along one axis have all ``side`` pixels of that axis in their field."""
         first = [unit * self.stride - self.padding for unit in range(units)]
         return sum(start <= 0 and start + self.size >= side for start in first)
 
@@ -58,11 +58,11 @@ class Block:
 
     parameters:       weights and biases, trainable or frozen, each counted where it is first used.
     flops:            2 × multiply-accumulates of its convolutions and linear layers, for one face.
-    side:             width of the map that its last convolution gives; None without convolutions.
+    side:             width of its last convolution's output map; None without convolutions.
     field:            receptive field after its last convolution, before pooling; None where it has none, or none that
                       can be derived (branches, functions between layers, global layers).
     pooled:           receptive field after its last local pooling layer; None likewise.
-    activation_bytes: memory of its layers' outputs for one face in float32. Layers in place add nothing.
+    activation_bytes: memory of its layers' outputs for one face in float32. In-place layers add nothing.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Blocks in the order in which they run, and totals. ``parameters`` also counts what no layer on the way owns."""
+    """Blocks in execution order, and totals. ``parameters`` includes those that belong to no layer that ran."""
 
     blocks: tuple[Block, ...]
     parameters: int
@@ -91,8 +91,8 @@ class Analysis:
 
 @dataclass(frozen=True)
 class _Step:
-    """One layer that ran. Outputs are kept alive so that no storage is given out twice; ``chained``: its input is
-    what the layer before it returned, untouched."""
+    """One layer that ran. Outputs are kept alive so that no storage is reused; ``chained``: its input is the
+    previous layer's output, unmodified."""
 
     module: nn.Module
     given: torch.Tensor
@@ -103,10 +103,10 @@ class _Step:
 
 
 def analyse(network: nn.Module, size: int = 48, channels: int = 1) -> Analysis:
-    """Run ``network`` once on an empty face (1, channels, size, size) and return its figures.
+    """Run ``network`` once on a blank face (1, channels, size, size) and measure its cost.
 
-    Counts convolutions and linear layers that are modules; arithmetic in plain functions is not seen. The network is
-    run in evaluation mode and left in the mode it was in. Raises ``OptionError`` if it does not take that input.
+    Counts convolutions and linear layers that are modules; arithmetic in plain functions is not counted. The network
+    runs in evaluation mode and returns to its previous mode. Raises ``OptionError`` if it does not take that input.
     """
     steps = _steps(network, torch.zeros(1, channels, size, size))
     blocks = _blocks(steps)
@@ -122,14 +122,14 @@ def _steps(network: nn.Module, face: torch.Tensor) -> list[_Step]:
     steps: list[_Step] = []
 
     def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        # A version that moved between two layers betrays an addition in place: a residual branch.
+        # A version that changed between two layers reveals an in-place addition: a residual branch.
         last, version = (steps[-1].result, steps[-1].version) if steps else (face, 0)
         chained.append(bool(inputs) and inputs[0] is last and last._version == version)
 
     def after(module: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
         follows, given = chained.pop(), inputs[0] if inputs else None
         if not isinstance(given, torch.Tensor) or not isinstance(result, torch.Tensor):
-            return  # recurrent layers and the like; what comes after them does not count as chained
+            return  # recurrent layers and the like; layers after them do not count as chained
         own = result.untyped_storage().data_ptr() != given.untyped_storage().data_ptr()
         steps.append(_Step(module, given, result, result._version, follows, own))
 
@@ -163,13 +163,13 @@ def _blocks(steps: list[_Step]) -> tuple[Block, ...]:
         if not blocks or (weighted and pooled) or (dense and blocks[-1].side is not None):
             blocks.append(Block("dense" if dense else f"block {len(blocks) + 1}"))
             pooled = False
-        field = _next(field, step)
-        blocks[-1] = _with(blocks[-1], step, field, seen)
+        field = _next_field(field, step)
+        blocks[-1] = _add_step(blocks[-1], step, field, seen)
         pooled = pooled or isinstance(step.module, (*_LOCAL_POOLS, *_GLOBAL_POOLS))
     return tuple(blocks)
 
 
-def _with(block: Block, step: _Step, field: Field | None, seen: set[int]) -> Block:
+def _add_step(block: Block, step: _Step, field: Field | None, seen: set[int]) -> Block:
     new = [parameter for parameter in step.module.parameters() if id(parameter) not in seen]
     seen.update(id(parameter) for parameter in new)
     block = replace(
@@ -198,7 +198,7 @@ def _flops(step: _Step) -> int:
     return 0
 
 
-def _next(field: Field | None, step: _Step) -> Field | None:
+def _next_field(field: Field | None, step: _Step) -> Field | None:
     module = step.module
     if field is None or not step.chained:
         return None
@@ -217,7 +217,7 @@ def _next(field: Field | None, step: _Step) -> Field | None:
         return None
     if any(height != width for height, width in shape):
         return None
-    return field.through(*(height for height, _ in shape))
+    return field.extend(*(height for height, _ in shape))
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -227,8 +227,8 @@ def _pair(value: Any) -> tuple[int, int]:
 def entropy(counts: Mapping[str, int]) -> float:
     """Return the entropy in nats of a label distribution, class → faces; empty classes add nothing.
 
-    It is the loss of the best predictor that does not look at the face, so the floor for such predictors only: a
-    network that looks can go below it (system A's equation 18 says the opposite). Raises ``DataError``.
+    It is the loss of the best predictor that ignores the face, and a floor for such predictors only: a network that
+    uses the face can go below it (system A's equation 18 says the opposite). Raises ``DataError``.
     """
     total = _total(counts)
     return -sum(count / total * math.log(count / total) for count in counts.values() if count)
@@ -258,10 +258,10 @@ def _total(counts: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound on how much worse a network may do on new faces than on its training faces, as an error rate.
+    """An upper bound on the generalisation gap: error rate on new faces minus error rate on the training faces.
 
-    dimension: the VC dimension put in.  value: None where the formula has no real value.
-    vacuous: true if it promises nothing: no value, or 1 and more.  why: what makes it so, in words.
+    dimension: the assumed VC dimension.  value: None where the formula has no real value.
+    vacuous: true if the bound says nothing: no value, or at least 1.  why: the reason, in words.
     """
 
     dimension: float
@@ -273,8 +273,8 @@ class Bound:
 def generalisation_bound(parameters: int, faces: int, *, dropout: float = 0.25, delta: float = 0.05) -> Bound:
     """Return system A's equation 14: √((d ln(2N/d) − ln(δ/4)) / N) with d = (1 − dropout)·parameters, N = faces.
 
-    The document writes d only as proportional; 1 is the factor taken. delta: chance that the bound fails; the document
-    gives none. Raises ``OptionError`` for values outside their ranges.
+    The document only states d up to a factor; we use 1. delta: probability that the bound fails; the document gives
+    none. Raises ``OptionError`` for values out of range.
     """
     if parameters < 1 or faces < 1 or not 0 <= dropout < 1 or not 0 < delta < 1:
         raise OptionError(

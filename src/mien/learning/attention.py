@@ -1,4 +1,4 @@
-"""Attention within a block: feature maps in, reweighted feature maps of the same shape out."""
+"""Attention modules for convolutional blocks; they reweight feature maps and keep their shape."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class CBAM(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.gate = _bottleneck(channels)
+        # Checkpoints hold the spatial kernel under the name "place"; a new name would make old runs unreadable.
         self.place = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Map float (N, C, H, W) to the same shape."""
         average, maximum = maps.mean((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
         maps = maps * (self.gate(average) + self.gate(maximum)).sigmoid()
-        seen = torch.cat([maps.mean(1, keepdim=True), maps.amax(1, keepdim=True)], 1)
-        attended: torch.Tensor = maps * self.place(seen).sigmoid()
+        pooled = torch.cat([maps.mean(1, keepdim=True), maps.amax(1, keepdim=True)], 1)
+        attended: torch.Tensor = maps * self.place(pooled).sigmoid()
         return attended
 
 
@@ -44,7 +45,7 @@ def _bottleneck(channels: int) -> nn.Sequential:
 
 
 def attend(kind: Literal["se", "cbam"] | None, channels: int) -> list[nn.Module]:
-    """Return the attention module of a block with ``channels`` maps; nothing for None."""
+    """Build the attention module of a block with ``channels`` maps; an empty list for None."""
     if kind is None:
         return []
     return [SqueezeExcitation(channels) if kind == "se" else CBAM(channels)]

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device, after the one pixel path (Kornia, torchvision)."""
+"""Augmentation of whole batches on the device, after preprocessing (Kornia, torchvision)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mien.learning.tables import AugmentTable
 
 
 class Augment(nn.Module):
-    """Change each face of a batch by its own random draw.
+    """Augment each face of a batch with its own random transform.
 
-    Takes and returns float (N, C, S, S). What leaves the frame is filled by the nearest edge pixels, because a
-    constant border would be a cue that no detector's crop has.
+    Takes and returns float (N, C, S, S). Empty areas are filled with the nearest edge pixels, because a constant
+    border would be a cue that no detector's crop has.
     """
 
     def __init__(self, table: AugmentTable) -> None:
@@ -42,9 +42,9 @@ class Augment(nn.Module):
 
     @torch.no_grad()
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return the changed batch, same shape and dtype."""
-        changed: torch.Tensor = self.steps(crops)
-        return changed
+        """Return the augmented batch, same shape and dtype."""
+        augmented: torch.Tensor = self.steps(crops)
+        return augmented
 
 
 class Brightness(nn.Module):
@@ -64,19 +64,19 @@ class Brightness(nn.Module):
 
 
 class Mix(nn.Module):
-    """Mixup and CutMix of a batch and its targets; both at once draw one of them for each batch."""
+    """Mixup and CutMix of a batch and its targets; with both enabled, one is drawn for each batch."""
 
     def __init__(self, table: AugmentTable) -> None:
         super().__init__()
         from torchvision.transforms import v2
 
-        self.ways = [v2.MixUp(alpha=table.mixup)] if table.mixup else []
-        self.ways += [v2.CutMix(alpha=table.cutmix)] if table.cutmix else []
+        self.transforms = [v2.MixUp(alpha=table.mixup)] if table.mixup else []
+        self.transforms += [v2.CutMix(alpha=table.cutmix)] if table.cutmix else []
 
     def forward(self, crops: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mixed crops float (N, C, S, S) and targets float (N, K); as they are if the recipe mixes nothing."""
-        if not self.ways:
+        """Return mixed crops float (N, C, S, S) and targets float (N, K); unchanged if the recipe mixes nothing."""
+        if not self.transforms:
             return crops, targets
-        way = self.ways[int(torch.randint(len(self.ways), ()))]
-        mixed: tuple[torch.Tensor, torch.Tensor] = way(crops, targets)
+        transform = self.transforms[int(torch.randint(len(self.transforms), ()))]
+        mixed: tuple[torch.Tensor, torch.Tensor] = transform(crops, targets)
         return mixed

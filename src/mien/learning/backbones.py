@@ -1,4 +1,4 @@
-"""Any torchvision classifier on face crops, grey or pseudo-RGB, with the emotions as its classes."""
+"""torchvision classifiers for face crops, grey or pseudo-RGB, with emotions as classes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PREFIX = "torchvision:"
 
 
 class Backbone(nn.Module):
-    """A torchvision classifier whose last dense layer is new.
+    """A torchvision classifier with a new last dense layer.
 
-    network: takes float (N, channels, S, S). head: the name of its last dense layer, the only part that learns while
-    the rest is frozen (systems A and D: head only, then fine-tuned).
+    network: takes float (N, channels, S, S). head: the name of its last dense layer, the only part trained while the
+    rest is frozen (systems A and D: head only, then fine-tuned).
     """
 
     def __init__(self, network: nn.Module, head: str) -> None:
@@ -30,14 +30,14 @@ class Backbone(nn.Module):
         return logits
 
     def freeze(self, frozen: bool) -> None:
-        """Stop or resume the learning of everything but the head, batch-norm statistics included."""
+        """Freeze or unfreeze everything but the head, batch-norm statistics included."""
         self.frozen = frozen
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not frozen or name.startswith(f"{self.head}."))
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Backbone:
-        """Switch to training mode; a frozen trunk stays as it is in evaluation, dropout before the head included."""
+        """Switch to training mode; a frozen trunk stays in evaluation mode, dropout before the head included."""
         super().train(mode)
         if mode and self.frozen:
             self.network.eval()
@@ -57,12 +57,12 @@ def backbone(
 ) -> Backbone:
     """Build torchvision's classifier ``name`` for ``classes`` emotions.
 
-    size: of the crops in pixels, on which the classifier is tried out.
-    channels: 1 adds the first convolution's kernels up over RGB, which is the same function on pseudo-RGB.
-    pretrained: ImageNet weights through torchvision's own loader, which fetches them once or takes them from its cache.
-    stride: of the first convolution; None leaves it.
+    size: of the crops in pixels; one forward pass checks that the classifier takes them.
+    channels: 1 sums the first convolution's kernels over RGB, which is the same function on pseudo-RGB.
+    pretrained: ImageNet weights through torchvision's own loader, which downloads them once and caches them.
+    stride: of the first convolution; None keeps it.
     Raises ``RecipeError`` for an unknown name or crops that the classifier cannot take, ``FileMissingError`` if the
-    weights cannot be had.
+    weights are not available.
     """
     from torchvision import models
 
@@ -78,15 +78,15 @@ def backbone(
         ) from error
     _adapt_stem(network, channels, stride)
     head = _replace_head(network, classes, dropout)
-    _try_out(network, name, channels, size)
+    _check_size(network, name, channels, size)
     return Backbone(network, head)
 
 
 def _weights(name: str) -> str:
-    """Return the name of the first ImageNet weights, which are the ones that papers mean.
+    """Return the name of the first ImageNet weights, the ones that papers use.
 
-    torchvision's newer ones are trained longer, with label smoothing and mixup, which raises ImageNet's accuracy and
-    lowers that of frozen features elsewhere (Kornblith et al. 2021).
+    torchvision's newer ones are trained longer, with label smoothing and mixup, which raises the accuracy on ImageNet
+    but lowers that of frozen features on other tasks (Kornblith et al. 2021).
     """
     from torchvision import models
 
@@ -105,15 +105,15 @@ def _adapt_stem(network: nn.Module, channels: int, stride: int | None) -> None:
         stem.stride = (stride, stride)
 
 
-def _try_out(network: nn.Module, name: str, channels: int, size: int) -> None:
+def _check_size(network: nn.Module, name: str, channels: int, size: int) -> None:
     """Raise ``RecipeError`` if the network cannot take crops of ``size``: too few pixels for its pools, mostly."""
     try:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, channels, size, size))
     except (RuntimeError, AssertionError) as error:  # vision transformers assert their one size
         raise RecipeError(
-            f"preprocess.size = {size} (or a stage of train.sizes) is not for {PREFIX}{name}: {error}. Give a larger "
-            "one, such as 96 or 224, or another network."
+            f"preprocess.size = {size} (or a stage of train.sizes) does not work with {PREFIX}{name}: {error}. Choose "
+            "a larger size, such as 96 or 224, or another network."
         ) from error
     network.train()
 
@@ -125,7 +125,7 @@ def _replace_head(network: nn.Module, classes: int, dropout: float) -> str:
         raise RecipeError("This classifier does not end in a dense layer; choose another one.")
     for module in network.modules():
         if isinstance(module, nn.Dropout):
-            module.p = 0.0  # ours takes its place
+            module.p = 0.0  # replaced by our own
     owner = network.get_submodule(name[0].rpartition(".")[0])
     features = int(network.state_dict()[f"{name[0]}.weight"].shape[1])
     setattr(owner, name[0].rpartition(".")[2], nn.Sequential(nn.Dropout(dropout), nn.Linear(features, classes)))

@@ -1,4 +1,4 @@
-"""Which faces stand in which batch of which epoch."""
+"""Batch sampling: shuffled or weighted batches that depend on seed and epoch only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mien.errors import OptionError
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Full batches of indices in an order drawn from seed and epoch alone, so that a resumed run sees the same one.
+    """Full batches of indices, in an order that depends on seed and epoch only, so that a resumed run repeats it.
 
     chances: each face's probability of being drawn, with replacement, (N,) summing to 1; None draws each face once.
-    rounds:  epochs after which the same batches come again (``distil.rounds``); 0: never.
-    draws:   how many faces an epoch draws by ``chances``; 0 takes as many as there are.
-    Where several processes train together each gets its share of every batch.
+    rounds:  epochs after which the same batches repeat (``distil.rounds``); 0: never.
+    draws:   number of faces that an epoch draws by ``chances``; 0 means the size of the training set.
+    In distributed training each process gets its share of every batch.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class ShuffledBatches(Sampler[list[int]]):
         draws: int = 0,
     ) -> None:
         if faces < size:
-            raise OptionError(f"train.batch_size = {size} is more than the {faces} training faces; lower it.")
+            raise OptionError(f"train.batch_size = {size} is more than the {faces} training faces. Lower it.")
         self.faces, self.size, self.seed, self.epoch, self.chances = faces, size, seed, 0, chances
         self.rounds, self.draws = rounds, draws or faces
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the epoch's number; Lightning calls this before each epoch."""
+        """Set the epoch's number; Lightning calls this before each epoch."""
         self.epoch = epoch % self.rounds if self.rounds else epoch
 
     def __len__(self) -> int:
@@ -49,12 +49,12 @@ class ShuffledBatches(Sampler[list[int]]):
             order = generator.permutation(self.faces)
         else:
             order = generator.choice(self.faces, self.draws, p=self.chances)
-        first, step = place()
+        rank, processes = get_rank()
         for batch in order[: len(self) * self.size].reshape(-1, self.size):
-            yield batch[first::step].tolist()
+            yield batch[rank::processes].tolist()
 
 
-def place() -> tuple[int, int]:
-    """Return this process's number among those that train together, and how many they are; (0, 1) where it is alone."""
+def get_rank() -> tuple[int, int]:
+    """Return this process's rank in distributed training and the number of processes; (0, 1) for a single process."""
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)

@@ -1,7 +1,6 @@
-"""What a network is given before it ships: smoothed crops, scales, the balance of its classes, a temperature, a
-threshold.
+"""Calibration before export: input smoothing, vector scaling, class balance, temperature and confidence threshold.
 
-All of it is fitted on the validation part, or on the training part's class counts; nothing here sees the test part.
+Everything is fitted on the validation set, or on the training set's class counts; the test set is never used here.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from mien.learning.tables import CalibrateTable
 
 
 def table_of(plan: Plan) -> CalibrateTable:
-    """Return the plan's table; heads and baselines, which have none, are calibrated by its defaults."""
+    """Return the recipe's calibration table; heads and baselines have none and use its defaults."""
     return plan.calibrate if isinstance(plan, Recipe) else CalibrateTable()
 
 
 def fitting_faces(plan: Plan, faces: FaceSet) -> FaceSet:
-    """Return the validation part, N faces, and with ``calibrate.degraded`` all again as the recipe degrades them."""
+    """Return the validation set, N faces; with ``calibrate.degraded``, append a degraded copy of each."""
     validation = faces.part(parts.VALIDATION)
     if not isinstance(plan, Recipe) or not plan.calibrate.degraded:
         return validation
@@ -41,21 +40,21 @@ def fitting_faces(plan: Plan, faces: FaceSet) -> FaceSet:
 
 
 def shift(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:
-    """Return what ``calibrate.balance`` adds to the logits, float64 (C,): -balance · log(share of training faces)."""
-    # A head's corpora may lack a class; it is never answered, whatever is added.
+    """Return the logit offsets of ``calibrate.balance``, float64 (C,): -balance · log(share of training faces)."""
+    # A head's corpora may lack a class; it is never predicted, whatever its offset.
     counts = np.maximum(np.bincount(faces.part(parts.TRAIN).labels, minlength=len(faces.label_set)), 1)
-    found: NDArray[np.float64] = -table_of(plan).balance * np.log(counts / counts.sum())
-    return found
+    offsets: NDArray[np.float64] = -table_of(plan).balance * np.log(counts / counts.sum())
+    return offsets
 
 
-def smoothed(network: nn.Module, smooth: float) -> nn.Module:
-    """Return ``network``, its first convolution changed so that it reads every crop smoothed.
+def smooth_input(network: nn.Module, smooth: float) -> nn.Module:
+    """Fold a smoothing filter into the first convolution of ``network``, in place, and return the network.
 
-    Turning, shifting and zooming a face resamples it, which smooths it a little, but a face that is read is not
-    resampled: what Touvron et al. 2019 ("Fixing the train-test resolution discrepancy") found for sizes holds for
+    Rotation, shift and zoom resample a training face, which smooths it slightly, but faces are not resampled at
+    inference: what Touvron et al. 2019 ("Fixing the train-test resolution discrepancy") found for sizes holds for
     sharpness. A pixel becomes ``1 - 2 smooth`` of itself and ``smooth`` of each neighbour, along rows, then along
-    columns; bilinear resampling at random places does so with 1/6 on average. Put together with the kernels that
-    follow, this costs a pixel more of them on each side, and no layer. Beyond the frame lie zeros, as before.
+    columns; bilinear resampling at random positions does so with 1/6 on average. Folding the filter widens the
+    kernels by one pixel on each side and adds no layer. Padding stays zero.
     Raises ``RecipeError`` as ``first_convolution``.
     """
     if not smooth:
@@ -74,20 +73,19 @@ def smoothed(network: nn.Module, smooth: float) -> nn.Module:
 def first_convolution(network: nn.Module) -> nn.Conv2d:
     """Return the convolution that reads the crops.
 
-    Raises ``RecipeError`` if there is none, or one that ``smoothed`` cannot widen: dilated, or with a frame of
-    something else than zeros.
+    Raises ``RecipeError`` if there is none, or one that ``smooth_input`` cannot widen: dilated, or not zero-padded.
     """
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None or first.dilation != (1, 1) or first.padding_mode != "zeros" or isinstance(first.padding, str):
         raise RecipeError(
-            f"calibrate.smooth is for networks whose first convolution is undilated and framed by zeros; this one's is "
-            f"{first}. Set calibrate.smooth = 0."
+            f"calibrate.smooth needs a first convolution that is undilated and zero-padded; this network has {first}. "
+            "Set calibrate.smooth = 0."
         )
     return first
 
 
 class Scaled(nn.Module):
-    """A network whose logits are scaled and shifted class by class; both are float64 (C,)."""
+    """A network with a scale and a bias per class on its logits; both are float64 (C,)."""
 
     scale: torch.Tensor
     bias: torch.Tensor
@@ -105,37 +103,40 @@ class Scaled(nn.Module):
         return logits
 
 
-def scaled(network: nn.Module, answers: NDArray[np.float32], recipe: Recipe, faces: FaceSet) -> Scaled:
-    """Return the network with what the recipe puts behind it.  answers: its logits on ``fitting_faces``, (N, C)."""
-    scale, bias = np.ones(answers.shape[1]), np.zeros(answers.shape[1])
+def scale_logits(network: nn.Module, logits: NDArray[np.float32], recipe: Recipe, faces: FaceSet) -> Scaled:
+    """Add the recipe's vector scaling and class balance to a network.
+
+    logits: the network's on ``fitting_faces``, float32 (N, C).
+    """
+    scale, bias = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
     if recipe.calibrate.method == "vector":
         fitted = fitting_faces(recipe, faces)
-        scaling = fit_vector(answers, fitted.labels, _weights(recipe, fitted), _told_apart(recipe, fitted))
-        scale, bias = scaling.scale, scaling.bias + _never(recipe, fitted)
+        scaling = fit_vector(logits, fitted.labels, _weights(recipe, fitted), _known_classes(recipe, fitted))
+        scale, bias = scaling.scale, scaling.bias + _mask_unknown(recipe, fitted)
     return Scaled(network, scale, bias + shift(recipe, faces))
 
 
-def temperature(plan: Plan, answers: NDArray[np.float32], faces: FaceSet) -> float:
-    """Return the temperature of logits (N, C) on ``fitting_faces``; balanced classes count as balance makes them."""
+def temperature(plan: Plan, logits: NDArray[np.float32], faces: FaceSet) -> float:
+    """Fit the temperature of logits (N, C) on ``fitting_faces``, weighted to the class prior of ``balance``."""
     fitted = fitting_faces(plan, faces)
-    # Faces of the corpus stand for those of a world in which the rare classes are less rare (importance weights).
+    # Importance-weight the faces to the target class prior, in which the rare classes are less rare.
     weights = np.exp(shift(plan, faces))[fitted.labels]
     equal = _weights(plan, fitted)
-    return fit_temperature(answers, fitted.labels, weights if equal is None else weights * equal)
+    return fit_temperature(logits, fitted.labels, weights if equal is None else weights * equal)
 
 
 def threshold(plan: Plan, probabilities: Floats, validation: FaceSet) -> Threshold:
-    """Return the confidence below which an answer is uncertain, by probabilities (N, C) of the validation part.
+    """Fit the confidence threshold for certain predictions on probabilities (N, C) of the validation set.
 
-    Several corpora count the same, and at least half of their faces are answered; where ``certain`` does not hold for
-    so many, it is the confidence of the surer half.
+    With several corpora, each has the same weight and coverage is at least one half: if the accuracy ``certain`` is
+    not reached at that coverage, the threshold is the one of the more confident half.
     """
-    right = table_of(plan).certain
+    accuracy = table_of(plan).certain
     weights = _weights(plan, validation)
     if weights is None:
-        return fit_threshold(probabilities, validation.labels, right)
+        return fit_threshold(probabilities, validation.labels, accuracy)
     values = np.asarray(probabilities, np.float64)
-    return choose_threshold(values, validation.labels, weights, right=right, answered=ANSWERED)[0]
+    return choose_threshold(values, validation.labels, weights, right=accuracy, answered=ANSWERED)[0]
 
 
 def _weights(plan: Plan, faces: FaceSet) -> NDArray[np.float64] | None:
@@ -143,14 +144,14 @@ def _weights(plan: Plan, faces: FaceSet) -> NDArray[np.float64] | None:
     return corpora.equal_weights(faces, table) if table.shares else None
 
 
-def _never(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:
-    """Return what keeps classes that no corpus has from being answered, float64 (C,): their logits learned nothing."""
-    known = _told_apart(plan, faces)
+def _mask_unknown(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:
+    """Return logit offsets, float64 (C,), that rule out classes without faces in any corpus: they are untrained."""
+    known = _known_classes(plan, faces)
     return np.zeros(len(faces.label_set)) if known is None else np.where(known.any(axis=0), 0.0, -1e4)
 
 
-def _told_apart(plan: Plan, faces: FaceSet) -> NDArray[np.bool_] | None:
-    """Return bool (N, C): the classes that each face's corpus has, by its faces; None for a single corpus."""
+def _known_classes(plan: Plan, faces: FaceSet) -> NDArray[np.bool_] | None:
+    """Return bool (N, C): the classes with faces in each face's corpus; None for a single corpus."""
     table = plan.data.corpora
     if not table.shares:
         return None

@@ -1,4 +1,7 @@
-"""The pictures of the range test and of the search: PNG, Okabe–Ito colours, no meaning carried by colour alone."""
+"""Plots of the learning-rate range test and of the hyper-parameter search, as PNG.
+
+Okabe–Ito colours; no meaning is carried by colour alone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def rate(
     tenth: float,
     title: str = "",
 ) -> bytes:
-    """Draw the loss over the logarithm of the rate, float64 (N,) each, with both suggested rates."""
+    """Plot the loss over the logarithm of the learning rate, float64 (N,) each, with both suggested rates."""
     figure, axes = _new(7.2, 4.8)
     axes.plot(rates, losses, color=GREY, linewidth=0.8, alpha=0.6, label="loss of each step")
     axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
@@ -35,7 +38,7 @@ def rate(
     axes.plot([suggestion], [height], "o", color=RED, markersize=8, zorder=4)
     axes.axvline(tenth, color=GREEN, linestyle="--", linewidth=1.5, label=f"{tenth:.1e}: rate of the minimum / 10")
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss (nats)", title=title)
-    # Single steps of a network that falls apart may reach thousands; the valley would be flat beside them.
+    # Single steps of a diverging network may reach thousands; the valley would look flat beside them.
     bottom, top = float(smoothed.min()), float(smoothed[: int(smoothed.argmin()) + 1].max())
     rise = max(top - bottom, 0.05 * abs(top))
     axes.set_ylim(min(float(losses.min()), bottom) - 0.1 * rise, top + 0.6 * rise)
@@ -46,7 +49,7 @@ def rate(
 def history(
     complete: Mapping[int, float], pruned: Mapping[int, float], failed: Sequence[int], defaults: float | None = None
 ) -> bytes:
-    """Draw the validation accuracy, in [0, 1], of each trial by its number, and the best so far.
+    """Plot the validation accuracy, in [0, 1], of each trial by its number, and the best so far.
 
     failed: numbers of trials without one.  defaults: accuracy of the recipe's own values, if known.
     """
@@ -76,7 +79,7 @@ def history(
 
 
 def importance(shares: Mapping[str, float], trials: int) -> bytes:
-    """Draw each key's share, summing to 1, of the variance of the validation accuracy over ``trials`` trials."""
+    """Plot each key's share, summing to 1, of the variance of the validation accuracy over ``trials`` trials."""
     figure, axes = _new(7.2, 0.42 * len(shares) + 1.3)
     names = sorted(shares, key=shares.__getitem__)
     bars = axes.barh(names, [shares[name] for name in names], color=BLUE)

@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or not there, and the newest whole one of a run.
+"""Atomic checkpoints, and the newest intact one of a run.
 
-Lightning writes a checkpoint into the system's temporary folder and moves it, which between two disks is a copy: killed
-in the middle, or with the disk full, a run was left with ``last.ckpt`` cut off and nothing to resume from.
+Lightning writes a checkpoint into the system's temporary folder and moves it, which between two disks is a copy: a run
+killed in the middle, or on a full disk, was left with a truncated ``last.ckpt`` and nothing to resume from.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from mien.errors import TrainingError
 from mien.files import appearing
 
 LAST, BEFORE = "last.ckpt", "before.ckpt"
-"""The newest checkpoint of a run, and the one before it."""
+"""File names of a run's newest checkpoint and of the previous one."""
 
 _log = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its name and on the disk before it takes the name; keeps the last but one."""
+    """Write a checkpoint to a temporary file, sync it, then rename it; keep the previous one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write one checkpoint. Raises ``OSError`` with the file's name where the disk refuses it."""
+        """Write one checkpoint. Raises ``OSError`` with the file's name if the disk does not take it."""
         path, content = Path(path), io.BytesIO()
         torch.save(checkpoint, content)  # into memory: its own file writer ends the process when a disk is full
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,22 +43,22 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def newest(run: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run, None for a run without any; those cut off are named in the log.
+    """Return the newest intact checkpoint of a run, None for a run without any; log the damaged ones.
 
-    Raises ``TrainingError`` if all of them are cut off.
+    Raises ``TrainingError`` if all of them are damaged.
     """
     paths = [path for path in (run / "checkpoints" / LAST, run / "checkpoints" / BEFORE) if path.exists()]
     for path in paths:
         if is_whole(path):
             return path
-        _log.warning("%s is cut off or damaged and is passed over.", path)
+        _log.warning("Skipping %s, which is truncated or damaged.", path)
     if paths:
-        raise TrainingError(f"All checkpoints of {run} are cut off or damaged. Train again, into another folder.")
+        raise TrainingError(f"All checkpoints of {run} are truncated or damaged. Train again, into another folder.")
     return None
 
 
 def is_whole(path: Path) -> bool:
-    """Say whether a checkpoint, which is a zip, is there to its end with all its checksums right."""
+    """Check whether a checkpoint, which is a zip file, is complete and all its checksums match."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

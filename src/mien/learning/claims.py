@@ -1,8 +1,8 @@
-"""What the five published systems A to E state, number by number, and where they state it.
+"""The published results of systems A to E, with the table, figure or section that states each.
 
-Literal data, copied from the documents and not corrected: what is wrong there is wrong here, and ``contradictions``
-says so. Shares are fractions in [0, 1]; class names are Mien's nouns, except for system A, whose ten classes are
-its own words (``labels.SYSTEM_A``).
+Literal data, copied from the documents and not corrected: errors stay as printed, and ``contradictions`` points them
+out. Shares are fractions in [0, 1]; class names are Mien's, except for system A, whose ten classes keep their own
+names (``labels.SYSTEM_A``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from mien.errors import OptionError, nearest
 
 @dataclass(frozen=True)
 class Claim:
-    """One published figure.
+    """One published value.
 
-    what:  the quantity.  model: whose.  value: a fraction for shares, else in ``unit``.
+    what:  the quantity.  model: the model it belongs to.  value: a fraction for shares, else in ``unit``.
     where: the table, figure or section that states it.
     """
 
@@ -29,7 +29,7 @@ class Claim:
     unit: str = ""
 
     def text(self) -> str:
-        """Return the value as a page prints it: shares in percent, other values with their unit."""
+        """Format the value for a page: shares in percent, other values with their unit."""
         return f"{self.value:.2%}".replace("%", " %") if not self.unit else f"{self.value:g} {self.unit}"
 
 
@@ -161,7 +161,7 @@ C_ACCURACY = {
     "surprise": 0.90,
     "neutral": 0.87,
 }
-"""System C, Table I: "accuracy" per class, whatever that is."""
+"""System C, Table I: "accuracy" per class, which the document does not define."""
 
 C_FIGURE_3 = {
     "happiness": 0.85,
@@ -172,7 +172,7 @@ C_FIGURE_3 = {
     "surprise": 0.81,
     "neutral": 0.77,
 }
-"""System C, section IV.2: the recalls that the text reads from its Fig. 3."""
+"""System C, section IV.2: the recalls that the text takes from its Fig. 3."""
 
 D_TRAIN = {
     "happiness": 7215,
@@ -183,7 +183,7 @@ D_TRAIN = {
     "surprise": 3171,
     "disgust": 436,
 }
-"""System D, Dataset Description: images per class in the training part."""
+"""System D, Dataset Description: images per class in the training set."""
 
 E_TRAIN = {
     "happiness": 1774,
@@ -216,11 +216,11 @@ FER2013_COUNTS = {
     "anger": 4953,
     "disgust": 547,
 }
-"""System E, Table 1, the column Total: what stands for FER2013 where no corpus is at hand."""
+"""System E, Table 1, the column Total: used as FER2013's class counts where the corpus is not available."""
 
 E_RECALLS = {"fear": 0.80, "happiness": 0.73, "sadness": 0.67, "disgust": 0.25, "neutral": 0.73, "surprise": 1.0}
 """System E, section 5, on Fig. 9: the diagonal of the normalised matrix as far as the text states it. Neutral is
-"27 % misclassified", surprise "perfect separation"; of anger it says only that a quarter goes to neutral."""
+"27 % misclassified", surprise "perfect separation"; for anger it only says that a quarter is predicted as neutral."""
 
 E_ANGER_TO_NEUTRAL = 0.25
 """System E, section 5, on Fig. 9."""
@@ -315,7 +315,7 @@ CLAIMS: Mapping[str, System] = {
         "Seven-class CNN, data exploration and tuning",
         "FER2013 is explored (types, missing values, class counts, samples, quality), augmented, and learned by a CNN "
         "of convolution, pooling, dropout and dense layers in 20 epochs. Batch size, epochs and learning rate are "
-        "discussed; PCA, HOG, KNN and SVM are the classical side. The document prints no test figure.",
+        "discussed; PCA, HOG, KNN and SVM are the classical side. The document reports no test result.",
         _B,
         {
             "CNN": ("system-b", "system-b-tuned"),
@@ -345,7 +345,7 @@ CLAIMS: Mapping[str, System] = {
     "E": System(
         "Class-weighted CNN, explained and deployed",
         "A batch-normalised CNN of widths 32 to 256 learns FER2013 with class weights and augmentation, is explained "
-        "with Grad-CAM, compared with figures from the literature and served on the web.",
+        "with Grad-CAM, compared with results from the literature and served on the web.",
         _E,
         {"CNN": ("system-e", "system-e-tuned"), "SVM, cited": ("hog-svm",)},
     ),

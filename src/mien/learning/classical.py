@@ -1,8 +1,8 @@
 """Classical baselines: descriptors → scaling → principal components → support vectors or neighbours.
 
-scikit-learn fits; what it found is kept as plain arrays and applied with NumPy. So a model file is an npz of arrays
-without a single pickled object, reads the same in every version of scikit-learn, and cannot make foreign code run.
-(``skops`` was weighed: it restores libsvm's own tables, whose indices libsvm follows unchecked.)
+scikit-learn fits; the fitted parameters are kept as plain arrays and applied with NumPy. So a model file is an npz of
+arrays without pickled objects: it works with every version of scikit-learn and cannot execute code when opened.
+(We considered ``skops``: it restores libsvm's own tables, whose indices libsvm follows unchecked.)
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Vectors:
 
     support: float32 (V, P).  weights: float64 (V, pairs).  offsets: float64 (pairs,).
     gamma:   of the RBF kernel exp(−gamma · distance²). 0 is the linear kernel: ``weights`` (P, pairs) are then the
-             hyperplanes themselves, and ``support`` is empty.
+             hyperplanes, and ``support`` is empty.
     """
 
     support: Floats
@@ -63,7 +63,7 @@ class Vectors:
     gamma: float
 
     def logits(self, features: Floats) -> Doubles:
-        """Return votes, plus the summed decisions squeezed into ± 1/3 to break ties, as scikit-learn's ``ovr`` does."""
+        """Return votes, plus the summed decisions scaled to ± 1/3 to break ties, as scikit-learn's ``ovr`` does."""
         known = kernel(features, self.support, self.gamma) if self.gamma else features.astype(np.float64)
         return _votes(known @ self.weights + self.offsets, self.classes)
 
@@ -83,7 +83,7 @@ def _votes(decisions: Doubles, classes: int) -> Doubles:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The training faces themselves: float32 (V, P), and places int64 (V,) of their classes."""
+    """The training faces: features float32 (V, P), and class indices int64 (V,) in ``places``, a key of the file."""
 
     examples: Floats
     places: NDArray[np.int64]
@@ -91,22 +91,22 @@ class Neighbours:
     neighbours: int
 
     def logits(self, features: Floats) -> Doubles:
-        """Return the log of the neighbours' shares of votes, each class given one vote more (Laplace)."""
+        """Return the log of each class's share of the neighbours' votes, with one vote added to each (Laplace)."""
         from sklearn.neighbors import NearestNeighbors
 
         search = NearestNeighbors(n_neighbors=self.neighbours, algorithm="brute").fit(self.examples)
-        found = self.places[search.kneighbors(features, return_distance=False)]
-        votes = (found[:, :, None] == np.arange(self.classes)).sum(1)
+        nearest = self.places[search.kneighbors(features, return_distance=False)]
+        votes = (nearest[:, :, None] == np.arange(self.classes)).sum(1)
         shares: Doubles = np.log((votes + 1) / (self.neighbours + self.classes))
         return shares
 
 
 @dataclass(frozen=True)
 class ClassicalModel:
-    """A trained baseline; a ``Session``, so that evaluation takes it as it takes a network.
+    """A trained baseline; a ``Session``, so that it is evaluated like a network.
 
     side:    of the crops in pixels.  classes: K, the number of logits.
-    present: int64, the classes that training had faces of; the others are never answered.
+    present: int64, the classes with training faces; the others are never predicted.
     """
 
     table: ClassicalTable
@@ -119,8 +119,8 @@ class ClassicalModel:
     def logits(self, batch: Floats) -> Floats:
         """Map float32 (N, 1, S, S) to float32 (N, K): an svm's votes with ties broken, or logs of neighbours' shares.
 
-        The largest is the class that the classifier decides for. Their softmax is no calibrated probability before a
-        temperature is fitted (``calibration.fit_temperature``).
+        The largest is the predicted class. Their softmax is not calibrated before a temperature is fitted
+        (``calibration.fit_temperature``).
         Raises ``ModelError`` for crops of another shape than those of training.
         """
         if batch.shape[1:] != (1, self.side, self.side):
@@ -128,13 +128,13 @@ class ClassicalModel:
                 f"Crops of shape {batch.shape}: this model was trained on (N, 1, {self.side}, {self.side}). "
                 "Use the preprocess table of its recipe."
             )
-        answers = np.empty((len(batch), self.classes), np.float32)
+        logits = np.empty((len(batch), self.classes), np.float32)
         for start in range(0, len(batch), CHUNK):  # a kernel of all faces at once would be N × V numbers
             rows = slice(start, start + CHUNK)
             scores = self.head.logits(self.projection(descriptors(batch[rows], self.table)))
-            answers[rows] = scores.min(1, keepdims=True) - 1
-            answers[rows, self.present] = scores
-        return answers
+            logits[rows] = scores.min(1, keepdims=True) - 1
+            logits[rows, self.present] = scores
+        return logits
 
 
 def train(
@@ -143,9 +143,9 @@ def train(
     """Fit a baseline on crops, float32 (N, 1, S, S), and labels, int64 (N,) below ``classes``.
 
     watch: wraps each iterable of the work, for a progress bar: the chunks of faces whose features are computed (twice
-    with ``mirror``), then the pairs of classes between which a machine is fitted.
-    Raises ``RecipeError`` for values that the data does not allow, ``DataError`` for labels that do not fit,
-    ``MissingExtraError`` without scikit-learn or scikit-image.
+    with ``mirror``), then the pairs of classes for which a machine is fitted.
+    Raises ``RecipeError`` for values that the data does not allow, ``DataError`` for labels that do not match the
+    crops, ``MissingExtraError`` without scikit-learn or scikit-image.
     """
     check_faces(table, crops, labels, classes)
     features = descriptors(crops, table, watch)
@@ -153,20 +153,20 @@ def train(
         features = np.concatenate([features, descriptors(np.ascontiguousarray(crops[..., ::-1]), table, watch)])
         labels = np.concatenate([labels, labels])
     projection = _fit_projection(table, features)
-    present, places = np.unique(labels.astype(np.int64), return_inverse=True)
-    head = _fit_head(table, projection(features), places.astype(np.int64), len(present), watch)
+    present, targets = np.unique(labels.astype(np.int64), return_inverse=True)
+    head = _fit_head(table, projection(features), targets.astype(np.int64), len(present), watch)
     return ClassicalModel(table, crops.shape[-1], classes, present, projection, head)
 
 
 def _fit_head(
-    table: ClassicalTable, features: Floats, places: NDArray[np.int64], classes: int, watch: Watch | None
+    table: ClassicalTable, features: Floats, targets: NDArray[np.int64], classes: int, watch: Watch | None
 ) -> Vectors | Neighbours:
     if table.classifier == "knn":
-        return Neighbours(features, places, classes, table.neighbours)
-    return _fit_vectors(table, features, places, classes, watch)
+        return Neighbours(features, targets, classes, table.neighbours)
+    return _fit_vectors(table, features, targets, classes, watch)
 
 
-def _installed() -> None:
+def _check_installed() -> None:
     try:
         import skimage  # noqa: F401
         import sklearn  # noqa: F401
@@ -175,13 +175,13 @@ def _installed() -> None:
 
 
 def check_faces(table: ClassicalTable, crops: Floats, labels: NDArray[np.int64], classes: int) -> None:
-    """Raise what ``train`` raises, before any work is done."""
-    _installed()
+    """Check the arguments of ``train`` before any work is done; raises as ``train`` does."""
+    _check_installed()
     check(crops, table)
     if len(labels) != len(crops) or len(set(labels.tolist())) < 2 or labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"{len(labels)} labels for {len(crops)} crops and {classes} classes: expected one label a crop, each from "
-            f"0 to {classes - 1}, of at least two classes."
+            f"{len(labels)} labels for {len(crops)} crops and {classes} classes: expected one label per crop, each "
+            f"from 0 to {classes - 1}, of at least two classes."
         )
     faces = len(crops) * (2 if table.mirror else 1)
     if table.classifier == "knn" and table.neighbours > faces:
@@ -200,7 +200,7 @@ def _fit_projection(table: ClassicalTable, features: Floats) -> Projection:
     mean, gain = features.mean(0, dtype=np.float64).astype(np.float32), np.ones(features.shape[1], np.float32)
     if table.scale:
         deviation = features.std(0, dtype=np.float64)
-        gain = (1 / np.where(deviation > 1e-6, deviation, 1)).astype(np.float32)  # constant features stay as they are
+        gain = (1 / np.where(deviation > 1e-6, deviation, 1)).astype(np.float32)  # constant features are not scaled
     axes = np.empty((0, len(mean)), np.float32)
     if table.components:
         from sklearn.decomposition import PCA
@@ -210,22 +210,22 @@ def _fit_projection(table: ClassicalTable, features: Floats) -> Projection:
 
 
 def _fit_vectors(
-    table: ClassicalTable, features: Floats, places: NDArray[np.int64], classes: int, watch: Watch | None
+    table: ClassicalTable, features: Floats, targets: NDArray[np.int64], classes: int, watch: Watch | None
 ) -> Vectors:
-    """Fit one machine a pair of classes, which is what libsvm does inside, but on a kernel that BLAS computes at once.
+    """Fit one machine per pair of classes, as libsvm does internally, but on a kernel matrix computed by BLAS.
 
-    The same machine sooner, and each pair can be watched; it takes memory of 8 bytes × the square of a pair's faces.
+    The result is the same, faster, and progress can be shown per pair; it needs 8 bytes × the square of a pair's faces.
     """
     from sklearn.svm import SVC
 
     gamma, pairs = _gamma(table, features), list(combinations(range(classes), 2))
     weights, offsets = np.zeros((len(features), len(pairs))), np.zeros(len(pairs))
-    costs = len(places) / (classes * np.bincount(places)) if table.class_weights else np.ones(classes)
+    costs = len(targets) / (classes * np.bincount(targets)) if table.class_weights else np.ones(classes)
     for column, (first, second) in enumerate(watch(pairs) if watch else pairs):
-        rows = np.flatnonzero((places == first) | (places == second))
+        rows = np.flatnonzero((targets == first) | (targets == second))
         balance = {True: costs[first], False: costs[second]}
         machine = SVC(C=table.c, kernel="precomputed", class_weight=balance)
-        machine.fit(kernel(features[rows], features[rows], gamma), places[rows] == first)
+        machine.fit(kernel(features[rows], features[rows], gamma), targets[rows] == first)
         weights[rows[machine.support_], column] = machine.dual_coef_[0]
         offsets[column] = machine.intercept_[0]
     if table.kernel == "linear":
@@ -243,13 +243,13 @@ def _gamma(table: ClassicalTable, features: Floats) -> float:
 def kernel(faces: Floats, others: Floats, gamma: float) -> Doubles:
     """Return float64 (N, V): exp(−gamma · distance²) of every pair, or for gamma 0 the inner products.
 
-    In float64, as libsvm computes: in float32, faces near a border would change sides.
+    In float64, as in libsvm: in float32, faces near a decision boundary would change class.
     """
     left, right = faces.astype(np.float64), others.astype(np.float64)
     products: Doubles = left @ right.T
     if not gamma:
         return products
-    products *= -2  # in place: of 12,000 faces this matrix has a gigabyte
+    products *= -2  # in place: for 12,000 faces this matrix takes a gigabyte
     products += (left**2).sum(1)[:, None]
     products += (right**2).sum(1)
     np.maximum(products, 0, out=products)
@@ -287,7 +287,7 @@ def _restore(arrays: Arrays) -> ClassicalModel:
     present = _array(arrays, "present", np.int64)
     head = _vectors(arrays) if table.classifier == "svm" else _neighbours(arrays)
     model = ClassicalModel(table, side, classes, present, projection, head)
-    # One blank face shows whether the arrays belong together, at the cost of a millisecond.
+    # Predicting one blank face checks that the arrays belong together; it takes a millisecond.
     if head.classes != len(present) or not np.isfinite(model.logits(np.zeros((1, 1, side, side), np.float32))).all():
         raise ValueError("its arrays do not belong together")
     return model
@@ -300,8 +300,8 @@ def _vectors(arrays: Arrays) -> Vectors:
 
 
 def _neighbours(arrays: Arrays) -> Neighbours:
-    examples, places = _array(arrays, "examples", np.float32), _array(arrays, "places", np.int64)
-    return Neighbours(examples, places, int(arrays["classes"]), int(arrays["neighbours"]))
+    examples, targets = _array(arrays, "examples", np.float32), _array(arrays, "places", np.int64)
+    return Neighbours(examples, targets, int(arrays["classes"]), int(arrays["neighbours"]))
 
 
 def _array(arrays: Arrays, name: str, dtype: type[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ClassicalTable(BaseModel):
-    """Which features are computed of a face, and which classifier decides on them.
+    """Hand-made features of a face and the classifier fitted on them.
 
     features:     ``hog``, ``lbp``, ``gabor`` (see ``descriptors``), or ``pixels``: the crop itself.
     cell:         side in pixels of the square cells over which hog, lbp and gabor are pooled.
@@ -24,8 +24,9 @@ class ClassicalTable(BaseModel):
                   the square of the faces. ``knn``: vote of the ``neighbours`` nearest training faces.
     kernel, c, gamma: of the svm; gamma 0 is scikit-learn's ``scale``, 1 / (features × their variance); a linear
                   kernel has no gamma.
-    class_weights: svm only: weighs each class's errors by the inverse of its share, so that rare ones count as much.
-    mirror:       adds the mirrored copy of every training face: twice the faces, four times an svm's time.
+    class_weights: svm only: weights each class's errors by the inverse of its frequency, so that all classes count
+                  the same.
+    mirror:       adds a mirrored copy of every training face: twice the faces, four times an svm's training time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -49,7 +50,7 @@ class ClassicalTable(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> ClassicalTable:
         if self.classifier == "knn" and self.class_weights:
-            raise ValueError('class_weights goes with classifier = "svm"; neighbours have no weights')
+            raise ValueError('class_weights needs classifier = "svm"; nearest neighbours have no class weights')
         if self.kernel == "linear" and self.gamma:
-            raise ValueError('gamma goes with kernel = "rbf"; a linear kernel has none')
+            raise ValueError('gamma needs kernel = "rbf"; a linear kernel has none')
         return self

@@ -1,4 +1,4 @@
-"""A network that answers for several corpora at once, and the loss of its heads and of their consensus."""
+"""A network with one head per corpus and a consensus head, and the loss that trains them together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import nn
 
 
 class Consensus(nn.Module):
-    """A network of (1 + heads) · classes outputs: the consensus first, then a head for each corpus.
+    """A network with (1 + heads) · classes outputs: the consensus first, then a head for each corpus.
 
-    answering: whose logits are returned; 0 is the consensus, 1 the first head.
+    answering: the head whose logits are returned; 0 is the consensus, 1 the first head.
     """
 
     def __init__(self, network: nn.Module, classes: int) -> None:
@@ -28,39 +28,39 @@ class Consensus(nn.Module):
 
 
 class CorporaLoss(nn.Module):
-    """Cross-entropy of every head with the targets that it has, and of the consensus, in nats, mean over the batch.
+    """Cross-entropy of every head on the faces that it has targets for, plus that of the consensus; nats, batch mean.
 
-    A head's classes are those of its corpora: the others are left out of its softmax. The consensus learns
-    ``1 - agreement`` of the face's own target, among the classes of that face's head, and ``agreement`` of the heads'
-    mean answer, of which each class is averaged over the heads that know it (Guan et al. 2018).
+    A head covers the classes of its corpora: the others are masked out of its softmax. The consensus has two targets:
+    with weight ``1 - agreement`` the face's own, over the classes of that face's head, and with weight ``agreement``
+    the heads' mean prediction, in which each class is averaged over the heads that cover it (Guan et al. 2018).
     """
 
     known: torch.Tensor
 
     def __init__(self, known: NDArray[np.bool_], agreement: float, smoothing: float) -> None:
-        """known: bool (heads, C), which classes a head's corpora have. smoothing: of labels, over those classes."""
+        """Known: bool (heads, C), the classes of a head's corpora. smoothing: label smoothing over those classes."""
         super().__init__()
         self.register_buffer("known", torch.from_numpy(known), persistent=False)
         self.agreement, self.smoothing = agreement, smoothing
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the loss of logits float (N, 1 + heads, C) for targets float (N, heads, C), zeros where none."""
+        """Return the loss of logits float (N, 1 + heads, C) for targets float (N, heads, C), zeros where missing."""
         heads = logits[:, 1:].masked_fill(~self.known, -1e4).log_softmax(2)
-        spoken = targets.sum(2) > 0
-        soft = self._smoothed(targets) * spoken[:, :, None]
+        labelled = targets.sum(2) > 0
+        soft = self._smooth(targets) * labelled[:, :, None]
         loss = -(soft * heads).sum() / len(logits)
-        first = spoken.int().argmax(1)
+        first = labelled.int().argmax(1)
         own, known = soft[torch.arange(len(soft)), first], self.known[first]
         of_own = -(own * logits[:, 0].masked_fill(~known, -1e4).log_softmax(1)).sum(1)
-        of_heads = -(self._mean_answer(heads) * logits[:, 0].log_softmax(1)).sum(1)
+        of_heads = -(self._average(heads) * logits[:, 0].log_softmax(1)).sum(1)
         return loss + ((1 - self.agreement) * of_own + self.agreement * of_heads).mean()
 
-    def _smoothed(self, targets: torch.Tensor) -> torch.Tensor:
+    def _smooth(self, targets: torch.Tensor) -> torch.Tensor:
         spread = self.known / self.known.sum(1, keepdim=True)
         return targets * (1 - self.smoothing) + self.smoothing * spread
 
-    def _mean_answer(self, heads: torch.Tensor) -> torch.Tensor:
-        answers = heads.detach().exp() * self.known
-        mean = answers.sum(1) / self.known.sum(0).clamp(min=1)
+    def _average(self, heads: torch.Tensor) -> torch.Tensor:
+        probabilities = heads.detach().exp() * self.known
+        mean = probabilities.sum(1) / self.known.sum(0).clamp(min=1)
         normalised: torch.Tensor = mean / mean.sum(1, keepdim=True)
         return normalised

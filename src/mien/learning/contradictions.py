@@ -1,6 +1,6 @@
-"""The statements of systems A to E, each computed again from the published tables, a network, or real data.
+"""The statements of systems A to E, recomputed from the published tables, a network, or real data.
 
-Nothing is quoted as wrong that is not recomputed here. System A's stand in ``contradictions_a``.
+Every statement that is reported as wrong is recomputed here; system A's are in ``contradictions_a``.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from mien.learning.claims import (
     published,
 )
 from mien.learning.finding import Evidence, Finding
-from mien.learning.rounding import answers, column, counts_behind, joined, mean, right_answers, wrong_f1
+from mien.learning.rounding import bound_correct, bound_predictions, column, find_wrong_f1, join, mean, possible_counts
 
 IMAGES, TRAINING, PART = 35887, 28709, 3589
-"""FER2013: all images, its training part, and each of its two test parts."""
+"""FER2013's sizes: all images, the training set, and each of PublicTest and PrivateTest."""
 
 KAGGLE_TEST = 2 * PART
 
@@ -40,7 +40,7 @@ def findings(system: str, evidence: Evidence | None = None) -> list[Finding]:
 
 
 def _b(evidence: Evidence) -> list[Finding]:
-    figures = [
+    scores = [
         claim for claim in published("B").claims if claim.model == "CNN" and claim.what.startswith(("accuracy", "F1"))
     ]
     return [
@@ -48,9 +48,9 @@ def _b(evidence: Evidence) -> list[Finding]:
         Finding(
             "B",
             "The model's accuracy in classifying emotions is impressive (section 5)",
-            "no figure",
-            f"{len(figures)} figures of its CNN on test faces",
-            bool(figures),
+            "no result",
+            f"{len(scores)} results of its CNN on test faces",
+            bool(scores),
             "Accuracy, precision, recall and F1 are defined, and none is printed; there is nothing to reproduce but "
             "the protocol.",
         ),
@@ -106,11 +106,11 @@ def _c(evidence: Evidence) -> list[Finding]:
         ),
         Finding(
             "C",
-            "Scores are those of the test part, 15 % (section IV)",
+            "Scores are on the test set, 15 % (section IV)",
             f"{C_REPORT.total:,} samples",
             f"{share:,} samples",
             abs(C_REPORT.total - share) <= len(supports),
-            "The tables count the whole corpus: no class has the size that a test part of 15 % could give it.",
+            "The tables count the whole corpus: no class has the size that it would have in a test set of 15 %.",
         ),
         *_c_scores(supports),
         Finding(
@@ -126,10 +126,10 @@ def _c(evidence: Evidence) -> list[Finding]:
 
 
 def _c_scores(supports: Mapping[str, float]) -> list[Finding]:
-    low, high = (count / sum(supports.values()) for count in right_answers(C_REPORT))
-    given, most = answers(C_REPORT)
+    low, high = (count / sum(supports.values()) for count in bound_correct(C_REPORT))
+    given, most = bound_predictions(C_REPORT)
     one_vs_rest = _one_vs_rest()
-    wrong = wrong_f1(C_REPORT)
+    wrong = find_wrong_f1(C_REPORT)
     return [
         Finding(
             "C",
@@ -137,7 +137,7 @@ def _c_scores(supports: Mapping[str, float]) -> list[Finding]:
             f"{C_REPORT.accuracy:.2f} beside {C_OVERALL['recall']:.2f}",
             f"{low:.3f} to {high:.3f}",
             low <= C_REPORT.accuracy <= high,
-            "Where each face has one label and one answer, accuracy is the support-weighted recall, whatever the "
+            "Where each face has one label and one prediction, accuracy is the support-weighted recall, whatever the "
             f"network. {mean(C_ACCURACY):.2f} is the plain mean of Table I, whose values no definition gives.",
         ),
         Finding(
@@ -162,10 +162,10 @@ def _c_scores(supports: Mapping[str, float]) -> list[Finding]:
             "C",
             "Some confusion matrix gives precision and recall (Tables II and III)",
             f"{int(sum(supports.values())):,} faces",
-            f"{given:,} to {most:,} answers",
+            f"{given:,} to {most:,} predictions",
             given <= sum(supports.values()) <= most,
-            "Precision is above recall in all seven classes. Each face gets one answer, so what one class is spared "
-            "another gets too much: somewhere precision must be below recall.",
+            "Precision is above recall in all seven classes. Each face gets one prediction, so every false negative of "
+            "one class is a false positive of another: in some class precision must be below recall.",
         ),
         Finding(
             "C",
@@ -179,7 +179,7 @@ def _c_scores(supports: Mapping[str, float]) -> list[Finding]:
 
 
 def _averages(supports: Mapping[str, float]) -> list[Finding]:
-    found = []
+    findings_of_averages = []
     for name, value in C_OVERALL.items():
         scores = column(C_REPORT, name)
         macro, weighted = mean(scores), mean(scores, supports)
@@ -190,18 +190,19 @@ def _averages(supports: Mapping[str, float]) -> list[Finding]:
         if far:
             why += " Only just: nearly all rows must have been rounded the same way."
         text = f"macro {macro:.3f}, weighted {weighted:.3f}"
-        found.append(Finding("C", f"Overall {name} (Tables II to IV)", f"{value:.2f}", text, bool(fits), why))
-    return found
+        finding = Finding("C", f"Overall {name} (Tables II to IV)", f"{value:.2f}", text, bool(fits), why)
+        findings_of_averages.append(finding)
+    return findings_of_averages
 
 
 def _one_vs_rest() -> dict[str, float]:
     """Return class → share of all faces on which "this class or not" is right, from precision, recall and support."""
     total = sum(row.support for row in C_REPORT.rows.values())
-    found = {}
+    accuracies = {}
     for label, row in C_REPORT.rows.items():
         right = row.recall * row.support
-        found[label] = 1 - (row.support - right + right / row.precision - right) / total
-    return found
+        accuracies[label] = 1 - (row.support - right + right / row.precision - right) / total
+    return accuracies
 
 
 def _row(scores: Mapping[str, float]) -> str:
@@ -216,8 +217,8 @@ def _d(evidence: Evidence) -> list[Finding]:
     accuracies = [
         claim.value for claim in published("D").claims if claim.what == "accuracy" and "cited" not in claim.model
     ]
-    behind = [counts_behind(value, KAGGLE_TEST, 4) for value in accuracies]
-    single = [counts_behind(value, PART, 4) for value in accuracies]
+    behind = [possible_counts(value, KAGGLE_TEST, 4) for value in accuracies]
+    single = [possible_counts(value, PART, 4) for value in accuracies]
     return [
         Finding(
             "D",
@@ -230,17 +231,17 @@ def _d(evidence: Evidence) -> list[Finding]:
         Finding(
             "D",
             "Training stops early on the validation loss (Loss Function and Optimization)",
-            "a validation part",
+            "a validation set",
             f"{IMAGES:,} − {TRAINING:,} − {KAGGLE_TEST:,} = {left} images left for it",
             left > 0,
-            "Both official test parts are the test set here. Validation then came out of the training images, which "
-            "is not said, or was the test set, which makes the accuracies those of the best of many looks.",
+            "Both official test splits are the test set here. Validation then used training images, which "
+            "is not stated, or was the test set, which makes the accuracies optimistic.",
         ),
         Finding(
             "D",
-            "Accuracies are those of all 7,178 test images (Accuracy Comparison)",
+            "Accuracies are on all 7,178 test images (Accuracy Comparison)",
             ", ".join(f"{value:.2%}".replace("%", " %") for value in accuracies),
-            f"{joined([each.start for each in behind])} right",
+            f"{join([counts.start for counts in behind])} right",
             all(behind),
             f"Each is a whole number of {KAGGLE_TEST:,} images; of one part of {PART:,} only "
             f"{sum(map(bool, single))} of {len(single)} would be.",
@@ -305,7 +306,7 @@ def _e(evidence: Evidence) -> list[Finding]:
 
 
 def _e_recalls() -> Finding:
-    """Bound the accuracy by the stated recalls; of anger only an upper bound is stated."""
+    """Bound the accuracy by the stated recalls; for anger only an upper bound is stated."""
     known = sum(E_RECALLS[label] * E_TRAIN[label] for label in E_RECALLS)
     low = known / KAGGLE_TEST
     high = (known + (1 - E_ANGER_TO_NEUTRAL) * E_TRAIN["anger"]) / KAGGLE_TEST
@@ -327,12 +328,12 @@ def _e_literature() -> list[Finding]:
     foreign = [
         name
         for name, value in exact.items()
-        if not any(counts_behind(value, faces, 4) for faces in (PART, KAGGLE_TEST))
+        if not any(possible_counts(value, faces, 4) for faces in (PART, KAGGLE_TEST))
     ]
     return [
         Finding(
             "E",
-            "Figures of Table 3 are accuracies on FER2013's test images",
+            "The values of Table 3 are accuracies on FER2013's test images",
             ", ".join(f"{name} {value * 100:.2f}" for name, value in exact.items()),
             f"{len(exact) - len(foreign)} of {len(exact)}; not {', '.join(foreign) or 'any'}",
             not foreign,

@@ -1,7 +1,7 @@
 """System A's statements, recomputed from its tables, its network and its corpora.
 
-The network's side of each comparison comes from ``analysis.analyse`` on ``FourBlock`` and on torchvision's MobileNetV2,
-the tables' side from ``claims``.
+Network values come from ``analysis.analyse`` on ``FourBlock`` and on torchvision's MobileNetV2, printed values from
+``claims``.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from mien.learning.analysis import Analysis, analyse, entropy, generalisation_bo
 from mien.learning.claims import A_CNN, A_LEADS, A_MFLOPS, A_MOBILENET, A_RECEPTIVE_FIELDS, A_SOURCES, Report
 from mien.learning.finding import Evidence, Finding
 from mien.learning.networks import FourBlock
-from mien.learning.rounding import answers, column, counts_behind, joined, mean, right_answers, wrong_f1
+from mien.learning.rounding import bound_correct, bound_predictions, column, find_wrong_f1, join, mean, possible_counts
 
 CORPUS, TRAINING, TEST = 6530, 5224, 1306
 ACTORS, EXPRESSIONS, ANGLES, PHOTOGRAPHS, SEQUENCES = 70, 7, 5, 4900, 327
 FRONTAL = PHOTOGRAPHS // ANGLES
 RIGHT = 0.9050536155700684
-"""The accuracy that Fig. 2 prints, digit by digit."""
+"""The accuracy printed in Fig. 2, to every digit."""
 
 LOSS = 0.308
-"""Test loss in nats as sections VI.B and Table V round it."""
+"""Test loss in nats, as rounded in section VI.B and Table V."""
 
 SUPPORTS = {label: row.support for label, row in A_CNN.rows.items()}
 
 
 def findings(evidence: Evidence) -> list[Finding]:
-    """Return what system A's document states beside what it comes to."""
-    with torch.random.fork_rng(devices=[]):  # new weights must not move the caller's random numbers
+    """Compare system A's statements with their recomputed values."""
+    with torch.random.fork_rng(devices=[]):  # new weights must not advance the caller's random state
         network = analyse(FourBlock(10))
         backbone = _mobilenet()
     return [
@@ -49,7 +49,7 @@ def findings(evidence: Evidence) -> list[Finding]:
 
 
 def _mobilenet() -> tuple[Analysis, int]:
-    """Return MobileNetV2 with ten outputs at 48×48×3, and its running averages, which Keras counts as parameters."""
+    """Analyse MobileNetV2 with ten outputs at 48×48×3; also count its running averages, parameters to Keras."""
     from torchvision.models import mobilenet_v2
 
     network: nn.Module = mobilenet_v2(weights=None, num_classes=10)
@@ -68,8 +68,8 @@ def _cost(network: Analysis) -> list[Finding]:
     return [
         _finding(
             "FLOPs per block and in all (Table III)",
-            f"{joined(printed, 1)}, total {sum(printed):.1f} MFLOPs",
-            f"{joined(own, 1)}, total {total:.1f} MFLOPs",
+            f"{join(printed, 1)}, total {sum(printed):.1f} MFLOPs",
+            f"{join(own, 1)}, total {total:.1f} MFLOPs",
             all(abs(a - b) <= 0.05 for a, b in zip(own, printed, strict=True)),
             "Equation 28 on the convolutions and equation 29 on the dense layers of the published network: each block "
             "from the second on has twice the channels on a quarter of the pixels, so the three cost the same.",
@@ -89,20 +89,20 @@ def _sight(network: Analysis) -> list[Finding]:
     sizes = tuple(field.size for field in fields)
     stated = tuple(1 + sum(2 * 2**i for i in range(block + 1)) for block in range(4))
     last, side = fields[-1], network.blocks[3].side or 0
-    whole = last.whole(side, 48) ** 2
+    whole = last.count_whole(side, 48) ** 2
     return [
         _finding(
             "Receptive field of blocks 1 to 4, pixels (Table II)",
-            joined(A_RECEPTIVE_FIELDS),
-            joined(sizes),
+            join(A_RECEPTIVE_FIELDS),
+            join(sizes),
             sizes == A_RECEPTIVE_FIELDS,
             "Recursion of Araujo et al. (2019) over every layer, before the block's pooling. The table leaves out what "
             "the second and third pooling add, 2 and 4 pixels.",
         ),
         _finding(
             "Table II follows from equation 12",
-            joined(A_RECEPTIVE_FIELDS),
-            joined(stated),
+            join(A_RECEPTIVE_FIELDS),
+            join(stated),
             stated == A_RECEPTIVE_FIELDS,
             "Equation 12 has one 3×3 convolution a block and no pooling window; the network has two and a window of 2.",
         ),
@@ -118,13 +118,13 @@ def _sight(network: Analysis) -> list[Finding]:
 
 
 def _accuracy() -> list[Finding]:
-    low, high = right_answers(A_CNN)
+    low, high = bound_correct(A_CNN)
     right = round(RIGHT * TEST)
-    bar = counts_behind(0.8990, TEST, 4)
+    bar = possible_counts(0.8990, TEST, 4)
     f1 = mean(column(A_CNN, "f1"), column(A_CNN, "support"))
     recall = mean(column(A_CNN, "recall"), column(A_CNN, "support"))
-    other_low, other_high = right_answers(A_MOBILENET)
-    other = counts_behind(0.8806, TEST, 4)
+    other_low, other_high = bound_correct(A_MOBILENET)
+    other = possible_counts(0.8806, TEST, 4)
     return [
         _finding(
             "The CNN's accuracy (Fig. 2) is that of its classification report (Fig. 3)",
@@ -143,23 +143,23 @@ def _accuracy() -> list[Finding]:
             "Both recomputed from the rows of Fig. 3: its weighted F1 is right for the report, not for the accuracy.",
         ),
         _finding(
-            "Figures are means of three seeds (section V)",
+            "Results are means of three seeds (section V)",
             f"{RIGHT}",
             f"float32 of {right:,} / {TEST:,}: {float(np.float32(right / TEST)):.16f}",
             float(np.float32(right / TEST)) != RIGHT,
             "Table V's mean is, to the last digit, what one call of evaluate printed for one run. Three "
-            "runs would have to average to a whole number of right answers by chance.",
+            "runs would have to average to a whole number of correct predictions by chance.",
         ),
         _finding(
             "The progress line's accuracy (Fig. 2)",
             "0.8990",
             f"{len(bar)} whole numbers of {TEST:,} give it",
             bool(bar),
-            "A progress bar averages over batches as they pass; it is no accuracy of the test part.",
+            "A progress bar averages over batches as they pass; it is not the accuracy on the test set.",
         ),
         _finding(
             "MobileNetV2's accuracy (Fig. 5) is that of its classification report (Fig. 7)",
-            f"88.06 %: {joined(other)} right",
+            f"88.06 %: {join(other)} right",
             f"{other_low:,} to {other_high:,} right",
             any(other_low <= count <= other_high for count in other),
             "Support-weighted recall, as for the CNN.",
@@ -185,22 +185,22 @@ def _reports() -> list[Finding]:
 
 
 def _report(name: str, report: Report) -> list[Finding]:
-    total, (low, high) = sum(row.support for row in report.rows.values()), answers(report)
-    macro, wrong = mean(column(report, "f1")), wrong_f1(report)
+    total, (low, high) = sum(row.support for row in report.rows.values()), bound_predictions(report)
+    macro, wrong = mean(column(report, "f1")), find_wrong_f1(report)
     return [
         _finding(
             f"Supports add up, {name}",
             f"{report.total:,}",
             f"{total:,}",
             total == report.total,
-            "Sum of the ten rows; it is also the size of the test part.",
+            "Sum of the ten rows; it is also the size of the test set.",
         ),
         _finding(
             f"Some confusion matrix gives precision, recall and F1, {name}",
-            f"{report.total:,} answers",
-            f"{low:,} to {high:,} answers, {len(wrong)} rows with another F1",
+            f"{report.total:,} predictions",
+            f"{low:,} to {high:,} predictions, {len(wrong)} rows with another F1",
             low <= report.total <= high and not wrong,
-            "Right answers divided by precision, summed over classes, must be the number of faces.",
+            "Correct predictions divided by precision, summed over classes, must be the number of faces.",
         ),
         _finding(
             f"Macro F1, {name}",
@@ -241,7 +241,7 @@ def _sizes(network: Analysis, other: Analysis, averages: int) -> list[Finding]:
             "this small, time goes into starting MobileNetV2's many small layers, not into FLOPs.",
         ),
         _finding(
-            "The test part is scored in batches of 64 (Table IV)",
+            "The test set is scored in batches of 64 (Table IV)",
             "41 steps",
             f"{steps} steps; {ceil(TEST / 32)} with batches of 32",
             steps == 41,
@@ -308,7 +308,7 @@ def _corpus(evidence: Evidence) -> list[Finding]:
             f"{faces:,}",
             faces == CORPUS,
             f"{source}. Three peak frames a sequence would give {FRONTAL + 3 * SEQUENCES:,}; 6,530 needs side views or "
-            "copies, and copies on both sides of a split are learned by heart.",
+            "copies, and copies on both sides of a split reward memorisation.",
         ),
         _finding(
             "Frontal KDEF photographs per class (section III.A)",
@@ -347,16 +347,16 @@ def _corpus(evidence: Evidence) -> list[Finding]:
 
 def _short(evidence: Evidence) -> list[str]:
     """Return the classes of Table I that need more faces than their source has."""
-    found = []
+    short = []
     for label, source in A_SOURCES.items():
         noun = canonical(label)
         kdef = FRONTAL // EXPRESSIONS if evidence.kdef is None else evidence.kdef.get(noun, 0)
-        # Without a corpus at hand any class may have all of CK+: the bound is generous, and still passed.
+        # Without the corpus, assume that any class may have all of CK+: a generous bound, and still exceeded.
         ckplus = SEQUENCES if evidence.ckplus is None else evidence.ckplus.get(noun, 0)
         there = {"KDEF": kdef, "CK+": ckplus, "Both": kdef + ckplus}[source]
         if (SUPPORTS[label] - 1) * CORPUS / TEST >= there:  # rounding may have given the class one face more
-            found.append(label)
-    return found
+            short.append(label)
+    return short
 
 
 def _subjects(evidence: Evidence) -> Finding:
@@ -374,5 +374,5 @@ def _subjects(evidence: Evidence) -> Finding:
         "no person rule stated",
         f"{both:.0f} of {people} people on both sides",
         both < 0.5,
-        f"{how}. A network may know the face instead of the expression; figures on new people are lower.",
+        f"{how}. A network may know the face instead of the expression; accuracy on new people is lower.",
     )

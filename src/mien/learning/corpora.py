@@ -1,8 +1,8 @@
-"""Several corpora in one training: how often each face is drawn, and what each head and the consensus learn of it.
+"""Training on several corpora: sampling probabilities of the faces, and targets of each head and of the consensus.
 
-Corpora use the same words differently: people confirm two thirds of FER2013's labels, AffectNet's are one
-annotator's, RAF-DB's a majority's. So the network has a head for each way of naming (``CorpusHead``) and one more for
-the consensus, which ships.
+Corpora use the same class names differently: human agreement with FER2013's labels is about 65 %, AffectNet's labels
+come from one annotator, RAF-DB's from a majority. So the network has a head for each labelling scheme (``CorpusHead``)
+and one for the consensus, which is exported.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from mien.learning.losses import class_weights
 from mien.learning.tables import CorporaTable, CorpusHead
 
 OWN_LABEL = "own_label"
-"""The column of ``FaceSet.columns`` that keeps a face's label in its corpus's own words' sense."""
+"""The column of ``FaceSet.columns`` that keeps the label that the corpus gives a face."""
 
 
-def agreed(faces: FaceSet, table: CorporaTable) -> FaceSet:
-    """Return the faces of the drawn corpora, each labelled as its first head would: by its votes' majority, or label.
+def relabel(faces: FaceSet, table: CorporaTable) -> FaceSet:
+    """Select the faces of the corpora in ``shares`` and relabel each by its first head: majority of votes, or label.
 
-    What a corpus calls the face stays in the column ``own_label``. Raises ``DataError`` for a corpus without faces.
+    The corpus's own label stays in the column ``own_label``. Raises ``DataError`` for a corpus without faces.
     """
     if not table.shares:
         return faces
     if faces.datasets is None:
-        raise DataError("corpora.shares draws by corpus, and the data does not say which face is whose; index it.")
+        raise DataError("corpora.shares needs the corpus of each face, which the data does not record. Index the data.")
     absent = sorted(set(table.shares) - set(faces.datasets.tolist()))
     if absent:
-        there = ", ".join(sorted(set(faces.datasets.tolist())))
-        raise DataError(f"corpora.shares names {', '.join(absent)}; the data holds {there}. Give the corpora's data.")
+        present = ", ".join(sorted(set(faces.datasets.tolist())))
+        raise DataError(f"corpora.shares names {', '.join(absent)}; the data has {present}. Add the missing corpora.")
     kept = faces.where(np.isin(faces.datasets, list(table.shares)))
     if OWN_LABEL not in kept.columns:
         own = np.array([kept.label_set.labels[label] for label in kept.labels], object)
         kept = replace(kept, columns={**kept.columns, OWN_LABEL: own})
     labels = consensus(head_targets(kept, table), kept).argmax(axis=1)
-    # FER2013's words for its parts stand beside other corpora's.
+    # FER2013 names its splits differently from other corpora.
     splits = [SAME_PART.get(split, split) for split in kept.splits.tolist()]
     return replace(kept, labels=labels.astype(np.int64)).resplit(splits)
 
 
 def head_targets(faces: FaceSet, table: CorporaTable) -> NDArray[np.float32]:
-    """Return float32 (N, heads, C): each head's target for each face; zeros where it has none."""
+    """Compute each head's target for each face, float32 (N, heads, C); zeros where it has none."""
     targets = np.zeros((len(faces), len(table.heads), len(faces.label_set)), np.float32)
     for number, head in enumerate(table.heads):
         targets[:, number] = _targets(faces, head)
@@ -54,20 +54,20 @@ def head_targets(faces: FaceSet, table: CorporaTable) -> NDArray[np.float32]:
 
 def _targets(faces: FaceSet, head: CorpusHead) -> NDArray[np.float32]:
     if faces.datasets is None:
-        raise DataError(f"The head {head.name} asks for a corpus, and the data does not say which face is whose.")
-    spoken = np.isin(faces.datasets, head.datasets)
+        raise DataError(f"Head {head.name} needs the corpus of each face, which the data does not record. Index it.")
+    labelled = np.isin(faces.datasets, head.datasets)
     if not head.votes:
         own = faces.columns.get(OWN_LABEL)
-        labels = faces.labels if own is None else np.array([faces.label_set.labels.index(word) for word in own])
-        own_targets: NDArray[np.float32] = np.eye(len(faces.label_set), dtype=np.float32)[labels] * spoken[:, None]
+        labels = faces.labels if own is None else np.array([faces.label_set.labels.index(label) for label in own])
+        own_targets: NDArray[np.float32] = np.eye(len(faces.label_set), dtype=np.float32)[labels] * labelled[:, None]
         return own_targets
     if faces.votes is None:
-        raise DataError(f"The head {head.name} learns votes, and the data has none; index it with its votes.")
-    return np.where(spoken[:, None], faces.votes, np.float32(0))
+        raise DataError(f"Head {head.name} is trained on votes, and the data has none. Index it with its votes.")
+    return np.where(labelled[:, None], faces.votes, np.float32(0))
 
 
 def consensus(targets: NDArray[np.float32], faces: FaceSet) -> NDArray[np.float32]:
-    """Return float32 (N, C): of each face the first head's target that it has, without one its label.
+    """Return each face's target from the first head that has one, otherwise its one-hot label; float32 (N, C).
 
     targets: as ``head_targets`` returns them.
     """
@@ -79,24 +79,24 @@ def consensus(targets: NDArray[np.float32], faces: FaceSet) -> NDArray[np.float3
 
 
 def vocabulary(targets: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return bool (heads, C): which classes a head knows, by the training faces' targets."""
+    """Return bool (heads, C): the classes that each head's training targets contain."""
     known: NDArray[np.bool_] = targets.sum(axis=0) > 0
     return known
 
 
 def groups(faces: FaceSet, table: CorporaTable) -> dict[str, NDArray[np.intp]]:
-    """Return the faces of each way of naming, name → rows: of the first head that speaks of a corpus, or the corpus."""
+    """Group the rows by labelling scheme, name → rows: the first head that covers a corpus, or the corpus itself."""
     if faces.datasets is None:
-        raise DataError("The data does not say which face is of which corpus; index it.")
+        raise DataError("The data does not record the corpus of each face. Index it.")
     rows: dict[str, list[int]] = {}
     names = {name: head.name for head in reversed(table.heads) for name in head.datasets}
     for row, dataset in enumerate(faces.datasets.tolist()):
         rows.setdefault(names.get(dataset, dataset), []).append(row)
-    return {name: np.array(places) for name, places in rows.items()}
+    return {name: np.array(indices) for name, indices in rows.items()}
 
 
 def equal_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
-    """Return float64 (N,), mean 1, by which each of ``groups`` counts the same, whatever its size."""
+    """Return weights, float64 (N,), mean 1, that give each of ``groups`` the same total weight."""
     weights = np.zeros(len(faces))
     by_name = groups(faces, table)
     for rows in by_name.values():
@@ -104,10 +104,10 @@ def equal_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     return weights
 
 
-def spoken(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int]:
-    """Return the faces that a head has a target for, labelled as it would, and the head's number, from 1 on.
+def select_head(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int]:
+    """Return the faces that a head has a target for, with that target as label, and the head's number, from 1 on.
 
-    faces: as ``agreed`` returns them. Raises ``OptionError`` for a head that the table lacks.
+    faces: as ``relabel`` returns them. Raises ``OptionError`` for a head that the table lacks.
     """
     names = [head.name for head in table.heads]
     if name not in names:
@@ -119,7 +119,7 @@ def spoken(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int
     return own, number + 1
 
 
-def chances(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
+def sampling_probabilities(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     """Return each face's probability of being drawn, float64 (N,), summing to 1."""
     probabilities = np.zeros(len(faces))
     total = sum(table.shares.values())

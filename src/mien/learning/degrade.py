@@ -1,8 +1,8 @@
-"""Training faces made worse before the one pixel path, as light, lenses, sensors and compression make them.
+"""Degradation of training faces before preprocessing, as caused by light, lenses, sensors and compression.
 
-Corpora hold posed or chosen faces; users bring phone photos and webcams. What is drawn here is drawn anew for every
-face of every batch, from ranges; the fixed severities by which ``evaluation.corruptions`` judges a model are others.
-Costs 0.05 ms a face with each of them at 0.2 to 0.4: a fiftieth of a training step of 3 million parameters.
+Corpora hold posed or curated faces; users bring phone photos and webcams. Parameters are drawn from ranges for every
+face of every batch; the robustness tests of ``evaluation.corruptions`` use fixed severities of their own.
+Costs 0.05 ms per face with each probability at 0.2 to 0.4: a fiftieth of a training step of 3 million parameters.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ class DegradedFaces(Dataset[tuple[torch.Tensor, ...]]):
         return len(self.pixels)
 
     def __getitem__(self, rows: list[int]) -> tuple[torch.Tensor, ...]:
-        # Seeded by the batch itself, whose order comes from seed and epoch: a resumed run sees the same faces.
+        # Seeded by the batch itself, whose order depends on seed and epoch: a resumed run sees the same faces.
         draw = np.random.default_rng([self.recipe.train.seed, *rows])
-        worse = degrade(self.pixels[rows], self.recipe.degrade, draw)
-        return torch.from_numpy(apply(worse, self.recipe.preprocess)), self.targets[rows]
+        degraded = degrade(self.pixels[rows], self.recipe.degrade, draw)
+        return torch.from_numpy(apply(degraded, self.recipe.preprocess)), self.targets[rows]
 
 
 def degrade(faces: Face, table: DegradeTable, draw: Draw) -> Face:
-    """Return faces uint8 (N, S, S) grey or (N, S, S, 3) RGB, each changed by its own draw; those given stay."""
-    found = faces.copy()
+    """Degrade a copy of faces uint8 (N, S, S) grey or (N, S, S, 3) RGB, each with its own random parameters."""
+    degraded = faces.copy()
     for name, change in _CHANGES.items():
-        for row in np.flatnonzero(draw.random(len(found)) < getattr(table, name)):
-            found[row] = change(found[row], draw)
-    return found
+        for row in np.flatnonzero(draw.random(len(degraded)) < getattr(table, name)):
+            degraded[row] = change(degraded[row], draw)
+    return degraded
 
 
 def _light(face: Face, draw: Draw) -> Face:
-    """Gamma 0.45 to 2.2, gain 0.4 to 1.5, and a ramp of up to ±70 % from one edge to the opposite one."""
+    """Change gamma by 0.45 to 2.2 and gain by 0.4 to 1.5, and add a ramp of up to ±70 % from edge to edge."""
     height, width = face.shape[:2]
     angle, slope = draw.uniform(0, 2 * np.pi), draw.uniform(-0.7, 0.7)
     across = np.linspace(-0.5, 0.5, width) * np.cos(angle)
@@ -60,7 +60,7 @@ def _light(face: Face, draw: Draw) -> Face:
 
 
 def _cover(face: Face, draw: Draw) -> Face:
-    """An ellipse or a turned rectangle, up to half the face wide and a third high, of one grey or of noise."""
+    """Cover the face with an ellipse or rotated rectangle, up to 75 % of its width and 35 % high, of grey or noise."""
     side = face.shape[1]
     centre = tuple(draw.uniform(0.1, 0.9, 2) * side)
     size = (draw.uniform(0.15, 0.75) * side, draw.uniform(0.1, 0.35) * side)
@@ -75,18 +75,18 @@ def _cover(face: Face, draw: Draw) -> Face:
 
 
 def _resolution(face: Face, draw: Draw) -> Face:
-    """Shrunk to 12 to 40 pixels of 48, and enlarged by one of three ways."""
+    """Shrink to 12 to 40 pixels of 48, and enlarge with one of three interpolations."""
     height, width = face.shape[:2]
     factor = np.exp(draw.uniform(np.log(12), np.log(40))) / SIDE
     small = cv2.resize(
         face, (max(2, round(width * factor)), max(2, round(height * factor))), interpolation=cv2.INTER_AREA
     )
-    way = int(draw.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
-    return np.asarray(cv2.resize(small, (width, height), interpolation=way), np.uint8)
+    interpolation = int(draw.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
+    return np.asarray(cv2.resize(small, (width, height), interpolation=interpolation), np.uint8)
 
 
 def _blur(face: Face, draw: Draw) -> Face:
-    """Out of focus by a standard deviation of 0.4 to 1.8 pixels of 48, or moved by 2 to 8 of them."""
+    """Blur with a standard deviation of 0.4 to 1.8 pixels of 48, or with motion over 2 to 8 of them."""
     unit = face.shape[1] / SIDE
     if draw.random() < 0.5:
         wide = draw.uniform(0.4, 1.8) * unit
@@ -96,15 +96,15 @@ def _blur(face: Face, draw: Draw) -> Face:
 
 
 def _noise(face: Face, draw: Draw) -> Face:
-    """Normal noise of 5 to 50 % of the face's own contrast, half of the time stronger in the light, as photons are."""
-    # Of the contrast, not of the grey range: that would leave nothing of a face that was drawn dark before.
+    """Add Gaussian noise of 5 to 50 % of the face's contrast; half of the time as shot noise, stronger where bright."""
+    # Relative to the contrast, not to the grey range: that would drown a face that was darkened before.
     wide = draw.uniform(0.05, 0.5) * face.std()
     spread = np.sqrt(face / max(face.mean(), 1.0)) if draw.random() < 0.5 else 1.0
     return _levels(face + draw.standard_normal(face.shape) * wide * spread)
 
 
 def _jpeg(face: Face, draw: Draw) -> Face:
-    """Quality 12 to 80 of libjpeg's 100."""
+    """Compress with a JPEG quality of 12 to 80."""
     coded = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, int(draw.integers(12, 81))])[1]
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED), np.uint8)
 

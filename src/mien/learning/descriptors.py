@@ -1,4 +1,4 @@
-"""Hand-made features of face crops, as the published baselines compute them: HOG, LBP, Gabor energies, raw pixels."""
+"""Hand-made features of face crops, as in the published baselines: HOG, LBP, Gabor energies, raw pixels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Floats = NDArray[np.float32]
 
 CHUNK = 256
 PATTERNS = 59
-"""Labels of the uniform local binary patterns of 8 neighbours: 58 with at most two changes, one for all others."""
+"""Codes of the uniform local binary patterns of 8 neighbours: 58 with at most two changes, one for all others."""
 SHORTEST_WAVE = 4.0
 
 
 def descriptors(crops: Floats, table: ClassicalTable, watch: Watch | None = None) -> Floats:
-    """Return the features, float32 (N, D), of what ``preprocess.apply`` returned, float32 (N, 1, S, S).
+    """Compute the features, float32 (N, D), of crops from ``preprocess.apply``, float32 (N, 1, S, S).
 
     hog:    histograms of oriented gradients, L2-Hys blocks (Dalal & Triggs 2005; on faces: Carcagnì et al. 2015).
     lbp:    histograms of uniform local binary patterns by cell (Ojala et al. 2002; Shan et al. 2009), their square
@@ -30,8 +30,8 @@ def descriptors(crops: Floats, table: ClassicalTable, watch: Watch | None = None
     gabor:  mean magnitude by cell of a bank of Gabor filters (Lyons et al. 1998; Bartlett et al. 2003).
     pixels: the crop, row by row.
 
-    watch wraps the iterable of chunks of 256 faces, for a progress bar. Of a side that no cell divides, what is left
-    over at the right and below is not looked at.
+    watch wraps the iterable of chunks of 256 faces, for a progress bar. If the side is not a multiple of the cell, the
+    pixels left over at the right and at the bottom are ignored.
     Raises ``ImageError`` for another shape, ``RecipeError`` for cells or blocks that do not fit into the crop.
     """
     check(crops, table)
@@ -43,10 +43,10 @@ def descriptors(crops: Floats, table: ClassicalTable, watch: Watch | None = None
 
 
 def check(crops: Floats, table: ClassicalTable) -> None:
-    """Raise what ``descriptors`` raises, before any work is done."""
+    """Check the arguments of ``descriptors`` before any work is done; raises as ``descriptors`` does."""
     if crops.ndim != 4 or crops.shape[1] != 1 or crops.shape[2] != crops.shape[3]:
         raise ImageError(
-            f"Crops of shape {crops.shape}: classical features are of (N, 1, S, S). Set preprocess.channels = 1."
+            f"Crops of shape {crops.shape}: classical features need (N, 1, S, S). Set preprocess.channels = 1."
         )
     side = crops.shape[-1]
     need = {"hog": table.cell * table.block, "lbp": max(table.cell, 2 * table.radius + 1), "gabor": table.cell}
@@ -71,18 +71,18 @@ def _lbp(crops: Floats, table: ClassicalTable) -> Floats:
 
     cells = crops.shape[-1] // table.cell
     rows = np.empty((len(crops), cells * cells * PATTERNS), np.float32)
-    place = np.arange(cells * table.cell) // table.cell
-    offsets = (place[:, None] * cells + place) * PATTERNS
-    for row, crop in zip(rows, _stretched(crops), strict=True):
+    cell_index = np.arange(cells * table.cell) // table.cell
+    offsets = (cell_index[:, None] * cells + cell_index) * PATTERNS
+    for row, crop in zip(rows, _stretch(crops), strict=True):
         codes = local_binary_pattern(crop, 8, table.radius, "nri_uniform").astype(np.int64)
-        codes = codes[: len(place), : len(place)] + offsets
+        codes = codes[: len(cell_index), : len(cell_index)] + offsets
         row[:] = np.sqrt(np.bincount(codes.ravel(), minlength=len(row)) / table.cell**2)
     return rows
 
 
-def _stretched(crops: Floats) -> NDArray[np.uint8]:
-    # Patterns compare neighbours; on floats, rounding would order equal pixels. Stretching each crop to 0–255 keeps
-    # every grey level of an 8-bit original apart, whatever scaling and standardising came in between.
+def _stretch(crops: Floats) -> NDArray[np.uint8]:
+    # Patterns compare neighbours; on floats, rounding errors would order equal pixels. Stretching each crop to 0–255
+    # keeps the grey levels of an 8-bit original distinct after any scaling and standardisation.
     low, high = crops.min((1, 2), keepdims=True), crops.max((1, 2), keepdims=True)
     stretched: NDArray[np.uint8] = np.rint((crops - low) / np.maximum(high - low, 1e-6) * 255).astype(np.uint8)
     return stretched
@@ -105,7 +105,7 @@ def _gabor(crops: Floats, table: ClassicalTable) -> Floats:
 
 @cache
 def _bank(side: int, scales: int, orientations: int) -> tuple[NDArray[np.complex64], ...]:
-    """Return the filters' spectra, each complex64 (side, side); filters wider than half the side are cut off."""
+    """Return the filters' spectra, each complex64 (side, side); filters wider than half the side are truncated."""
     from scipy.fft import fft2
     from skimage.filters import gabor_kernel
 
@@ -115,7 +115,7 @@ def _bank(side: int, scales: int, orientations: int) -> tuple[NDArray[np.complex
         reach = min(side // 4, *(length // 2 for length in kernel.shape))
         middle = tuple(slice(length // 2 - reach, length // 2 + reach + 1) for length in kernel.shape)
         kernel = kernel[middle]
-        # Without this the filters would answer to brightness as well (Lades et al. 1993).
+        # Without this the filters would also respond to brightness (Lades et al. 1993).
         kernel = kernel - np.abs(kernel) * (kernel.sum() / np.abs(kernel).sum())
         canvas = np.zeros((side, side), np.complex64)
         canvas[: kernel.shape[0], : kernel.shape[1]] = kernel

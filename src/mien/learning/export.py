@@ -1,4 +1,4 @@
-"""Run folder → self-describing model file: exported, compared with PyTorch, calibrated on PublicTest, scored."""
+"""Export a run folder to a self-describing model file: ONNX export, parity check, calibration, scoring."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from mien.recognition.session import OnnxSession, Session, softmax
 
 TOLERANCE = 1e-4
 PARITY_FACES = 512
+# Written into model files, which is why its wording stays.
 LICENCE = (
     "Not stated by whoever trained these weights. The training images carry their owners' terms; check them before "
     "you pass the weights on."
@@ -47,45 +48,45 @@ LICENCE = (
 def export(run: Path, faces: FaceSet, head: str = "") -> bundle.Bundle:
     """Write ``run/model.onnx`` from the run's best checkpoint and ``run/metrics.json``, and return the bundle.
 
-    head: of a network of several corpora, answers in this head's sense are written instead of the consensus, as
-    ``run/model-HEAD.onnx`` and ``run/metrics-HEAD.json``; it is calibrated and scored on its own corpora's faces.
-    faces: what the run was trained on, with its test part. The temperature and the uncertainty threshold are
-    fitted on the validation part; the test part is scored after everything is fixed, and each scoring is recorded.
+    head: for a network of several corpora, export this head instead of the consensus, as ``run/model-HEAD.onnx`` and
+    ``run/metrics-HEAD.json``; it is calibrated and scored on its own corpora's faces.
+    faces: the faces that the run was trained on, with the test set. The temperature and the uncertainty threshold are
+    fitted on the validation set; the test set is scored after everything is fixed, and each scoring is counted.
     Raises ``FileMissingError`` for an unfinished run, ``ModelError`` if ONNX and PyTorch disagree, ``OptionError``
     for other faces than the run's.
     """
     recipe = recipe_of(run)
     faces = parts.arrange(faces, recipe.data)
-    check_data(run, parts.described(faces))
+    check_data(run, parts.describe(faces))
     answering = 0
     if head:
-        faces, answering = corpora.spoken(faces, recipe.data.corpora, head)
+        faces, answering = corpora.select_head(faces, recipe.data.corpora, head)
     public = faces.part(parts.VALIDATION)
-    network = finished(run, recipe, faces, answering)
+    network = finish(run, recipe, faces, answering)
     graph = to_onnx(network, recipe.preprocess)
-    found = scored(OnnxSession(graph), recipe, faces)
-    difference = parity(network, found.validation_logits, public, recipe.preprocess)
-    metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(found.threshold), **found.figures}
+    scores = score(OnnxSession(graph), recipe, faces)
+    difference = check_parity(network, scores.validation_logits, public, recipe.preprocess)
+    metrics: dict[str, Any] = {"parity": difference, "uncertain": asdict(scores.threshold), **scores.metrics}
     suffix = f"-{head}" if head else ""
     record(run / f"metrics{suffix}.json", metrics)
-    written = write(run / f"model{suffix}.onnx", graph, recipe, faces, found, metrics=metrics)
+    written = write(run / f"model{suffix}.onnx", graph, recipe, faces, scores, metrics=metrics)
     if not head:
-        found.write(run, written.digest)
+        scores.write(run, written.digest)
     return written
 
 
-def finished(run: Path, recipe: Recipe, faces: FaceSet, answering: int = 0) -> nn.Module:
-    """Return the run's best network as it is exported, with what calibration puts behind its logits.
+def finish(run: Path, recipe: Recipe, faces: FaceSet, answering: int = 0) -> nn.Module:
+    """Load the run's best network for export and add the calibration of its logits.
 
-    answering: of several corpora's heads, as ``Consensus`` counts them.
+    answering: the head to export, numbered as in ``Consensus``.
     """
     network = load_network(run, recipe, len(faces.label_set))
     if isinstance(network, Consensus):
         network.answering = answering
     if not recipe.calibrate.in_graph:
         return network
-    answers = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))
-    return calibrate.scaled(network, answers, recipe, faces)
+    fitting = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))
+    return calibrate.scale_logits(network, fitting, recipe, faces)
 
 
 def write(
@@ -93,86 +94,84 @@ def write(
     graph: bytes,
     recipe: Plan,
     faces: FaceSet,
-    found: Scored,
+    scores: Scored,
     *,
     metrics: dict[str, Any],
     licence: str = LICENCE,
     **origin: str,
 ) -> bundle.Bundle:
-    """Write a scored graph as a model file in its run folder. origin: what its provenance says besides the run's."""
+    """Write a scored graph as a model file in its run folder. origin: further entries of its provenance."""
     return bundle.write(
         path,
         graph,
         name=recipe.name + path.stem.removeprefix("model"),
         labels=faces.label_set,
         preprocess=recipe.preprocess,
-        temperature=found.predictions.about.temperature,
-        uncertain_below=found.threshold.confidence,
-        metrics=headline(metrics),
+        temperature=scores.predictions.about.temperature,
+        uncertain_below=scores.threshold.confidence,
+        metrics=summarise(metrics),
         provenance={**_provenance(path.parent, recipe, faces), **origin},
         licence=licence,
         recipe_digest=recipe.digest(),
-        trained_on=provenance.trained_on(path.parent, recipe, faces),
+        trained_on=provenance.collect_corpora(path.parent, recipe, faces),
     )
 
 
 def recipe_of(run: Path) -> Recipe:
     """Return the recipe of a network's run folder. Raises ``FileMissingError``, ``OptionError`` for other runs."""
-    found = graph_recipe_of(run)
-    if isinstance(found, HeadRecipe):
+    recipe = graph_recipe_of(run)
+    if isinstance(recipe, HeadRecipe):
         raise OptionError(
-            f"{run} is a head on the finished model {found.head.trunk}, whose network is known as a graph only. Give "
-            "the run of a network that mien train has trained."
+            f"{run} is a head on the finished model {recipe.head.trunk}, which is available as an ONNX graph only. "
+            "Give the run of a network that mien train has trained."
         )
-    return found
+    return recipe
 
 
 def graph_recipe_of(run: Path) -> Recipe | HeadRecipe:
     """Return the recipe of a run that has a graph. Raises ``FileMissingError``, ``OptionError`` for a baseline's."""
-    found = of_run(run)
-    if isinstance(found, ClassicalRecipe):
+    recipe = of_run(run)
+    if isinstance(recipe, ClassicalRecipe):
         raise OptionError(f"{run} is a classical baseline, which has no network. Give the run of a network.")
-    return found
+    return recipe
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a finished model is worth.
+    """The scores of a finished model.
 
-    figures:     of the validation and the test part, by the parts' names.
-    threshold:   confidence below which an answer is called uncertain.
-    predictions: of both parts, with the fitted temperature.
+    metrics:     of the validation and the test set, by the names of the splits.
+    threshold:   confidence below which a prediction is called uncertain.
+    predictions: on both sets, with the fitted temperature.
     validation_logits: float32 (N, C).
     """
 
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     threshold: Threshold
     predictions: Predictions
     validation_logits: NDArray[np.float32]
 
     def write(self, run: Path, digest: str) -> Path:
-        """Write the predictions into the run folder, as those of the model file with ``digest``."""
+        """Write the predictions into the run folder; ``digest`` is that of their model file."""
         about = replace(self.predictions.about, model_digest=digest)
         return replace(self.predictions, about=about).write(run / "predictions.parquet")
 
 
-def scored(session: Session, plan: Plan, faces: FaceSet) -> Scored:
-    """Score the validation and the test part. Temperature and threshold are fitted on the former, before the latter
-    is looked at.
-    """
+def score(session: Session, plan: Plan, faces: FaceSet) -> Scored:
+    """Score the validation and the test set, after fitting temperature and threshold on the validation set."""
     validation, training = faces.part(parts.VALIDATION), faces.part(parts.TRAIN)
     fitting = logits(session, plan.preprocess, calibrate.fitting_faces(plan, faces))
-    answers, temperature = fitting[: len(validation)], calibrate.temperature(plan, fitting, faces)
+    validation_logits, temperature = fitting[: len(validation)], calibrate.temperature(plan, fitting, faces)
     model = Model(plan.name, "", faces.label_set, plan.preprocess, temperature, session)
-    chosen = answered(answers, validation, training, model)
-    threshold = calibrate.threshold(plan, chosen.probabilities, validation)
+    validated = answered(validation_logits, validation, training, model)
+    threshold = calibrate.threshold(plan, validated.probabilities, validation)
     test = faces.part(parts.TEST)
     tested = answered(logits(session, plan.preprocess, test), test, training, model)
-    figures = {
-        _key(faces, parts.VALIDATION): report(chosen),
+    metrics = {
+        _key(faces, parts.VALIDATION): report(validated),
         _key(faces, parts.TEST): report(tested, copies=True),
     }
-    return Scored(figures, threshold, joined([chosen, tested]), answers)
+    return Scored(metrics, threshold, joined([validated, tested]), validation_logits)
 
 
 def _key(faces: FaceSet, part: str) -> str:
@@ -181,27 +180,27 @@ def _key(faces: FaceSet, part: str) -> str:
 
 
 def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
-    """Return the run's best network in evaluation mode, float32: averaged where the recipe averages, and smoothed."""
+    """Load the run's best network in evaluation mode, float32, with averaged weights and input smoothing if set."""
     path = run / "checkpoints" / "best.ckpt"
     if not path.exists():
         raise FileMissingError(f"{run} holds no checkpoints/best.ckpt; finish the run with `mien train … --resume`.")
     if not checkpoints.is_whole(path):
-        raise TrainingError(f"{path} is cut off or damaged. Train again, into another folder.")
+        raise TrainingError(f"{path} is truncated or damaged. Train again, into another folder.")
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     network = network_of(recipe, classes, trained=True)
     weights = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
     network.load_state_dict(weights)
-    return calibrate.smoothed(network.float().eval(), recipe.calibrate.smooth)
+    return calibrate.smooth_input(network.float().eval(), recipe.calibrate.smooth)
 
 
 def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
-    """Return the network as ONNX bytes: ``crops`` float32 (N, channels, size, size) → ``logits`` (N, C)."""
+    """Export the network as ONNX bytes: ``crops`` float32 (N, channels, size, size) → ``logits`` (N, C)."""
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
     faces = torch.export.Dim("faces", min=1, max=65_536)
-    with warnings.catch_warnings(), muted("torch.onnx", "onnxscript", "onnx_ir"):
+    with warnings.catch_warnings(), mute("torch.onnx", "onnxscript", "onnx_ir"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _folded(network),
+            _fold_batch_norms(network),
             (example,),
             input_names=["crops"],
             output_names=["logits"],
@@ -211,28 +210,28 @@ def to_onnx(network: nn.Module, spec: PreprocessSpec) -> bytes:
             verbose=False,
         )
     if program is None:
-        raise ModelError("PyTorch exported nothing; expected an ONNX program. Update torch and onnxscript.")
+        raise ModelError("PyTorch exported no ONNX program. Update torch and onnxscript.")
     return _slim(program.model_proto)
 
 
-def _folded(network: nn.Module) -> nn.Module:
-    """Return a copy whose batch norms are folded into the convolutions right before them, and that works out of place.
+def _fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Return a copy without in-place layers, whose batch norms are folded into the convolutions right before them.
 
-    The exporter folds too, but traces all of it first: MobileNetV2 took three times as long.
+    The exporter folds too, but only after tracing everything: MobileNetV2 took three times as long.
     """
-    found = copy.deepcopy(network)
-    for part in list(found.modules()):
+    folded = copy.deepcopy(network)
+    for part in list(folded.modules()):
         if hasattr(part, "inplace"):
             part.inplace = False  # type: ignore[assignment]
         if isinstance(part, nn.Sequential):
-            for place, (first, second) in enumerate(itertools.pairwise(list(part))):
+            for index, (first, second) in enumerate(itertools.pairwise(list(part))):
                 if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                    part[place], part[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
-    return found
+                    part[index], part[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return folded
 
 
 def _slim(model: Any) -> bytes:
-    # The exporter writes a Python stack trace beside every node: paths of the machine it ran on, and bulk.
+    # The exporter attaches a Python stack trace to every node, which takes space and holds local paths.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -245,8 +244,8 @@ def _slim(model: Any) -> bytes:
 
 
 @contextmanager
-def muted(*names: str) -> Iterator[None]:
-    """Silence named loggers within a ``with`` block; '' is the root."""
+def mute(*names: str) -> Iterator[None]:
+    """Silence the named loggers within a ``with`` block; '' is the root logger."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -258,53 +257,53 @@ def muted(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def parity(network: nn.Module, answers: NDArray[np.float32], faces: FaceSet, spec: PreprocessSpec) -> float:
+def check_parity(network: nn.Module, exported: NDArray[np.float32], faces: FaceSet, spec: PreprocessSpec) -> float:
     """Return the largest difference of probabilities between PyTorch and ONNX on up to 512 real crops.
 
-    Raises ``ModelError`` above 1e-4.
+    exported: the ONNX graph's logits on ``faces``, float32 (N, C). Raises ``ModelError`` above 1e-4.
     """
     with torch.inference_mode():
         own = network(torch.from_numpy(apply(faces.pixels[:PARITY_FACES], spec))).numpy()
-    difference = float(np.abs(softmax(own) - softmax(answers[: len(own)])).max())
+    difference = float(np.abs(softmax(own) - softmax(exported[: len(own)])).max())
     if not difference <= TOLERANCE:
         raise ModelError(f"ONNX and PyTorch differ by {difference:.2e} in probability; expected ≤ {TOLERANCE:.0e}.")
     return difference
 
 
 def record(path: Path, metrics: dict[str, Any]) -> None:
-    """Write the run's metrics to ``path``, a JSON file which also counts how often the test part has been scored."""
+    """Write the run's metrics to ``path``, a JSON file that also counts how often the test set has been scored."""
     earlier = json.loads(path.read_text(encoding="utf-8"))["test_scorings"] if path.exists() else 0
-    with appearing(path) as draft:  # its presence says that the run is finished
+    with appearing(path) as draft:  # its presence marks the run as finished
         draft.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
 
 
-def headline(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a run's metrics goes into its model file."""
+def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the subset of a run's metrics that its model file carries."""
     keep = ("faces", "accuracy", "interval", "macro_f1", "ece")
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for name, values in metrics.items():
         if not isinstance(values, dict) or "macro_f1" not in values:
-            found[name] = values
+            summary[name] = values
             continue
-        found[name] = {key: values[key] for key in keep}
+        summary[name] = {key: values[key] for key in keep}
         if "without_training_copies" in values:
             clean = values["without_training_copies"]
-            found[f"{name}_without_training_copies"] = {key: clean[key] for key in keep}
-    return found
+            summary[f"{name}_without_training_copies"] = {key: clean[key] for key in keep}
+    return summary
 
 
 def _provenance(run: Path, recipe: Plan, faces: FaceSet) -> dict[str, Any]:
-    taught = json.loads((run / "data.json").read_text(encoding="utf-8")).get("teachers", [])
+    teachers = json.loads((run / "data.json").read_text(encoding="utf-8")).get("teachers", [])
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return {
-        "trained_on": _described(faces, parts.TRAIN),
-        "selected_on": _described(faces, parts.VALIDATION),
+        "trained_on": _describe(faces, parts.TRAIN),
+        "selected_on": _describe(faces, parts.VALIDATION),
         "recipe": recipe.name,
         "environment": environment,
-        **({"teachers": taught} if taught else {}),
+        **({"teachers": teachers} if teachers else {}),
     }
 
 
-def _described(faces: FaceSet, split: str) -> str:
+def _describe(faces: FaceSet, split: str) -> str:
     part = faces.part(split)
     return f"{faces.split_named(split)}: {len(part)} faces with the labels of {faces.label_set.name}"

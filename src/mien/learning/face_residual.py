@@ -1,4 +1,4 @@
-"""The residual network of dlib's face recognition, as a network for expressions, with or without its weights."""
+"""dlib's residual network for face recognition as an expression classifier, with or without pretrained weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch.nn import functional
 from mien.errors import FileMissingError, RecipeError
 
 WEIGHTS = "dlib_face_resnet29.npz"
-"""The file of weights, looked for in the folder ``MIEN_WEIGHTS``."""
+"""The file of pretrained weights, in the folder ``MIEN_WEIGHTS``."""
 
 MEAN = (122.782, 117.001, 104.298)
-"""Of the pixels (RGB, 0–255) that the weights were trained on; their deviation is taken as 256."""
+"""Mean pixel (RGB, 0–255) of the pretrained weights' preprocessing, which divides by 256."""
 
 _STAGES = ((32, 3, False), (64, 3, True), (128, 2, True), (256, 2, True))
-"""Width, blocks that keep the size, and whether a block that halves it stands before them."""
+"""Width, number of blocks that keep the size, and whether a block that halves it comes before them."""
 
 _SMALLEST = 32
 
@@ -32,10 +32,10 @@ class FaceResidual(nn.Module):
     Stem conv 7×7 and max-pool 3×3, each of stride 2, then stages of 32-64-128-256 maps; where a block halves the size
     its shortcut is a 2×2 mean with zero channels added. Global average pooling, dropout, linear output. 4.4 million
     parameters, 0.15 G multiply-accumulates at 96×96 pixels: dense convolutions, which train 6 to 15 times faster on a
-    CPU than depthwise ones of as many. Takes images of any size, at least 32×32.
+    CPU than depthwise ones with as many. Takes images of any size, at least 32×32.
 
-    pretrained: start from the weights that its author dedicated to the public domain (CC0), 3 million faces; they
-    need colour (``channels`` = 3) and a file ``dlib_face_resnet29.npz`` in the folder ``MIEN_WEIGHTS``.
+    pretrained: start from the author's weights (CC0, trained on 3 million faces); they need colour (``channels`` = 3)
+    and the file ``dlib_face_resnet29.npz`` in the folder ``MIEN_WEIGHTS``.
     """
 
     def __init__(
@@ -73,24 +73,24 @@ class FaceResidual(nn.Module):
 
     @torch.no_grad()
     def start(self, weights: dict[str, NDArray[np.float32]], faces: torch.Tensor, crops: torch.Tensor) -> None:
-        """Take dlib's weights; its scales and biases become batch norms by the statistics of faces.
+        """Load dlib's weights; its scales and biases become batch norms, using the statistics of faces.
 
-        faces: float32 (N, 3, S, S) RGB, 0–255, some hundred. crops: the same as the recipe preprocesses them.
+        faces: float32 (N, 3, S, S) RGB, 0–255, a few hundred. crops: the same faces after the recipe's preprocessing.
         Raises ``RecipeError`` for weights of another network.
         """
         maps = (faces - torch.tensor(MEAN)[:, None, None]) / 256
         self.eval()
         first, norm = cast("nn.Conv2d", self.stem[0]), cast("nn.BatchNorm2d", self.stem[1])
-        maps = self.pool(functional.relu(_taken(first, norm, maps, weights, "conv32_down")))
+        maps = self.pool(functional.relu(_load_layer(first, norm, maps, weights, "conv32_down")))
         for name, module in self.blocks.items():
             block = cast("Block", module)
-            inner = functional.relu(_taken(block.first, block.first_norm, maps, weights, f"{name}.conv1"))
-            inner = _taken(block.second, block.second_norm, inner, weights, f"{name}.conv2")
+            inner = functional.relu(_load_layer(block.first, block.first_norm, maps, weights, f"{name}.conv1"))
+            inner = _load_layer(block.second, block.second_norm, inner, weights, f"{name}.conv2")
             maps = functional.relu(inner + block.shortcut(maps))
         self._measure(crops)
 
     def _measure(self, crops: torch.Tensor) -> None:
-        """Set the batch norms' running statistics to those of preprocessed crops."""
+        """Set the batch norms' running statistics from preprocessed crops."""
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
@@ -103,7 +103,7 @@ class FaceResidual(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with batch norm, and the input added, shrunk and widened by zeros where it must be."""
+    """Two 3×3 convolutions with batch norm and a shortcut, which is pooled and zero-padded to the output's shape."""
 
     def __init__(self, inputs: int, outputs: int, *, halves: bool = False) -> None:
         super().__init__()
@@ -120,32 +120,32 @@ class Block(nn.Module):
         return functional.relu(inner + self.shortcut(maps))
 
     def shortcut(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return what is added to the convolutions' maps."""
+        """Return the input in the shape of the convolutions' output."""
         if not self.halves:
             return maps
         shrunk = functional.avg_pool2d(maps, 2, ceil_mode=True, count_include_pad=False)
         return functional.pad(shrunk, (0, 0, 0, 0, 0, self.wider))
 
 
-def _taken(
+def _load_layer(
     conv: nn.Conv2d, norm: nn.BatchNorm2d, maps: torch.Tensor, weights: dict[str, NDArray[np.float32]], name: str
 ) -> torch.Tensor:
-    """Set one convolution and its batch norm, and return what they make of ``maps``."""
+    """Load the weights of one convolution and its batch norm, and return their output for ``maps``."""
     keys = (f"{name}.conv.filters", f"{name}.conv.bias", f"{name}.scale.weights", f"{name}.scale.biases")
     absent = [key for key in keys if key not in weights]
     if absent:
-        raise RecipeError(f"The weights hold no {absent[0]}; expected those of dlib's network for face recognition.")
+        raise RecipeError(f"The weights lack {absent[0]}; expected the weights of dlib's face recognition network.")
     filters, bias, scale, shift = (torch.from_numpy(np.asarray(weights[key], np.float32)) for key in keys)
     conv.weight.copy_(filters.permute(3, 2, 0, 1))
-    answers = conv(maps)
-    variance, mean = torch.var_mean(answers, (0, 2, 3), unbiased=False)
+    outputs = conv(maps)
+    variance, mean = torch.var_mean(outputs, (0, 2, 3), unbiased=False)
     norm.weight.copy_(scale * (variance + norm.eps).sqrt())
     norm.bias.copy_(shift + scale * (bias + mean))
-    return functional.batch_norm(answers, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+    return functional.batch_norm(outputs, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
 
 def read_weights() -> dict[str, NDArray[np.float32]]:
-    """Return dlib's arrays by name from ``MIEN_WEIGHTS``. Raises ``FileMissingError``."""
+    """Read dlib's weights by name from the folder ``MIEN_WEIGHTS``. Raises ``FileMissingError``."""
     folder = os.environ.get("MIEN_WEIGHTS", "")
     path = Path(folder) / WEIGHTS
     if not folder or not path.exists():

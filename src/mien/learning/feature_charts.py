@@ -1,4 +1,4 @@
-"""The pictures of ``features``: filters, feature maps, embeddings."""
+"""Plots for ``features``: filters, feature maps, embeddings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNED, _POSITIVE = "PuOr", "viridis"  # both keep their order in any colour vi
 
 
 def filters(name: str, weights: NDArray[np.float32]) -> bytes:
-    """Draw filters, float32 (filters, channels, k, k), as PNG; of several channels, each filter's mean."""
+    """Plot filters, float32 (filters, channels, k, k), as PNG; several channels are averaged."""
     shown = weights.mean(1)[:_MOST_FILTERS]
     limit = float(np.abs(shown).max()) or 1.0
     canvas, rows = _mosaic(shown, min(_COLUMNS, len(shown)))
@@ -30,17 +30,17 @@ def filters(name: str, weights: NDArray[np.float32]) -> bytes:
     image = axes.imshow(canvas, cmap=_SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
     _, channels, height, width = weights.shape
-    told = f"{len(shown)} of {len(weights)}" if len(shown) < len(weights) else f"{len(weights)}"
+    count = f"{len(shown)} of {len(weights)}" if len(shown) < len(weights) else f"{len(weights)}"
     mean = f", mean of {channels} channels" if channels > 1 else ""
-    axes.set_title(f"{told} filters of {name}, {height} × {width}{mean}")
+    axes.set_title(f"{count} filters of {name}, {height} × {width}{mean}")
     figure.colorbar(image, ax=axes, label="weight", shrink=min(1.0, 2.2 / (0.62 * rows)))
     return figures.render(figure, "png")
 
 
 def feature_maps(face: NDArray[np.float32], stages: Sequence[FeatureMaps]) -> bytes:
-    """Draw the face, a network input float32 (channels, S, S), and the strongest maps of each stage, as PNG.
+    """Plot the face, a network input float32 (channels, S, S), and the strongest maps of each stage, as PNG.
 
-    Strongest by the mean of the absolute values; a row has one scale, from 0 or its lowest value to its highest.
+    Strongest by mean absolute value; a row has one colour scale, from its lowest value or 0 to its highest.
     """
     figure = figures.new(0.72 * _COLUMNS + 3.4, 0.92 * len(stages) + 1.5)
     grid = figure.add_gridspec(len(stages), 2, width_ratios=(1.5, _COLUMNS))
@@ -64,7 +64,7 @@ def feature_maps(face: NDArray[np.float32], stages: Sequence[FeatureMaps]) -> by
 
 
 def embedding(projection: Projection, labels: NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
-    """Draw both projections, coloured and marked by class (``labels`` int64 (N,) into ``names``), as PNG."""
+    """Plot both projections, coloured and marked by class (``labels`` int64 (N,) into ``names``), as PNG."""
     figure = figures.new(12.4, 5.6)
     left, right = figure.subplots(1, 2)
     for axes, points in ((left, projection.pca), (right, projection.tsne)):
@@ -74,8 +74,8 @@ def embedding(projection: Projection, labels: NDArray[np.int64], names: Sequence
     left.set(title="PCA", xlabel=f"component 1 ({first:.0%} of variance)", ylabel=f"component 2 ({second:.0%})")
     right.set(title="t-SNE (distances between groups mean nothing)", xticks=[], yticks=[])
     figure.suptitle(title)
-    handles, told = left.get_legend_handles_labels()
-    legend = figure.legend(handles, told, loc="outside right center", frameon=False, markerscale=2, title="class")
+    handles, texts = left.get_legend_handles_labels()
+    legend = figure.legend(handles, texts, loc="outside right center", frameon=False, markerscale=2, title="class")
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1)
@@ -104,7 +104,7 @@ def _mosaic(tiles: NDArray[np.float32], columns: int) -> tuple[NDArray[np.float3
     rows = -(-count // columns)
     seam = max(1, height // 16)
     canvas = np.full((rows * (height + seam) - seam, columns * (width + seam) - seam), np.nan, np.float32)
-    for place, tile in enumerate(tiles):
-        top, left = place // columns * (height + seam), place % columns * (width + seam)
+    for index, tile in enumerate(tiles):
+        top, left = index // columns * (height + seam), index % columns * (width + seam)
         canvas[top : top + height, left : left + width] = tile
     return canvas, rows

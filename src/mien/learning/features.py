@@ -1,4 +1,4 @@
-"""What a network has learned to see: filters of its first layer, feature maps of each stage (system B), embedding."""
+"""Inspect a network's features: filters of its first layer, feature maps of each stage (system B), embedding."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from mien.learning.gradients import stages
 from mien.preprocess import PreprocessSpec, apply
 
 _BATCH = 256
-_BEFORE_TSNE = 50  # components kept; more are noise that t-SNE pays for (van der Maaten & Hinton 2008, section 4.2)
+_BEFORE_TSNE = 50  # components kept; more add noise and cost to t-SNE (van der Maaten & Hinton 2008, section 4.2)
 _LEAST = 5
 
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """What one stage answers to one face: ``maps`` float32 (channels, side, side) of the layer ``name``."""
+    """Output of one stage for one face: ``maps`` float32 (channels, side, side) of the layer ``name``."""
 
     name: str
     maps: NDArray[np.float32]
 
 
 def feature_maps(network: nn.Module, face: NDArray[np.float32]) -> tuple[FeatureMaps, ...]:
-    """Return the feature maps of each stage for a network input float32 (channels, S, S), first stage first.
+    """Compute the feature maps of each stage for a network input float32 (channels, S, S), first stage first.
 
     The network is run in evaluation mode. Raises ``ModelError`` for a network without feature maps.
     """
-    found = stages(network.eval(), face)
-    if not found:
+    chosen = stages(network.eval(), face)
+    if not chosen:
         raise ModelError("This network has no feature maps larger than one cell, so there is nothing to show.")
     kept: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Any:
-        # Copied, as a layer that works in place would write over what is kept.
+        # Cloned, because a later in-place layer would overwrite it.
         return lambda _module, _inputs, result: kept.update({name: result.clone()})
 
-    hooks = [one.module.register_forward_hook(keep(one.name)) for one in found]
+    hooks = [stage.module.register_forward_hook(keep(stage.name)) for stage in chosen]
     try:
         with torch.no_grad():
             network(torch.from_numpy(face[None]))
     finally:
         for hook in hooks:
             hook.remove()
-    return tuple(FeatureMaps(one.name, kept[one.name][0].numpy()) for one in found)
+    return tuple(FeatureMaps(stage.name, kept[stage.name][0].numpy()) for stage in chosen)
 
 
 def first_filters(network: nn.Module) -> tuple[str, NDArray[np.float32]]:
@@ -64,7 +64,7 @@ def first_filters(network: nn.Module) -> tuple[str, NDArray[np.float32]]:
 def embed(
     network: nn.Module, pixels: NDArray[np.uint8], spec: PreprocessSpec
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return what goes into the last dense layer, float32 (N, D), and the most probable class, int64 (N,).
+    """Compute the inputs of the last dense layer, float32 (N, D), and the most probable class, int64 (N,).
 
     pixels: face crops uint8 (N, H, W). Raises ``ModelError`` for a network without a dense layer.
     """
@@ -75,20 +75,20 @@ def embed(
     hook = dense[-1].register_forward_pre_hook(lambda _, given: inputs.append(given[0].float().numpy()))
     try:
         with torch.inference_mode():
-            answers = [
+            predicted = [
                 network.eval()(torch.from_numpy(apply(pixels[start : start + _BATCH], spec))).argmax(1).numpy()
                 for start in range(0, len(pixels), _BATCH)
             ]
     finally:
         hook.remove()
-    return np.concatenate(inputs), np.concatenate(answers)
+    return np.concatenate(inputs), np.concatenate(predicted)
 
 
 @dataclass(frozen=True)
 class Projection:
     """An embedding in two dimensions.
 
-    pca:  float64 (N, 2), the two directions of largest variance.  shares: of the variance that each of them has.
+    pca:  float64 (N, 2), the two directions of largest variance.  shares: fraction of the variance in each of them.
     tsne: float64 (N, 2). Neighbours stay neighbours; distances between groups and their sizes mean nothing.
     """
 
@@ -98,7 +98,7 @@ class Projection:
 
 
 def project(points: NDArray[np.float32], seed: int = 0) -> Projection:
-    """Project an embedding, float32 (N, D) with D of at least 2, by PCA and by t-SNE (van der Maaten & Hinton 2008).
+    """Project an embedding, float32 (N, D), D ≥ 2, by PCA and by t-SNE (van der Maaten & Hinton 2008).
 
     Raises ``DataError`` for fewer than 5 faces.
     """

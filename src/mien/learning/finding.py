@@ -1,4 +1,4 @@
-"""A published statement beside what it comes to when it is computed again, and what real data may add to that."""
+"""A published statement with its recomputed value, and the evidence from real data that the recomputation uses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Finding:
     """One statement of a system, recomputed.
 
-    claim: the statement, with its place.  published, recomputed: both values as text.
-    holds: whether they agree within the rounding of print.  why: what the difference comes from, or why it agrees.
+    claim: the statement and where it is made.  published, recomputed: both values as text.
+    holds: whether they agree within the printed precision.  why: the cause of the difference, or of the agreement.
     """
 
     system: str
@@ -24,10 +24,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known from real data; None falls back on the documents' own numbers.
+    """Facts from real data; None falls back on the documents' own numbers.
 
-    fer2013, fer2013_train: noun → faces in all parts, in ``Training`` (``FaceSet.counts()``).
-    ckplus, kdef: noun → faces that system A's corpus can draw on: apex frames, frontal photographs.
+    fer2013, fer2013_train: class → faces in all splits, in ``Training`` (``FaceSet.counts()``).
+    ckplus, kdef: class → faces available to system A's corpus: apex frames, frontal photographs.
     sides: the subject of each training face and of each test face of an image-level split of A's corpus.
     curves: accuracy per epoch on training and validation faces of system B's CNN, fractions.
     """

@@ -1,6 +1,6 @@
-"""Maps from gradients: Grad-CAM, LayerCAM, integrated gradients, for every network that takes faces to logits.
+"""Attribution maps from gradients: Grad-CAM, LayerCAM and integrated gradients, for any network from faces to logits.
 
-captum computes the gradients; here is which layer they are taken at, for networks that are not known beforehand.
+captum computes the gradients; this module chooses the layer, for any network.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from mien.learning.export import load_network, recipe_of
 from mien.recognition import bundle, faithfulness
 
 COARSE, FINE = 4, 12
-"""Least side of the map that Grad-CAM and LayerCAM look at, where the network has one as large: a face in 2 × 2 cells
-has no mouth. LayerCAM was made for earlier layers, which Grad-CAM's single weight a channel does not suit."""
+"""Smallest map side for Grad-CAM and for LayerCAM, where the network has one as large: a mouth cannot be located in
+2 × 2 cells. LayerCAM was made for earlier layers, for which Grad-CAM's single weight per channel is too coarse."""
 
-_POINTS = 32  # of the path that integrated gradients sum over
+_POINTS = 32  # on the path of integrated gradients
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the network last works at one resolution: the output of ``module``, of ``channels`` maps of ``side``²."""
+    """The last output at one resolution: that of ``module``, with ``channels`` maps of ``side``²."""
 
     name: str
     module: nn.Module
@@ -41,8 +41,8 @@ class Stage:
 def stages(network: nn.Module, face: NDArray[np.float32]) -> tuple[Stage, ...]:
     """Return the network's stages for a face float32 (channels, S, S), largest maps first.
 
-    A stage ends with the module, single or compound, that is the last to return maps of its resolution; resolutions at
-    which nothing is convolved, as after a last pooling, are no stage. The network is run once, in its present mode.
+    A stage ends with the last module, single or compound, that returns maps of its resolution; resolutions without a
+    convolution, as after the last pooling, are not stages. The network is run once, in its current mode.
     """
     last: dict[int, Stage] = {}
     convolved: set[int] = set()
@@ -68,27 +68,27 @@ def stages(network: nn.Module, face: NDArray[np.float32]) -> tuple[Stage, ...]:
 
 
 def stage(network: nn.Module, face: NDArray[np.float32], least: int, name: str = "") -> Stage:
-    """Return the deepest stage with maps of at least ``least``², or else the largest; or the stage called ``name``.
+    """Choose the deepest stage with maps of at least ``least``², or else the largest; or the stage called ``name``.
 
     Raises ``OptionError`` for a name that is no stage, ``ModelError`` for a network without convolutions.
     """
-    found = stages(network, face)
-    if not found:
+    candidates = stages(network, face)
+    if not candidates:
         raise ModelError("This network has no feature maps larger than one cell; use the method occlusion.")
     if not name:
-        large = [one for one in found if one.side >= least]
-        return large[-1] if large else found[0]
-    known = [one.name for one in found]
+        large = [candidate for candidate in candidates if candidate.side >= least]
+        return large[-1] if large else candidates[0]
+    known = [candidate.name for candidate in candidates]
     if name not in known:
         raise OptionError(f"No layer {name!r}; this network has {', '.join(known)}.{nearest(name, known)}")
-    return found[known.index(name)]
+    return candidates[known.index(name)]
 
 
 class GradCam:
     """Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): feature maps weighted by the mean gradient of each.
 
-    Signed, where the paper cuts off what speaks against the class; ``Map.strength`` does that. Coarse: the layer's
-    cells, of which the network's size leaves few.
+    Signed, where the paper sets negative evidence to zero; ``Map.strength`` does that. Coarse: its resolution is that
+    of the layer's maps.
     """
 
     name = "grad-cam"
@@ -99,15 +99,15 @@ class GradCam:
     def maps(self, face: NDArray[np.float32], classes: Sequence[int]) -> NDArray[np.float32]:
         """Return float32 (K, S, S) for K class indices and a network input float32 (channels, S, S)."""
         chosen = stage(self.network, face, COARSE, self.layer)
-        attributed = LayerGradCam(self.network, chosen.module).attribute(*_asked(face, classes))
-        return _enlarged(attributed, face.shape[-1])
+        attributed = LayerGradCam(self.network, chosen.module).attribute(*_repeat(face, classes))
+        return _enlarge(attributed, face.shape[-1])
 
 
 class LayerCam:
     """LayerCAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943): each cell weighted by its own positive gradient.
 
-    Finer than Grad-CAM, as it holds at earlier layers. Never below 0. Exact for activations that are never negative
-    (ReLU); behind SiLU or hard swish the slightly negative cells with negative gradients count too.
+    Finer than Grad-CAM, because it works at earlier layers. Never negative. Exact for non-negative activations (ReLU);
+    after SiLU or hard swish, slightly negative cells with negative gradients count too.
     """
 
     name = "layer-cam"
@@ -118,26 +118,26 @@ class LayerCam:
     def maps(self, face: NDArray[np.float32], classes: Sequence[int]) -> NDArray[np.float32]:
         """Return float32 (K, S, S) for K class indices and a network input float32 (channels, S, S)."""
         chosen = stage(self.network, face, FINE, self.layer)
-        products = LayerGradientXActivation(self.network, chosen.module).attribute(*_asked(face, classes))
-        return _enlarged(products.clamp(min=0).sum(1, keepdim=True), face.shape[-1])
+        products = LayerGradientXActivation(self.network, chosen.module).attribute(*_repeat(face, classes))
+        return _enlarge(products.clamp(min=0).sum(1, keepdim=True), face.shape[-1])
 
 
 class Integrated:
     """Integrated gradients (Sundararajan, Taly & Yan 2017, arXiv:1703.01365) from the blurred face to the face.
 
-    Each pixel's share of the difference in the class's logit between the two, which the shares add up to; signed.
+    Each pixel's contribution to the difference in the class's logit between the two; signed, summing to the difference.
     """
 
     name = "integrated-gradients"
 
     def __init__(self, network: nn.Module, layer: str = "") -> None:
         if layer:
-            raise OptionError(f"layer = {layer!r}: integrated gradients look at pixels, at no layer; leave it out.")
+            raise OptionError(f"layer = {layer!r}: integrated gradients work on pixels, not on a layer; leave it out.")
         self.network = network.eval()
 
     def maps(self, face: NDArray[np.float32], classes: Sequence[int]) -> NDArray[np.float32]:
         """Return float32 (K, S, S) for K class indices and a network input float32 (channels, S, S)."""
-        inputs, targets = _asked(face, classes)
+        inputs, targets = _repeat(face, classes)
         start = torch.from_numpy(faithfulness.hidden(face))[None].expand_as(inputs)
         shares = IntegratedGradients(self.network).attribute(inputs, start, targets, n_steps=_POINTS)
         summed: NDArray[np.float32] = shares.detach().sum(1).float().numpy()
@@ -145,9 +145,9 @@ class Integrated:
 
 
 METHODS: dict[str, type[GradCam] | type[LayerCam] | type[Integrated]] = {
-    each.name: each for each in (GradCam, LayerCam, Integrated)
+    method.name: method for method in (GradCam, LayerCam, Integrated)
 }
-"""Method → its class, by the names that ``mien explain --method`` knows."""
+"""Classes by the method names of ``mien explain --method``."""
 
 
 def of_run(run: Path, method: str, layer: str = "") -> GradCam | LayerCam | Integrated:
@@ -164,17 +164,17 @@ def network_of_run(run: Path) -> nn.Module:
     """
     recipe = recipe_of(run)
     if not (run / "model.onnx").exists():
-        raise FileMissingError(f"{run} holds no model.onnx; run `mien export {run} --data DATA` first.")
+        raise FileMissingError(f"{run} has no model.onnx; run `mien export {run} --data DATA` first.")
     return load_network(run, recipe, len(bundle.read(run / "model.onnx").labels))
 
 
-def _asked(face: NDArray[np.float32], classes: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the face once for each class, (K, channels, S, S), and the classes, int64 (K,)."""
+def _repeat(face: NDArray[np.float32], classes: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Repeat the face for each class, (K, channels, S, S), and return the classes as int64 (K,)."""
     return torch.from_numpy(face)[None].repeat(len(classes), 1, 1, 1), torch.tensor(list(classes))
 
 
-def _enlarged(cells: torch.Tensor, side: int) -> NDArray[np.float32]:
-    """Return (K, 1, h, w) as float32 (K, side, side)."""
+def _enlarge(cells: torch.Tensor, side: int) -> NDArray[np.float32]:
+    """Resize (K, 1, h, w) to float32 (K, side, side)."""
     large = functional.interpolate(cells.detach().float(), size=(side, side), mode="bilinear", align_corners=False)
     pixels: NDArray[np.float32] = large[:, 0].numpy()
     return pixels

@@ -1,7 +1,7 @@
-"""A new last layer on a finished model's network: features once a face, a linear layer on them, one graph of both.
+"""Transfer learning: a linear head on the frozen features of a finished model (the trunk), exported as one graph.
 
-The network (the trunk) is never changed, so that a face goes through it once, whatever is tried on its features; they
-are kept in a file. Logistic regression (scikit-learn) on them takes seconds on a CPU, where the network took hours.
+The trunk is never changed, so the features of a face are computed once and cached in a file. Fitting logistic
+regression (scikit-learn) on them takes seconds on a CPU, where training the network took hours.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mien.datasets.pixels import checksum
 from mien.errors import FileMissingError, ModelError, RecipeError
 from mien.files import appearing
 from mien.learning import parts
-from mien.learning.export import LICENCE, PARITY_FACES, TOLERANCE, record, scored, write
+from mien.learning.export import LICENCE, PARITY_FACES, TOLERANCE, record, score, write
 from mien.learning.fit import check_data, prepare
 from mien.learning.recipe import HeadRecipe
 from mien.learning.tables import HeadTable
@@ -49,14 +49,14 @@ class Trunk:
     model: Any = field(repr=False)
 
     def features(self, crops: Floats) -> Floats:
-        """Return float32 (N, D) of network inputs, float32 (N, channels, S, S), as ``preprocess.apply`` gives them."""
+        """Compute features, float32 (N, D), of inputs from ``preprocess.apply``, float32 (N, channels, S, S)."""
         session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
         batches = [crops[start : start + BATCH] for start in range(0, len(crops), BATCH)]
         return np.concatenate([session.run(None, {"crops": batch})[0] for batch in batches])
 
 
-def trunk(name: str) -> Trunk:
-    """Read a model, by name or path, and take its dense layers away.
+def read_trunk(name: str) -> Trunk:
+    """Read a model, by name or path, and remove its dense layers.
 
     Raises ``ModelError`` if nothing is left, and as ``bundle.read``.
     """
@@ -65,9 +65,9 @@ def trunk(name: str) -> Trunk:
     made_by = {output: node for node in model.graph.node for output in node.output}
     tensor = model.graph.output[0].name
     while tensor in made_by and made_by[tensor].op_type in _DENSE:
-        tensor = next(each for each in made_by[tensor].input if each in made_by or each == "crops")
+        tensor = next(given for given in made_by[tensor].input if given in made_by or given == "crops")
     if tensor == "crops":
-        raise ModelError(f"{name} is dense layers only, so it has no features to put a head on. Name another model.")
+        raise ModelError(f"{name} has dense layers only, so it has no features for a head. Name another model.")
     output = onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, ["N", None])
     del model.graph.output[:], model.graph.value_info[:]
     model.graph.output.append(output)
@@ -75,14 +75,14 @@ def trunk(name: str) -> Trunk:
     return Trunk(about, onnx.utils.Extractor(model).extract_model(["crops"], [tensor]))
 
 
-def joined(trunk: Trunk, head: Head) -> bytes:
-    """Return one ONNX graph, ``crops`` → ``logits``, of the trunk and a head on it."""
+def join(trunk: Trunk, head: Head) -> bytes:
+    """Join the trunk and a head into one ONNX graph, ``crops`` → ``logits``."""
     model = onnx.ModelProto()
     model.CopyFrom(trunk.model)
     features = model.graph.output[0].name
     names = ["own_head.weight", "own_head.bias"]
     arrays = [
-        onnx.numpy_helper.from_array(each, name) for each, name in zip((head.weight, head.bias), names, strict=True)
+        onnx.numpy_helper.from_array(array, name) for array, name in zip((head.weight, head.bias), names, strict=True)
     ]
     del model.graph.output[:], model.graph.value_info[:]
     model.graph.node.append(onnx.helper.make_node("Gemm", [features, *names], ["logits"]))
@@ -96,7 +96,7 @@ def joined(trunk: Trunk, head: Head) -> bytes:
 
 @dataclass(frozen=True)
 class Try:
-    """One strength that was tried: its log-loss (nats) and accuracy on the validation part."""
+    """One regularisation strength that was tried: its log-loss (nats) and accuracy on the validation set."""
 
     c: float
     log_loss: float
@@ -107,7 +107,8 @@ class Try:
 class Head:
     """A linear layer: logits = features @ weight + bias.
 
-    weight: float32 (D, C).  bias: float32 (C,).  c: the strength that was kept.  tried: all of them, in their order.
+    weight: float32 (D, C).  bias: float32 (C,).  c: the chosen strength (inverse regularisation).
+    tried: all strengths, in the recipe's order.
     """
 
     weight: Floats
@@ -117,7 +118,7 @@ class Head:
 
     def save(self, path: Path) -> None:
         """Write the head as npz, whole or not at all."""
-        tried = np.array([(each.c, each.log_loss, each.accuracy) for each in self.tried])
+        tried = np.array([(attempt.c, attempt.log_loss, attempt.accuracy) for attempt in self.tried])
         with appearing(path) as draft, draft.open("wb") as file:
             np.savez(file, weight=self.weight, bias=self.bias, c=self.c, tried=tried)
 
@@ -125,7 +126,7 @@ class Head:
     def load(cls, path: Path) -> Head:
         """Read what ``save`` wrote. Raises ``FileMissingError``."""
         if not path.exists():
-            raise FileMissingError(f"There is no {path}; finish the run with mien train … --resume.")
+            raise FileMissingError(f"{path} does not exist; finish the run with mien train … --resume.")
         with np.load(path, allow_pickle=False) as file:
             tried = tuple(Try(*map(float, row)) for row in file["tried"])
             return cls(file["weight"], file["bias"], float(file["c"]), tried)
@@ -138,7 +139,7 @@ def fit(table: HeadTable, training: tuple[Floats, NDArray[np.int64]], held: tupl
     """
     features, labels = training
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
-    gain = 1 / np.where(deviation > 1e-6, deviation, 1)  # constant features stay as they are
+    gain = 1 / np.where(deviation > 1e-6, deviation, 1)  # constant features are not scaled
     scaled = (features - mean) * gain
     counts = np.bincount(labels)
     weights = dict(enumerate((len(labels) / (len(counts) * counts)) ** table.class_weights))
@@ -147,8 +148,8 @@ def fit(table: HeadTable, training: tuple[Floats, NDArray[np.int64]], held: tupl
         raw, bias = _regression(scaled, labels, c, weights)
         weight = gain[:, None] * raw
         layers.append((weight.astype(np.float32), (bias - mean @ weight).astype(np.float32)))
-        tries.append(_tried(c, held[0] @ layers[-1][0] + layers[-1][1], held[1]))
-    best = min(range(len(tries)), key=lambda place: tries[place].log_loss)
+        tries.append(_evaluate(c, held[0] @ layers[-1][0] + layers[-1][1], held[1]))
+    best = min(range(len(tries)), key=lambda index: tries[index].log_loss)
     return Head(*layers[best], tries[best].c, tuple(tries))
 
 
@@ -159,72 +160,73 @@ def _regression(
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        # A weak penalty on few faces converges slowly; the validation part judges what came of it, as of any other.
+        # A weak penalty on few faces converges slowly; the validation set judges the result like any other.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=c, max_iter=500, class_weight=weights).fit(features, labels)
     weight, bias = model.coef_.T, model.intercept_
-    if weight.shape[1] == 1:  # of two classes scikit-learn keeps the second's logit alone
+    if weight.shape[1] == 1:  # for two classes scikit-learn only keeps the logit of the second
         return np.hstack([np.zeros_like(weight), weight]), np.array([0.0, bias[0]])
     return weight, bias
 
 
-def _tried(c: float, answers: NDArray[Any], labels: NDArray[np.int64]) -> Try:
-    given = softmax(answers)[np.arange(len(labels)), labels]
-    loss = float(-np.log(np.maximum(given, 1e-12)).mean())
-    return Try(c, loss, float((answers.argmax(1) == labels).mean()))
+def _evaluate(c: float, logits: NDArray[Any], labels: NDArray[np.int64]) -> Try:
+    likelihoods = softmax(logits)[np.arange(len(labels)), labels]
+    loss = float(-np.log(np.maximum(likelihoods, 1e-12)).mean())
+    return Try(c, loss, float((logits.argmax(1) == labels).mean()))
 
 
 def train(
     recipe: HeadRecipe, faces: FaceSet, run: Path, *, resume: bool = False, watch: Watch | None = None
 ) -> dict[str, Any]:
-    """Fit a head into the folder ``run``, export and score it; return the model file's figures.
+    """Fit a head into the folder ``run``, export and score it; return the model file's metrics.
 
-    faces: with all three parts. The features are kept beside ``run``, in ``features-DIGEST.npz`` of the trunk, so that
-    further runs, and further faces, cost only what is new. watch: wraps the batches of faces still to do.
-    Raises ``RecipeError`` if the recipe's preprocessing is not the trunk's, and as ``trunk`` and ``fit.prepare``.
+    faces: training, validation and test set. The features are cached beside ``run``, in ``features-DIGEST.npz`` of the
+    trunk, so that another run only computes those of new faces. watch: wraps the batches of faces still to do.
+    Raises ``RecipeError`` if the recipe's preprocessing is not the trunk's, and as ``read_trunk`` and ``fit.prepare``.
     """
-    base = _matching(recipe)
+    base = _matching_trunk(recipe)
     arranged = parts.arrange(faces, recipe.data)
-    prepare(recipe, parts.described(arranged), run, resume)
+    prepare(recipe, parts.describe(arranged), run, resume)
     _check_trunk(run, base)
     training, validation = arranged.part(parts.TRAIN), arranged.part(parts.VALIDATION)
     views = [training.pixels, validation.pixels]
     if recipe.head.mirror:
         views.insert(1, training.pixels[:, :, ::-1])
-    known = _features(base, views, run.parent, watch)
+    features = _features(base, views, run.parent, watch)
     labels = np.tile(training.labels, len(views) - 1)
-    head = fit(recipe.head, (np.concatenate(known[:-1]), labels), (known[-1], validation.labels))
+    head = fit(recipe.head, (np.concatenate(features[:-1]), labels), (features[-1], validation.labels))
     head.save(run / FILE)
     return export(run, recipe, faces).metrics
 
 
 def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
-    """Write ``run/model.onnx`` and ``run/metrics.json`` of a fitted head; the test part is scored, and counted, once.
+    """Write ``run/model.onnx`` and ``run/metrics.json`` of a fitted head; the test set is scored, and counted, once.
 
-    Raises ``ModelError`` if the joined graph answers otherwise than the head on the trunk's features, or if the trunk's
-    name stands for another model than when the head was fitted, and as ``export.export`` does.
+    Raises ``ModelError`` if the joined graph differs from the head on the trunk's features, or if the trunk's name
+    now refers to another model than when the head was fitted, and as ``export.export`` does.
     """
-    base, head = _matching(recipe), Head.load(run / FILE)
+    base, head = _matching_trunk(recipe), Head.load(run / FILE)
     _check_trunk(run, base)
     faces = parts.arrange(faces, recipe.data)
-    check_data(run, parts.described(faces))
-    graph = joined(base, head)
-    found = scored(OnnxSession(graph), recipe, faces)
+    check_data(run, parts.describe(faces))
+    graph = join(base, head)
+    scores = score(OnnxSession(graph), recipe, faces)
     crops = apply(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
     own = base.features(crops) @ head.weight + head.bias
-    difference = float(np.abs(softmax(own) - softmax(found.validation_logits[: len(own)])).max())
+    difference = float(np.abs(softmax(own) - softmax(scores.validation_logits[: len(own)])).max())
     if not difference <= TOLERANCE:
         raise ModelError(
-            f"Trunk and head joined differ by {difference:.2e} in probability; expected ≤ {TOLERANCE:.0e}."
+            f"The joined graph differs from trunk and head by {difference:.2e} in probability; expected ≤ "
+            f"{TOLERANCE:.0e}."
         )
-    chosen = {"c": head.c, "features": len(head.weight), "tried": [asdict(each) for each in head.tried]}
-    metrics = {"parity": difference, "head": chosen, "uncertain": asdict(found.threshold), **found.figures}
+    chosen = {"c": head.c, "features": len(head.weight), "tried": [asdict(attempt) for attempt in head.tried]}
+    metrics = {"parity": difference, "head": chosen, "uncertain": asdict(scores.threshold), **scores.metrics}
     record(run / "metrics.json", metrics)
     written = write(
-        run / "model.onnx", graph, recipe, faces, found, metrics=metrics, licence=_licence(base),
+        run / "model.onnx", graph, recipe, faces, scores, metrics=metrics, licence=_licence(base),
         trunk=base.about.name, trunk_digest=base.about.digest,
     )  # fmt: skip
-    found.write(run, written.digest)
+    scores.write(run, written.digest)
     return written
 
 
@@ -233,7 +235,7 @@ def _licence(base: Trunk) -> str:
 
 
 def _check_trunk(run: Path, base: Trunk) -> None:
-    """Raise ``ModelError`` if the run was exported before, with a head on another trunk of the same name."""
+    """Raise ``ModelError`` if the run was exported before with another trunk of the same name."""
     if not (run / "model.onnx").exists():
         return
     fitted_on = bundle.read(run / "model.onnx").provenance.get("trunk_digest")
@@ -244,38 +246,38 @@ def _check_trunk(run: Path, base: Trunk) -> None:
         )
 
 
-def _matching(recipe: HeadRecipe) -> Trunk:
-    base = trunk(recipe.head.trunk)
-    wanted, given = base.about.preprocess.to_dict(), recipe.preprocess.to_dict()
-    other = [f"{key} = {value!r}" for key, value in wanted.items() if given[key] != value]
+def _matching_trunk(recipe: HeadRecipe) -> Trunk:
+    base = read_trunk(recipe.head.trunk)
+    expected, given = base.about.preprocess.to_dict(), recipe.preprocess.to_dict()
+    other = [f"{key} = {value!r}" for key, value in expected.items() if given[key] != value]
     if other:
         raise RecipeError(
             f"{recipe.name}: the trunk {recipe.head.trunk} was trained with preprocess.{', preprocess.'.join(other)}; "
-            "expected the same. Set these keys so."
+            "the recipe differs. Set these keys to the same values."
         )
     return base
 
 
 def _features(base: Trunk, views: Sequence[NDArray[np.uint8]], folder: Path, watch: Watch | None) -> list[Floats]:
-    """Return the features, float32 (N, D), of each of several stacks of crops, uint8 (N, H, W); see ``train``."""
+    """Return the features, float32 (N, D), of each stack of crops, uint8 (N, H, W); cached, see ``train``."""
     path = folder / FEATURES.format(base.about.digest[:12])
-    kept = _kept(path)
+    cache = _read_cache(path)
     names = [[checksum(image) for image in stack] for stack in views]
     images = {
         name: image for stack, row in zip(views, names, strict=True) for image, name in zip(stack, row, strict=True)
     }
-    missing = [name for name in images if name not in kept]
+    missing = [name for name in images if name not in cache]
     batches: Any = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
     for batch in watch(batches) if watch else batches:
         crops = apply([images[name] for name in batch], base.about.preprocess)
-        kept.update(zip(batch, base.features(crops), strict=True))
+        cache.update(zip(batch, base.features(crops), strict=True))
     if missing:
         with appearing(path) as draft, draft.open("wb") as file:
-            np.savez(file, names=np.array(list(kept)), features=np.stack(list(kept.values())))
-    return [np.stack([kept[name] for name in row]) for row in names]
+            np.savez(file, names=np.array(list(cache)), features=np.stack(list(cache.values())))
+    return [np.stack([cache[name] for name in row]) for row in names]
 
 
-def _kept(path: Path) -> dict[str, Floats]:
+def _read_cache(path: Path) -> dict[str, Floats]:
     if not path.exists():
         return {}
     with np.load(path, allow_pickle=False) as file:

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy and focal loss of soft targets, with class weights and label smoothing."""
+"""Losses: cross-entropy and focal loss for soft targets, with class weights and label smoothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Loss(nn.Module):
     weights: torch.Tensor
 
     def __init__(self, table: LossTable, counts: Sequence[int]) -> None:
-        """Counts: training faces of each class, at least 1. Raises ``RecipeError`` for another number of alphas."""
+        """Counts: training faces of each class, at least 1. Raises ``RecipeError`` for a wrong number of alphas."""
         super().__init__()
         self.smoothing = table.label_smoothing
         self.gamma = table.gamma if table.name == "focal" else 0.0
@@ -50,11 +50,11 @@ def _alphas(alpha: float | tuple[float, ...], classes: int) -> NDArray[np.float6
 
 
 def class_weights(counts: Sequence[int], power: float) -> NDArray[np.float64]:
-    """Return a weight for each class, inverse to its size to the given power; the mean over all faces is 1.
+    """Return a weight for each class, its size to the power of ``-power``; the mean over all faces is 1.
 
     Power 1 is scikit-learn's "balanced" (system E), 0 is no weighting.
     """
     sizes = np.asarray(counts, float)
     weights = sizes**-power
-    found: NDArray[np.float64] = weights * sizes.sum() / (weights * sizes).sum()
-    return found
+    normalised: NDArray[np.float64] = weights * sizes.sum() / (weights * sizes).sum()
+    return normalised

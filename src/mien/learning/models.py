@@ -1,4 +1,4 @@
-"""Any trained model, as evaluation takes it: a model file, a run folder, a checkpoint, a classical baseline."""
+"""Load any trained model for evaluation: a model file, a run folder, a checkpoint, a classical baseline."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, the run folder it was trained in (None if that is not known), and what to tell of how it was loaded."""
+    """A model, its run folder (None if unknown), and notes for the user on how it was loaded."""
 
     model: Model
     run: Path | None = None
@@ -38,7 +38,7 @@ class Loaded:
 
 
 def load(
-    place: str | Path,
+    source: str | Path,
     *,
     checkpoint: bool = False,
     adapter: str | Path | None = None,
@@ -47,35 +47,33 @@ def load(
 ) -> Loaded:
     """Load a shipped model by name or alias, a model file, a run folder, or a classical run's ``model.npz``.
 
-    checkpoint: of a run folder take ``checkpoints/best.ckpt``, not ``model.onnx``.
-    adapter:    the note that makes a foreign ONNX file a model.
-    classes:    which of its classes are told apart, as ``view.classes`` reads them; None takes all.
-    Raises ``FileMissingError`` and ``ModelError``, and ``OptionError`` for options that do not go with the place.
+    checkpoint: use ``checkpoints/best.ckpt`` of a run folder, not ``model.onnx``.
+    adapter:    the file that describes a foreign ONNX model.
+    classes:    subset of the model's classes, in the syntax of ``view.classes``; None uses all.
+    Raises ``FileMissingError`` and ``ModelError``, and ``OptionError`` for options that do not apply to the source.
     """
-    found = _load(place, checkpoint, adapter, threads)
-    return found if classes is None else _some(found, view.classes(classes, found.model.label_set.labels))
+    loaded = _load(source, checkpoint, adapter, threads)
+    return loaded if classes is None else _restrict(loaded, view.classes(classes, loaded.model.label_set.labels))
 
 
-def _some(found: Loaded, wanted: labels.LabelSet) -> Loaded:
-    model = found.model
-    session = view.narrowed(model.session, model.label_set, wanted)
-    told = (
-        f"Of its {len(model.label_set)} classes the model tells {len(wanted)} apart here: {', '.join(wanted.labels)}."
-    )
-    return replace(found, model=replace(model, label_set=wanted, session=session), notes=(*found.notes, told))
+def _restrict(loaded: Loaded, subset: labels.LabelSet) -> Loaded:
+    model = loaded.model
+    session = view.narrowed(model.session, model.label_set, subset)
+    note = f"Restricted to {len(subset)} of the model's {len(model.label_set)} classes: {', '.join(subset.labels)}."
+    return replace(loaded, model=replace(model, label_set=subset, session=session), notes=(*loaded.notes, note))
 
 
-def _load(place: str | Path, checkpoint: bool, adapter: str | Path | None, threads: int | None) -> Loaded:
-    path = Path(place)
+def _load(source: str | Path, checkpoint: bool, adapter: str | Path | None, threads: int | None) -> Loaded:
+    path = Path(source)
     if adapter is not None:
         return Loaded(adapters.load(path, adapter, threads))
     if checkpoint and not path.is_dir():
-        raise OptionError(f"{place} is no run folder; only those have checkpoints. Leave --checkpoint out.")
+        raise OptionError(f"{source} is no run folder, so it has no checkpoints. Leave --checkpoint out.")
     if checkpoint:
         return _checkpoint(path)
-    if path.is_dir() and names.public(place) is None:
+    if path.is_dir() and names.public(source) is None:
         return _run(path, threads)
-    return _classical(path) if path.suffix == ".npz" else _file(place, threads)
+    return _classical(path) if path.suffix == ".npz" else _file(source, threads)
 
 
 def _run(run: Path, threads: int | None) -> Loaded:
@@ -83,20 +81,20 @@ def _run(run: Path, threads: int | None) -> Loaded:
         return _file(run / "model.onnx", threads)
     if (run / "model.npz").exists():
         return _classical(run / "model.npz")
-    told = (
+    advice = (
         "finish it with `mien train … --resume`, or evaluate its best epoch so far with --checkpoint"
         if (run / "recipe.json").exists()
         else "expected a folder that `mien train` wrote, or a model file"
     )
-    raise FileMissingError(f"{run} holds neither model.onnx nor model.npz; {told}.")
+    raise FileMissingError(f"{run} has neither model.onnx nor model.npz; {advice}.")
 
 
-def _file(place: str | Path, threads: int | None) -> Loaded:
-    found = bundle.read(place)
-    session = OnnxSession(found.graph, threads, classes=len(found.labels))
-    model = Model(found.name, found.digest, found.labels, found.preprocess, found.temperature, session)
-    run = Path(place).parent
-    trained_here = Path(place).is_file() and _recipe_digest(run) == found.recipe_digest
+def _file(source: str | Path, threads: int | None) -> Loaded:
+    file = bundle.read(source)
+    session = OnnxSession(file.graph, threads, classes=len(file.labels))
+    model = Model(file.name, file.digest, file.labels, file.preprocess, file.temperature, session)
+    run = Path(source).parent
+    trained_here = Path(source).is_file() and _recipe_digest(run) == file.recipe_digest
     return Loaded(model, run if trained_here else None)
 
 
@@ -110,7 +108,7 @@ def _classical(path: Path) -> Loaded:
 
     session, run = classical.load(path), path.parent
     plan = of_run(run)
-    temperature = _recorded(run, "metrics.json", "its figures")["temperature"]
+    temperature = _read_record(run, "metrics.json", "its metrics")["temperature"]
     return Loaded(Model(plan.name, _digest(path), _classes(run), plan.preprocess, temperature, session), run)
 
 
@@ -128,13 +126,11 @@ def _checkpoint(run: Path) -> Loaded:
 
 def _temperature(run: Path, plan: Recipe) -> tuple[float, tuple[str, ...]]:
     if plan.calibrate.in_graph:
-        told = "The scale and bias of each class are in model.onnx only: the checkpoint's confidences are its own."
-        return 1.0, (told,)
+        note = "The scale and bias of each class are in model.onnx only: the checkpoint's confidences are uncalibrated."
+        return 1.0, (note,)
     if (run / "model.onnx").exists():
         return bundle.read(run / "model.onnx").temperature, ()
-    return 1.0, (
-        "No temperature has been fitted, as the run has not been exported: confidences are the network's own.",
-    )
+    return 1.0, ("The run has not been exported, so no temperature has been fitted: confidences are uncalibrated.",)
 
 
 @dataclass(frozen=True)
@@ -148,20 +144,20 @@ class TorchSession:
         import torch
 
         with torch.inference_mode():
-            answers: NDArray[np.float32] = self.network(torch.from_numpy(batch)).numpy()
-        return answers
+            logits: NDArray[np.float32] = self.network(torch.from_numpy(batch)).numpy()
+        return logits
 
 
 def _classes(run: Path) -> labels.LabelSet:
-    recorded = _recorded(run, "data.json", "its label set")
+    recorded = _read_record(run, "data.json", "its label set")
     own = recorded.get("classes")
     return labels.own(own).classes if own else labels.scheme(recorded["label_set"]).classes
 
 
-def _recorded(run: Path, name: str, what: str) -> dict[str, Any]:
+def _read_record(run: Path, name: str, what: str) -> dict[str, Any]:
     path = run / name
     if not path.exists():
-        raise FileMissingError(f"{run} holds no {name} with {what}; expected the folder that `mien train` wrote.")
+        raise FileMissingError(f"{run} has no {name} with {what}; expected a folder that `mien train` wrote.")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values
 
@@ -170,48 +166,48 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def arranged(run: Path, faces: FaceSet) -> FaceSet | None:
-    """Return faces in the parts of the run's recipe if they are those that it was trained on, else None.
+def arrange(run: Path, faces: FaceSet) -> FaceSet | None:
+    """Split the faces as in the run's recipe if they are the faces that it was trained on, else return None.
 
     faces: with the classes of the run's label set.
     """
     try:
-        found = parts.arrange(faces, of_run(run).data)
-    except DataError:  # the recipe cannot even be applied to them, so they are others
+        arranged = parts.arrange(faces, of_run(run).data)
+    except DataError:  # the recipe cannot be applied to them, so they are other faces
         return None
-    same = parts.described(found)["digest"] == _recorded(run, "data.json", "the digest of its data")["digest"]
-    return found if same else None
+    same = parts.describe(arranged)["digest"] == _read_record(run, "data.json", "the digest of its data")["digest"]
+    return arranged if same else None
 
 
 def is_test(split: str) -> bool:
-    """Say whether a part of this name is one that is only scored."""
+    """Check whether this is the name of a test set."""
     return split in TESTS
 
 
 def holds_test(run: Path, faces: FaceSet) -> bool:
-    """Say whether at least half of the test faces that the run was scored on are among ``faces``, pixel for pixel."""
+    """Check whether at least half of the test faces that the run was scored on are among ``faces``, pixel for pixel."""
     path = run / "predictions.parquet"
     if not path.exists():
         return False
-    found = predictions.read(path)
-    tested = np.array([is_test(split) for split in found.split.tolist()])
-    if found.crops is None or not tested.any():
+    scored = predictions.read(path)
+    tested = np.array([is_test(split) for split in scored.split.tolist()])
+    if scored.crops is None or not tested.any():
         return False
     given = {image.tobytes() for image in faces.pixels}
-    return bool(np.mean([crop.tobytes() in given for crop in found.crops[tested]]) >= 0.5)
+    return bool(np.mean([crop.tobytes() in given for crop in scored.crops[tested]]) >= 0.5)
 
 
 def check_finished(run: Path) -> None:
-    """Raise ``OptionError`` for a run without figures: what is not fixed must not be scored on the test part."""
+    """Raise ``OptionError`` for a run without metrics: a model may only be scored on the test set once it is final."""
     if not (run / "metrics.json").exists():
         raise OptionError(
-            f"{run} is not finished, so its test part is not to be looked at. Finish it with `mien train … --resume`, "
-            "or evaluate on the validation part."
+            f"{run} is not finished, so it must not be scored on its test set. Finish it with `mien train … --resume`, "
+            "or evaluate on the validation set."
         )
 
 
 def count_scoring(run: Path) -> int:
-    """Record in ``run/metrics.json`` that the test part was scored once more, and return how often that makes.
+    """Increment the count of test scorings in ``run/metrics.json`` and return it.
 
     Raises ``OptionError`` as ``check_finished``.
     """

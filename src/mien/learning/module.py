@@ -1,4 +1,4 @@
-"""The training step as a Lightning module; the loop itself is Lightning's."""
+"""The training step as a Lightning module; Lightning runs the loop."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mien.learning.tables import AugmentTable
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 NOT_YET = -1e9
-"""``choice`` in epochs that may not be chosen."""
+"""``choice`` in epochs that cannot be selected."""
 
 
 def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Module:
-    """Build the recipe's network. trained: its weights will be replaced, so that others' need not be fetched."""
+    """Build the recipe's network. trained: its weights will be loaded, so pretrained ones need not be downloaded."""
     options = recipe.network.model_dump(exclude={"name"}, exclude_none=True)
     if trained and (recipe.network.name.startswith(PREFIX) or recipe.network.pretrained):
         options["pretrained"] = False
@@ -39,15 +39,15 @@ def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Mod
     network = networks.build(recipe.network.name, outputs, spec.channels, least, **options)
     if len(recipe.train.sizes) > 1 and not networks.flexible(network):
         raise RecipeError(
-            f"train.sizes does not go with {recipe.network.name}, which takes one size only; leave it out."
+            f"train.sizes is not supported by {recipe.network.name}, which takes one size only; leave it out."
         )
     if recipe.calibrate.smooth:
-        calibrate.first_convolution(network)  # now, and not when a training of hours is exported
+        calibrate.first_convolution(network)  # fail now, not at the export after hours of training
     return Consensus(network, classes) if recipe.data.corpora.heads else network
 
 
 def _on_device(recipe: Recipe) -> AugmentTable:
-    """Return what of ``[augment]`` is done to whole batches: ``harmonise`` has moved the faces of corpora already."""
+    """Return the part of ``[augment]`` applied to whole batches; ``harmonise`` already moved the faces of corpora."""
     done = {"flip": 0.0, "rotate": 0.0, "shift": 0.0, "zoom": 0.0}
     return recipe.augment.model_copy(update=done) if recipe.data.corpora.shares else recipe.augment
 
@@ -56,24 +56,24 @@ class Classifier(LightningModule):
     """A recipe's network with its loss, augmentation and optimiser.
 
     Training batches are (crops float32 (N, C, S, S), targets float32 (N, K)), validation batches have labels int64
-    (N,). Logs ``loss`` and ``accuracy`` of the augmented training faces, ``validation_loss`` and
-    ``validation_accuracy``, all in [0, 1] but the losses (nats), and ``choice``, by which the best epoch is chosen:
-    the validation accuracy, or minus the loss, in epochs of full-size images.
-    With ``data.corpora.heads`` the targets are (N, heads, K), and what is logged is the consensus'.
+    (N,). Logs ``loss`` and ``accuracy`` on the augmented training faces, ``validation_loss`` and
+    ``validation_accuracy`` (losses in nats, accuracies in [0, 1]), and ``choice``, the criterion of the best epoch:
+    the validation accuracy, or minus the loss, in epochs with full-size images.
+    With ``data.corpora.heads`` the targets are (N, heads, K), and the logged values are those of the consensus.
     """
 
     def __init__(self, recipe: Recipe, counts: Sequence[int], known: NDArray[np.bool_] | None = None) -> None:
-        """Counts: training faces of each class, in label order. known: which classes each head's corpora have."""
+        """Counts: training faces of each class, in label order. known: bool (heads, K), classes of a head's corpora."""
         super().__init__()
         self.recipe = recipe
         self.network = network_of(recipe, len(counts))
         if isinstance(self.network, Backbone):
-            self.network.freeze(recipe.train.frozen > 0)  # DDP looks at what learns before the first epoch
+            self.network.freeze(recipe.train.frozen > 0)  # DDP collects the trainable parameters before the first epoch
         self.augment, self.mix = Augment(_on_device(recipe)), Mix(recipe.augment)
         self.loss: nn.Module = Loss(recipe.loss, counts)
         if recipe.data.corpora.heads and known is not None:
             self.loss = CorporaLoss(known, recipe.data.corpora.agreement, recipe.loss.label_smoothing)
-        self.answers: dict[int, torch.Tensor] = {}  # the teachers', by step of the round
+        self.teachers: dict[int, torch.Tensor] = {}  # the teachers' probabilities, by step of the round
         if recipe.train.compile:
             self.network.compile()
 
@@ -83,7 +83,7 @@ class Classifier(LightningModule):
         return logits
 
     def on_train_epoch_start(self) -> None:
-        """Freeze or thaw a backbone as the recipe says."""
+        """Freeze or unfreeze a backbone as set in the recipe."""
         table = self.recipe.train
         if isinstance(self.network, Backbone):
             self.network.freeze(self.current_epoch < table.frozen)
@@ -92,18 +92,18 @@ class Classifier(LightningModule):
                 group["lr"] = table.thaw_rate
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches and shrink all to the epoch's size: on the device, in float32."""
+        """Augment training batches and resize all batches to the epoch's size: on the device, in float32."""
         crops, targets = batch
         if self.trainer.training:
             step = self._step_of_round()
-            self._draw_from(step)
+            self._seed(step)
             crops, targets = self.mix(self.augment(crops), targets)
-            targets = self._taught(crops, targets, step)
+            targets = self._distil(crops, targets, step)
             if step != self.global_step:
-                self._draw_from(self.global_step)  # for dropout, which is not to come again
+                self._seed(self.global_step)  # dropout must not repeat
         size = self.recipe.size_at(self.current_epoch)
         if size != crops.shape[-1]:
-            # Judging 48-pixel faces while training on 32 reads 10-15 points too low (batch-norm statistics).
+            # Validating on 48 pixels while training on 32 underestimates the accuracy by 10-15 points (batch norm).
             crops = functional.interpolate(crops, size=(size, size), mode="bilinear", antialias=True)
         if self.recipe.train.channels_last:
             crops = crops.contiguous(memory_format=torch.channels_last)
@@ -113,20 +113,20 @@ class Classifier(LightningModule):
         rounds = self.recipe.distil.rounds
         return self.global_step % (rounds * int(self.trainer.num_training_batches)) if rounds else self.global_step
 
-    def _draw_from(self, step: int) -> None:
-        # Seeded by the step, augmentation and dropout of a resumed run are those of an uninterrupted one.
+    def _seed(self, step: int) -> None:
+        # Seeding by the step makes augmentation and dropout of a resumed run equal to an uninterrupted one.
         torch.manual_seed(self.recipe.train.seed * 1_000_003 + step + self.global_rank * 500_009)
 
-    def _taught(self, crops: torch.Tensor, targets: torch.Tensor, step: int) -> torch.Tensor:
+    def _distil(self, crops: torch.Tensor, targets: torch.Tensor, step: int) -> torch.Tensor:
         table = self.recipe.distil
         if not table.models:
             return targets
-        answers = self.answers.get(step)
-        if answers is None:
-            answers = torch.from_numpy(distillation.answers(crops.cpu().numpy(), table))
+        probabilities = self.teachers.get(step)
+        if probabilities is None:
+            probabilities = torch.from_numpy(distillation.predict(crops.cpu().numpy(), table))
             if table.rounds:
-                self.answers[step] = answers
-        return (1 - table.share) * targets + table.share * answers.to(targets)
+                self.teachers[step] = probabilities
+        return (1 - table.share) * targets + table.share * probabilities.to(targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss. Raises ``TrainingError`` naming step, batch and rate if it is not finite."""
@@ -146,13 +146,13 @@ class Classifier(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log loss and accuracy on the faces that choose the epoch."""
+        """Log loss, accuracy and ``choice`` on the validation set."""
         crops, labels = batch
         logits = self(crops).float()
         loss = functional.cross_entropy(logits, labels)
         accuracy = self._log("validation_", loss, logits, labels)
         value = accuracy if self.recipe.train.choose == "accuracy" else -loss
-        # A network that has only seen small faces may not be chosen: it fails on full-size ones.
+        # A network trained on small faces only must not be selected: it fails on full-size ones.
         full_size = self.recipe.size_at(self.current_epoch) == self.recipe.preprocess.size
         value = value if full_size else torch.full_like(value, NOT_YET)
         self.log("choice", value, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)

@@ -1,4 +1,4 @@
-"""Networks: they know tensors and nothing else. Input float32 (N, channels, S, S), output logits (N, classes)."""
+"""Networks, from input float32 (N, channels, S, S) to logits (N, classes), without preprocessing or softmax."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FourBlock(nn.Module):
 class ConvPool(nn.Sequential):
     """Systems B and C: three times [conv 3×3, ReLU, max-pool, dropout], flatten, dense 128, linear output.
 
-    Both name the kinds of layers and their order, not their number or widths: 32-64-128 and 128 are ours. Takes
+    Both state the kinds of layers and their order, not their number or widths: 32-64-128 and 128 are our choice. Takes
     images of ``size`` only (flatten), at least 8×8.
     """
 
@@ -79,9 +79,9 @@ class ConvPool(nn.Sequential):
 class CustomCNN(nn.Sequential):
     """System D's "sequential convolutional network built from scratch, optimized with dropout and batch normalization".
 
-    D prints no layers; these are ours, cheaper than A's where maps are large: 3×3 convolutions with batch norm and
-    ReLU of widths 32, 64-64, 128-128, 256-256, a max-pool and dropout after each group, flatten, dense 256 with batch
-    norm, output.
+    D does not list its layers; these are our choice, cheaper than A's where maps are large: 3×3 convolutions with batch
+    norm and ReLU of widths 32, 64-64, 128-128, 256-256, a max-pool and dropout after each group, flatten, dense 256
+    with batch norm, output.
     Takes images of ``size`` only (flatten), at least 16×16.
     """
 
@@ -111,8 +111,8 @@ class FlattenDense(nn.Sequential):
     """System E's network: 3×3 convolutions with batch norm and ReLU of widths 32-64-128-256, max-pool after alternate
     ones, dropout 0.25, flatten, dense 256 with batch norm and dropout 0.25, output.
 
-    "Alternate" is read as two convolutions of each width, a pool after every second. Takes images of ``size`` only
-    (flatten), at least 16×16.
+    We interpret "alternate" as two convolutions of each width with a pool after the second. Takes images of ``size``
+    only (flatten), at least 16×16.
     """
 
     widths = (32, 64, 128, 256)
@@ -199,27 +199,27 @@ def build(name: str, classes: int, channels: int = 1, size: int = 48, **options:
     does not have, or images smaller than its pools allow.
     """
     if name.startswith(PREFIX):
-        return _called(backbone, name, name.removeprefix(PREFIX), classes, channels, size, **options)
+        return _construct(backbone, name, name.removeprefix(PREFIX), classes, channels, size, **options)
     if name not in NETWORKS:
         known = (*NETWORKS, f"{PREFIX}mobilenet_v2")
         raise RecipeError(f"No network {name!r}; known are {', '.join(known)} …{nearest(name, known)}")
-    return _called(NETWORKS[name], name, classes, channels, size, **options)
+    return _construct(NETWORKS[name], name, classes, channels, size, **options)
 
 
-def _called(maker: Callable[..., nn.Module], name: str, *values: Any, **options: Any) -> nn.Module:
+def _construct(maker: Callable[..., nn.Module], name: str, *values: Any, **options: Any) -> nn.Module:
     parameters = inspect.signature(maker).parameters.values()
-    known = [each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    known = [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
     for key in options:
         if key not in known:
-            raise RecipeError(f"network.{key} does not go with {name}, which has {', '.join(known)}; leave it out.")
+            raise RecipeError(f"network.{key} is no option of {name}, which has {', '.join(known)}; leave it out.")
     return maker(*values, **options)
 
 
 def flexible(network: nn.Module) -> bool:
-    """Say whether the network takes images of several sizes: not if it flattens feature maps into a dense layer."""
+    """Check whether the network takes images of any size: not if it flattens feature maps into a dense layer."""
     return not any(isinstance(module, nn.Flatten) for module in network.modules())
 
 
 def parameter_count(network: nn.Module) -> int:
-    """Return the number of trainable parameters."""
+    """Count the trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -1,6 +1,6 @@
-"""Integer layers → portable C99: one header, one source, weights as constants, memory planned beforehand.
+"""Write integer layers as portable C99: one header, one source, weights as constants, memory planned at build time.
 
-The source needs no library, not even string.h, allocates nothing and writes nowhere but into its own scratch array.
+The source needs no library, not even string.h, allocates nothing and writes to its own scratch array only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mien.learning.portable_layers import (
     Standardiser,
     Table,
 )
-from mien.learning.portable_plan import planned
+from mien.learning.portable_plan import plan_memory
 from mien.learning.portable_reference import fixed_table
 from mien.learning.portable_size import Measured, measure
 from mien.learning.portable_text import API, STANDARDISE, UNUSED, comment, lines, real, string
@@ -42,9 +42,9 @@ KERNELS = "portable_kernels.c"
 class Written:
     """C code in a folder.
 
-    constants: bytes of weights, biases, multipliers and tables; the code itself comes on top, about 3 KB.
-    scratch:   bytes of static memory; the stack takes some hundred on top.
-    measured:  what a compiler made of it, None where there is none.
+    constants: bytes of weights, biases, multipliers and tables; the code adds about 3 KB.
+    scratch:   bytes of static memory; the stack adds a few hundred.
+    measured:  sizes of the compiled code, None without a compiler.
     """
 
     folder: Path
@@ -55,32 +55,32 @@ class Written:
 
 
 def write(model: Path, folder: Path) -> Written:
-    """Write ``mien_model.h`` and ``mien_model.c`` of an int8 model file, or the one in a run folder.
+    """Write ``mien_model.h`` and ``mien_model.c`` for an int8 model file, or for the one in a run folder.
 
-    Raises ``FileMissingError`` where there is none, ``ModelError`` as ``portable.read``.
+    Raises ``FileMissingError`` if it does not exist, ``ModelError`` as ``portable.read``.
     """
     path = model / "model-int8.onnx" if model.is_dir() else model
     if model.is_dir() and not path.exists():
         raise FileMissingError(
-            f"{model} holds no model-int8.onnx, which the C code is made of; write it with "
+            f"{model} has no model-int8.onnx, from which the C code is generated; write it with "
             f"`mien export {model} --data DATA --int8`."
         )
     network = portable.read(bundle.read(path))
     code = _Code(network)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SOURCE).write_text(code.source(), encoding="ascii")
-    (folder / HEADER).write_text(code.header(None), encoding="ascii")  # without it nothing could be compiled
+    (folder / HEADER).write_text(code.header(None), encoding="ascii")  # the compiler needs it
     measured = measure(folder / SOURCE)
     (folder / HEADER).write_text(code.header(measured), encoding="ascii")
     return Written(folder, network, code.constants, code.scratch, measured)
 
 
 class _Code:
-    """The text, and the bytes of constants in it."""
+    """The source text, and the size of its constants in bytes."""
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network, self.about = network, network.about
-        self.places, self.scratch = planned(network)
+        self.offsets, self.scratch = plan_memory(network)
         self.constants = 0
         self.arrays: list[str] = []
         layers = [self._layer(layer, number) for number, layer in enumerate(network.layers)]
@@ -99,10 +99,10 @@ class _Code:
    Licence of the weights: {comment(self.about.licence)}
 
    Flash: {self.constants} bytes of constants and about 3 KB of code.
-   RAM: {self.scratch} bytes of scratch and some hundred of stack.
+   RAM: {self.scratch} bytes of scratch and a few hundred of stack.
    Compiled: {flash}.
 
-   The scratch is static, so that only one call may run at a time. */
+   The scratch is static, so only one call may run at a time. */
 #ifndef MIEN_MODEL_H
 #define MIEN_MODEL_H
 
@@ -120,14 +120,14 @@ class _Code:
 extern const char *const mien_labels[MIEN_CLASSES];
 extern const char mien_digest[65];
 
-/* crop: grey levels 0 to 255, row by row from the top left; a face framed as the network was trained on.
+/* crop: grey levels 0 to 255, row by row from the top left; a face cropped as in training.
    logits: MIEN_LOGIT_SCALE * (byte - MIEN_LOGIT_ZERO) is a class's logit. */
 void mien_logits(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], uint8_t logits[MIEN_CLASSES]);
 
 /* probabilities: softmax of logits / MIEN_TEMPERATURE; their sum is 1. */
 void mien_probabilities(const uint8_t logits[MIEN_CLASSES], float probabilities[MIEN_CLASSES]);
 
-/* Returns the place of the most probable class; the answer is uncertain if its probability is below
+/* Returns the index of the most probable class; the prediction is uncertain if its probability is below
    MIEN_UNCERTAIN_BELOW. */
 int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIEN_CLASSES]);
 
@@ -152,8 +152,8 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
                 self.entry,
                 API.format(
                     channels=self.network.crop.shape[2],
-                    crop=self._place(self.network.crop),
-                    logits=self._place(self.network.logits),
+                    crop=self._pointer(self.network.crop),
+                    logits=self._pointer(self.network.logits),
                     calls="\n".join(f"    {call}" for call in self.calls),
                 ),
             ]
@@ -167,15 +167,15 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
         self.constants += values.nbytes
         return name
 
-    def _place(self, maps: Maps) -> str:
+    def _pointer(self, maps: Maps) -> str:
         if maps.values is not None:
             name = f"constant_{len(self.arrays)}"
             return self._array(name, maps.values)
-        return f"scratch + {self.places[maps.name]}"
+        return f"scratch + {self.offsets[maps.name]}"
 
     def _layer(self, layer: Layer, number: int) -> tuple[str, str]:
         """Return the struct that describes a layer, and the call that runs it."""
-        fields: dict[str, object] = {"result": self._place(layer.result), "out_zero": layer.result.zero}
+        fields: dict[str, object] = {"result": self._pointer(layer.result), "out_zero": layer.result.zero}
         match layer:
             case Conv():
                 kind, function = "conv_t", "conv"
@@ -195,7 +195,7 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
                 kind, function = "pair_t", "add" if isinstance(layer, Add) else "multiply"
                 fields |= self._pair(layer)
         if not isinstance(layer, Add | Multiply):
-            fields["source"] = self._place(layer.source)
+            fields["source"] = self._pointer(layer.source)
         if isinstance(layer, Conv | MaxPool | Mean):
             fields["in"] = _shape(layer.source)
         name = f"layer_{number}"
@@ -218,13 +218,13 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
             f"{side}{end}": value
             for side, maps, multiplier in (("left", layer.left, both[0]), ("right", layer.right, both[1]))
             for end, value in (
-                ("", self._place(maps)), ("_size", maps.size), ("_zero", maps.zero), ("_multiplier", multiplier)
+                ("", self._pointer(maps)), ("_size", maps.size), ("_zero", maps.zero), ("_multiplier", multiplier)
             )
         }  # fmt: skip
         return {**sides, "size": layer.result.size, "shift": layer.shift}
 
     def _entry(self) -> str:
-        """Return ``enter``, which says for each grey level what the network sees in its place."""
+        """Return the C function ``enter``, which maps each grey level to the network's input byte."""
         crop, spec = self.network.crop, self.about.preprocess
         if spec.standardise != "image":
             table = self._array("levels", fixed_table(crop, spec))
@@ -232,8 +232,10 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
                 "static void enter(const uint8_t *crop, uint8_t *level) {\n    (void)crop;\n"
                 f"    for (int grey = 0; grey < 256; grey++) level[grey] = {table}[grey];\n}}\n"
             )
-        how = Standardiser.of(crop)
-        return STANDARDISE.format(zero=crop.zero, bits=2 * how.bits, extra=how.EXTRA, factor=how.factor)
+        standardiser = Standardiser.of(crop)
+        return STANDARDISE.format(
+            zero=crop.zero, bits=2 * standardiser.bits, extra=standardiser.EXTRA, factor=standardiser.factor
+        )
 
 
 def _windows(layer: Conv | MaxPool, kernel: tuple[int, int]) -> dict[str, object]:

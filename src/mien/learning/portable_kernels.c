@@ -31,7 +31,7 @@ typedef struct {
 typedef struct {
     const uint8_t *left, *right;
     uint8_t *result;
-    int32_t size, left_size, right_size; /* an operand shorter than the result is repeated at every place */
+    int32_t size, left_size, right_size; /* an operand shorter than the result is broadcast */
     int32_t left_multiplier, right_multiplier;
     int shift, left_zero, right_zero, out_zero;
 } pair_t;
@@ -43,7 +43,7 @@ typedef struct {
     const uint8_t *entries; /* [256] */
 } table_t;
 
-static int64_t shifted(int64_t value, int shift) {
+static int64_t round_shift(int64_t value, int shift) {
     const int64_t half = (int64_t)1 << (shift - 1);
     return value < 0 ? -((half - value) >> shift) : (value + half) >> shift;
 }
@@ -58,7 +58,7 @@ static int until(int start, int kernel, int side) { return start + kernel > side
 
 MIEN_UNUSED static int32_t dot(const uint8_t *maps, const int8_t *weights, int32_t count, int zero) {
     int32_t sum = 0;
-    for (int32_t place = 0; place < count; place++) sum += (maps[place] - zero) * weights[place];
+    for (int32_t i = 0; i < count; i++) sum += (maps[i] - zero) * weights[i];
     return sum;
 }
 
@@ -71,7 +71,7 @@ MIEN_UNUSED static void conv(const conv_t *layer) {
         for (int x = 0; x < layer->out.width; x++) {
             const int left = x * layer->stride_x - layer->pad_x;
             const int last_column = until(left, layer->kernel_width, layer->in.width);
-            /* Without groups the places of a row lie side by side, in the maps and in the weights. */
+            /* Without groups the cells of a row are adjacent in the maps and in the weights. */
             const int step = layer->groups == 1 ? last_column - from(left) : 1;
             for (int output = 0; output < layer->out.channels; output++) {
                 int32_t sum = layer->bias[output];
@@ -84,7 +84,7 @@ MIEN_UNUSED static void conv(const conv_t *layer) {
                         sum += dot(maps + output / outputs * inputs, weights, (int32_t)step * inputs, layer->in_zero);
                     }
                 }
-                const int64_t scaled = shifted((int64_t)sum * layer->multiplier[output], layer->shift[output]);
+                const int64_t scaled = round_shift((int64_t)sum * layer->multiplier[output], layer->shift[output]);
                 *result++ = byte(scaled + layer->out_zero);
             }
         }
@@ -103,8 +103,8 @@ MIEN_UNUSED static void maximum(const pool_t *layer) {
                 uint8_t most = 0;
                 for (int row = from(top); row < last_row; row++) {
                     for (int column = from(left); column < last_column; column++) {
-                        const int32_t place = (int32_t)(top + row) * layer->in.width + left + column;
-                        const uint8_t value = layer->source[place * layer->in.channels + channel];
+                        const int32_t offset = (int32_t)(top + row) * layer->in.width + left + column;
+                        const uint8_t value = layer->source[offset * layer->in.channels + channel];
                         most = value > most ? value : most;
                     }
                 }
@@ -115,32 +115,32 @@ MIEN_UNUSED static void maximum(const pool_t *layer) {
 }
 
 MIEN_UNUSED static void mean(const mean_t *layer) {
-    const int32_t places = (int32_t)layer->in.height * layer->in.width;
+    const int32_t cells = (int32_t)layer->in.height * layer->in.width;
     for (int channel = 0; channel < layer->in.channels; channel++) {
-        int32_t sum = -places * layer->in_zero;
-        for (int32_t place = 0; place < places; place++) sum += layer->source[place * layer->in.channels + channel];
-        layer->result[channel] = byte(shifted((int64_t)sum * layer->multiplier, layer->shift) + layer->out_zero);
+        int32_t sum = -cells * layer->in_zero;
+        for (int32_t cell = 0; cell < cells; cell++) sum += layer->source[cell * layer->in.channels + channel];
+        layer->result[channel] = byte(round_shift((int64_t)sum * layer->multiplier, layer->shift) + layer->out_zero);
     }
 }
 
 MIEN_UNUSED static void add(const pair_t *layer) {
-    for (int32_t place = 0; place < layer->size; place++) {
-        const int64_t left = layer->left[place % layer->left_size] - layer->left_zero;
-        const int64_t right = layer->right[place % layer->right_size] - layer->right_zero;
+    for (int32_t i = 0; i < layer->size; i++) {
+        const int64_t left = layer->left[i % layer->left_size] - layer->left_zero;
+        const int64_t right = layer->right[i % layer->right_size] - layer->right_zero;
         const int64_t sum = left * layer->left_multiplier + right * layer->right_multiplier;
-        layer->result[place] = byte(shifted(sum, layer->shift) + layer->out_zero);
+        layer->result[i] = byte(round_shift(sum, layer->shift) + layer->out_zero);
     }
 }
 
 MIEN_UNUSED static void multiply(const pair_t *layer) {
-    for (int32_t place = 0; place < layer->size; place++) {
-        const int32_t left = layer->left[place % layer->left_size] - layer->left_zero;
-        const int32_t right = layer->right[place % layer->right_size] - layer->right_zero;
+    for (int32_t i = 0; i < layer->size; i++) {
+        const int32_t left = layer->left[i % layer->left_size] - layer->left_zero;
+        const int32_t right = layer->right[i % layer->right_size] - layer->right_zero;
         const int64_t product = (int64_t)(left * right) * layer->left_multiplier;
-        layer->result[place] = byte(shifted(product, layer->shift) + layer->out_zero);
+        layer->result[i] = byte(round_shift(product, layer->shift) + layer->out_zero);
     }
 }
 
 MIEN_UNUSED static void look_up(const table_t *layer) {
-    for (int32_t place = 0; place < layer->size; place++) layer->result[place] = layer->entries[layer->source[place]];
+    for (int32_t i = 0; i < layer->size; i++) layer->result[i] = layer->entries[layer->source[i]];
 }

@@ -1,7 +1,7 @@
-"""Integer layers: what a microcontroller computes of an int8 network, and the fixed-point numbers that it takes.
+"""Integer layers of an int8 network for microcontrollers, and their fixed-point arithmetic.
 
-Maps are uint8 (height, width, channels), as they lie in the C code's memory; a byte b stands for scale × (b − zero).
-An int32 sum becomes a byte as Jacob et al. (2018) do it, by an int32 multiplier and a shift, in 64 bits and with one
+Maps are uint8 (height, width, channels), the memory layout of the C code; a byte b stands for scale × (b − zero).
+An int32 sum becomes a byte as in Jacob et al. (2018), by an int32 multiplier and a shift, in 64 bits and with one
 rounding, half away from zero: ``portable_reference`` and ``portable_kernels.c`` do exactly the same.
 """
 
@@ -26,7 +26,7 @@ class Maps:
 
     shape:  (height, width, channels); a vector is (1, 1, C).
     zero:   the byte that stands for 0; 0 to 255.
-    values: uint8 of ``shape`` where they are constant.
+    values: uint8 of ``shape`` for constant maps.
     """
 
     name: str
@@ -37,17 +37,17 @@ class Maps:
 
     @property
     def size(self) -> int:
-        """Bytes that the maps take."""
+        """Size in bytes."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution of any groups; a dense layer is one whose kernel covers the maps.
+    """Convolution with any number of groups; a dense layer is one whose kernel covers the maps.
 
     weights: int8 (outputs, kernel height, kernel width, inputs of a group).
     bias, multiplier, shift: int32 (outputs,).
-    stride, pad: (y, x); padding counts as 0 and is above and to the left, what is below and to the right follows.
+    stride, pad: (y, x); pad is above and to the left, the rest follows from the output's shape. Padding counts as 0.
     """
 
     source: Maps
@@ -63,7 +63,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Maximum over ``kernel`` places; padding never wins."""
+    """Maximum over a window of ``kernel``; padding never wins."""
 
     source: Maps
     result: Maps
@@ -84,7 +84,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Add:
-    """Sum of two maps; one of (1, 1, C) is added at every place."""
+    """Sum of two maps; one of (1, 1, C) is broadcast."""
 
     left: Maps
     right: Maps
@@ -96,7 +96,7 @@ class Add:
 
 @dataclass(frozen=True)
 class Multiply:
-    """Product of two maps; one of (1, 1, C) counts at every place."""
+    """Product of two maps; one of (1, 1, C) is broadcast."""
 
     left: Maps
     right: Maps
@@ -119,7 +119,7 @@ Layer = Conv | MaxPool | Mean | Add | Multiply | Table
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """Layers in the order in which they run, from ``crop`` to ``logits`` (1, 1, classes), and where they are from."""
+    """Layers in execution order, from ``crop`` to ``logits`` (1, 1, classes), and the model file they come from."""
 
     about: Bundle
     crop: Maps
@@ -132,18 +132,18 @@ def sources(layer: Layer) -> tuple[Maps, ...]:
     return (layer.left, layer.right) if isinstance(layer, Add | Multiply) else (layer.source,)
 
 
-def fixed(factor: float) -> tuple[int, int]:
+def to_fixed(factor: float) -> tuple[int, int]:
     """Return (multiplier, shift): factor ≈ multiplier / 2^shift, to 31 bits. Raises ``ModelError`` from 2³⁰ on."""
-    return together(factor, factor)[1:]
+    return to_fixed_pair(factor, factor)[1:]
 
 
-def together(left: float, right: float) -> tuple[int, int, int]:
-    """Return two multipliers and the shift that both have: 31 bits of the larger factor."""
+def to_fixed_pair(left: float, right: float) -> tuple[int, int, int]:
+    """Return two multipliers and their common shift, to 31 bits of the larger factor."""
     _, exponent = math.frexp(max(left, right))
     shift = min(30 - exponent + 1, MOST_SHIFT)
     if not shift >= 1:
-        raise ModelError(f"A scale of {max(left, right):.3g} between two layers is no int8 network's. Export it again.")
-    # 2³¹ itself would not fit; one part in 2³¹ is nothing.
+        raise ModelError(f"A scale of {max(left, right):.3g} between two layers is out of range. Export it again.")
+    # 2³¹ itself would not fit; an error of one part in 2³¹ is negligible.
     return (*(min(round(factor * 2.0**shift), 2**31 - 1) for factor in (left, right)), shift)  # type: ignore[return-value]
 
 
@@ -164,7 +164,7 @@ class Standardiser:
 
     @classmethod
     def of(cls, crop: Maps) -> Standardiser:
-        """Return the standardiser into the maps that a network reads. Raises ``ModelError`` beyond 64 bits."""
+        """Build the standardiser for a network's input maps. Raises ``ModelError`` beyond 64 bits."""
         pixels = crop.shape[0] * crop.shape[1]
         bits = (63 - (pixels**2 * 16_257).bit_length()) // 2  # no variance of bytes is above 127.5²
         factor = round(2 ** (bits + cls.EXTRA) / crop.scale)

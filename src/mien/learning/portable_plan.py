@@ -1,4 +1,4 @@
-"""Where maps lie in the scratch array of the C code."""
+"""Memory planning: offsets of the maps in the scratch array of the C code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from mien.learning.portable_layers import IntegerNetwork, sources
 
 
-def planned(network: IntegerNetwork) -> tuple[dict[str, int], int]:
-    """Return where in the scratch array each maps begin, by name, and its size in bytes.
+def plan_memory(network: IntegerNetwork) -> tuple[dict[str, int], int]:
+    """Return the maps' offsets in the scratch array, by name, and the array's size in bytes.
 
-    Maps share memory when no layer needs both; the largest are placed first, each as low as it fits.
+    Maps share memory if no layer needs both; the largest are placed first, each at the lowest free offset.
     """
     begin, end = {network.crop.name: 0}, {network.crop.name: 0}
     every = {network.crop.name: network.crop}
@@ -30,9 +30,9 @@ def planned(network: IntegerNetwork) -> tuple[dict[str, int], int]:
 
 
 def _lowest(size: int, taken: Sequence[tuple[int, int]]) -> int:
-    place = 0
+    offset = 0
     for start, stop in taken:
-        if place + size <= start:
+        if offset + size <= start:
             break
-        place = max(place, stop)
-    return place
+        offset = max(offset, stop)
+    return offset

@@ -1,4 +1,4 @@
-"""Integer network on faces in NumPy: what the C code has to answer, bit for bit."""
+"""Reference implementation of an integer network in NumPy, which the C code must match bit for bit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from mien.preprocess import PreprocessSpec, apply
 Bytes = NDArray[np.uint8]
 
 BATCH = 32
-"""Faces at a time: float64 maps of the widest layers take 0.6 MB a face."""
+"""Faces per batch: float64 maps of the widest layers take 0.6 MB per face."""
 
 
 def logits(network: IntegerNetwork, crops: Bytes) -> Bytes:
-    """Return the bytes of the logits (N, C) of grey crops uint8 (N, S, S). Raises ``ImageError`` for another shape."""
+    """Compute the quantised logits, uint8 (N, C), of grey crops uint8 (N, S, S).
+
+    Raises ``ImageError`` for another shape or dtype.
+    """
     side = network.crop.shape[0]
     if crops.dtype != np.uint8 or crops.shape[1:] != (side, side):
         raise ImageError(f"Crops of shape {crops.shape} and dtype {crops.dtype}: expected uint8 (N, {side}, {side}).")
@@ -29,109 +32,109 @@ def logits(network: IntegerNetwork, crops: Bytes) -> Bytes:
 
 
 def _logits(network: IntegerNetwork, crops: Bytes) -> Bytes:
-    found = {network.crop.name: np.stack([entered(network, crop) for crop in crops])}
+    maps = {network.crop.name: np.stack([enter(network, crop) for crop in crops])}
     for layer in network.layers:
-        found[layer.result.name] = _run(layer, found)
-    return found[network.logits.name].reshape(len(crops), -1)
+        maps[layer.result.name] = _run(layer, maps)
+    return maps[network.logits.name].reshape(len(crops), -1)
 
 
-def entered(network: IntegerNetwork, crop: Bytes) -> Bytes:
-    """Return a grey crop (S, S) as the network's first maps (S, S, channels)."""
+def enter(network: IntegerNetwork, crop: Bytes) -> Bytes:
+    """Convert a grey crop (S, S) to the network's input maps (S, S, channels)."""
     spec = network.about.preprocess
-    table = _standardised(crop, network.crop) if spec.standardise == "image" else fixed_table(network.crop, spec)
-    entered: Bytes = np.repeat(table[crop][:, :, None], spec.channels, axis=2)
-    return entered
+    table = _standardise(crop, network.crop) if spec.standardise == "image" else fixed_table(network.crop, spec)
+    maps: Bytes = np.repeat(table[crop][:, :, None], spec.channels, axis=2)
+    return maps
 
 
 def fixed_table(crop: Maps, spec: PreprocessSpec) -> Bytes:
-    """Return what each grey level becomes where that does not depend on the other pixels, uint8 (256,)."""
+    """Return the input byte of each grey level, uint8 (256,), where it does not depend on the other pixels."""
     levels = np.arange(256, dtype=np.uint8)
-    # The one pixel path takes pictures: one of each grey level, of which one pixel is looked at.
-    pictures = np.broadcast_to(levels[:, None, None], (256, spec.size, spec.size))
-    return quantised(apply(pictures, spec)[:, 0, 0, 0], crop)
+    # ``apply`` takes images: one of each grey level, of which one pixel is read.
+    images = np.broadcast_to(levels[:, None, None], (256, spec.size, spec.size))
+    return quantise(apply(images, spec)[:, 0, 0, 0], crop)
 
 
-def quantised(values: NDArray[np.floating], maps: Maps) -> Bytes:
-    """Return real values as bytes, as ONNX's QuantizeLinear does (half to even)."""
-    found: Bytes = np.clip(np.rint(values / maps.scale) + maps.zero, 0, 255).astype(np.uint8)
-    return found
+def quantise(values: NDArray[np.floating], maps: Maps) -> Bytes:
+    """Quantise real values to bytes as ONNX's QuantizeLinear does (half to even)."""
+    quantised: Bytes = np.clip(np.rint(values / maps.scale) + maps.zero, 0, 255).astype(np.uint8)
+    return quantised
 
 
-def _standardised(crop: Bytes, maps: Maps) -> Bytes:
-    how = Standardiser.of(maps)
+def _standardise(crop: Bytes, maps: Maps) -> Bytes:
+    standardiser = Standardiser.of(maps)
     pixels = crop.astype(np.int64)
     total = int(pixels.sum())
-    spread = how.pixels * int((pixels**2).sum()) - total**2
-    if spread <= how.pixels**2:
+    spread = standardiser.pixels * int((pixels**2).sum()) - total**2
+    if spread <= standardiser.pixels**2:
         return np.full(256, maps.zero, np.uint8)
-    divisor = math.isqrt(spread << 2 * how.bits) << how.EXTRA
-    parts = [(how.pixels * level - total) * how.factor for level in range(256)]
+    divisor = math.isqrt(spread << 2 * standardiser.bits) << standardiser.EXTRA
+    parts = [(standardiser.pixels * level - total) * standardiser.factor for level in range(256)]
     steps = [(abs(part) + divisor // 2) // divisor * (1 if part > 0 else -1) for part in parts]
     table: Bytes = np.clip(np.array(steps) + maps.zero, 0, 255).astype(np.uint8)
     return table
 
 
-def _run(layer: Layer, found: Mapping[str, Bytes]) -> Bytes:
+def _run(layer: Layer, computed: Mapping[str, Bytes]) -> Bytes:
     match layer:
         case Conv():
-            return _conv(layer, found[layer.source.name])
+            return _conv(layer, computed[layer.source.name])
         case MaxPool():
-            return _maximum(layer, found[layer.source.name])
+            return _maximum(layer, computed[layer.source.name])
         case Mean():
-            sums = (found[layer.source.name].astype(np.int64) - layer.source.zero).sum((1, 2), keepdims=True)
+            sums = (computed[layer.source.name].astype(np.int64) - layer.source.zero).sum((1, 2), keepdims=True)
             return _bytes(sums * layer.multiplier, layer.shift, layer.result)
         case Add():
-            left, right = _centred(layer.left, found), _centred(layer.right, found)
+            left, right = _centre(layer.left, computed), _centre(layer.right, computed)
             both = left * layer.left_multiplier + right * layer.right_multiplier
             return _bytes(both, layer.shift, layer.result)
         case Multiply():
-            product = _centred(layer.left, found) * _centred(layer.right, found)
+            product = _centre(layer.left, computed) * _centre(layer.right, computed)
             return _bytes(product * layer.multiplier, layer.shift, layer.result)
         case _:
-            return layer.entries[found[layer.source.name]]
+            return layer.entries[computed[layer.source.name]]
 
 
-def _centred(maps: Maps, found: Mapping[str, Bytes]) -> NDArray[np.int64]:
-    values = found[maps.name] if maps.values is None else maps.values[None]
+def _centre(maps: Maps, computed: Mapping[str, Bytes]) -> NDArray[np.int64]:
+    values = computed[maps.name] if maps.values is None else maps.values[None]
     return values.astype(np.int64) - maps.zero
 
 
 def _bytes(values: NDArray[np.int64], shift: int | NDArray[np.int32], result: Maps) -> Bytes:
-    """Shift to the right, rounding half away from zero, into bytes."""
+    """Shift to the right, round half away from zero and clip to bytes."""
     half = np.int64(1) << (np.asarray(shift, np.int64) - 1)
     steps = np.sign(values) * ((np.abs(values) + half) >> shift)
-    found: Bytes = np.clip(steps + result.zero, 0, 255).astype(np.uint8)
-    return found
+    clipped: Bytes = np.clip(steps + result.zero, 0, 255).astype(np.uint8)
+    return clipped
 
 
 def _conv(layer: Conv, maps: Bytes) -> Bytes:
     outputs, kernel = layer.result.shape[2], layer.weights.shape[1:3]
-    padded = _padded(maps.astype(np.float64) - layer.source.zero, layer, kernel)
+    padded = _pad(maps.astype(np.float64) - layer.source.zero, layer, kernel)
     sums = np.zeros((layer.groups, outputs // layer.groups, len(maps) * math.prod(layer.result.shape[:2])))
     weights = layer.weights.reshape(layer.groups, -1, *layer.weights.shape[1:]).astype(np.float64)
     for row, column in np.ndindex(kernel):
-        seen = _seen(padded, layer, row, column)
-        columns = seen.reshape(-1, layer.groups, weights.shape[4]).transpose(1, 2, 0)
-        # Float64 holds integers up to 2⁵³ exactly, the reader bounds sums by 2³¹, and BLAS multiplies floats only.
+        window = _window(padded, layer, row, column)
+        columns = window.reshape(-1, layer.groups, weights.shape[4]).transpose(1, 2, 0)
+        # float64 holds integers up to 2⁵³ exactly, the reader bounds sums by 2³¹, and BLAS multiplies floats only.
         sums += weights[:, :, row, column] @ columns
     whole = sums.reshape(outputs, -1).T.reshape(len(maps), *layer.result.shape).astype(np.int64) + layer.bias
     return _bytes(whole * layer.multiplier, layer.shift, layer.result)
 
 
 def _maximum(layer: MaxPool, maps: Bytes) -> Bytes:
-    padded = _padded(maps, layer, layer.kernel)
-    seen = [_seen(padded, layer, row, column) for row, column in np.ndindex(layer.kernel)]
-    found: Bytes = np.maximum.reduce(seen)
-    return found
+    padded = _pad(maps, layer, layer.kernel)
+    windows = [_window(padded, layer, row, column) for row, column in np.ndindex(layer.kernel)]
+    maximum: Bytes = np.maximum.reduce(windows)
+    return maximum
 
 
-def _padded(maps: NDArray[Any], layer: Conv | MaxPool, kernel: tuple[int, ...]) -> NDArray[Any]:
-    # Below and to the right as much as the last place needs.
+def _pad(maps: NDArray[Any], layer: Conv | MaxPool, kernel: tuple[int, ...]) -> NDArray[Any]:
+    # Below and to the right, as much as the last window needs.
     sides = zip(layer.result.shape, layer.stride, kernel, layer.pad, maps.shape[1:3], strict=False)
     ends = [(before, max(0, (out - 1) * step + size - side - before)) for out, step, size, before, side in sides]
     return np.pad(maps, ((0, 0), *ends, (0, 0)))
 
 
-def _seen(padded: NDArray[Any], layer: Conv | MaxPool, row: int, column: int) -> NDArray[Any]:
+def _window(padded: NDArray[Any], layer: Conv | MaxPool, row: int, column: int) -> NDArray[Any]:
     (height, width, _), (down, right) = layer.result.shape, layer.stride
     return padded[:, row : row + (height - 1) * down + 1 : down, column : column + (width - 1) * right + 1 : right]

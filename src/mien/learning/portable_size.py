@@ -1,4 +1,4 @@
-"""What the C code takes in flash and RAM, by the compiler's own ``size``."""
+"""Measure the flash and RAM that the C code needs, with the compiler's own ``size``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ COMPILERS: dict[str, tuple[str, ...]] = {
     "arm-none-eabi-gcc": ("-mcpu=cortex-m7", "-mthumb"),
     "gcc": ("-fno-pie",),
 }
-"""Tried in this order: a microcontroller's compiler says what matters, the one of this machine something near it (where
-programs may lie anywhere in memory, it would count constants that hold addresses as data)."""
+"""Compilers in order of preference: a microcontroller's gives the exact sizes, the host's an approximation (without
+``-fno-pie`` it would count constants that hold addresses as data)."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Measured:
 
 
 def measure(source: Path) -> Measured | None:
-    """Compile C99 code for size and return what it takes; None where there is no compiler.
+    """Compile C99 code for size and measure it; None without a compiler.
 
-    Raises ``ModelError`` if the compiler refuses the code.
+    Raises ``ModelError`` if the compiler rejects the code.
     """
     for name, target in COMPILERS.items():
         if shutil.which(name) and shutil.which(_sizer(name)):
-            return _measured(source, name, target)
+            return _compile(source, name, target)
     return None
 
 
-def _measured(source: Path, compiler: str, target: tuple[str, ...]) -> Measured:
+def _compile(source: Path, compiler: str, target: tuple[str, ...]) -> Measured:
     options = ("-std=c99", "-Os", *target)
     with tempfile.TemporaryDirectory() as folder:
         compiled = Path(folder) / "model.o"
@@ -70,5 +70,5 @@ def _sizer(compiler: str) -> str:
 def _output(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ModelError(f"{command[0]} refused the C code: {done.stderr[:500]} Report this as a fault of Mien.")
+        raise ModelError(f"{command[0]} rejected the C code: {done.stderr[:500]} Report this as a bug of Mien.")
     return done.stdout

@@ -1,4 +1,4 @@
-"""C as text: literals, and the functions that are alike in all networks."""
+"""C source text: literals, and the functions that are the same for all networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def lines(words: Iterable[str], width: int = 118) -> str:
-    """Return the words of an initialiser, broken into lines."""
+    """Wrap the values of an initialiser into lines."""
     full, line = [], "   "
     for word in words:
         if len(line) + len(word) + 2 > width:
@@ -19,19 +19,19 @@ def lines(words: Iterable[str], width: int = 118) -> str:
 
 
 def real(value: float) -> str:
-    """Return a C literal of a float."""
+    """Format a float as a C literal."""
     single = np.float32(value)
-    return "0.0f" if abs(single) < 1e-37 else f"{float(str(single))!r}f"  # what is smaller is not a normal number
+    return "0.0f" if abs(single) < 1e-37 else f"{float(str(single))!r}f"  # smaller values are denormal
 
 
 def string(text: str) -> str:
-    """Return a C string literal in ASCII: UTF-8, with octal escapes, which no digit can lengthen."""
+    """Format a C string literal in ASCII: UTF-8 in octal escapes, which a following digit cannot extend."""
     plain = (chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
     return f'"{"".join(plain)}"'
 
 
 def comment(text: str) -> str:
-    """Return text that cannot end a comment, in ASCII on one line."""
+    """Format text for a C comment, which it must not end: ASCII, on one line."""
     plain = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *")
     return plain.encode("ascii", "backslashreplace").decode()
 
@@ -46,25 +46,25 @@ UNUSED = """\
 
 STANDARDISE = """\
 static uint64_t root(uint64_t value) {{
-    uint64_t found = 0;
+    uint64_t result = 0;
     for (uint64_t bit = (uint64_t)1 << 62; bit; bit >>= 2) {{
-        if (value >= found + bit) {{
-            value -= found + bit;
-            found = (found >> 1) + bit;
+        if (value >= result + bit) {{
+            value -= result + bit;
+            result = (result >> 1) + bit;
         }} else {{
-            found >>= 1;
+            result >>= 1;
         }}
     }}
-    return found;
+    return result;
 }}
 
 /* Zero mean and unit variance: a grey level becomes (N x - sum) / (sqrt(N squares - sum^2) scale). */
 static void enter(const uint8_t *crop, uint8_t *level) {{
     const int64_t pixels = (int64_t)MIEN_SIDE * MIEN_SIDE;
     int64_t sum = 0, squares = 0;
-    for (int32_t place = 0; place < pixels; place++) {{
-        sum += crop[place];
-        squares += (int32_t)crop[place] * crop[place];
+    for (int32_t pixel = 0; pixel < pixels; pixel++) {{
+        sum += crop[pixel];
+        squares += (int32_t)crop[pixel] * crop[pixel];
     }}
     const int64_t spread = pixels * squares - sum * sum;
     if (spread <= pixels * pixels) {{ /* less than a grey level of deviation is noise */
@@ -85,17 +85,17 @@ void mien_logits(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], uint8_t logits[MIEN_
     uint8_t level[256];
     uint8_t *maps = {crop};
     enter(crop, level);
-    for (int32_t place = 0; place < (int32_t)MIEN_SIDE * MIEN_SIDE; place++)
-        for (int channel = 0; channel < {channels}; channel++) *maps++ = level[crop[place]];
+    for (int32_t pixel = 0; pixel < (int32_t)MIEN_SIDE * MIEN_SIDE; pixel++)
+        for (int channel = 0; channel < {channels}; channel++) *maps++ = level[crop[pixel]];
 {calls}
     for (int label = 0; label < MIEN_CLASSES; label++) logits[label] = ({logits})[label];
 }}
 
 static int highest(const uint8_t *logits) {{
-    int found = 0;
+    int best = 0;
     for (int label = 1; label < MIEN_CLASSES; label++)
-        if (logits[label] > logits[found]) found = label;
-    return found;
+        if (logits[label] > logits[best]) best = label;
+    return best;
 }}
 
 void mien_probabilities(const uint8_t logits[MIEN_CLASSES], float probabilities[MIEN_CLASSES]) {{

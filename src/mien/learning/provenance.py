@@ -1,4 +1,4 @@
-"""Run → the corpora that its model learned from, also through starting weights and teachers, with their terms."""
+"""The corpora that a run's model was trained on, also through pretrained weights and teachers, with their terms."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from mien.recognition.corpus import Corpus
 UNKNOWN = "not known here"
 
 
-def trained_on(run: Path, recipe: Plan, faces: FaceSet) -> tuple[Corpus, ...]:
-    """Return the corpora of a run, each once: of its training faces, its starting weights and its teachers.
+def collect_corpora(run: Path, recipe: Plan, faces: FaceSet) -> tuple[Corpus, ...]:
+    """Collect the distinct corpora of a run: those of its training faces, its pretrained weights and its teachers.
 
-    run: a folder with ``data.json``, which names the teachers.  faces: in the parts of the recipe.
+    run: a folder with ``data.json``, which names the teachers.  faces: split as in the recipe.
     """
-    found: dict[str, Corpus] = {}
-    for each in (*training(faces), *starting(recipe), *_teachers(run, recipe)):
-        found.setdefault(each.name, each)
-    return tuple(found.values())
+    corpora: dict[str, Corpus] = {}
+    for corpus in (*training_corpora(faces), *pretraining_corpora(recipe), *_teacher_corpora(run, recipe)):
+        corpora.setdefault(corpus.name, corpus)
+    return tuple(corpora.values())
 
 
-def training(faces: FaceSet) -> tuple[Corpus, ...]:
-    """Return the corpora of the training faces; votes on faces of FER2013 are FER+'s."""
+def training_corpora(faces: FaceSet) -> tuple[Corpus, ...]:
+    """Return the corpora of the training faces; votes on faces of FER2013 are from FER+."""
     part = faces.part(parts.TRAIN)
     if part.datasets is None:
         return terms.corpora([""])
@@ -43,19 +43,19 @@ def training(faces: FaceSet) -> tuple[Corpus, ...]:
     return terms.corpora(corpora)
 
 
-def starting(recipe: Plan) -> tuple[Corpus, ...]:
-    """Return what the weights that training starts from were trained on."""
+def pretraining_corpora(recipe: Plan) -> tuple[Corpus, ...]:
+    """Return the corpora of the recipe's pretrained weights."""
     if isinstance(recipe, HeadRecipe):
         return _of_model(bundle.read(recipe.head.trunk), "pretraining")
     if isinstance(recipe, Recipe) and recipe.network.name.startswith("torchvision:"):
-        # Left out, it is the backbone's own default: ImageNet's weights.
+        # None is the backbone's own default: ImageNet weights.
         return () if recipe.network.pretrained is False else (terms.corpus("imagenet", "pretraining"),)
     if isinstance(recipe, Recipe) and recipe.network.name == "face_residual" and recipe.network.pretrained:
         return (terms.corpus("dlib_face_resnet29", "pretraining"),)
     return ()
 
 
-def _teachers(run: Path, recipe: Plan) -> Iterable[Corpus]:
+def _teacher_corpora(run: Path, recipe: Plan) -> Iterable[Corpus]:
     recorded = json.loads((run / "data.json").read_text(encoding="utf-8")).get("teachers", [])
     models = recipe.distil.models if isinstance(recipe, Recipe) else ()
     for teacher in recorded:
@@ -63,11 +63,11 @@ def _teachers(run: Path, recipe: Plan) -> Iterable[Corpus]:
 
 
 def _of_teacher(name: str, digest: str, models: Sequence[str]) -> tuple[Corpus, ...]:
-    """Return the corpora of a teacher: from its model file if that is at hand, else that they are not recorded."""
+    """Return a teacher's corpora from its model file, or an entry for unknown corpora if the file is not available."""
     for model in (*models, *([name] if names.public(name) else [])):
         try:
             about = bundle.read(model)
-        except FileMissingError:  # a teacher's file need not lie here any more when a run is exported again
+        except FileMissingError:  # the teacher's file may be gone when a run is exported again
             continue
         if about.digest == digest:
             return _of_model(about, "distillation")
@@ -77,4 +77,4 @@ def _of_teacher(name: str, digest: str, models: Sequence[str]) -> tuple[Corpus, 
 def _of_model(about: bundle.Bundle, use: str) -> tuple[Corpus, ...]:
     if not about.trained_on:
         return (Corpus(about.name, f"weights of this model; its corpora are {UNKNOWN}", use),)
-    return tuple(replace(each, use=use) for each in about.trained_on)
+    return tuple(replace(corpus, use=use) for corpus in about.trained_on)

@@ -1,16 +1,15 @@
-"""Model file → smaller model file, scored anew: int8 by static quantisation (Jacob et al. 2018), or float16.
+"""Quantise a model file and score the result: int8 by static quantisation (Jacob et al. 2018), or float16 weights.
 
-ONNX Runtime does both. An int8 file has int8 weights with a scale for each output channel, and uint8 activations with a
-scale for each tensor, taken from the smallest and largest value that training faces give: the mean of those of small
-batches, as a single face's extreme would make every step coarser. Its graph is of the form QDQ, which every runtime of
-ONNX reads.
+ONNX Runtime does both. An int8 file has int8 weights with a scale per output channel, and uint8 activations with a
+scale per tensor, calibrated on training faces: minimum and maximum are averaged over small batches, because a single
+outlier would make every step coarser. The graph is in QDQ form, which every ONNX runtime reads.
 
-Weights keep to 7 bits, -64 to 64: x86 processors without VNNI add products of bytes up in pairs of 16 bits, which 8
-bits overflow. ``fer7-nano`` with 8 bits read 67.4 % of PublicTest with VNNI and 59.6 % without.
+Weights are limited to 7 bits, -64 to 64: x86 CPUs without VNNI add products of bytes in pairs of 16 bits, which 8 bits
+overflow. With 8 bits the accuracy of ``fer7-nano`` on PublicTest was 67.4 % with VNNI and 59.6 % without.
 
-The convolution of the crops has so few products for each of its many sums that ONNX Runtime loses more by turning sums
-into bytes than bytes save. Before a max-pool, it is kept in float32, of the same quantised crops and weights, so that
-the answers stay.
+The first convolution has so few products per sum that ONNX Runtime loses more time by requantising the sums than it
+saves. Before a max-pool it is computed in float32 on the same quantised crops and weights, so that the predictions
+stay the same.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
 from mien.evaluation.evaluate import logits
 from mien.learning import parts
-from mien.learning.export import graph_recipe_of, muted, record, scored, write
+from mien.learning.export import graph_recipe_of, mute, record, score, write
 from mien.learning.fit import check_data
 from mien.learning.recipe import Plan
 from mien.preprocess import apply
@@ -42,50 +41,52 @@ FILE, HALF = "model-int8.onnx", "model-float16.onnx"
 def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model-int8.onnx`` from ``run/model.onnx``, and ``run/metrics-int8.json``, and return the bundle.
 
-    faces: as for ``export.export``. Ranges are taken from 512 training faces, temperature and threshold from the
-    validation part, then the test part is scored, and counted, once. The metrics also say ``agreement``, the share of
-    validation faces on which both files answer the same, and ``difference``, the mean largest difference of a face's
-    probabilities. Raises ``FileMissingError`` for a run without model.onnx, ``OptionError`` for other faces.
+    faces: as for ``export.export``. Ranges are calibrated on 512 training faces, temperature and threshold fitted on
+    the validation set, then the test set is scored, and counted, once. The metrics also have ``agreement``, the share
+    of validation faces with the same prediction from both files, and ``difference``, the mean over faces of the largest
+    difference in probability. Raises ``FileMissingError`` for a run without model.onnx, ``OptionError`` for other
+    faces.
     """
-    source, recipe, faces = opened(run, faces)
-    graph = int8(source.graph, apply(_drawn(faces.part(parts.TRAIN)).pixels, recipe.preprocess))
+    source, recipe, faces = open_run(run, faces)
+    graph = int8(source.graph, apply(_sample(faces.part(parts.TRAIN)).pixels, recipe.preprocess))
     calibrated = f"{CALIBRATION_FACES} faces of the training part"
-    return _written(run / FILE, graph, source, recipe, faces, quantised_from=source.digest, calibrated_on=calibrated)
+    origin = {"quantised_from": source.digest, "calibrated_on": calibrated}
+    return _score_and_write(run / FILE, graph, source, recipe, faces, **origin)
 
 
 def halve(run: Path, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model-float16.onnx`` from ``run/model.onnx``, and ``run/metrics-float16.json``, as ``quantise`` does.
 
-    Weights are kept as float16 and computed with as float32: ONNX Runtime turns them once, when it opens the file, and
-    has few float16 kernels for CPUs.
+    Weights are stored as float16 and used as float32: ONNX Runtime converts them once, when it opens the file, and has
+    few float16 kernels for CPUs.
     """
-    source, recipe, faces = opened(run, faces)
-    return _written(run / HALF, float16(source.graph), source, recipe, faces, halved_from=source.digest)
+    source, recipe, faces = open_run(run, faces)
+    return _score_and_write(run / HALF, float16(source.graph), source, recipe, faces, halved_from=source.digest)
 
 
-def opened(run: Path, faces: FaceSet) -> tuple[bundle.Bundle, Plan, FaceSet]:
-    """Return the run's model file, its recipe, and the faces in the run's parts. Raises as ``quantise``."""
+def open_run(run: Path, faces: FaceSet) -> tuple[bundle.Bundle, Plan, FaceSet]:
+    """Read the run's model file and recipe, and split the faces as in the run. Raises as ``quantise``."""
     recipe = graph_recipe_of(run)
     if not (run / "model.onnx").exists():
-        raise FileMissingError(f"{run} holds no model.onnx to start from; write it with mien export {run} --data DATA.")
+        raise FileMissingError(f"{run} has no model.onnx to convert; write it with mien export {run} --data DATA.")
     faces = parts.arrange(faces, recipe.data)
-    check_data(run, parts.described(faces))
+    check_data(run, parts.describe(faces))
     return bundle.read(run / "model.onnx"), recipe, faces
 
 
-def _written(
+def _score_and_write(
     path: Path, graph: bytes, source: bundle.Bundle, recipe: Plan, faces: FaceSet, **origin: str
 ) -> bundle.Bundle:
-    found = scored(OnnxSession(graph), recipe, faces)
+    scores = score(OnnxSession(graph), recipe, faces)
     before = logits(OnnxSession(source.graph), recipe.preprocess, faces.part(parts.VALIDATION))
-    metrics = {**_parity(before, found.validation_logits), "uncertain": asdict(found.threshold), **found.figures}
+    metrics = {**_parity(before, scores.validation_logits), "uncertain": asdict(scores.threshold), **scores.metrics}
     record(path.with_name(f"metrics{path.stem.removeprefix('model')}.json"), metrics)
     version = onnxruntime.__version__
-    return write(path, graph, recipe, faces, found, metrics=metrics, **origin, onnxruntime=version)
+    return write(path, graph, recipe, faces, scores, metrics=metrics, **origin, onnxruntime=version)
 
 
 def float16(graph: bytes) -> bytes:
-    """Return ``graph`` with its kernels and matrices kept as float16, each with a cast to float32 behind it."""
+    """Convert kernels and matrices of ``graph`` to float16, each followed by a cast to float32."""
     from onnx import TensorProto, helper, load_model_from_string, numpy_helper
 
     model = load_model_from_string(graph)
@@ -97,21 +98,21 @@ def float16(graph: bytes) -> bytes:
         name = initializer.name
         initializer.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_float16"))
         casts.append(helper.make_node("Cast", [initializer.name], [name], to=TensorProto.FLOAT))
-    for place, cast in enumerate(casts):
-        model.graph.node.insert(place, cast)
+    for index, cast in enumerate(casts):
+        model.graph.node.insert(index, cast)
     converted: bytes = model.SerializeToString()
     return converted
 
 
 def int8(graph: bytes, crops: NDArray[np.float32]) -> bytes:
-    """Return ``graph`` with int8 weights and uint8 activations, ranges taken from ``crops`` (N, channels, S, S)."""
+    """Quantise ``graph`` to int8 weights and uint8 activations, calibrated on ``crops`` (N, channels, S, S)."""
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
         source, folded, written = (Path(folder) / name for name in ("source.onnx", "folded.onnx", "int8.onnx"))
         source.write_bytes(graph)
-        with muted(""):  # it advises to fold what the next line folds
+        with mute(""):  # ONNX Runtime advises the folding that the next line does
             quant_pre_process(source, folded, skip_symbolic_shape=True)
             quantization.quantize_static(
                 folded,
@@ -128,9 +129,9 @@ def int8(graph: bytes, crops: NDArray[np.float32]) -> bytes:
 
 
 def float_stem(graph: bytes) -> bytes:
-    """Return a QDQ graph of which ONNX Runtime computes a first convolution with a max-pool behind it in float32.
+    """Rewrite a QDQ graph so that ONNX Runtime computes a first convolution followed by a max-pool in float32.
 
-    The maximum is taken of floats instead of bytes, and limits that change nothing, those of the bytes, keep ONNX
+    The maximum is taken over floats instead of bytes; a Clip to the bytes' range, which changes nothing, keeps ONNX
     Runtime from undoing that. Without VNNI it takes 13 to 22 % off the time of ``fer7-nano`` (x86, one thread).
     """
     from onnx import load_model_from_string
@@ -144,9 +145,9 @@ def float_stem(graph: bytes) -> bytes:
     for node in (quantiser, dequantiser):
         model.graph.node.remove(node)
     used = {name for node in model.graph.node for name in node.input}
-    for each in [each for each in model.graph.initializer if each.name not in used]:
-        model.graph.initializer.remove(each)
-    _limit(model.graph, last)
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+        model.graph.initializer.remove(tensor)
+    _clip(model.graph, last)
     del model.graph.value_info[:]
     return bytes(model.SerializeToString())
 
@@ -155,31 +156,31 @@ _PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
 def _chain(graph: Any) -> list[Any]:
-    """Return the nodes from the input on, up to one whose output several take."""
-    found, name = list[Any](), graph.input[0].name
-    while len(takers := [node for node in graph.node if name in node.input]) == 1:
-        found.append(takers[0])
-        name = takers[0].output[0]
-    return found
+    """Return the nodes from the input on, up to the first whose output has several consumers."""
+    chain, name = list[Any](), graph.input[0].name
+    while len(consumers := [node for node in graph.node if name in node.input]) == 1:
+        chain.append(consumers[0])
+        name = consumers[0].output[0]
+    return chain
 
 
-def _limit(graph: Any, quantiser: Any) -> None:
-    """Put in front of a quantiser what keeps its input within the values that it has bytes for."""
+def _clip(graph: Any, quantiser: Any) -> None:
+    """Insert a Clip before a quantiser, to the range of values that its bytes represent."""
     from onnx import helper, numpy_helper
 
-    arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     scale, zero = (arrays[name] for name in quantiser.input[1:])
     given = quantiser.input[0]
-    names = [f"{given}_{word}" for word in ("lowest", "highest", "limited")]
+    names = [f"{given}_{suffix}" for suffix in ("lowest", "highest", "limited")]
     for name, byte in zip(names, (0, 255), strict=False):
         graph.initializer.append(numpy_helper.from_array(np.asarray((byte - int(zero)) * scale, np.float32), name))
-    place = list(graph.node).index(quantiser)
-    graph.node.insert(place, helper.make_node("Clip", [given, *names[:2]], names[2:]))
+    position = list(graph.node).index(quantiser)
+    graph.node.insert(position, helper.make_node("Clip", [given, *names[:2]], names[2:]))
     quantiser.input[0] = names[2]
 
 
 class _Crops:
-    """What ONNX Runtime calls a calibration data reader."""
+    """Calibration data reader for ONNX Runtime."""
 
     def __init__(self, crops: NDArray[np.float32]) -> None:
         self.batches = iter(np.array_split(crops, max(1, len(crops) // _BATCH)))
@@ -189,7 +190,7 @@ class _Crops:
         return None if batch is None else {"crops": batch}
 
 
-def _drawn(training: FaceSet) -> FaceSet:
+def _sample(training: FaceSet) -> FaceSet:
     chosen = np.zeros(len(training), bool)
     chosen[np.random.default_rng(0).permutation(len(training))[:CALIBRATION_FACES]] = True
     return training.where(chosen)

@@ -1,10 +1,10 @@
-"""Learning-rate range test (Smith 2017, Cyclical Learning Rates; system B): the rate rises stepwise, the loss tells.
+"""Learning-rate range test (Smith 2017, Cyclical Learning Rates; system B): record the loss while the rate rises.
 
-Lightning 2.6 has such a finder (``Tuner.lr_find``), which runs on ``Classifier`` but is not used. It takes the slope
-over the rate instead of over its logarithm, which divides it by the rate: noise at the smallest rates passes for the
-steepest fall (with SGD on generated faces it suggests 1.2e-4, where the curve falls most steeply at 5e-3). It keeps
-only a running mean that lags 50 steps behind, and loses all results when ``Classifier`` stops at a loss that is not
-finite. So a callback sets the rate here; the step itself is that of ``fit``.
+Lightning 2.6 has such a finder (``Tuner.lr_find``), which works with ``Classifier``, but we do not use it. It takes the
+slope over the rate instead of over its logarithm, which divides it by the rate: noise at the smallest rates looks like
+the steepest fall (with SGD on generated faces it suggests 1.2e-4, where the curve falls most steeply at 5e-3). It only
+keeps a running mean that lags 50 steps behind, and loses all results when ``Classifier`` stops at a non-finite loss.
+So a callback sets the rate here; the training step is that of ``fit``.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
 from mien.learning import arithmetic, charts, memory, parts, threads
 from mien.learning.batches import ShuffledBatches
-from mien.learning.fit import classifier, explained, quiet, training_loader
+from mien.learning.fit import build_classifier, explain_errors, quiet, training_loader
 from mien.learning.recipe import Recipe
 
 TOO_HIGH = 4.0
 """The test stops where the running mean of the loss exceeds its lowest value by this factor."""
 
 FEWEST = 20
-"""Steps below which no slope can be told from noise."""
+"""Minimum number of steps; with fewer, a slope is indistinguishable from noise."""
 
 LEAST_FALL = 0.01
-"""Share of itself by which the smoothed loss must fall; less is the rounding of a loss that stands still."""
+"""Relative decrease of the smoothed loss that is required; less is the rounding of a constant loss."""
 
 NOISE = 6.0
-"""Standard errors of the smoothed loss that its fall, or the rise behind the valley, must exceed.
+"""Standard errors of the smoothed loss that its fall, or the rise after the valley, must exceed.
 
-The highest and the lowest of the twenty independent values of a curve that stands still lie 3.7 apart.
+Maximum and minimum of the twenty independent values of a constant curve are 3.7 apart.
 """
 
 SMOOTHING = 1 / 20
 """Standard deviation of the smoothing, as a share of all steps: a third of a decade of the usual six.
 
-Half of it left so much noise that the suggestion went with the seed and the number of threads.
+Half of it left so much noise that the suggestion depended on the seed and the number of threads.
 """
 
 _KEEP = 0.9
-"""Share of the running mean that each step keeps: ten steps' memory, as it must notice a blow-up quickly."""
+"""Decay of the running mean: a memory of ten steps, so that divergence is noticed quickly."""
 
 Stop = Literal["", "rose", "not finite"]
 Watcher = Callable[[int, float, float], None]
@@ -62,7 +62,7 @@ Watcher = Callable[[int, float, float], None]
 
 @dataclass(frozen=True)
 class Curve:
-    """What a range test saw: for each step the rate and the loss (nats), float64 (N,); rates rise.
+    """The result of a range test: rate and loss (nats) of each step, float64 (N,); rates rise.
 
     smoothed: the loss averaged with Gaussian weights around each step; unlike a running mean it does not lag.
     width:    standard deviation of these weights, in steps.
@@ -84,38 +84,38 @@ class Curve:
     def noise(self) -> float:
         """The standard error of the smoothed loss, from the differences of neighbouring losses before its minimum."""
         steps = np.diff(self.losses[: max(self.lowest + 1, 2)])
-        # Half of the differences' mean square is the variance; Gaussian weights average 2 √π · width values.
+        # The variance is half of the mean squared difference; Gaussian weights average 2 √π · width values.
         return float(np.sqrt((steps**2).mean() / 2 / max(2 * math.sqrt(math.pi) * self.width, 1)))
 
     @property
     def suggestion(self) -> float:
-        """The rate at which the smoothed loss has fallen half of its way to the minimum.
+        """The rate at which the smoothed loss has fallen halfway to its minimum.
 
-        On a fall of the usual shape this is where it is steepest over log(rate). A slope is the noisiest thing that
-        such a curve has, and its minimum may lie anywhere on a long fall; the half of the way hardly moves.
-        Raises ``TrainingError`` if it never falls by more than its noise.
+        On a curve of the usual shape this is where it is steepest over log(rate). The slope itself is noisy, and the
+        minimum may be anywhere on a long fall; the halfway point is stable.
+        Raises ``TrainingError`` if the loss never falls by more than its noise.
         """
         before = self.smoothed[: self.lowest + 1]
         fall = before.max() - before[-1]
         if fall <= max(LEAST_FALL * before.max(), NOISE * self.noise):
             raise TrainingError(
                 f"The loss never falls between the rates {self.rates[0]:.1e} and {self.rates[-1]:.1e} by more than its "
-                "noise, so the curve has no valley and there is no rate to suggest. Start lower, take more --steps, or "
-                "look at the data with mien data preview."
+                "noise, so the curve has no valley and there is no rate to suggest. Start lower, use more --steps, or "
+                "inspect the data with mien data preview."
             )
         above = np.flatnonzero(before >= before[-1] + fall / 2)
         return float(self.rates[above[-1]])
 
     @property
     def has_valley(self) -> bool:
-        """Whether the loss rises again behind its minimum; otherwise higher rates may be better still."""
+        """Whether the loss rises again after its minimum; otherwise higher rates may be even better."""
         return bool(self.stopped) or float(self.smoothed[self.lowest :].max() - self.smoothed[self.lowest]) > (
             NOISE * self.noise
         )
 
     @property
     def tenth(self) -> float:
-        """A tenth of the rate with the lowest smoothed loss: the other common rule, usually the bolder one."""
+        """A tenth of the rate with the lowest smoothed loss: the other common rule, usually a higher rate."""
         return float(self.rates[self.lowest]) / 10
 
 
@@ -128,20 +128,20 @@ def find(
     steps: int = 200,
     watch: Watcher | None = None,
 ) -> Curve:
-    """Train a fresh network while the rate rises from ``low`` to ``high``, exponentially, and return its losses.
+    """Train a new network while the rate rises exponentially from ``low`` to ``high``, and return its losses.
 
     Network, loss, augmentation, batches and optimiser are those of the recipe's first epoch (its image size, its frozen
-    layers), however many passes over the faces ``steps`` takes; the recipe's schedule is left out. The test part is not
-    read. The network is thrown away and the state of torch's generator put back.
+    layers), however many passes over the faces ``steps`` needs; the recipe's schedule is not used. The test set is not
+    read. The network is discarded and the state of torch's random generator restored.
     Raises ``OptionError`` for an impossible range, ``TrainingError`` if the loss is not finite before 20 steps are
-    done, and what ``fit.fit`` raises for a recipe or data that cannot be trained.
+    done, and as ``fit.fit`` for a recipe or data that cannot be trained.
     """
     _check(low, high, steps)
     memory.keep_freed()
     arranged = parts.arrange(faces, recipe.data)
     ramp = Ramp(np.geomspace(low, high, steps), watch)
-    with torch.random.fork_rng(), quiet(), explained(recipe), threads.limited(recipe):
-        module, source = classifier(recipe, arranged), training_loader(recipe, arranged)
+    with torch.random.fork_rng(), quiet(), explain_errors(recipe), threads.limit(recipe):
+        module, source = build_classifier(recipe, arranged), training_loader(recipe, arranged)
         batches = Repeated(cast("ShuffledBatches", source.sampler), steps)
         trainer = lightning.Trainer(
             **arithmetic.arguments(recipe),
@@ -157,7 +157,7 @@ def find(
         try:
             trainer.fit(module, DataLoader(source.dataset, sampler=batches, batch_size=None))
         except TrainingError:
-            # A loss that is not finite ends the test; that is what the high rates are for.
+            # A non-finite loss ends the test; it is expected at high rates.
             if len(ramp.losses) < FEWEST:
                 raise
             ramp.stopped = "not finite"
@@ -172,7 +172,7 @@ def _check(low: float, high: float, steps: int) -> None:
 
 
 class Ramp(Callback):
-    """Set the next of ``rates`` before each step and note the step's loss."""
+    """Set the next of ``rates`` before each step and record the step's loss."""
 
     def __init__(self, rates: NDArray[np.float64], watch: Watcher | None = None) -> None:
         self.rates, self.watch = rates, watch
@@ -182,7 +182,7 @@ class Ramp(Callback):
         self.medians: list[float] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the recipe's schedule off, as it would set rates of its own."""
+        """Remove the recipe's schedule, which would set its own rates."""
         trainer.strategy.lr_scheduler_configs = []
 
     def on_train_batch_start(
@@ -195,7 +195,7 @@ class Ramp(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the step's loss; stop where the running mean is too high."""
+        """Record the step's loss; stop if the running mean is too high."""
         loss = float(outputs["loss"])
         self.losses.append(loss)
         self.mean = _KEEP * self.mean + (1 - _KEEP) * loss
@@ -203,31 +203,31 @@ class Ramp(Callback):
         self.best = min(self.best, mean)
         if self.watch:
             self.watch(len(self.losses), float(self.rates[batch_idx]), loss)
-        if len(self.losses) >= FEWEST and (mean > TOO_HIGH * self.best or self._climbed()):
+        if len(self.losses) >= FEWEST and (mean > TOO_HIGH * self.best or self._has_diverged()):
             self.stopped, trainer.should_stop = "rose", True
 
-    def _climbed(self) -> bool:
-        """Return whether the loss has lost half of its fall.
+    def _has_diverged(self) -> bool:
+        """Check whether the loss has risen by half of its fall.
 
-        A network with batch norms goes back to guessing where the rate is too high, and never to four times its loss:
-        without this the test went on, and what came after passed for a valley.
+        At too high a rate a network with batch norm returns to chance level and never reaches four times its loss:
+        without this check the test continued and later noise was taken for a valley.
         """
         window = max(len(self.rates) // 10, FEWEST // 2)
         self.medians.append(float(np.median(self.losses[-window:])))
-        # By the median, as a blow-up is not noise; 0.6745 is the median size of a standard normal number.
+        # By the median, because divergence is not noise; 0.6745 is the median absolute value of a standard normal.
         noise = float(np.median(np.abs(np.diff(self.losses)))) / 0.6745 / math.sqrt(2)
         lowest = int(np.argmin(self.medians))
         fall = max(self.medians[: lowest + 1]) - self.medians[lowest]
         return fall > 2 * noise and self.medians[-1] > self.medians[lowest] + fall / 2
 
     def curve(self) -> Curve:
-        """Return what was noted."""
+        """Return the recorded curve."""
         losses, width = np.array(self.losses), len(self.rates) * SMOOTHING
         return Curve(self.rates[: len(losses)], losses, smooth(losses, width), self.stopped, width)
 
 
 def smooth(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return float64 (N,): means with Gaussian weights of standard deviation ``width`` steps; at the ends of fewer."""
+    """Smooth with Gaussian weights of standard deviation ``width`` steps, truncated at the ends; float64 (N,)."""
     reach = max(math.ceil(3 * width), 1)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     inside = slice(reach, reach + len(values))
@@ -236,7 +236,7 @@ def smooth(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
 
 
 class Repeated(Sampler[list[int]]):
-    """The first ``steps`` batches of as many passes over the faces as that takes, all within one epoch."""
+    """The first ``steps`` batches, over as many passes through the faces as needed, within one epoch."""
 
     def __init__(self, batches: ShuffledBatches, steps: int) -> None:
         self.batches, self.steps = batches, steps
@@ -256,15 +256,15 @@ class Repeated(Sampler[list[int]]):
 def write(curve: Curve, folder: Path, title: str = "") -> tuple[Path, Path]:
     """Write ``rate.csv`` (step, rate, loss, smoothed) and ``rate.png`` into ``folder``; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    table, picture = folder / "rate.csv", folder / "rate.png"
+    table, plot = folder / "rate.csv", folder / "rate.png"
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("step", "rate", "loss", "smoothed"))
         rows = zip(curve.rates.tolist(), curve.losses.tolist(), curve.smoothed.tolist(), strict=True)
         writer.writerows((step, *row) for step, row in enumerate(rows))
-    picture.write_bytes(
+    plot.write_bytes(
         charts.rate(
             curve.rates, curve.losses, curve.smoothed, suggestion=curve.suggestion, tenth=curve.tenth, title=title
         )
     )
-    return table, picture
+    return table, plot

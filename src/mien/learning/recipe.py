@@ -1,6 +1,6 @@
-"""Training recipes: TOML with strict keys, resolved to frozen values before anything is trained.
+"""Training recipes: TOML with strict keys, validated into frozen values before training.
 
-A recipe is all that a run depends on besides the data and the library versions; its digest names the run.
+A recipe holds everything that a run depends on except the data and the library versions; its digest identifies the run.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from mien.learning.tables import (
 from mien.preprocess import PreprocessSpec
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
-"""The recipes in the package."""
+"""Folder of the recipes in the package."""
 
 SMOKE = "smoke"
-"""The budget that every recipe has without writing it down: seconds, on a few faces of any corpus."""
+"""The built-in budget of every recipe: seconds of training on a few faces of any corpus."""
 
 SMOKE_FACES = 128
-"""Faces of each split that a smoke run uses at most."""
+"""Maximum number of faces per split in a smoke run."""
 
 
 class Plan(Table):
-    """What every recipe has: a name, the data and how pixels become numbers."""
+    """Base of all recipes: name, data and preprocessing."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     about: str = ""
@@ -60,7 +60,7 @@ class Plan(Table):
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Return the recipe with keys such as ``"train.rate"`` replaced. Raises ``RecipeError`` as ``parse``."""
-        return _validated(type(self), merged(self.model_dump(mode="json", exclude_unset=True), _nested(values)))
+        return _validate(type(self), merge(self.model_dump(mode="json", exclude_unset=True), _nest(values)))
 
     @property
     def is_smoke(self) -> bool:
@@ -68,9 +68,9 @@ class Plan(Table):
         return self.name.endswith(f"-{SMOKE}")
 
     def digest(self) -> str:
-        """Return the sha256, hex, of the recipe; equal for files that differ in comments and spelled-out defaults.
+        """Return the recipe's SHA-256 in hex; comments and explicit defaults do not change it.
 
-        Keys at their default do not count, so that a new key leaves the digests of earlier runs as they are.
+        Keys at their default are left out, so that a new key does not change the digests of earlier runs.
         """
         values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(values.encode()).hexdigest()
@@ -86,13 +86,13 @@ class ClassicalRecipe(Plan):
 
 
 class HeadRecipe(Plan):
-    """A new last layer on a finished model's network; ``preprocess`` is that model's own."""
+    """A new last layer on a finished model's network; ``preprocess`` must be that model's."""
 
     head: HeadTable
 
 
 class Recipe(Plan):
-    """A whole training run of a network."""
+    """The training of a network."""
 
     network: NetworkTable = NetworkTable()
     harmonise: HarmoniseTable = HarmoniseTable()
@@ -111,7 +111,7 @@ class Recipe(Plan):
         if epochs and self.train.sizes[-1].size != self.preprocess.size:
             raise ValueError(f"the last of train.sizes must be preprocess.size = {self.preprocess.size}")
         if len(epochs) > 1 and self.train.patience:
-            raise ValueError("train.patience does not go with growing train.sizes: early epochs cannot be compared")
+            raise ValueError("train.patience excludes growing train.sizes: early epochs cannot be compared")
         return self
 
     @model_validator(mode="after")
@@ -131,17 +131,19 @@ class Recipe(Plan):
         if table.draws and table.draws < self.train.batch_size:
             raise ValueError(f"data.corpora.draws = {table.draws} is less than train.batch_size; raise it")
         if not table.shares and self.harmonise != HarmoniseTable():
-            raise ValueError("[harmonise] needs data.corpora.shares, which says what is drawn from where")
+            raise ValueError("[harmonise] needs data.corpora.shares, the sampling shares of the corpora")
         if table.heads and (self.distil.answers or self.distil.models):
-            raise ValueError("data.corpora.heads do not go with [distil]: a student learns its teachers' consensus")
+            raise ValueError("data.corpora.heads and [distil] exclude each other: teachers have no heads")
         if table.heads and (self.augment.mixup or self.augment.cutmix):
-            raise ValueError("augment.mixup and augment.cutmix do not go with data.corpora.heads; set them to 0")
+            raise ValueError("augment.mixup and augment.cutmix exclude data.corpora.heads; set them to 0")
         return self
 
     @model_validator(mode="after")
     def _something_degrades(self) -> Recipe:
         if self.calibrate.degraded and self.degrade == DegradeTable():
-            raise ValueError("calibrate.degraded needs a [degrade] table with more than zeros, or set it to false")
+            raise ValueError(
+                "calibrate.degraded needs a [degrade] table with a probability above 0; or set it to false"
+            )
         return self
 
     def size_at(self, epoch: int) -> int:
@@ -159,34 +161,34 @@ def shipped() -> tuple[str, ...]:
 
 
 def load(path: str | Path, budget: str = "") -> Recipe:
-    """Read a network's recipe: a file, or a recipe of the package by its name.
+    """Read a network's recipe from a file, or from the package by its name.
 
     budget: a table ``[budget.NAME]`` of the file, whose keys replace the recipe's, or ``smoke``.
-    Raises ``FileMissingError``, or ``RecipeError`` with one line per wrong key, or for a recipe of another kind.
+    Raises ``FileMissingError``, and ``RecipeError`` for wrong keys, each in one line, or a recipe of another kind.
     """
-    found = load_any(path, budget)
-    if not isinstance(found, Recipe):
-        raise RecipeError(f"{path} {_other(found)}; expected a recipe with [train].")
-    return found
+    recipe = load_any(path, budget)
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"{path} {_describe_kind(recipe)}; expected a recipe with [train].")
+    return recipe
 
 
 def load_any(path: str | Path, budget: str = "") -> AnyRecipe:
     """Read a recipe of any kind: of a network, a classical baseline or a head; arguments and errors as in ``load``."""
-    found = variants(path)
-    if budget not in found:
-        known = tuple(name for name in found if name)
+    budgets = variants(path)
+    if budget not in budgets:
+        known = tuple(name for name in budgets if name)
         raise RecipeError(f"{path} has no budget {budget!r}; it has {', '.join(known)}.{nearest(budget, known)}")
-    return found[budget]
+    return budgets[budget]
 
 
 def variants(path: str | Path) -> dict[str, AnyRecipe]:
-    """Return budget → recipe, with '' for the recipe itself; all are checked. Errors as in ``load``."""
+    """Return budget → recipe, with '' for the recipe itself; all are validated. Errors as in ``load``."""
     source = _find(path)
     try:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FileMissingError(
-            f"No recipe at {source}, and none of this name in the package, which has {', '.join(shipped())}."
+            f"No recipe at {source}, and no recipe of this name in the package, which has {', '.join(shipped())}."
             f"{nearest(str(path), shipped())}"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -200,17 +202,17 @@ def _find(path: str | Path) -> Path:
 
 def _variants(values: dict[str, Any], source: str) -> dict[str, AnyRecipe]:
     budgets = values.pop("budget", {})
-    if not isinstance(budgets, dict) or not all(isinstance(each, dict) for each in budgets.values()):
+    if not isinstance(budgets, dict) or not all(isinstance(table, dict) for table in budgets.values()):
         raise RecipeError(f"{source}: 'budget' must hold tables such as [budget.2core.train].")
     kind = _kind(values)
-    found: dict[str, AnyRecipe] = {"": _validated(kind, values, source)}
+    recipes: dict[str, AnyRecipe] = {"": _validate(kind, values, source)}
     for name, table in budgets.items():
-        changed = merged(values, {**table, "name": f"{found[''].name}-{name}"})
-        found[name] = _validated(kind, changed, f"{source} [budget.{name}]")
-    return {**found, SMOKE: smoke(found[""])}
+        changed = merge(values, {**table, "name": f"{recipes[''].name}-{name}"})
+        recipes[name] = _validate(kind, changed, f"{source} [budget.{name}]")
+    return {**recipes, SMOKE: smoke(recipes[""])}
 
 
-def _other(recipe: ClassicalRecipe | HeadRecipe) -> str:
+def _describe_kind(recipe: ClassicalRecipe | HeadRecipe) -> str:
     classical = isinstance(recipe, ClassicalRecipe)
     return f"is a {'classical baseline' if classical else 'head on a finished model'}, which has no network of its own"
 
@@ -222,9 +224,9 @@ def smoke(recipe: ClassicalRecipe) -> ClassicalRecipe: ...
 @overload
 def smoke(recipe: HeadRecipe) -> HeadRecipe: ...
 def smoke(recipe: AnyRecipe) -> AnyRecipe:
-    """Return the recipe's smoke variant: two epochs of small batches, few faces, no weights or answers from elsewhere.
+    """Return the recipe's smoke variant: two epochs of small batches, few faces, no pretrained weights or teachers.
 
-    Its ``about`` says so, as the recipe's own would be wrong of it.
+    It gets its own ``about``, because the recipe's does not apply to it.
     """
     limit = min(recipe.data.limit or SMOKE_FACES, SMOKE_FACES)
     common = {"name": f"{recipe.name}-{SMOKE}", "data.limit": limit}
@@ -265,19 +267,19 @@ def _smoke_about(recipe: Plan, limit: int, what: str) -> str:
 
 def parse(values: dict[str, Any], source: str = "recipe") -> Recipe:
     """Build a network's recipe from nested values; ``source`` names them in errors. Raises ``RecipeError``."""
-    return _validated(Recipe, values, source)
+    return _validate(Recipe, values, source)
 
 
 def parse_any(values: dict[str, Any], source: str = "recipe") -> AnyRecipe:
     """Build a recipe of any kind; arguments and errors as in ``parse``."""
-    return _validated(_kind(values), values, source)
+    return _validate(_kind(values), values, source)
 
 
 def of_run(run: Path) -> AnyRecipe:
-    """Return the recipe that a run folder was made with. Raises ``FileMissingError``."""
+    """Read the recipe of a run folder. Raises ``FileMissingError``."""
     path = run / "recipe.json"
     if not path.exists():
-        raise FileMissingError(f"{run} holds no recipe.json; expected the folder that `mien train` wrote.")
+        raise FileMissingError(f"{run} has no recipe.json; expected a folder that `mien train` wrote.")
     values = json.loads(path.read_text(encoding="utf-8"))
     values.pop("digest", None)
     return parse_any(values, str(path))
@@ -287,32 +289,32 @@ def _kind(values: Mapping[str, Any]) -> type[AnyRecipe]:
     return ClassicalRecipe if "classical" in values else HeadRecipe if "head" in values else Recipe
 
 
-def _validated(kind: type[AnyPlan], values: dict[str, Any], source: str = "recipe") -> AnyPlan:
+def _validate(kind: type[AnyPlan], values: dict[str, Any], source: str = "recipe") -> AnyPlan:
     try:
-        # JSON mode is the one in which strict types still take a TOML array for a tuple.
+        # Only in JSON mode do strict types accept a TOML array for a tuple.
         return kind.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         lines = list(dict.fromkeys(_explain(dict(detail), kind) for detail in error.errors()))
         raise RecipeError(f"{source}: " + "; ".join(lines)) from error
 
 
-def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested ``values`` with those of ``changes`` put over them."""
-    found = dict(values)
+def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested ``changes`` into a copy of nested ``values``."""
+    merged = dict(values)
     for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = merged(found[key], value) if both else value
-    return found
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
 
 
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn ``{"train.rate": 1}`` into ``{"train": {"rate": 1}}``."""
     tables: dict[str, Any] = {}
     for key, value in values.items():
         nested = value
         for table in reversed(key.split(".")):
             nested = {table: nested}
-        tables = merged(tables, nested)
+        tables = merge(tables, nested)
     return tables
 
 
@@ -321,7 +323,7 @@ def _explain(detail: dict[str, Any], kind: type[Plan]) -> str:
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         *parents, key = detail["loc"]
         allowed = keys(tuple(str(parent) for parent in parents), kind)
-        return f"unknown key {where!r}.{nearest(str(key), allowed)} Known here: {', '.join(allowed)}"
+        return f"unknown key {where!r}.{nearest(str(key), allowed)} Known keys: {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{where!r} is required"
     given = "" if detail["type"] == "value_error" and not where else f"{where} = {detail['input']!r}: "

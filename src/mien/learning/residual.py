@@ -1,4 +1,4 @@
-"""Mien's residual network for small faces."""
+"""Mien's own residual network for small faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mien.learning.attention import attend
 
 
 class Residual(nn.Module):
-    """Residual network (He et al. 2016) whose work lies where it is cheap on a CPU: from a quarter of the pixels on.
+    """Residual network (He et al. 2016) that is cheap on a CPU: its blocks work on at most a quarter of the pixels.
 
     Stem conv 3×3 of half the first width, batch norm, ReLU, max-pool; then a stage for each of ``widths`` with
     ``blocks`` residual blocks, max-pools between stages, global average pooling, dropout, linear output. At 48×48 the
@@ -21,8 +21,8 @@ class Residual(nn.Module):
     widths:          output maps of each stage.
     attention:       within each block, before the sum (Hu et al. 2018).
     spatial_dropout: of whole maps, between stages.
-    separable:       blocks of depthwise and pointwise convolutions (Chollet 2017): with as many weights, maps twice as
-                     wide as the usual ones have.
+    separable:       use depthwise and pointwise convolutions (Chollet 2017): with the same number of weights, the
+                     maps can be twice as wide.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Residual(nn.Module):
         stem = widths[0] // 2
         self.stem = nn.Sequential(_conv(channels, stem), nn.BatchNorm2d(stem), nn.ReLU(inplace=True), nn.MaxPool2d(2))
         stages: list[nn.Module] = []
-        for place, width in enumerate(widths):
-            if place:
+        for index, width in enumerate(widths):
+            if index:
                 stages += [nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)]
-            inputs = widths[place - 1] if place else stem
+            inputs = widths[index - 1] if index else stem
             stages += [Block(inputs if first else width, width, attention, separable) for first in _first(blocks)]
         self.stages = nn.Sequential(*stages)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], classes))
@@ -62,9 +62,9 @@ class Residual(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with batch norm, attention, and the input added; 1×1 convolution where widths differ.
+    """Two 3×3 convolutions with batch norm, attention and a shortcut, which is a 1×1 convolution if widths differ.
 
-    The last batch norm starts at zero, so that the untrained block passes its input on (Goyal et al. 2017).
+    The last batch norm starts at zero, so that the untrained block is an identity (Goyal et al. 2017).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""What rounded figures in a printed table allow: the whole numbers behind them, and whether they fit together.
+"""Consistency of rounded values in printed tables: the counts that they allow, and whether these fit together.
 
-A printed 0.93 of 153 faces stands for 142 or 143 right answers, and for nothing else. Such ranges tell a
+A printed 0.93 of 153 faces means 142 or 143 correct predictions, and nothing else. Such ranges distinguish a
 contradiction from a rounding difference.
 """
 
@@ -12,37 +12,38 @@ from collections.abc import Mapping, Sequence
 from mien.learning.claims import Report, Scores
 
 SLACK = 1e-9
-"""Keeps a share that lies exactly between two printed values on both sides, whichever way the author rounded."""
+"""Tolerance that lets a share exactly between two printed values count for both, whichever way the author rounded."""
 
 
-def counts_behind(share: float, total: int, decimals: int = 2) -> range:
-    """Return the whole numbers k with k / total rounding to ``share`` at ``decimals``; an empty range if none does."""
+def possible_counts(share: float, total: int, decimals: int = 2) -> range:
+    """Return the integers k for which k / total rounds to ``share`` at ``decimals``; an empty range if none does."""
     half = 0.5 * 10**-decimals + SLACK
     first = max(0, math.ceil((share - half) * total))
     return range(first, max(first, min(total, math.floor((share + half) * total)) + 1))
 
 
-def right_answers(report: Report) -> tuple[int, int]:
-    """Return the fewest and the most right answers that the printed recalls and supports allow, over all classes."""
-    ranges = [counts_behind(row.recall, row.support) for row in report.rows.values()]
-    return sum(each.start for each in ranges), sum(each.stop - 1 for each in ranges)
+def bound_correct(report: Report) -> tuple[int, int]:
+    """Bound the number of correct predictions, over all classes, by the printed recalls and supports."""
+    ranges = [possible_counts(row.recall, row.support) for row in report.rows.values()]
+    return sum(counts.start for counts in ranges), sum(counts.stop - 1 for counts in ranges)
 
 
-def answers(report: Report) -> tuple[int, int]:
-    """Return the fewest and the most answers that the printed precisions allow: right answers / precision, summed.
+def bound_predictions(report: Report) -> tuple[int, int]:
+    """Bound the number of predictions by the printed precisions: correct predictions / precision, summed.
 
-    With one answer a face, the number of faces must lie between them; else no confusion matrix gives this table.
+    With one prediction per face, the number of faces must be within the bounds; otherwise no confusion matrix gives
+    this table.
     """
     low = high = 0
     for row in report.rows.values():
-        right = counts_behind(row.recall, row.support)
-        low += math.ceil(right.start / min(1.0, row.precision + 0.005) - SLACK)
-        high += math.floor((right.stop - 1) / (row.precision - 0.005) + SLACK)
+        correct = possible_counts(row.recall, row.support)
+        low += math.ceil(correct.start / min(1.0, row.precision + 0.005) - SLACK)
+        high += math.floor((correct.stop - 1) / (row.precision - 0.005) + SLACK)
     return low, high
 
 
 def mean(values: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:
-    """Return the mean over classes, each counting the same, or by ``weights`` such as supports."""
+    """Return the mean over classes, unweighted or with ``weights`` such as supports."""
     if weights is None:
         return sum(values.values()) / len(values)
     return sum(value * weights[label] for label, value in values.items()) / sum(weights[label] for label in values)
@@ -53,12 +54,12 @@ def column(report: Report, name: str) -> dict[str, float]:
     return {label: float(getattr(row, name)) for label, row in report.rows.items()}
 
 
-def wrong_f1(report: Report) -> list[str]:
-    """Return the classes whose F1 is no harmonic mean of any precision and recall that round as printed."""
-    return [label for label, row in report.rows.items() if not _harmonic(row)]
+def find_wrong_f1(report: Report) -> list[str]:
+    """Return the classes whose F1 is not the harmonic mean of any precision and recall that round as printed."""
+    return [label for label, row in report.rows.items() if not _is_harmonic(row)]
 
 
-def _harmonic(row: Scores) -> bool:
+def _is_harmonic(row: Scores) -> bool:
     low, high = (
         2 * precision * recall / (precision + recall)
         for precision, recall in (
@@ -69,6 +70,6 @@ def _harmonic(row: Scores) -> bool:
     return low - 0.005 - SLACK <= row.f1 <= high + 0.005 + SLACK
 
 
-def joined(values: Sequence[float], decimals: int = 0) -> str:
-    """Return numbers as a page prints them: ``43.8 / 63.7``, thousands apart by commas."""
+def join(values: Sequence[float], decimals: int = 0) -> str:
+    """Format numbers for a page: ``43.8 / 63.7``, with commas between thousands."""
     return " / ".join(f"{value:,.{decimals}f}" for value in values)

@@ -1,4 +1,4 @@
-"""Recipe + faces → finished run: trained, exported, scored; the same for one seed and for several."""
+"""Complete runs, from recipe and faces to a trained, exported and scored model, for one seed or several."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mien.datasets.faces import FaceSet, Watch
 from mien.files import appearing
 from mien.learning import classical, head, parts
 from mien.learning import export as networks
-from mien.learning.export import graph_recipe_of, headline, record, scored
-from mien.learning.fit import Watcher, diverged, fit, prepare, rank, read_history
+from mien.learning.export import graph_recipe_of, record, score, summarise
+from mien.learning.fit import Watcher, find_overfitting, fit, prepare, rank, read_history
 from mien.learning.recipe import AnyRecipe, ClassicalRecipe, HeadRecipe, Recipe
 from mien.preprocess import apply
 from mien.recognition.bundle import Bundle
@@ -32,29 +32,29 @@ def train(
     working: Watch | None = None,
     processes: int = 1,
 ) -> dict[str, Any] | None:
-    """Train ``recipe`` into the folder ``run``, export and score it; return its headline figures.
+    """Train ``recipe`` into the folder ``run``, export and score it; return the summary of its metrics.
 
     working: wraps the iterables of a classical baseline's or a head's work, for a progress bar; other arguments and
     errors as in ``fit.fit``, ``head.train`` and ``export.export``, and ``DataError`` before any work if there are no
-    test faces. None in all processes but the first of several.
+    test faces. Returns None in all processes but the first.
     """
     parts.check_test(parts.arrange(faces, recipe.data))
     if isinstance(recipe, ClassicalRecipe):
-        figures: dict[str, Any] | None = _baseline(recipe, faces, run, resume, working)
+        metrics: dict[str, Any] | None = _baseline(recipe, faces, run, resume, working)
     elif isinstance(recipe, HeadRecipe):
-        figures = head.train(recipe, faces, run, resume=resume, watch=working)
+        metrics = head.train(recipe, faces, run, resume=resume, watch=working)
     else:
         fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
-        figures = None if rank() else networks.export(run, faces).metrics
-    if figures is not None:
+        metrics = None if rank() else networks.export(run, faces).metrics
+    if metrics is not None:
         _mark_smoke(run, recipe)
-    return figures
+    return metrics
 
 
 def export(run: Path, faces: FaceSet, head_of: str = "") -> Bundle:
-    """Write ``run/model.onnx`` anew, of a network or of a head; arguments and errors as in ``export.export``.
+    """Export a network's or a head's run again; arguments and errors as in ``export.export``.
 
-    head_of: the way of naming in which a network of several corpora answers; "" is their consensus.
+    head_of: name of the head to export, for a network of several corpora; "" is the consensus.
     """
     recipe = graph_recipe_of(run)
     written = (
@@ -65,7 +65,7 @@ def export(run: Path, faces: FaceSet, head_of: str = "") -> Bundle:
 
 
 def _mark_smoke(run: Path, recipe: AnyRecipe) -> None:
-    """Say in every ``metrics.json`` of a smoke run what it is, as nobody should take its scores for the recipe's."""
+    """Mark every ``metrics.json`` of a smoke run, so that its scores are not mistaken for the recipe's."""
     for path in run.glob("metrics*.json") if recipe.is_smoke else ():
         metrics = json.loads(path.read_text(encoding="utf-8"))
         with appearing(path) as draft:
@@ -75,31 +75,31 @@ def _mark_smoke(run: Path, recipe: AnyRecipe) -> None:
 def _baseline(
     recipe: ClassicalRecipe, faces: FaceSet, run: Path, resume: bool, working: Watch | None
 ) -> dict[str, Any]:
-    """Fit a classical baseline into ``run/model.npz``; a run that was cut off starts anew."""
+    """Fit a classical baseline into ``run/model.npz``; an interrupted run starts again."""
     faces = parts.arrange(faces, recipe.data)
     part = faces.part(parts.TRAIN)
     crops = apply(part.pixels, recipe.preprocess)
     classical.check_faces(recipe.classical, crops, part.labels, len(faces.label_set))  # a refused run leaves no folder
-    prepare(recipe, parts.described(faces), run, resume)
+    prepare(recipe, parts.describe(faces), run, resume)
     model = classical.train(recipe.classical, crops, part.labels, len(faces.label_set), working)
     classical.save(model, run / "model.npz")
-    found = scored(model, recipe, faces)
-    temperature = found.predictions.about.temperature
-    metrics = {"temperature": temperature, "uncertain": asdict(found.threshold), **found.figures}
+    scores = score(model, recipe, faces)
+    temperature = scores.predictions.about.temperature
+    metrics = {"temperature": temperature, "uncertain": asdict(scores.threshold), **scores.metrics}
     record(run / "metrics.json", metrics)
-    found.write(run, hashlib.sha256((run / "model.npz").read_bytes()).hexdigest())
-    return headline(metrics)
+    scores.write(run, hashlib.sha256((run / "model.npz").read_bytes()).hexdigest())
+    return summarise(metrics)
 
 
-def seeded(recipe: Recipe, count: int) -> Iterator[Recipe]:
-    """Yield the recipe with ``count`` seeds from its own on; the split of the data stays as it is."""
+def vary_seed(recipe: Recipe, count: int) -> Iterator[Recipe]:
+    """Yield the recipe with ``count`` consecutive seeds, from its own on; the split of the data does not change."""
     for seed in range(recipe.train.seed, recipe.train.seed + count):
         yield recipe.with_values({"train.seed": seed})
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation (n − 1; 0 for one run) of a figure over runs."""
+    """Mean and standard deviation (n − 1; 0 for one run) of a metric over runs."""
 
     mean: float
     deviation: float
@@ -108,20 +108,20 @@ class Spread:
         return f"{self.mean:.2%} ± {self.deviation:.2%}"
 
 
-def spread(runs: Sequence[Mapping[str, Any]], part: str, figure: str = "accuracy") -> Spread:
-    """Return the spread of one figure of one part over the headline figures of several runs."""
-    values = [run[part][figure] for run in runs]
+def spread(runs: Sequence[Mapping[str, Any]], part: str, metric: str = "accuracy") -> Spread:
+    """Return the spread of a metric on one split over the metrics of several runs."""
+    values = [run[part][metric] for run in runs]
     return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
 
 
-def advice(run: Path) -> str | None:
-    """Return a line on overfitting if the run has curves and they diverge, else None (system B)."""
+def advise(run: Path) -> str | None:
+    """Return a line of advice if the run's curves show overfitting, else None (system B)."""
     if not (run / "history.csv").exists():
         return None
-    since = diverged(read_history(run))
+    since = find_overfitting(read_history(run))
     if since is None:
         return None
     return (
-        f"Training and validation loss diverge since epoch {since + 1}: the network learns its training faces "
-        "by heart. Stop earlier (train.patience), augment more, or raise dropout or decay."
+        f"Training and validation loss diverge since epoch {since + 1}: the network is overfitting. "
+        "Stop earlier (train.patience), augment more, or raise dropout or decay."
     )

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules of a recipe, in one phase or, for thawed backbones, in two."""
+"""Optimisers and learning-rate schedules of a recipe, in one phase or, for unfrozen backbones, in two."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from mien.learning.tables import TrainTable
 
 START, END = 1 / 25, 1e-4 / 25
-"""A one-cycle run's first and last rate, as fractions of its highest: those of ``torch.optim.lr_scheduler``."""
+"""First and last rate of a one-cycle schedule, as fractions of the highest; as in ``torch.optim.lr_scheduler``."""
 
 
 def optimizer(network: nn.Module, table: TrainTable) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser over all parameters, weight decay only where the recipe asks for it."""
-    decayed = {id(parameter) for parameter in _decayed(network, table.decay_on)}
-    everything = list(network.parameters())
+    """Build the recipe's optimiser over all parameters, with weight decay where the recipe sets it."""
+    decayed = {id(parameter) for parameter in _decayed_parameters(network, table.decay_on)}
+    parameters = list(network.parameters())
     groups = [
-        {"params": [each for each in everything if id(each) in decayed], "weight_decay": table.decay},
-        {"params": [each for each in everything if id(each) not in decayed], "weight_decay": 0.0},
+        {"params": [parameter for parameter in parameters if id(parameter) in decayed], "weight_decay": table.decay},
+        {"params": [parameter for parameter in parameters if id(parameter) not in decayed], "weight_decay": 0.0},
     ]
-    # Fused: one pass over all parameters costs a fifth of one Python call for each, on a CPU too.
+    # Fused: one pass over all parameters takes a fifth of the time of a Python call for each, on a CPU too.
     if table.optimizer == "sgd":
         return torch.optim.SGD(groups, table.rate, momentum=0.9, nesterov=True, fused=True)
     kind = torch.optim.Adam if table.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, table.rate, fused=True)
 
 
-def _decayed(network: nn.Module, where: str) -> list[torch.Tensor]:
+def _decayed_parameters(network: nn.Module, where: str) -> list[torch.Tensor]:
     if where == "dense":
         return [module.weight for module in network.modules() if isinstance(module, nn.Linear)]
     return [parameter for parameter in network.parameters() if parameter.ndim > 1]
 
 
 def scheduler(optimizer: torch.optim.Optimizer, table: TrainTable, steps: int) -> dict[str, Any]:
-    """Return Lightning's description of the recipe's schedule over ``steps`` optimiser steps."""
+    """Return Lightning's configuration of the recipe's schedule over ``steps`` optimiser steps."""
     if table.schedule == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=table.plateau)
         return {"scheduler": plateau, "interval": "epoch", "monitor": "validation_loss"}
@@ -46,7 +46,7 @@ def scheduler(optimizer: torch.optim.Optimizer, table: TrainTable, steps: int) -
 
 
 def factors(table: TrainTable, steps: int) -> Callable[[int], float]:
-    """Return the function from a step, counted from 0, to the factor on ``table.rate``."""
+    """Return the function from a step, counted from 0, to the factor that multiplies ``table.rate``."""
     thaw = steps * table.frozen // table.epochs
     later = table.thaw_rate / table.rate
 
@@ -59,7 +59,7 @@ def factors(table: TrainTable, steps: int) -> Callable[[int], float]:
 
 
 def _shape(table: TrainTable, step: int, steps: int) -> float:
-    """Return the schedule's height, in (0, 1], at a step of one phase."""
+    """Return the schedule's factor, in (0, 1], at a step of one phase."""
     last = max(steps - 1, 1)
     if table.schedule == "one_cycle":
         peak = max(table.warmup * steps - 1, 1e-9)

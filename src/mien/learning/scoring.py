@@ -1,4 +1,4 @@
-"""One model on one corpus: which faces, in whose parts, and whether they are the run's own test part."""
+"""Score a model on a corpus: which faces and splits to use, and whether they include the run's own test set."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mien.learning import models, parts
 from mien.learning.models import Loaded
 
 ALL = "all"
-"""The split that is every face of the data, whatever part it belongs to."""
+"""Name of the split that contains all faces of the data."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """A model and the faces it can answer.
+    """A model and the faces that it is scored on.
 
-    faces:    with the model's classes. Of a run's own data they are in the parts of its recipe, else in the corpus's.
-    own:      whether they are what the model's run was trained on.
-    left_out: label → faces of a class that the model lacks.
+    faces:    with the model's classes; the run's own data is split as in its recipe, other data as in the corpus.
+    own:      whether they are the data that the model's run was trained on.
+    left_out: label → number of faces of a class that the model lacks.
     """
 
     loaded: Loaded
@@ -35,7 +35,7 @@ class Scoring:
 
     @cached_property
     def training(self) -> FaceSet | None:
-        """The training part; None if the data has none."""
+        """The training set; None if the data has none."""
         return self._part_or_none(parts.TRAIN)
 
     def _part_or_none(self, split: str) -> FaceSet | None:
@@ -45,10 +45,10 @@ class Scoring:
             return None
 
     def splits(self, asked: Sequence[str]) -> list[str]:
-        """Return the data's own names of the splits asked for, in that order, ``all`` among them.
+        """Translate the requested splits to the data's own names, in that order; ``all`` stays.
 
-        None asked for is the validation part, and of data without any parts all faces. Raises ``DataError`` naming
-        the parts there are.
+        The default is the validation set, or all faces if the data is not split. Raises ``DataError``, naming the
+        splits of the data, for an unknown one.
         """
         if not asked and not (self.faces.splits != "").any():
             return [ALL]
@@ -56,17 +56,17 @@ class Scoring:
         return list(dict.fromkeys(names))
 
     def part(self, split: str) -> FaceSet:
-        """Return the faces of a split as ``splits`` names it."""
+        """Return the faces of a split, by a name from ``splits``."""
         return self.faces if split == ALL else self.faces.part(split)
 
-    def tells_copies(self, split: str) -> bool:
-        """Say whether figures of a split are also told without copies of training faces: not of the training part."""
+    def excludes_copies(self, split: str) -> bool:
+        """Check whether a split is also scored without copies of training faces: not the training set itself."""
         return self.training is not None and split != self.faces.split_named(parts.TRAIN)
 
-    def tested_run(self, splits: Sequence[str]) -> Path | None:
-        """Return the model's run if its own test part is among ``splits``, so that the scoring is to be counted.
+    def find_tested_run(self, splits: Sequence[str]) -> Path | None:
+        """Return the model's run if its own test set is among ``splits``, so that the scoring must be counted.
 
-        Raises ``OptionError`` if that run is not finished: what is not fixed must not be scored on the test part.
+        Raises ``OptionError`` if that run is not finished: only a final model may be scored on the test set.
         """
         run = self.loaded.run
         if run is None:
@@ -81,25 +81,25 @@ class Scoring:
         return run
 
     def predict(self, split: str, watch: Watch | None = None) -> Predictions:
-        """Return the model's answers on a split, one view of each face."""
+        """Return the model's predictions on a split, one view per face."""
         return predict(self.loaded.model, self.part(split), self.training, watch)
 
     def notes(self) -> list[str]:
-        """Return what must be known to read the figures, a sentence each."""
-        found = list(self.loaded.notes)
+        """Return caveats for the reader of the metrics, one sentence each."""
+        notes = list(self.loaded.notes)
         if self.loaded.run is not None and not self.own:
-            found.append(
-                "These are not the faces that the run was trained on as it was: the parts are the data's own, and "
-                "which of the faces are training faces of the model is not known."
+            notes.append(
+                "This is not the data that the run was trained on: the splits are the data's own, and it is not known "
+                "which of the faces are training faces of the model."
             )
         if self.left_out:
-            told = ", ".join(f"{label} {count}" for label, count in self.left_out.items())
-            found.append(f"Left out, not among the model's classes: {told}.")
-        return found
+            counts = ", ".join(f"{label} {count}" for label, count in self.left_out.items())
+            notes.append(f"Left out, not among the model's classes: {counts}.")
+        return notes
 
 
 def prepare(loaded: Loaded, faces: FaceSet) -> Scoring:
-    """Bring a model and a corpus together. Raises ``DataError`` if they have no class in common."""
-    found = matched(faces, loaded.model.label_set)
-    arranged = None if loaded.run is None else models.arranged(loaded.run, found.faces)
-    return Scoring(loaded, found.faces if arranged is None else arranged, arranged is not None, found.left_out)
+    """Match a model with a corpus. Raises ``DataError`` if they have no class in common."""
+    match = matched(faces, loaded.model.label_set)
+    arranged = None if loaded.run is None else models.arrange(loaded.run, match.faces)
+    return Scoring(loaded, match.faces if arranged is None else arranged, arranged is not None, match.left_out)

@@ -1,4 +1,4 @@
-"""What a search may change: keys of a recipe, each with a range or choices, checked before anything is trained."""
+"""Search spaces: keys of a recipe, each with a range or choices, validated before anything is trained."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 Choice = bool | int | float | str
 
 FIXED = ("name", "about", "data.scheme", "data.classes", "data.split", "data.shares", "data.hold_out", "data.seed")
-"""Keys that a search may not change: names, and all that decides which faces the trials are judged on."""
+"""Keys that a search must not change: names, and everything that determines the validation set of the trials."""
 
 
 @dataclass(frozen=True)
 class Dimension:
     """One key of a search with its choices or, if there are none, with its range, both ends included.
 
-    log: drawn evenly over the logarithm.  whole: whole numbers only.
+    log: sampled uniformly over the logarithm.  whole: integers only.
     """
 
     key: str
@@ -41,13 +41,13 @@ class Dimension:
         return f"{self.key}={self.low:g}:{self.high:g}{':log' if self.log else ''}"
 
     def holds(self, value: Any) -> bool:
-        """Say whether ``value`` lies in the range or among the choices; None, a network's own default, never does."""
+        """Check whether ``value`` is in the range or among the choices; None, a network's own default, never is."""
         if self.choices:
             return value in self.choices
         return isinstance(value, int | float) and self.low <= value <= self.high
 
     def suggest(self, trial: Trial) -> Choice:
-        """Draw a value for an Optuna trial."""
+        """Sample a value for an Optuna trial."""
         if self.choices:
             return cast("Choice", trial.suggest_categorical(self.key, self.choices))
         if self.whole:
@@ -55,7 +55,7 @@ class Dimension:
         return trial.suggest_float(self.key, self.low, self.high, log=self.log)
 
     def ends(self) -> tuple[Choice, ...]:
-        """Return the values that the recipe must take for the search to make sense."""
+        """Return the values that the recipe must accept: the choices, or the ends of the range."""
         if self.choices:
             return self.choices
         return (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
@@ -64,18 +64,18 @@ class Dimension:
 def read(texts: Sequence[str], recipe: Recipe) -> tuple[Dimension, ...]:
     """Read ``KEY=LOW:HIGH``, ``KEY=LOW:HIGH:log`` or ``KEY=a,b,c`` for keys such as ``train.rate``.
 
-    Ends and choices are tried on the recipe one by one. Raises ``RecipeError`` for a key that the recipe or its network
-    does not have and a value that they do not take, ``OptionError`` for an impossible range or a key that must not
-    change.
+    Ends and choices are validated on the recipe one by one. Raises ``RecipeError`` for a key that the recipe or its
+    network does not have and a value that they do not accept, ``OptionError`` for an impossible range or a key that
+    must not change.
     """
-    found = tuple(_read(text, recipe) for text in texts)
-    keys = [dimension.key for dimension in found]
+    space = tuple(_read(text, recipe) for text in texts)
+    keys = [dimension.key for dimension in space]
     for key in keys:
         if keys.count(key) > 1:
             raise OptionError(f"The key {key} is in the space {keys.count(key)} times; give it once.")
-    if not found:
+    if not space:
         raise OptionError("The space is empty; give at least one key, such as train.rate=1e-4:1e-1:log.")
-    return found
+    return space
 
 
 def value_of(recipe: Recipe, key: str) -> Any:
@@ -83,7 +83,7 @@ def value_of(recipe: Recipe, key: str) -> Any:
     value: Any = recipe.model_dump(mode="json")
     for name in key.split("."):
         if not isinstance(value, dict) or name not in value:
-            recipe.with_values({key: 0})  # explains unknown keys better than could be done here
+            recipe.with_values({key: 0})  # raises a better message for an unknown key
             raise OptionError(f"{key} is no single value of a recipe; name one, such as train.rate.")
         value = value[name]
     if isinstance(value, dict):
@@ -97,10 +97,10 @@ def _read(text: str, recipe: Recipe) -> Dimension:
         raise OptionError(f"Space {text!r}: expected KEY=LOW:HIGH, KEY=LOW:HIGH:log or KEY=a,b,c.")
     if key in FIXED:
         raise OptionError(
-            f"Space {text!r}: {key} does not train the network or moves faces between parts; leave it out."
+            f"Space {text!r}: {key} does not affect training, or moves faces between splits; leave it out."
         )
     current = value_of(recipe, key)
-    # torchvision:resnet18 has a colon too, but stands among choices.
+    # torchvision:resnet18 has a colon too, but only occurs among choices.
     ranged = ":" in values and "," not in values
     dimension = _range(text, key, values, current) if ranged else _choices(text, key, values)
     for value in dimension.ends():
@@ -113,9 +113,9 @@ def _read(text: str, recipe: Recipe) -> Dimension:
 def _range(text: str, key: str, values: str, current: Any) -> Dimension:
     low, high, *rest = values.split(":")
     if rest not in ([], ["log"]):
-        raise OptionError(f"Space {text!r}: {':'.join(rest)!r} after the range; only 'log' may stand there.")
+        raise OptionError(f"Space {text!r}: {':'.join(rest)!r} after the range; only 'log' is allowed there.")
     if isinstance(current, bool | str | list):
-        raise OptionError(f"Space {text!r}: {key} = {current!r} is no number; give choices, KEY=a,b,c.")
+        raise OptionError(f"Space {text!r}: {key} = {current!r} is not a number; give choices, KEY=a,b,c.")
     whole = isinstance(current, int)
     first, last = _number(text, low, whole), _number(text, high, whole)
     if first >= last:
@@ -125,18 +125,18 @@ def _range(text: str, key: str, values: str, current: Any) -> Dimension:
     return Dimension(key, first, last, bool(rest), whole)
 
 
-def _number(text: str, word: str, whole: bool) -> float:
+def _number(text: str, literal: str, whole: bool) -> float:
     try:
-        value = float(word)
+        value = float(literal)
     except ValueError:
-        raise OptionError(f"Space {text!r}: {word!r} is no number.") from None
+        raise OptionError(f"Space {text!r}: {literal!r} is not a number.") from None
     if not math.isfinite(value) or (whole and value != int(value)):
-        raise OptionError(f"Space {text!r}: {word} is no {'whole' if whole else 'finite'} number.")
+        raise OptionError(f"Space {text!r}: {literal} is not a {'whole' if whole else 'finite'} number.")
     return value
 
 
 def _choices(text: str, key: str, values: str) -> Dimension:
-    choices = tuple(_literal(word.strip()) for word in values.split(","))
+    choices = tuple(_parse_literal(text.strip()) for text in values.split(","))
     if len(set(choices)) < 2 or len(set(choices)) < len(choices):
         raise OptionError(
             f"Space {text!r}: expected two or more different choices, KEY=a,b,c, or a range, KEY=LOW:HIGH."
@@ -144,15 +144,15 @@ def _choices(text: str, key: str, values: str) -> Dimension:
     return Dimension(key, choices=choices)
 
 
-def _literal(word: str) -> Choice:
-    """Read a TOML value; bare words are strings."""
+def _parse_literal(text: str) -> Choice:
+    """Parse a TOML value; bare words are strings."""
     try:
-        value: Any = tomllib.loads(f"value = {word}")["value"]
+        value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return word
-    return value if isinstance(value, bool | int | float | str) else word
+        return text
+    return value if isinstance(value, bool | int | float | str) else text
 
 
 def defaults(space: Sequence[Dimension], recipe: Recipe) -> Mapping[str, Any]:
-    """Return the recipe's own values of the searched keys; None where a network's own default holds."""
+    """Return the recipe's own values of the searched keys; None for a network's own default."""
     return {dimension.key: value_of(recipe, dimension.key) for dimension in space}

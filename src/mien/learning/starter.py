@@ -1,4 +1,4 @@
-"""The recipe that ``mien new`` writes: a new last layer on a finished model, for classes of somebody's own."""
+"""Write the recipe of ``mien new``: a new last layer on a finished model, for the user's own classes."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from mien.recognition import bundle, names
 
 _HEADER = """\
 # Command:  mien train {recipe} --data {data} --out {run}
-# Time:     minutes on a CPU: each face goes through the network twice, once mirrored, and never again
-# Keys:     head.c is the list of strengths tried; the validation part chooses. docs/own-data.md says what else to try.
+# Time:     minutes on a CPU: the network sees each face twice, once mirrored, and the features are cached
+# Keys:     head.c lists the strengths to try; the validation set selects one. See docs/own-data.md for more to try.
 """
 
 
 def preprocess_of(trunk: str) -> PreprocessSpec:
-    """Return the preprocessing of a model, by name or path, which a head on it shares.
+    """Return the preprocessing of a model, by name or path, which a head on it must use too.
 
-    Raises ``OptionError`` for one with CLAHE, and as ``bundle.read``.
+    Raises ``OptionError`` for a model with CLAHE, and as ``bundle.read``.
     """
     spec = bundle.read(trunk).preprocess
     if spec.clahe:
         raise OptionError(
-            f"The model {trunk} equalises each face at its full size (preprocess.clahe), which small crops no longer "
-            "have; expected one without. Take --trunk default."
+            f"The model {trunk} equalises each face at full resolution (preprocess.clahe), which small crops no longer "
+            "have; expected a model without. Use --trunk default."
         )
     return spec
 
 
 def write(path: Path, faces: Manifest, trunk: str, data: Path) -> Path:
-    """Write a recipe for the classes of ``faces`` to ``path``, and return it; classes are in alphabetical order.
+    """Write a recipe for the classes of ``faces``, in alphabetical order, to ``path`` and return the path.
 
-    trunk: a model by name, alias or path; the recipe keeps its public name, as ``default`` may mean another model in a
-    later version.  data: where the manifest lies, for the comment on how to train.
+    trunk: a model by name, alias or path; the recipe records its public name, because ``default`` may be another model
+    in a later version.  data: the path of the manifest, for the comment on how to train.
     """
     trunk = names.public(trunk) or trunk
     spec, plain = preprocess_of(trunk), PreprocessSpec()
-    own = {each.name: getattr(spec, each.name) for each in fields(spec)}
+    own = {field.name: getattr(spec, field.name) for field in fields(spec)}
     classes = sorted(set(faces.array("label").tolist()))
     values: dict[str, Any] = {
         "name": _name(path.resolve().parent.name),
@@ -55,7 +55,7 @@ def write(path: Path, faces: Manifest, trunk: str, data: Path) -> Path:
         "preprocess": {key: value for key, value in own.items() if value != getattr(plain, key)},
         "head": {"trunk": trunk, **({"class_weights": 1.0} if uneven(faces) else {})},
     }
-    recipe.parse_any(values, str(path))  # what cannot be read back is not written
+    recipe.parse_any(values, str(path))  # do not write an invalid recipe
     text = tomli_w.dumps({key: value for key, value in values.items() if value})
     header = _HEADER.format(recipe=path, data=data, run=path.parent / "run")
     with appearing(path) as draft:
@@ -64,5 +64,5 @@ def write(path: Path, faces: Manifest, trunk: str, data: Path) -> Path:
 
 
 def _name(folder: str) -> str:
-    """Return a folder's name as a recipe's: small letters, digits, dots and dashes."""
+    """Turn a folder's name into a recipe's: lower-case letters, digits, dots and dashes."""
     return re.sub(r"[^a-z0-9._-]+", "-", folder.lower()).strip("._-") or "own"

@@ -1,4 +1,4 @@
-"""What a run folder tells besides its answers: recipe, curves, cost, and claims of the system that it reproduces."""
+"""Summarise a run: recipe, curves, cost, and the claims of the published system that it reproduces."""
 
 from __future__ import annotations
 
@@ -24,109 +24,109 @@ if TYPE_CHECKING:
     from mien.learning.systems_page import Row
 
 
-def background(found: Evaluated) -> Background:
-    """Return what the report tells of a run besides its answers; nothing for a folder of ``mien evaluate``.
+def background(evaluated: Evaluated) -> Background:
+    """Summarise a run for its report, apart from the predictions; empty for a folder of ``mien evaluate``.
 
     Raises ``FileMissingError`` for a run without recipe.json, ``DataError`` and ``RecipeError`` for damaged files.
     """
-    plan = plan_of(found)
+    plan = plan_of(evaluated)
     if plan is None:
         return Background()
-    told = _background(found, plan)
-    return replace(told, notes=(plan.about, *told.notes)) if plan.is_smoke else told
+    summary = _background(evaluated, plan)
+    return replace(summary, notes=(plan.about, *summary.notes)) if plan.is_smoke else summary
 
 
-def _background(found: Evaluated, plan: AnyRecipe) -> Background:
-    system, claimed = _claims(found, plan)
+def _background(evaluated: Evaluated, plan: AnyRecipe) -> Background:
+    system, claimed = _claims(evaluated, plan)
     if isinstance(plan, ClassicalRecipe):
         baseline = {"baseline": f"{plan.classical.features}, {plan.classical.classifier}"}
         return Background(_facts(plan) | baseline, claimed=claimed, claims=system)
     if isinstance(plan, HeadRecipe):
-        return Background(_facts(plan) | _head(plan, found.folder), claimed=claimed, claims=system)
-    curves = curves_of(found)
-    analysis = _analysed(plan, len(found.predictions.label_set))
+        return Background(_facts(plan) | _head(plan, evaluated.folder), claimed=claimed, claims=system)
+    curves = curves_of(evaluated)
+    analysis = _analyse(plan, len(evaluated.predictions.label_set))
     return Background(
         _facts(plan) | _network(plan, analysis),
         curves=curves,
         claimed=claimed,
         claims=system,
         blocks=_blocks(analysis),
-        notes=tuple(_training_notes(curves)) if curves else (_no_history(found.folder),),
+        notes=tuple(_training_notes(curves)) if curves else (_no_history(evaluated.folder),),
     )
 
 
-def plan_of(found: Evaluated) -> AnyRecipe | None:
-    """Return a run's recipe, None for a folder of ``mien evaluate``. Raises ``FileMissingError``, ``RecipeError``."""
-    if not found.trained:
+def plan_of(evaluated: Evaluated) -> AnyRecipe | None:
+    """Read a run's recipe, None for a folder of ``mien evaluate``. Raises ``FileMissingError``, ``RecipeError``."""
+    if not evaluated.trained:
         return None
-    path = found.folder / "recipe.json"
+    path = evaluated.folder / "recipe.json"
     if not path.exists():
         raise FileMissingError(
-            f"{found.folder} holds no recipe.json, which `mien train` writes; put it back, or run `mien evaluate` on "
-            "its model with --out FOLDER and name FOLDER instead."
+            f"{evaluated.folder} has no recipe.json, which `mien train` writes; put it back, or run `mien evaluate` on "
+            "its model with --out FOLDER and give FOLDER instead."
         )
-    given = values(path)
-    given.pop("digest", None)
-    return recipes.parse_any(given, str(path))
+    content = values(path)
+    content.pop("digest", None)
+    return recipes.parse_any(content, str(path))
 
 
 def _no_history(run: Path) -> str:
-    return f"{run.name} holds no history.csv, so no curves of its training are shown; put it back beside recipe.json."
+    return f"{run.name} has no history.csv, so its training curves are not shown; put it back beside recipe.json."
 
 
-def curves_of(found: Evaluated) -> Curves | None:
-    """Return the curves of a run's training, None where there are none. Raises ``DataError`` for a damaged history."""
-    plan = plan_of(found)
-    path = found.folder / "history.csv"
+def curves_of(evaluated: Evaluated) -> Curves | None:
+    """Read a run's training curves, None if there are none. Raises ``DataError`` for a damaged history."""
+    plan = plan_of(evaluated)
+    path = evaluated.folder / "history.csv"
     if not isinstance(plan, Recipe) or not path.exists():
         return None
-    from mien.learning.fit import diverged, read_history
+    from mien.learning.fit import find_overfitting, read_history
 
     try:
-        rows = read_history(found.folder)
+        rows = read_history(evaluated.folder)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is no history that `mien train` wrote ({error}); put the right one back.") from error
+        raise DataError(f"{path} is not a history that `mien train` wrote ({error}); restore the original.") from error
     if not rows:
         raise DataError(f"{path} has no epochs; train first, or remove the file.")
-    since = diverged(rows)
+    since = find_overfitting(rows)
     columns = {
         name: np.array([getattr(row, name) for row in rows], np.float64)
         for name in ("accuracy", "loss", "validation_accuracy", "validation_loss", "rate")
     }
-    return Curves(**columns, chosen=_kept(plan, rows) + 1, diverged=None if since is None else since + 1)
+    return Curves(**columns, chosen=_best_epoch(plan, rows) + 1, diverged=None if since is None else since + 1)
 
 
-def _kept(plan: Recipe, rows: list[Any]) -> int:
-    """Return the place of the epoch that ``fit`` kept: the best one of full-size images, of equal ones the first."""
+def _best_epoch(plan: Recipe, rows: list[Any]) -> int:
+    """Return the index of the epoch that ``fit`` kept: the best with full-size images, the first among equals."""
     by_loss = plan.train.choose == "loss"
-    worth = [-row.validation_loss if by_loss else row.validation_accuracy for row in rows]
-    full = [place for place, row in enumerate(rows) if row.size == plan.preprocess.size]
-    return max(full or range(len(rows)), key=lambda place: worth[place])
+    scores = [-row.validation_loss if by_loss else row.validation_accuracy for row in rows]
+    full = [index for index, row in enumerate(rows) if row.size == plan.preprocess.size]
+    return max(full or range(len(rows)), key=lambda index: scores[index])
 
 
 def _training_notes(curves: Curves) -> Iterator[str]:
     if curves.diverged:
         yield (
-            f"Training and validation loss diverge since epoch {curves.diverged}: the network learns its training "
-            "faces by heart. Stop earlier (train.patience), augment more, or raise dropout or decay."
+            f"Training and validation loss diverge since epoch {curves.diverged}: the network is overfitting. "
+            "Stop earlier (train.patience), augment more, or raise dropout or decay."
         )
     if curves.chosen == len(curves.loss) > 1:
-        yield f"The last of {len(curves.loss)} epochs was the best: more epochs may pay."
+        yield f"The last of {len(curves.loss)} epochs was the best: more epochs may help."
 
 
-def cost(found: Evaluated) -> dict[str, int]:
-    """Return ``parameters`` and ``flops`` (2 × multiply-accumulates, of one face) of a run's network.
+def cost(evaluated: Evaluated) -> dict[str, int]:
+    """Return ``parameters`` and ``flops`` (2 × multiply-accumulates, for one face) of a run's network.
 
-    Empty for a classical baseline, and where no recipe is known.
+    Empty for a classical baseline, and without a recipe.
     """
-    plan = plan_of(found)
+    plan = plan_of(evaluated)
     if not isinstance(plan, Recipe):
         return {}
-    analysis = _analysed(plan, len(found.predictions.label_set))
+    analysis = _analyse(plan, len(evaluated.predictions.label_set))
     return {"parameters": analysis.parameters, "flops": analysis.flops}
 
 
-def _analysed(plan: Recipe, classes: int) -> Analysis:
+def _analyse(plan: Recipe, classes: int) -> Analysis:
     from mien.learning.analysis import analyse
     from mien.learning.module import network_of
 
@@ -155,8 +155,8 @@ def _facts(plan: AnyRecipe) -> dict[str, str]:
 
 def _head(plan: HeadRecipe, run: Path) -> dict[str, str]:
     chosen = values(run / "metrics.json")["head"]
-    told = f"linear, on the {chosen['features']} features of {plan.head.trunk}; c = {chosen['c']:g}"
-    return {"head": f"{told} of {', '.join(f'{each:g}' for each in plan.head.c)}"}
+    layer = f"linear, on the {chosen['features']} features of {plan.head.trunk}"
+    return {"head": f"{layer}; c = {chosen['c']:g} of {', '.join(f'{c:g}' for c in plan.head.c)}"}
 
 
 def _network(plan: Recipe, analysis: Analysis) -> dict[str, str]:
@@ -169,49 +169,49 @@ def _network(plan: Recipe, analysis: Analysis) -> dict[str, str]:
     }
 
 
-def _claims(found: Evaluated, plan: AnyRecipe) -> tuple[str, tuple[tuple[str, ...], ...]]:
-    """Return which systems the recipe reproduces, in a sentence, and rows for ``report.CLAIMED``."""
+def _claims(evaluated: Evaluated, plan: AnyRecipe) -> tuple[str, tuple[tuple[str, ...], ...]]:
+    """Return a sentence on the systems that the recipe reproduces, and rows for ``report.CLAIMED``."""
     own = [(letter, model, name) for letter, system in CLAIMS.items() for model, name in _models(system, plan)]
-    test = next((part for part in TESTS if part in found.parts), None)
+    test = next((part for part in TESTS if part in evaluated.parts), None)
     if not own or test is None:
         return "", ()
-    told = " ".join(f"System {letter} ({CLAIMS[letter].title}) calls this model “{model}”." for letter, model, _ in own)
-    if isinstance(plan, Recipe) and not (found.folder / "history.csv").exists():
-        return f"{told} Its claims are of the training too, so without history.csv nothing is compared.", ()
-    figures = report(found.predictions.part(test), copies=True)
-    figures.setdefault("without_training_copies", figures)  # all are copies: there is nothing to tell apart
-    fitting = [each for each in own if _nouns(CLAIMS[each[0]]) <= set(figures["per_class"])]
-    if not fitting:
-        return f"{told} The classes are others than the document's, so nothing is compared.", ()
-    if not any(_alike(plan, recipes.load_any(name, budget)) for _, _, (name, budget) in own):
-        told += " The run's recipe differs from the one of that name in this version of Mien."
-    rows = [row for letter, model, _ in fitting for row in _rows(letter, model, plan, figures, found.folder)]
+    text = " ".join(f"System {letter} ({CLAIMS[letter].title}) calls this model “{model}”." for letter, model, _ in own)
+    if isinstance(plan, Recipe) and not (evaluated.folder / "history.csv").exists():
+        return f"{text} Its claims are also about the training, so without history.csv nothing is compared.", ()
+    metrics = report(evaluated.predictions.part(test), copies=True)
+    metrics.setdefault("without_training_copies", metrics)  # all faces are copies, so there is no second value
+    matching = [entry for entry in own if _claimed_classes(CLAIMS[entry[0]]) <= set(metrics["per_class"])]
+    if not matching:
+        return f"{text} The classes differ from the document's, so nothing is compared.", ()
+    if not any(_is_same(plan, recipes.load_any(name, budget)) for _, _, (name, budget) in own):
+        text += " The run's recipe differs from the one of that name in this version of Mien."
+    rows = [row for letter, model, _ in matching for row in _rows(letter, model, plan, metrics, evaluated.folder)]
     cells = ((row.what, row.claimed, row.measured, row.interval, row.source) for row in rows)
-    return f"{told} What was run: {plan.about}", tuple(cells)
+    return f"{text} What was run: {plan.about}", tuple(cells)
 
 
-def _alike(plan: AnyRecipe, shipped: AnyRecipe) -> bool:
-    """Say whether two recipes are the same but for the seed."""
+def _is_same(plan: AnyRecipe, shipped: AnyRecipe) -> bool:
+    """Check whether two recipes are the same except for the seed."""
     if isinstance(plan, Recipe) and isinstance(shipped, Recipe):
         plan = plan.with_values({"train.seed": shipped.train.seed})
     return plan.digest() == shipped.digest()
 
 
 def _models(system: System, plan: AnyRecipe) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield the system's models that the recipe is one of, each with the shipped recipe's name and budget."""
+    """Yield the system's models that the recipe trains, each with the shipped recipe's name and budget."""
     for model, names in system.recipes.items():
         for name in names:
             if not plan.name.startswith(name):
                 continue
-            budgets = [budget for budget, each in recipes.variants(name).items() if each.name == plan.name]
+            budgets = [budget for budget, variant in recipes.variants(name).items() if variant.name == plan.name]
             yield from ((model, (name, budget)) for budget in budgets[:1])
 
 
-def _nouns(system: System) -> set[str]:
+def _claimed_classes(system: System) -> set[str]:
     return {claim.what.removeprefix("recall of ") for claim in system.claims if claim.what.startswith("recall of ")}
 
 
-def _rows(letter: str, model: str, plan: AnyRecipe, figures: dict[str, Any], run: Path) -> Iterator[Row]:
-    from mien.learning.reproduce import Outcome, claimed
+def _rows(letter: str, model: str, plan: AnyRecipe, metrics: dict[str, Any], run: Path) -> Iterator[Row]:
+    from mien.learning.reproduce import Outcome, compare_claims
 
-    yield from claimed(letter, Outcome(model, plan, (figures,), run))
+    yield from compare_claims(letter, Outcome(model, plan, (metrics,), run))

@@ -1,4 +1,4 @@
-"""The page of one published system as Markdown: what it claims, what was measured, and why the two differ."""
+"""The Markdown page of one published system: its claims, our measurements, and why they differ."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mien.learning.recipe import SMOKE
 
 @dataclass(frozen=True)
 class Row:
-    """One claim beside its measurement, all as text; an empty field is shown as a dash.
+    """One claim with its measurement, all as text; an empty field is shown as a dash.
 
-    what: model and figure.  interval: 95 % interval of ``measured``.
+    what: model and quantity.  interval: 95 % interval of ``measured``.
     recipe: name of the recipe that was run.  source: table, figure or section of the claim.
     """
 
@@ -30,7 +30,7 @@ class Row:
 def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings: Sequence[Finding]) -> str:
     """Return the page of one system, ending in a line break.
 
-    reasons: recipe → how its run departs from the document, which is why its figures do. Smoke runs are announced.
+    reasons: recipe → how its run differs from the document, and so why its results do. Smoke runs are marked.
     Raises ``OptionError`` for an unknown system.
     """
     about = published(system)

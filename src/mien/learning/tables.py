@@ -1,4 +1,4 @@
-"""The tables of a recipe: every key with its meaning, its limits and its default. ``recipe`` puts them together."""
+"""The tables of a recipe: every key with its meaning, its limits and its default. ``recipe`` combines them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Width = Annotated[int, Field(ge=2)]
 
 
 class Table(BaseModel):
-    """Base of all tables: unknown keys are errors, numbers finite; values never change."""
+    """Base of all tables: frozen, with finite numbers; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CorpusHead(Table):
-    """One way of naming expressions: the labels, or the votes, of some corpora.
+    """One labelling scheme: the labels, or the votes, of some corpora, for which the network gets a head.
 
-    datasets: the corpora that speak so, as a manifest's column ``dataset`` names them.
-    votes:    learn their votes as soft targets; faces without votes then say nothing here. Otherwise their labels.
+    datasets: the corpora with this scheme, as named in a manifest's column ``dataset``.
+    votes:    use their votes as soft targets, and no target for faces without votes; otherwise their labels.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -36,19 +36,19 @@ class CorpusHead(Table):
 
 
 class CorporaTable(Table):
-    """Several corpora in one training; ``corpora`` says how.
+    """Training on several corpora; see ``corpora``.
 
-    shares:    share of the drawn faces that comes from a corpus, by its name; corpora left out are not drawn.
-    draws:     faces an epoch; 0 takes as many as there are.
-    balance:   0 draws a corpus's faces alike, 1 its classes alike; between them the chance of a face falls with its
-               class's size to that power.
-    heads:     the network answers for each of them, besides the consensus that ships. Of several heads that a face has
-               a target for, the consensus learns the first one's. Empty: only the consensus.
-    agreement: share of the consensus' target that is the mean answer of all heads to the same face, as of annotators
-               (Guan et al. 2018, "Who Said What"); the rest is the face's own target.
+    shares:    relative share of the sampled faces per corpus, by its name; corpora left out are not sampled.
+    draws:     faces per epoch; 0 means the size of the training set.
+    balance:   0 samples a corpus's faces uniformly, 1 its classes uniformly; in between, the probability of a face is
+               its class's size to the power of minus this.
+    heads:     heads of the network besides the exported consensus. If a face has targets of several heads, the
+               consensus learns that of the first. Empty: only the consensus.
+    agreement: share of the consensus' target that is the mean prediction of all heads for the same face, treated like
+               annotators (Guan et al. 2018, "Who Said What"); the rest is the face's own target.
     masked:    corpora whose faces are cut out on black.
-    uncut:     corpora whose classes no other corpus of their head shows, with faces that are not cut out, beside
-               ``masked`` ones: in training they get those outlines, or a network would tell the classes by them.
+    uncut:     corpora of uncut faces with classes that the other corpora of their head, ``masked`` ones, lack: in
+               training they get those outlines, because otherwise the network would recognise the classes by them.
     """
 
     shares: dict[str, Positive] = {}
@@ -62,28 +62,28 @@ class CorporaTable(Table):
     @model_validator(mode="after")
     def _heads_speak_of_shares(self) -> CorporaTable:
         if self.heads and not self.shares:
-            raise ValueError("corpora.heads need corpora.shares, which says what is drawn from where")
-        strange = [name for head in self.heads for name in head.datasets if name not in self.shares]
-        if strange:
-            raise ValueError(f"corpora.heads name {strange[0]!r}, which corpora.shares does not; give it a share")
+            raise ValueError("corpora.heads need corpora.shares, the sampling shares of the corpora")
+        unknown = [name for head in self.heads for name in head.datasets if name not in self.shares]
+        if unknown:
+            raise ValueError(f"corpora.heads name {unknown[0]!r}, which corpora.shares does not; give it a share")
         return self
 
 
 class DataTable(Table):
-    """Which face plays which part; where the faces lie is said at run time.
+    """Labels, split and sampling of the data; its path is given at run time.
 
-    scheme:   label set by its name in ``labels``; empty takes the smallest that holds all labels of the data.
-    classes:  classes of the user's own, in the model's order, instead of a ``scheme``.
-    split:    ``own`` keeps the corpus's parts; ``image`` and ``subject`` draw new ones in the proportions ``shares``
-              (train, validation, test), every class alike, ``subject`` with each person in one part only.
-    hold_out: share of the training faces set apart to choose the epoch on; all faces of the corpus's other parts
-              are then test faces (system D tests on FER2013's PublicTest and PrivateTest together).
-    seed:     of the draw; it does not change with ``train.seed``, so that several seeds share one split.
-    votes:    learn the FER+ votes as soft targets; faces without votes keep their label.
-    oversample: 0 draws each face once an epoch; 1 draws all classes equally often (system E); between them the
-              chance of a face falls with its class's size to that power.
-    corpora:  several corpora in one training, instead of ``votes`` and ``oversample``.
-    limit:    faces of each split that are used at most, as many of each corpus and class, one of each at least; 0: all.
+    scheme:   label set by its name in ``labels``; empty takes the smallest that contains all labels of the data.
+    classes:  the user's own classes, in the model's order, instead of a ``scheme``.
+    split:    ``own`` keeps the corpus's split; ``image`` and ``subject`` draw a new one in the proportions ``shares``
+              (train, validation, test), stratified by class; ``subject`` keeps each person in one split.
+    hold_out: share of the training faces used as validation set; all faces of the corpus's other splits are then test
+              faces (system D tests on FER2013's PublicTest and PrivateTest together).
+    seed:     of the split; independent of ``train.seed``, so that several seeds share one split.
+    votes:    use the FER+ votes as soft targets; faces without votes keep their label.
+    oversample: 0 samples each face once per epoch; 1 samples all classes equally often (system E); in between, the
+              probability of a face is its class's size to the power of minus this.
+    corpora:  training on several corpora, instead of ``votes`` and ``oversample``.
+    limit:    maximum number of faces per split, spread evenly over corpora and classes, at least one each; 0: all.
     """
 
     scheme: str = ""
@@ -122,15 +122,15 @@ class DataTable(Table):
 
 
 class NetworkTable(Table):
-    """Which network, by its name in ``networks.NETWORKS`` or as ``torchvision:NAME``; its other keys are options.
+    """The network, by its name in ``networks.NETWORKS`` or as ``torchvision:NAME``, and its options.
 
-    An option left out has the network's own published default; one that the network does not have is an error.
+    Options left out have the network's published default; an option that the network does not have is an error.
     dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
     attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
-    pretrained: start from torchvision's ImageNet weights, ``face_residual`` from dlib's of faces.
-    stride: of a backbone's first convolution; 1 keeps twice the resolution at four times the cost.
-    widths, blocks: of ``residual``, maps of each stage and blocks in each;
-    separable: its blocks of depthwise and pointwise convolutions.
+    pretrained: start from torchvision's ImageNet weights, or for ``face_residual`` from dlib's face weights.
+    stride: of a backbone's first convolution; 1 doubles the resolution at four times the cost.
+    widths, blocks: for ``residual``, maps and number of blocks of each stage.
+    separable: for ``residual``, use depthwise and pointwise convolutions.
     """
 
     name: str = "four_block"
@@ -145,11 +145,11 @@ class NetworkTable(Table):
 
 
 class HarmoniseTable(Table):
-    """What differs between corpora and says nothing of expressions, made random: the probability for a training face.
+    """Randomise what differs between corpora independently of the expression; probabilities per training face.
 
-    fill: what lies outside of a face that is cut out on black becomes a colour, noise or another face's surroundings.
-    mask: other faces are cut out, by the outline of a face that is, or by an oval where none is.
-    grey: colour is taken away.  cast: the light is coloured.
+    fill: replace the black background of a cut-out face by a colour, noise or another face's background.
+    mask: cut out other faces, by the outline of a cut-out face, or by an oval if there is none.
+    grey: remove the colour.  cast: add a colour cast.
     """
 
     fill: Probability = 0.0
@@ -159,13 +159,13 @@ class HarmoniseTable(Table):
 
 
 class HeadTable(Table):
-    """A finished model's network with a new last layer; ``head`` says how.
+    """A new last layer on a finished model's network; see ``head``.
 
-    trunk:   the model, by the name of a shipped one or as the path of a model file. Its dense layers are taken away.
-    c:       inverse strengths of the ℓ2 penalty; the one with the lowest log-loss on the validation part is kept.
-    mirror:  learn from the mirror image of every training face too.
-    class_weights: 0 weights all faces alike; 1 weights classes inversely to their size; between them the weight falls
-             with the class's size to that power.
+    trunk:   the model, by the name of a shipped one or as the path of a model file. Its dense layers are removed.
+    c:       inverse strengths of the ℓ2 penalty; the one with the lowest log-loss on the validation set is selected.
+    mirror:  also train on the mirror image of every training face.
+    class_weights: 0 weights all faces equally; 1 weights classes inversely to their size; in between, the weight is the
+             class's size to the power of minus this.
     """
 
     trunk: str = "default"
@@ -175,13 +175,13 @@ class HeadTable(Table):
 
 
 class AugmentTable(Table):
-    """Random changes to each training face; 0 switches a change off.
+    """Random augmentation of each training face; 0 disables a transform.
 
     flip, vertical_flip: probability of mirroring. rotate: ± degrees. shift: ± fraction of the side.
     zoom: ± fraction of the size. brightness: ± fraction, a factor on the network's input.
     erase: probability of blanking one rectangle of 2–15 % of the area (Zhong et al. 2020).
-    mixup, cutmix: α of the Beta distribution that two faces and their targets are mixed with (Zhang et al. 2018,
-    Yun et al. 2019); with both set each batch takes one of them.
+    mixup, cutmix: α of the Beta distribution for mixing two faces and their targets (Zhang et al. 2018, Yun et al.
+    2019); with both set, one of them is drawn for each batch.
     """
 
     flip: Probability = 0.5
@@ -196,11 +196,11 @@ class AugmentTable(Table):
 
 
 class DegradeTable(Table):
-    """What cameras, light and things before a face do to it: the probability of each for a training face; 0 is never.
+    """Random degradations of training faces by camera, light and occlusion; probabilities, 0 disables one.
 
-    ``degrade`` has the ranges, in this order: light: gamma, gain and a ramp across the face.  cover: one dark, pale or
-    patterned shape over a part.  resolution: shrunk and enlarged again.  blur: out of focus, or moved.  noise: of the
-    sensor.  jpeg: compressed.
+    Applied in this order, with the ranges of ``degrade``: light: gamma, gain and a ramp across the face.  cover: a
+    dark, bright or noisy shape over a part.  resolution: downscaling and upscaling.  blur: defocus or motion.  noise:
+    sensor noise.  jpeg: compression.
     """
 
     light: Probability = 0.0
@@ -212,12 +212,12 @@ class DegradeTable(Table):
 
 
 class LossTable(Table):
-    """What is minimised; ``losses.Loss`` has the formulas.
+    """The loss; ``losses.Loss`` has the formulas.
 
     gamma, alpha: of the focal loss; alpha is one factor for all classes or one per class, in label order.
     label_smoothing: share of the target spread evenly over the classes.
-    class_weights: 0 weights all faces alike; 1 weights classes inversely to their size ("balanced", system E);
-                   between them the weight falls with the class's size to that power.
+    class_weights: 0 weights all faces equally; 1 weights classes inversely to their size ("balanced", system E);
+                   in between, the weight is the class's size to the power of minus this.
     """
 
     name: Literal["cross_entropy", "focal"] = "cross_entropy"
@@ -228,16 +228,16 @@ class LossTable(Table):
 
 
 class DistilTable(Table):
-    """Other networks as teachers; ``distillation`` says how.
+    """Knowledge distillation from other networks; see ``distillation``.
 
-    answers: files that ``mien evaluate TEACHER --split Training --out FOLDER`` wrote (predictions.parquet, or
-             predictions-flip.parquet with --views flip), one for each teacher; empty trains on the data's targets.
-    models:  shipped models or model files that answer each augmented face anew (Beyer et al. 2022), in place of
-             answers; every step costs their time too.
-    rounds:  epochs for which the models answer; from then on the same augmented faces come again, and their answers
-             with them, at no cost but memory (4 bytes a class, face and round). 0: new ones in every epoch.
-    share:   of each target that is the mean of the teachers' answers; the rest is the face's own target.
-    temperature: the answers' probabilities are taken to the power 1/temperature; above 1 makes them softer.
+    answers: prediction files that ``mien evaluate TEACHER --split Training --out FOLDER`` wrote (predictions.parquet,
+             or predictions-flip.parquet with --views flip), one per teacher; empty trains on the data's targets.
+    models:  shipped models or model files that are run on each augmented face (Beyer et al. 2022), instead of
+             ``answers``; every step also takes their time.
+    rounds:  epochs after which augmented faces and the models' predictions repeat: no more time for the models, but
+             memory (4 bytes per class, face and round). 0: new ones in every epoch.
+    share:   share of the teachers' mean prediction in each target; the rest is the face's own target.
+    temperature: the teachers' probabilities are raised to the power 1/temperature; above 1 softens them.
     """
 
     answers: tuple[str, ...] = ()
@@ -251,23 +251,23 @@ class DistilTable(Table):
         if self.answers and self.models:
             raise ValueError("distil.answers and distil.models exclude each other; leave one out")
         if self.rounds and not self.models:
-            raise ValueError("distil.rounds counts the rounds of distil.models, and there are none; leave it out")
+            raise ValueError("distil.rounds needs distil.models, and there are none; leave it out")
         return self
 
 
 class CalibrateTable(Table):
-    """What a network is given before it ships, fitted or chosen on the validation part.
+    """Calibration before export, fitted or selected on the validation set.
 
-    method:   ``temperature`` divides all logits by one number, which moves no prediction; ``vector`` scales and shifts
-              the logits of each class first, within the exported graph (``calibration.fit_vector``).
-    smooth:   how far each crop is smoothed before it is read, as augmentation smooths those that train: the share of
-              each neighbour in a pixel, along rows and columns (``calibrate.smoothed``). Choose it on the validation
-              part; 0.12 was right for two networks that had seen turned, shifted and zoomed faces only.
-    balance:  how far the logits are moved from the classes' shares of the training part (0) to equal shares (1), within
-              the graph too: logit adjustment, τ of Menon et al. 2021. For data whose rare classes are not as rare where
-              the model is used. The temperature is then fitted for the classes' shares that this stands for.
-    degraded: fit on the validation faces and on the same, degraded as ``[degrade]`` says: for worse photos than those.
-    certain:  an answer is ``uncertain`` below the confidence from which on so large a share was right.
+    method:   ``temperature`` divides all logits by one number, which changes no prediction; ``vector`` first scales and
+              shifts the logits of each class, within the exported graph (``calibration.fit_vector``).
+    smooth:   how strongly each crop is smoothed at inference, as augmentation smooths the training faces: the weight
+              of each neighbour in a pixel, along rows and columns (``calibrate.smooth_input``). Choose it on the
+              validation set; 0.12 was right for two networks trained on rotated, shifted and zoomed faces only.
+    balance:  logit adjustment within the exported graph (τ of Menon et al. 2021), from the class prior of the training
+              set (0) to a uniform prior (1), for use where the rare classes are less rare. The temperature is then
+              fitted for the adjusted prior.
+    degraded: fit on the validation faces and a degraded copy of each (``[degrade]``), for use on worse photos.
+    certain:  target accuracy of certain predictions; those below the confidence that reaches it are ``uncertain``.
     """
 
     method: Literal["temperature", "vector"] = "temperature"
@@ -278,36 +278,36 @@ class CalibrateTable(Table):
 
     @property
     def in_graph(self) -> bool:
-        """Whether the exported graph has a scale and a bias of each class that the network has not."""
+        """Whether the exported graph adds a scale and a bias per class to the network."""
         return self.method == "vector" or self.balance > 0
 
 
 class Stage(Table):
-    """From which epoch (counted from 0) on the training images are how many pixels wide."""
+    """Image size in pixels from an epoch on, counted from 0."""
 
     epoch: Number
     size: Annotated[int, Field(ge=16)]
 
 
 class TrainTable(Table):
-    """The schedule.
+    """Optimiser, schedule and training loop.
 
-    sizes:     image side by epoch; empty means the preprocess size throughout. Small images early save time
+    sizes:     image side by epoch; empty means the preprocess size throughout. Small images at first save time
                (Howard 2018, progressive resizing); the last stage must be the preprocess size.
     schedule:  ``plateau`` multiplies the rate by 0.5 after ``plateau`` epochs without a lower validation loss.
     warmup:    fraction of a one-cycle run in which the rate rises.
-    frozen:    epochs in which only a backbone's last layer learns; ``frozen`` = ``epochs`` trains the head only.
-    thaw_rate: learning rate from then on; the schedule starts anew.
-    decay:     weight decay, on matrices and kernels only: decaying biases and batch-norm gains only hurts.
+    frozen:    epochs in which only a backbone's last layer is trained; ``frozen`` = ``epochs`` trains the head only.
+    thaw_rate: learning rate from then on; the schedule starts again.
+    decay:     weight decay, on matrices and kernels only: it hurts on biases and batch-norm gains.
                With ``adam`` and ``sgd`` this is the gradient of ℓ2 · decay / 2, so Keras' l2(1e-4) is decay 2e-4.
     decay_on:  ``dense`` decays the fully connected layers only (system A).
-    clip:      largest norm of the gradient; 0 does not clip.
-    ema:       decay per step of the exponential moving average of the weights; 0 switches it off.
-    choose:    the epoch that ships has the highest validation accuracy, or the lowest validation loss.
-    patience:  epochs without a better one after which training stops; 0 never stops early.
-    bfloat16:  autocast, where the machine has instructions for it (``arithmetic.has_bfloat16``), float32 elsewhere.
-    channels_last: memory layout. Both together 2.3 × faster than neither on a CPU with AVX-512 and its bfloat16.
-    compile:   ``torch.compile``; pays on a GPU, and on a CPU only for long runs of large networks.
+    clip:      maximum norm of the gradient; 0 does not clip.
+    ema:       decay per step of the exponential moving average of the weights; 0 disables it.
+    choose:    select the epoch with the highest validation accuracy, or with the lowest validation loss.
+    patience:  epochs without improvement after which training stops; 0 never stops early.
+    bfloat16:  autocast, where the hardware has instructions for it (``arithmetic.has_bfloat16``), float32 elsewhere.
+    channels_last: memory layout. With ``bfloat16``, 2.3 × faster than with neither on a CPU with AVX-512 BF16.
+    compile:   ``torch.compile``; worth it on a GPU, and on a CPU only for long runs of large networks.
     """
 
     epochs: Count

@@ -1,4 +1,4 @@
-"""How many threads PyTorch computes with."""
+"""The number of threads that PyTorch uses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mien.learning.recipe import Plan
 
 
 @contextmanager
-def limited(recipe: Plan) -> Iterator[None]:
-    """Within the block compute with no more threads than there are usable cores, in a smoke run with one.
+def limit(recipe: Plan) -> Iterator[None]:
+    """Limit PyTorch within a ``with`` block to the usable cores, and to one thread in a smoke run.
 
-    The batches of a smoke run are too small to share: beside other work its threads mostly waited for each other, ten
-    times as long as one of them took alone. ``OMP_NUM_THREADS`` wins where it is set.
+    The batches of a smoke run are too small to parallelise: next to other processes, several threads mostly waited for
+    each other and took ten times as long as one. ``OMP_NUM_THREADS`` takes precedence if set.
     """
     before = torch.get_num_threads()
     if not os.environ.get("OMP_NUM_THREADS"):

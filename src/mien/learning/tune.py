@@ -1,7 +1,7 @@
-"""Search over a recipe's keys: trials drawn by TPE (Bergstra et al. 2011), hopeless ones cut off by the median rule.
+"""Hyper-parameter search over a recipe's keys: TPE sampling (Bergstra et al. 2011) with median pruning.
 
-The validation part judges (FER2013: PublicTest); the test part is dropped before the first trial. A study lives in one
-folder with its SQLite file, so that a search goes on where it was cut off and several processes share it.
+Trials are scored on the validation set (FER2013: PublicTest); the test set is dropped before the first trial. The study
+is an SQLite file in its folder, so that an interrupted search can be resumed and several processes can share it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from mien.learning import charts, parts
 from mien.learning.fit import Epoch, fit
 from mien.learning.recipe import Recipe
 from mien.learning.space import Dimension, defaults
-from mien.learning.study import INSTEAD, alone, opened
+from mien.learning.study import INSTEAD, lock, open_study
 
 TENTHS = 10
 """A trial is compared at each tenth of its own epochs."""
 
 ENOUGH = 4
-"""Complete trials below which the importance of keys is not computed."""
+"""Minimum number of complete trials for the importance of keys."""
 
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
 
@@ -41,10 +41,10 @@ _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialSt
 class Trial:
     """One trial of a search.
 
-    state:    complete, pruned, failed (``reason`` says why), running, or cut off, which does not count.
-    values:   the searched keys; None where a network's own default holds.  defaults: these are the recipe's own.
-    accuracy: on the validation part, in [0, 1], of the epoch that would ship; None before there is one.
-    epochs:   finished epochs; minutes: wall time.
+    state:    complete, pruned, failed (for ``reason``), running, or cut off, which does not count.
+    values:   of the searched keys; None for a network's own default.  defaults: these are the recipe's own values.
+    accuracy: on the validation set, in [0, 1], of the epoch that would be selected; None before the first.
+    epochs:   number of finished epochs.  minutes: wall time.
     """
 
     number: int
@@ -58,20 +58,20 @@ class Trial:
 
     @property
     def counts(self) -> bool:
-        """Whether it is one of the trials asked for."""
+        """Whether it counts towards the requested number of trials."""
         return self.state in ("complete", "pruned", "failed", "running")
 
 
 Watcher = Callable[[int, float, Epoch], None]
-"""Called after each epoch with the trial's number, the trials done by now (a fraction for this one), and the epoch."""
+"""Called after each epoch with the trial's number, the trials done so far (this one as a fraction), and the epoch."""
 
 Ended = Callable[[Trial], None]
-"""Called after each trial of this process, whatever became of it."""
+"""Called after each trial of this process, in whatever state it ended."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a search share; ``faces`` without the test part, ``recipe`` as it stands before the search."""
+    """What all trials of a search share: ``faces`` without the test set, ``recipe`` before the search."""
 
     recipe: Recipe
     faces: FaceSet
@@ -81,10 +81,10 @@ class Job:
     ended: Ended | None = None
 
     def trials(self, study: optuna.Study) -> tuple[Trial, ...]:
-        """Return the trials that have begun, by number."""
+        """Return the trials that have started, by number."""
         own = defaults(self.space, self.recipe)
-        begun = [each for each in study.get_trials(deepcopy=False) if each.state != TrialState.WAITING]
-        return tuple(_trial(each, own) for each in begun)
+        started = [frozen for frozen in study.get_trials(deepcopy=False) if frozen.state != TrialState.WAITING]
+        return tuple(_trial(frozen, own) for frozen in started)
 
 
 def search(
@@ -100,25 +100,25 @@ def search(
 ) -> tuple[Trial, ...]:
     """Search ``space`` (from ``space.read``) until the study in ``folder`` has ``trials`` trials, and return them all.
 
-    The first trial has the recipe's own values. Each is trained by ``fit.fit`` into ``folder/trial-N``; one that ends
-    in a ``TrainingError`` or ``OptionError`` has failed, and the search goes on. One that was cut off begins again,
-    with its values; as the draws depend on ``seed``, a trial's place and the trials before it alone, the search then
-    draws what it would have drawn.
+    The first trial has the recipe's own values. Each trial is trained by ``fit.fit`` into ``folder/trial-N``; one that
+    ends in a ``TrainingError`` or ``OptionError`` has failed, and the search continues. An interrupted trial is
+    repeated with its values; because sampling only depends on ``seed``, a trial's position and the trials before it,
+    the later trials are those of an uninterrupted search.
     Writes ``trials.csv`` and ``best.toml`` after each trial, ``history.png`` and ``importance.png`` (from four complete
     trials on) at the end; only the best trial keeps its checkpoints.
     Raises ``OptionError`` for a folder with anything but a study of this recipe, data and space, ``TrainingError`` if
     no trial was completed, ``DataError`` as ``parts.arrange``.
     """
-    job = Job(recipe, judged_faces(recipe, faces), folder, tuple(space), watch, ended)
-    with opened(folder, _facts(job), seed) as study:
-        while _next(job, study, trials):
+    job = Job(recipe, select_faces(recipe, faces), folder, tuple(space), watch, ended)
+    with open_study(folder, _facts(job), seed) as study:
+        while _run_next(job, study, trials):
             pass
-        found = job.trials(study)
-        if best(found) is None:
-            reasons = [trial.reason for trial in found if trial.reason] or ["none has ended yet"]
-            raise TrainingError(f"No trial was completed; the first says: {reasons[0]}")
-        _draw(job, study, found)
-    return found
+        done = job.trials(study)
+        if best(done) is None:
+            reasons = [trial.reason for trial in done if trial.reason] or ["none has ended yet"]
+            raise TrainingError(f"No trial was completed; reason of the first failure: {reasons[0]}")
+        _plot(job, study, done)
+    return done
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
@@ -127,15 +127,15 @@ def best(trials: Sequence[Trial]) -> Trial | None:
     return max(complete, key=lambda trial: trial.accuracy or 0.0, default=None)
 
 
-def judged_faces(recipe: Recipe, faces: FaceSet) -> FaceSet:
-    """Return the recipe's training and validation part only, so that no trial can see a test face."""
+def select_faces(recipe: Recipe, faces: FaceSet) -> FaceSet:
+    """Select the recipe's training and validation set only, so that no trial can see a test face."""
     arranged = parts.arrange(faces, recipe.data)
     kept = [arranged.split_named(part) for part in (parts.TRAIN, parts.VALIDATION)]
     return arranged.where(np.isin(arranged.splits, kept))
 
 
-def outcome(recipe: Recipe, epochs: Sequence[Epoch]) -> float | None:
-    """Return the validation accuracy of the epoch that would ship: the best on images of full size; None before one."""
+def best_accuracy(recipe: Recipe, epochs: Sequence[Epoch]) -> float | None:
+    """Return the validation accuracy of the epoch that would be selected, among full-size epochs; None without any."""
     rows = [row for row in epochs if row.size == recipe.preprocess.size]
     if not rows:
         return None
@@ -148,63 +148,62 @@ def _facts(job: Job) -> dict[str, str]:
     """Return what all trials of a study have in common."""
     return {
         "recipe": job.recipe.digest(),
-        "data": str(parts.described(job.faces)["digest"]),
+        "data": str(parts.describe(job.faces)["digest"]),
         "space": "; ".join(sorted(str(dimension) for dimension in job.space)),
     }
 
 
-def _next(job: Job, study: optuna.Study, trials: int) -> bool:
-    """Run the next trial and clear up after it; return False if the study needs none."""
+def _run_next(job: Job, study: optuna.Study, trials: int) -> bool:
+    """Run the next trial and clean up after it; return False if the study needs none."""
     numbers: list[int] = []
-    with ExitStack() as turn:
-        turn.enter_context(alone(job.folder))
-        if not _wanted(job, study, trials):
+    with ExitStack() as held:
+        held.enter_context(lock(job.folder))
+        if not _enqueue(job, study, trials):
             return False
 
         def objective(trial: optuna.Trial) -> float:
-            # The turn ends when the trial is counted: two processes would otherwise both begin the last one.
-            turn.close()
+            # Release the lock once the trial is counted; otherwise two processes could both start the last one.
+            held.close()
             numbers.append(trial.number)
             return _run(job, trial)
 
         study.optimize(objective, n_trials=1, catch=(TrainingError, OptionError))
-    with alone(job.folder):
-        found = job.trials(study)
-        _clear(job.folder, found)
-        _write(job, found)
+    with lock(job.folder):
+        done = job.trials(study)
+        _clear(job.folder, done)
+        _write(job, done)
     if job.ended:
-        job.ended(next(trial for trial in found if trial.number == numbers[0]))
+        job.ended(next(trial for trial in done if trial.number == numbers[0]))
     return True
 
 
-def _wanted(job: Job, study: optuna.Study, trials: int) -> bool:
-    """Say whether the study needs another trial; queue the recipe's own values, or a trial that was cut off."""
+def _enqueue(job: Job, study: optuna.Study, trials: int) -> bool:
+    """Queue the recipe's own values or interrupted trials; return whether the study needs another trial."""
     optuna.storages.fail_stale_trials(study)
-    found = job.trials(study)
-    if sum(trial.counts for trial in found) >= trials:
+    if sum(trial.counts for trial in job.trials(study)) >= trials:
         return False
     every = study.get_trials(deepcopy=False)
     if not every:
         study.enqueue_trial(_own_values(job), user_attrs={"defaults": True})
-    repeated = {each.user_attrs[INSTEAD] for each in every if INSTEAD in each.user_attrs}
-    for each in every:
-        if each.state == TrialState.FAIL and each.number not in repeated and _repeatable(each):
-            own = each.user_attrs.get("defaults", False)
-            attributes = {INSTEAD: each.number, "defaults": own}
-            study.enqueue_trial(_own_values(job) if own else each.params, user_attrs=attributes)
+    repeated = {frozen.user_attrs[INSTEAD] for frozen in every if INSTEAD in frozen.user_attrs}
+    for frozen in every:
+        if frozen.state == TrialState.FAIL and frozen.number not in repeated and _is_repeatable(frozen):
+            own = frozen.user_attrs.get("defaults", False)
+            attributes = {INSTEAD: frozen.number, "defaults": own}
+            study.enqueue_trial(_own_values(job) if own else frozen.params, user_attrs=attributes)
     return True
 
 
 def _own_values(job: Job) -> dict[str, Any]:
-    """Return the recipe's own values of all keys whose range or choices hold them."""
+    """Return the recipe's own values of all keys whose range or choices contain them."""
     own = defaults(job.space, job.recipe)
-    return {each.key: own[each.key] for each in job.space if each.holds(own[each.key])}
+    return {dimension.key: own[dimension.key] for dimension in job.space if dimension.holds(own[dimension.key])}
 
 
-def _repeatable(frozen: FrozenTrial) -> bool:
-    """Say whether a trial without an outcome gets another try: always after Ctrl-C, once if its process died.
+def _is_repeatable(frozen: FrozenTrial) -> bool:
+    """Check whether a trial without a result is repeated: always after Ctrl-C, once if its process died.
 
-    Values that take the process with them, such as a batch for which the system kills it, would come back for ever.
+    Values that kill the process, such as a batch that exceeds the memory, would otherwise be repeated forever.
     """
     if "reason" in frozen.user_attrs:
         return False
@@ -213,13 +212,14 @@ def _repeatable(frozen: FrozenTrial) -> bool:
 
 def _run(job: Job, trial: optuna.Trial) -> float:
     """Train one trial and return its accuracy."""
-    # A value of the recipe's own that lies outside the space cannot be drawn; the trial has it all the same.
-    keys = set(_own_values(job)) if trial.user_attrs.get("defaults", False) else {each.key for each in job.space}
-    # In order of their names, as the draws depend on it and the same space may be written in another one.
-    space = sorted(job.space, key=lambda each: each.key)
-    values = {each.key: each.suggest(trial) for each in space if each.key in keys}
+    # The recipe's own value may be outside the space; such a key is not sampled and keeps that value.
+    keys = {dimension.key for dimension in job.space}
+    keys = set(_own_values(job)) if trial.user_attrs.get("defaults", False) else keys
+    # Sorted by name, because sampling depends on the order and the same space may be written in another one.
+    space = sorted(job.space, key=lambda dimension: dimension.key)
+    values = {dimension.key: dimension.suggest(trial) for dimension in space if dimension.key in keys}
     try:
-        # The faces are in their parts already; drawing again would judge by training faces.
+        # The faces are already split; splitting again would validate on training faces.
         recipe = job.recipe.with_values({**values, "data.split": "own", "data.hold_out": 0.0})
         judge = Judge(job, trial, recipe)
         fit(recipe, job.faces, job.folder / f"trial-{trial.number}", watch=judge)
@@ -229,30 +229,30 @@ def _run(job: Job, trial: optuna.Trial) -> float:
     except KeyboardInterrupt:
         trial.set_user_attr("interrupted", True)
         raise
-    return outcome(recipe, judge.rows) or 0.0
+    return best_accuracy(recipe, judge.rows) or 0.0
 
 
 class Judge:
-    """Watch one trial's epochs: note its accuracy, tell the watcher, cut it off where the median rule says so."""
+    """Epoch callback of one trial: record its accuracy, call the watcher, prune it by the median rule."""
 
     def __init__(self, job: Job, trial: optuna.Trial, recipe: Recipe) -> None:
         self.job, self.trial, self.recipe = job, trial, recipe
         self.rows: list[Epoch] = []
-        self.told = 0
+        self.reported = 0
 
     def __call__(self, row: Epoch) -> None:
-        """Take a finished epoch. Raises ``optuna.TrialPruned``."""
+        """Handle a finished epoch. Raises ``optuna.TrialPruned``."""
         self.rows.append(row)
         self.trial.set_user_attr("epochs", len(self.rows))
-        self.trial.set_user_attr("accuracy", outcome(self.recipe, self.rows))
+        self.trial.set_user_attr("accuracy", best_accuracy(self.recipe, self.rows))
         share = (row.epoch + 1) / self.recipe.train.epochs
         if self.job.watch:
-            done = sum(each.counts and each.state != "running" for each in self.job.trials(self.trial.study))
+            done = sum(trial.counts and trial.state != "running" for trial in self.job.trials(self.trial.study))
             self.job.watch(self.trial.number, done + share, row)
-        # By tenths and not by epochs, a trial of 40 epochs is compared at equal progress with one of 10.
-        for tenth in range(self.told + 1, int(share * TENTHS + 1e-9) + 1):
+        # By tenths instead of epochs: trials of 40 and of 10 epochs are compared at equal progress.
+        for tenth in range(self.reported + 1, int(share * TENTHS + 1e-9) + 1):
             self.trial.report(row.validation_accuracy, tenth)
-            self.told = tenth
+            self.reported = tenth
         if share < 1 and self.trial.should_prune():
             raise optuna.TrialPruned
 
@@ -272,71 +272,75 @@ def _trial(frozen: FrozenTrial, own: Mapping[str, Any]) -> Trial:
     )
 
 
-def _clear(folder: Path, found: Sequence[Trial]) -> None:
-    """Delete the checkpoints of all trials that have ended, but the best one's."""
-    top = best(found)
-    for trial in found:
+def _clear(folder: Path, trials: Sequence[Trial]) -> None:
+    """Delete the checkpoints of all trials that have ended, except the best one's."""
+    top = best(trials)
+    for trial in trials:
         if trial.state != "running" and trial is not top:
-            # Another process may have been first, which is as good.
+            # Another process may already have deleted them.
             shutil.rmtree(folder / f"trial-{trial.number}" / "checkpoints", ignore_errors=True)
 
 
-def _write(job: Job, found: Sequence[Trial]) -> None:
+def _write(job: Job, trials: Sequence[Trial]) -> None:
     """Write ``trials.csv`` and, once there is a best trial, ``best.toml``."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     keys = [dimension.key for dimension in job.space]
     writer.writerow(("trial", "state", "accuracy", *keys, "defaults", "epochs", "minutes", "reason"))
-    for trial in found:
+    for trial in trials:
         values = [trial.values[key] for key in keys]
         tail = (trial.defaults, trial.epochs, round(trial.minutes, 2), trial.reason)
         writer.writerow((trial.number, trial.state, trial.accuracy, *values, *tail))
     with appearing(job.folder / "trials.csv") as draft:  # several processes write these files
         draft.write_bytes(table.getvalue().encode())
-    top = best(found)
+    top = best(trials)
     if top is not None:
         with appearing(job.folder / "best.toml") as draft:
-            draft.write_bytes(_toml(job, top, found).encode())
+            draft.write_bytes(_toml(job, top, trials).encode())
 
 
-def _toml(job: Job, top: Trial, found: Sequence[Trial]) -> str:
+def _toml(job: Job, top: Trial, trials: Sequence[Trial]) -> str:
     import tomli_w
 
     values = {key: value for key, value in top.values.items() if value is not None}
     about = (
-        f"{job.recipe.name} with the values of trial {top.number}, the best of {sum(each.counts for each in found)}."
+        f"{job.recipe.name} with the values of trial {top.number}, the best of {sum(trial.counts for trial in trials)}."
     )
     recipe = job.recipe.with_values({**values, "name": f"{job.recipe.name}-tuned", "about": about})
-    told = [f"# Command:  mien train {job.folder / 'best.toml'} --data DATA"]
-    told += [f"# Score:    validation part {top.accuracy:.2%}, which chose it; the test part is not yet scored"]
-    told += [f"#           the recipe's own values: {each.accuracy:.2%}" for each in _own(found)]
-    return "\n".join(told) + "\n" + tomli_w.dumps(recipe.model_dump(mode="json", exclude_unset=True, exclude_none=True))
+    header = [f"# Command:  mien train {job.folder / 'best.toml'} --data DATA"]
+    header += [
+        f"# Score:    {top.accuracy:.2%} on the validation set, which selected it; the test set is not yet scored"
+    ]
+    header += [f"#           the recipe's own values: {trial.accuracy:.2%}" for trial in _own(trials)]
+    return (
+        "\n".join(header) + "\n" + tomli_w.dumps(recipe.model_dump(mode="json", exclude_unset=True, exclude_none=True))
+    )
 
 
-def _own(found: Sequence[Trial]) -> list[Trial]:
+def _own(trials: Sequence[Trial]) -> list[Trial]:
     """Return the complete trial with the recipe's own values, if there is one."""
-    return [trial for trial in found if trial.defaults and trial.state == "complete"][:1]
+    return [trial for trial in trials if trial.defaults and trial.state == "complete"][:1]
 
 
-def _draw(job: Job, study: optuna.Study, found: Sequence[Trial]) -> None:
+def _plot(job: Job, study: optuna.Study, trials: Sequence[Trial]) -> None:
     scores = {
-        state: {each.number: each.accuracy for each in found if each.state == state and each.accuracy is not None}
+        state: {trial.number: trial.accuracy for trial in trials if trial.state == state and trial.accuracy is not None}
         for state in ("complete", "pruned")
     }
-    failed = [trial.number for trial in found if trial.state == "failed"]
-    own = next((trial.accuracy for trial in _own(found)), None)
+    failed = [trial.number for trial in trials if trial.state == "failed"]
+    own = next((trial.accuracy for trial in _own(trials)), None)
     with appearing(job.folder / "history.png") as draft:
         draft.write_bytes(charts.history(scores["complete"], scores["pruned"], failed, own))
-    shares, trials = importance(study, [dimension.key for dimension in job.space])
+    shares, count = importance(study, [dimension.key for dimension in job.space])
     if shares:
         with appearing(job.folder / "importance.png") as draft:
-            draft.write_bytes(charts.importance(shares, trials))
+            draft.write_bytes(charts.importance(shares, count))
 
 
 def importance(study: optuna.Study, keys: Sequence[str]) -> tuple[dict[str, float], int]:
-    """Return each key's share, summing to 1, of the accuracy's variance over complete trials, and how many these are.
+    """Return each key's share, summing to 1, of the accuracy's variance over complete trials, and the trials' number.
 
-    fANOVA (Hutter et al. 2014). No shares for fewer than four complete trials that have drawn all keys, or if all have
+    fANOVA (Hutter et al. 2014). No shares for fewer than four complete trials that sampled all keys, or if all have
     the same accuracy.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

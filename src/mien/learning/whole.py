@@ -1,6 +1,6 @@
-"""Run → one graph from grey crops to probabilities, and the same network as a program of ``torch.export``.
+"""Export for use without Mien: one ONNX graph from grey crops to probabilities, or a program of ``torch.export``.
 
-For programs without Mien. Neither is a model file: Mien's own pixel path stands before the graph of a model file.
+Neither is a model file: the graph of a model file expects Mien's own preprocessing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from mien.datasets.faces import FaceSet
 from mien.errors import ModelError
 from mien.files import appearing
 from mien.learning import parts
-from mien.learning.export import PARITY_FACES, TOLERANCE, finished, muted, recipe_of
-from mien.learning.quantise import opened
+from mien.learning.export import PARITY_FACES, TOLERANCE, finish, mute, recipe_of
+from mien.learning.quantise import open_run
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import bundle
 from mien.recognition.bundle import Bundle
@@ -32,37 +32,37 @@ WHOLE, PROGRAM = "model-whole.onnx", "model.pt2"
 KEY = "mien-whole"
 WHOLE_TOLERANCE = 1e-5
 INT8_TOLERANCE = 0.05
-"""Of int8 models: a value between two steps may round the other way, and one step more moves a probability by more
-than float32 does. The worst of 64 generated crops was 0.0065, by ``fer7-nano``."""
+"""For int8 models: a value between two steps may round the other way, and one step changes a probability by more than
+float32's precision. The largest difference on 64 generated crops was 0.0065, with ``fer7-nano``."""
 
 
 def whole(run: Path, faces: FaceSet) -> float:
-    """Write ``run/model-whole.onnx`` from ``run/model.onnx``; return how far its probabilities are from Mien's own.
+    """Write ``run/model-whole.onnx`` from ``run/model.onnx``; return the largest difference in probability to Mien's.
 
     Its input is ``crops`` uint8 (N, size, size), grey and of the network's size; its output ``probabilities`` float32
     (N, C). Raises as ``quantise``, and ``ModelError`` for preprocessing that ONNX has no operators for (CLAHE, colour),
     or a difference above 1e-5 on validation faces.
     """
-    source, recipe, faces = opened(run, faces)
-    pixels = _sized(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
+    source, recipe, faces = open_run(run, faces)
+    pixels = _resize(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
     return _write_whole(source, pixels, run / WHOLE, WHOLE_TOLERANCE)
 
 
 def whole_of_model(model: str | Path, folder: Path) -> float:
     """Write ``folder/model-whole.onnx`` from a finished model, by name or path; otherwise as ``whole``.
 
-    No faces are at hand, so the difference is that on generated crops: noise over ramps of every brightness, which move
-    float32 more than faces do (``fer7`` by 1.1e-5). Raises ``ModelError`` above 1e-4, of int8 models above 0.05.
+    Without faces, the difference is measured on generated crops: noise over ramps of every brightness, with larger
+    float32 differences than faces (``fer7``: 1.1e-5). Raises ``ModelError`` above 1e-4, for int8 models above 0.05.
     """
     source = bundle.read(model)
     folder.mkdir(parents=True, exist_ok=True)
     quantised = any(node.op_type == "QuantizeLinear" for node in onnx.load_model_from_string(source.graph).graph.node)
     allowed = INT8_TOLERANCE if quantised else TOLERANCE
-    return _write_whole(source, _generated(source.preprocess.size), folder / WHOLE, allowed)
+    return _write_whole(source, _generate(source.preprocess.size), folder / WHOLE, allowed)
 
 
-def _generated(size: int, count: int = 64) -> NDArray[np.uint8]:
-    """Return uint8 (count, size, size): ramps from dark to bright with more and more noise, the first one flat."""
+def _generate(size: int, count: int = 64) -> NDArray[np.uint8]:
+    """Generate crops uint8 (count, size, size): ramps from dark to bright with increasing noise, the first one flat."""
     draw = np.random.default_rng(0)
     ramp = np.linspace(0, 1, size)
     crops = [
@@ -74,7 +74,7 @@ def _generated(size: int, count: int = 64) -> NDArray[np.uint8]:
 
 
 def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed: float) -> float:
-    """Write the whole graph of ``source``; return how far it is from Mien's own on ``pixels`` (N, size, size).
+    """Write the whole graph of ``source``; return its difference to Mien on ``pixels`` (N, size, size).
 
     Raises ``ModelError`` for a difference above ``allowed``.
     """
@@ -83,7 +83,9 @@ def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed:
     (own,) = session.run(None, {"crops": pixels})
     given = softmax(OnnxSession(source.graph).logits(apply(pixels, source.preprocess)), source.temperature)
     difference = _difference(own, given, allowed, WHOLE)
-    about = _about(source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)")
+    about = _describe(
+        source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)"
+    )
     model.metadata_props.add(key=KEY, value=about)
     with appearing(path) as draft:
         draft.write_bytes(model.SerializeToString())
@@ -91,18 +93,18 @@ def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed:
 
 
 def program(run: Path, faces: FaceSet) -> float:
-    """Write ``run/model.pt2``, a program of ``torch.export``; return how far its probabilities are from model.onnx's.
+    """Write ``run/model.pt2``, a program of ``torch.export``; return its difference in probability to model.onnx.
 
     It maps ``crops`` float32 (N, channels, size, size) to logits (N, C), as model.onnx does; its extra file
     ``mien.json`` describes it. Raises as ``quantise``, and ``ModelError`` for a difference above 1e-4.
     """
     recipe = recipe_of(run)
-    source, _, faces = opened(run, faces)
+    source, _, faces = open_run(run, faces)
     validation, spec = faces.part(parts.VALIDATION), recipe.preprocess
-    network = finished(run, recipe, faces)
+    network = finish(run, recipe, faces)
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
     batch = torch.export.Dim("faces", min=1, max=65_536)
-    with warnings.catch_warnings(), muted("torch.export"):
+    with warnings.catch_warnings(), mute("torch.export"):
         warnings.simplefilter("ignore")
         exported = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
     crops = apply(validation.pixels[:PARITY_FACES], spec)
@@ -110,7 +112,7 @@ def program(run: Path, faces: FaceSet) -> float:
         own = exported.module()(torch.from_numpy(crops)).numpy()
     given = softmax(OnnxSession(source.graph).logits(crops), source.temperature)
     difference = _difference(softmax(own, source.temperature), given, TOLERANCE, PROGRAM)
-    about = _about(
+    about = _describe(
         source, difference, input="crops float32 (N, channels, size, size)", output="logits float32 (N, classes)"
     )
     content = io.BytesIO()
@@ -121,22 +123,22 @@ def program(run: Path, faces: FaceSet) -> float:
 
 
 def with_preprocessing(source: Bundle) -> Any:
-    """Return an ONNX model of a model file's preprocessing, network, temperature and softmax."""
+    """Build an ONNX model of a model file's preprocessing, network, temperature and softmax."""
     spec = source.preprocess
     if spec.clahe or not spec.grey:
         raise ModelError(
-            f"{source.name} takes {'CLAHE' if spec.clahe else 'colour'} pictures, which ONNX operators cannot prepare: "
+            f"{source.name} needs {'CLAHE' if spec.clahe else 'colour'}, which the whole graph does not support: "
             "expected preprocess.grey = true and preprocess.clahe = false. Use model.onnx, or train such a recipe."
         )
     model = onnx.load_model_from_string(source.graph)
-    graph, answers = model.graph, model.graph.output[0].name
-    (given,) = [each.name for each in graph.input]
+    graph, logits = model.graph, model.graph.output[0].name
+    (given,) = [tensor.name for tensor in graph.input]
     for node in graph.node:
         node.input[:] = ["whole_crops" if name == given else name for name in node.input]
     nodes, constants = _entry(spec, given)
     constants["whole_temperature"] = np.float32(source.temperature)
     leave = [
-        onnx.helper.make_node("Div", [answers, "whole_temperature"], ["whole_divided"]),
+        onnx.helper.make_node("Div", [logits, "whole_temperature"], ["whole_divided"]),
         onnx.helper.make_node("Softmax", ["whole_divided"], ["probabilities"], axis=1),
     ]
     every = [*nodes, *graph.node, *leave]
@@ -186,8 +188,8 @@ def _entry(spec: PreprocessSpec, given: str) -> tuple[list[Any], dict[str, Any]]
     return nodes, {name: value for name, value in constants.items() if name in used}
 
 
-def _sized(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
-    """Return grey crops (N, size, size): what the pixel path makes of them before it scales."""
+def _resize(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """Return grey crops (N, size, size) as preprocessed, but before scaling and standardisation."""
     plain = PreprocessSpec(size=spec.size, interpolation=spec.interpolation, scale=1.0, standardise="none")
     return apply(pixels, plain)[:, 0].astype(np.uint8)
 
@@ -199,8 +201,8 @@ def _difference(own: NDArray[Any], given: NDArray[Any], allowed: float, name: st
     return difference
 
 
-def _about(source: Bundle, difference: float, **shapes: str) -> str:
-    """Return the description that both kinds of file carry, as JSON."""
+def _describe(source: Bundle, difference: float, **shapes: str) -> str:
+    """Return the description that both kinds of file contain, as JSON."""
     about = {
         "name": source.name, "labels": list(source.labels.labels), "preprocess": source.preprocess.to_dict(),
         "temperature": source.temperature, "uncertain_below": source.uncertain_below, "made_from": source.digest,
