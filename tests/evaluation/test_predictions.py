@@ -83,7 +83,7 @@ def test_parts_put_together_are_the_whole(faces: FaceSet) -> None:
     whole = answered(faces)
     found = join([whole.part("PublicTest"), whole.part("PrivateTest")])
     check_equal(found, replace(whole, about=found.about))
-    with pytest.raises(DataError, match="2 models"):
+    with pytest.raises(DataError, match="2 different models"):
         join([whole, answered(faces, 1)])
 
 
@@ -160,8 +160,8 @@ def test_the_same_faces(faces: FaceSet) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda faces: faces.part("PublicTest"), "are of 35 and 14 faces"),
-        (lambda faces: replace(faces, splits=faces.splits[::-1]), "differ in their parts, first in row 0"),
+        (lambda faces: faces.part("PublicTest"), "have 35 and 14 faces"),
+        (lambda faces: replace(faces, splits=faces.splits[::-1]), "differ in their splits, first in row 0"),
         (lambda faces: replace(faces, ids=tuple(reversed(faces.ids))), "differ in their sources"),
         (lambda faces: replace(faces, labels=(faces.labels + 1) % 7), "'anger' and 'disgust'"),
         (lambda faces: replace(faces, pixels=255 - faces.pixels), "the pixels differ"),

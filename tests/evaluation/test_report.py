@@ -240,7 +240,7 @@ def test_a_perfect_model_without_crops_has_a_page_too(tmp_path: Path) -> None:
     perfect = replace(found, probabilities=np.eye(7)[found.labels], crops=None, copy=np.zeros(28, bool))
     read = evaluated.read(folder_of(tmp_path / "run", perfect))
     page = report.write(read, tmp_path / "out").page.read_text("utf-8")
-    assert "Every face was read rightly." in page
+    assert "Every face was classified correctly." in page
     assert "holds no crops" in page
     assert "all faces: 28 faces, accuracy 100.0%" in page
     assert "has been scored" not in page

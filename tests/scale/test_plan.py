@@ -108,7 +108,7 @@ def test_the_column_of_pictures(tmp_path: Path, columns: Any, wanted: str | None
         ({"naming": "name"}, "no column 'name'; it has image, label"),
         ({"size": 20}, "multiple of 16"),
         ({"size": 0}, "multiple of 16"),
-        ({"kind": "webdataset", "column": "image"}, "of Parquet files"),
+        ({"kind": "webdataset", "column": "image"}, "Parquet files only"),
     ],
 )
 def test_what_does_not_fit_the_file_is_named(tmp_path: Path, options: Any, words: str) -> None:

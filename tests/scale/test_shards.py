@@ -63,7 +63,7 @@ def test_rows_have_names_or_numbers_and_empty_ones_are_unreadable(tmp_path: Path
     found = pictures(tmp_path, naming="name")
     assert [each.source for each in found] == ["x", "y", "z"]
     assert isinstance(found[1], Unreadable)
-    assert (found[1].source, "image" in found[1].reason) == ("y", True)
+    assert (found[1].source, "image" in found[1].error) == ("y", True)
     assert [each.source for each in pictures(tmp_path)] == ["p.parquet:0", "p.parquet:1", "p.parquet:2"]
 
 

@@ -295,7 +295,7 @@ def _add_mistakes(work: _Work) -> None:
     work.sheet.section("Most confident mistakes")
     rows = failures.find_mistakes(answers, MISTAKES)
     if not rows:
-        work.sheet.text("Every face was read rightly.")
+        work.sheet.text("Every face was classified correctly.")
     elif answers.crops is None:
         work.sheet.text(NO_CROPS, "warn")
     else:
@@ -316,7 +316,7 @@ def _add_pairs(work: _Work) -> None:
     work.sheet.section("Most confused pairs")
     pairs = failures.find_confusions(work.metrics["confusion"], PAIRS)
     if not pairs:
-        work.sheet.text("Every face was read rightly.")
+        work.sheet.text("Every face was classified correctly.")
         return
     head = ("true class", "predicted as", "faces", "share of the true class")
     named = [(work.labels[pair.true], work.labels[pair.read]) for pair in pairs]

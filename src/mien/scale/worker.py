@@ -127,7 +127,7 @@ def read_note(out: Store, number: int) -> str | None:
 
 
 def remove_note(out: Store, number: int) -> None:
-    """Remove the note that ``read_note`` tells from."""
+    """Remove the note that ``read_note`` reads."""
     out.remove(_note_name(number))
 
 
