@@ -241,7 +241,7 @@ def write_suite(options: argparse.Namespace, chosen: Sequence[Peer]) -> None:
                 if side.worker is not None:
                     side.worker.close()
     suite_table.write(options.out, results)
-    print("\n".join(suite_table.text(result) for result in results))
+    print("\n".join(suite_table.render_markdown(result) for result in results))
 
 
 def run(sides: Sequence[Side], corpora: Sequence[material.Corpus], rounds: int, seconds: float) -> dict[str, Any]:

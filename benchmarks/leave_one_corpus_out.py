@@ -57,7 +57,7 @@ def _results(
             [session.logits(apply([crops.pixels[row] for row in batch], about.preprocess)) for batch in batches]
         )
         targets[name] = _targets([material.samples[row].label for row in rows], labels)
-        classes[name] = [labels.index(label) for label in suite.shared(material.entry, labels)]
+        classes[name] = [labels.index(label) for label in suite.select_classes(material.entry, labels)]
     return leave_one_out.leave_one_out(logits, targets, classes_by_corpus=classes, fitted_on=FITTED)
 
 

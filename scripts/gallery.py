@@ -50,7 +50,7 @@ def main() -> None:
         explain(Path(folder))
         film(Path(folder), photo)
     confusion = json.loads((RUN / "metrics.json").read_text(encoding="utf-8"))["private_test"]["confusion"]
-    matrix = plots.confusion(confusion, recognizer.labels, normalised=True)
+    matrix = plots.draw_confusion(confusion, recognizer.labels, normalised=True)
     (OUT / "confusion.png").write_bytes(figures.render(matrix, "png"))
 
 

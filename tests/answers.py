@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mien.evaluation.evaluate import report
-from mien.evaluation.predictions import About, Predictions, joined
+from mien.evaluation.predictions import About, Predictions, join
 from mien.labels import FER2013, LabelSet
 
 RECIPE: dict[str, Any] = {
@@ -47,7 +47,7 @@ def answers(
 def evaluated(folder: Path, *parts: Predictions, **changes: Any) -> Path:
     """Write what ``mien evaluate --out`` writes; ``changes`` go into metrics.json."""
     folder.mkdir(parents=True)
-    joined(parts).write(folder / "predictions.parquet")
+    join(parts).write(folder / "predictions.parquet")
     figures = {str(each.split[0]) or "all": report(each, copies=True) for each in parts}
     (folder / "metrics.json").write_text(json.dumps({"parts": figures, "notes": [], **changes}))
     return folder

@@ -20,7 +20,7 @@ from mien import images
 from mien.datasets import protocol
 from mien.datasets.protocol import Frame, Material
 from mien.errors import DataError
-from mien.evaluation.suite import Row, Subject, narrowed, row_of, shared
+from mien.evaluation.suite import Row, Subject, make_row, select_classes, select_samples
 from mien.evaluation.suite_table import Result
 from mien.labels import canonical
 from mien.preprocess import PreprocessSpec, apply
@@ -93,7 +93,7 @@ def result(
 
 def _row(worker: Asks, subject: Subject, words: Sequence[str], corpus: Asked, frame: Frame) -> Row:
     labels = [canonical(word) for word in words]
-    material, classes = narrowed(corpus.material, labels), shared(corpus.material.entry, labels)
+    material, classes = select_samples(corpus.material, labels), select_classes(corpus.material.entry, labels)
     kept = [number for number, sample in enumerate(corpus.material.samples) if sample.label in classes]
     scores: list[Any] = [None] * len(kept)
     if frame == "detector":
@@ -107,7 +107,7 @@ def _row(worker: Asks, subject: Subject, words: Sequence[str], corpus: Asked, fr
             scores[place] = row
     columns = [labels.index(label) for label in classes]
     answered = probabilities(scores, columns)
-    return row_of(material, frame, subject, classes=classes, probabilities=answered, detected=detected)
+    return make_row(material, frame, subject, classes=classes, probabilities=answered, detected=detected)
 
 
 def probabilities(scores: Sequence[Sequence[float]], columns: Sequence[int]) -> NDArray[np.float64]:

@@ -75,14 +75,14 @@ def test_a_graph_that_cannot_run(graph: Callable[..., bytes]) -> None:
 def test_the_product_graph_multiplies() -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(gemm.product_graph(5), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(gemm.build_graph(5), providers=["CPUExecutionProvider"])
     left, right = np.random.default_rng(0).random((2, 5, 5), np.float32)
     np.testing.assert_allclose(session.run(["c"], {"a": left, "b": right})[0], left @ right, rtol=1e-5)
 
 
 def test_both_libraries_have_a_rate() -> None:
-    assert gemm.onnx_rate(1, 0) > 1e6
-    assert gemm.numpy_rate(1, 0) > 1e6
+    assert gemm.measure_onnx(1, 0) > 1e6
+    assert gemm.measure_numpy(1, 0) > 1e6
 
 
 def test_a_failing_numpy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_a_failing_numpy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setattr(gemm, "_THREADS", ("PYTHONHOME",))  # a Python that finds no library
     with pytest.raises(MienError, match="matrix product failed"):
-        gemm.numpy_rate(1, 0)
+        gemm.measure_numpy(1, 0)
 
 
 def test_a_whole_process() -> None:

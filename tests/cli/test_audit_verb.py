@@ -103,15 +103,15 @@ def test_a_look_at_a_runs_test_part_is_counted(
     ("arguments", "says"),
     [
         ("own --by sexe", "Did you mean 'sex'"),
-        ("corpus --by sex", "No column 'sex' to slice by; this data has label, id, split, dataset."),
-        ("own --by id", "it is an identifier"),
-        ("own --by session", "'session' says nothing"),
+        ("corpus --by sex", "No column 'sex' to slice by; the data has label, id, split, dataset."),
+        ("own --by id", "identifier"),
+        ("own --by session", "'session' is empty"),
         ("own --corruptions blurr", "Did you mean 'blur'"),
         ("own --split PublicTests", "Did you mean 'PublicTest'"),
         ("own --faces 0", "expected a whole number, 1 or more"),
         ("own --seed -1", "--seed: '-1': expected"),
         ("own --landmarks yunnet", "Did you mean 'yunet'"),
-        ("other", "no face has one of them"),
+        ("other", "No face has a class of the model"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -134,7 +134,7 @@ def test_scale(model: Path, run: Path, tmp_path: Path) -> None:
 
     out = Store.at(str(tmp_path / "out"))
     for each in given(model, run):
-        work = job._work(job.Job("photos", "out", model=each, options={"detector": "whole"}), out)
+        work = job._make_work(job.Job("photos", "out", model=each, options={"detector": "whole"}), out)
         assert work.content == model.read_bytes()
         Reader(work).ready()
-    assert job._work(job.Job("photos", "out", model="nano"), out).content is None
+    assert job._make_work(job.Job("photos", "out", model="nano"), out).content is None

@@ -38,8 +38,8 @@ def test_a_missing_extra_names_the_command(
     [
         (["{folder}"], "DST"),
         (["{gone}", "{out}"], "No file or folder"),
-        (["{folder}", "{folder}/out"], "lies in the source"),
-        (["{folder}", "{folder}"], "lies in the source"),
+        (["{folder}", "{folder}/out"], "inside the source"),
+        (["{folder}", "{folder}"], "inside the source"),
         (["{folder}", "{out}", "--block", "100"], "multiple of 16"),
         (["{folder}", "{out}", "--kind", "tar"], "photos, parquet, webdataset"),
         (["{folder}", "{out}", "--kind", "parquet"], "No parquet files"),
@@ -78,7 +78,7 @@ def test_another_run_is_not_gone_on_with(
 
     options = {"detector": "whole"}
     work = job.Job(str(folder), str(tmp_path / "out"), model=str(model), options=options)
-    settings = job._settings(work, plan(str(folder)))
+    settings = job._collect_settings(work, plan(str(folder)))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "_run.json").write_text(json.dumps({**settings, "model": "0" * 64, "block": 16}))
     arguments = ["--model", str(model), "--detector", "whole", "--resume"]

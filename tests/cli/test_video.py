@@ -274,7 +274,7 @@ def test_resume_refuses_another_film_and_other_settings(
     lines = before.decode().splitlines(keepends=True)
     out.write_text("".join([*lines[:3], *lines[4:]]))
     assert video("--out", out, "--resume") == 2
-    assert "of another film or run (frame 4" in capsys.readouterr().err
+    assert "another video or run (frame 4" in capsys.readouterr().err
 
 
 def test_a_damaged_film_is_read_as_far_as_it_goes_and_said(
@@ -338,4 +338,4 @@ def test_what_is_no_film(video: Video, tmp_path: Path, capsys: pytest.CaptureFix
     assert video(film=tmp_path / "text.mp4") == 2
     assert "Cannot read" in capsys.readouterr().err
     assert video(film=tmp_path / "gone.mp4") == 2
-    assert "No such film" in capsys.readouterr().err
+    assert "No such video" in capsys.readouterr().err

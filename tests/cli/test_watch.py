@@ -42,7 +42,7 @@ def watch(model: Path) -> Watch:
 def camera(monkeypatch: pytest.MonkeyPatch) -> None:
     """FFmpeg's test picture stands for camera 0."""
     address = "testsrc=size=96x64:rate=25:duration=2", "lavfi", {}
-    monkeypatch.setattr(source_module, "_address", lambda name: address)
+    monkeypatch.setattr(source_module, "_to_ffmpeg", lambda name: address)
 
 
 @pytest.mark.usefixtures("camera")

@@ -15,7 +15,7 @@ pytest.importorskip("pyarrow")
 
 from mien.evaluation import adapter
 from mien.evaluation.evaluate import predict
-from mien.evaluation.matching import matched
+from mien.evaluation.matching import match_classes
 from mien.labels import FER2013
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.session import softmax
@@ -42,7 +42,7 @@ def test_it_answers_in_the_adapters_order_of_classes(tmp_path: Path) -> None:
     model = adapter.load(*write(tmp_path))
     assert model.label_set.labels == ("neutral", "happiness", "anger")
     assert (model.name, model.temperature, model.preprocess) == ("foreign", 2.0, SPEC)
-    faces = matched(bars({"test": 2}), model.label_set)
+    faces = match_classes(bars({"test": 2}), model.label_set)
     assert faces.left_out == {"disgust": 2, "fear": 2, "sadness": 2, "surprise": 2}
     answers = apply(faces.faces.pixels, SPEC).reshape(6, -1) @ linear_weights(SPEC, 3)
     found = predict(model, faces.faces, None)
@@ -86,8 +86,8 @@ def test_a_graph_that_takes_one_face_at_a_time(tmp_path: Path) -> None:
         ('"HA"', '"joyful"', "Unknown emotion 'joyful'"),
         ('"HA"', '"anger"', "distinct names"),
         ("[preprocess]", "[preprocess", "not valid TOML"),
-        ("size = 16", "size = 24", "is not what"),
-        ('"HA", ', "", "is not what"),
+        ("size = 16", "size = 24", "does not match"),
+        ('"HA", ', "", "does not match"),
         ("temperature", 'output = "logits"\ntemperature', "expected one input, and an output 'logits'"),
     ],
 )

@@ -49,7 +49,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[compare.Entry]:
         {"curves": some_curves(4), "parameters": 2_236_682, "flops": 110_000_000},
         {},
     ]
-    return [compare.entry(each, each.name, **values) for each, values in zip(found, known, strict=True)]
+    return [compare.make_entry(each, each.name, **values) for each, values in zip(found, known, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +74,11 @@ def test_every_figure_is_png_and_svg_and_in_the_text(written: Written) -> None:
 
 def test_page_tells_what_cannot_be_compared(written: Written) -> None:
     text = written.markdown.read_text("utf-8")
-    assert "Not all of these answered the same faces" in text
+    assert "Not all of these were evaluated on the same faces" in text
     assert "| first | third | Predictions of first and third are of 210 and 70 faces" in text
     assert "scored more than once by first." in text
     assert "No network's recipe is known of third" in text
-    assert "Without a history of training: third." in text
+    assert "Without a training history: third." in text
 
 
 def test_literature_stands_among_our_own_by_accuracy(written: Written) -> None:
@@ -91,29 +91,29 @@ def test_literature_stands_among_our_own_by_accuracy(written: Written) -> None:
 
 def test_other_corpora_do_not_stand_beside_the_literature(tmp_path: Path) -> None:
     found = read(evaluated(tmp_path / "run", answers(42, "test", classes=CKPLUS)))
-    written = compare.write([compare.entry(found, "ck")], tmp_path / "out", literature=LITERATURE)
-    assert "None of these was scored on FER2013's official parts" in written.markdown.read_text("utf-8")
-    assert "One run alone has nothing to differ from." in written.markdown.read_text("utf-8")
+    written = compare.write([compare.make_entry(found, "ck")], tmp_path / "out", literature=LITERATURE)
+    assert "None of these was evaluated on FER2013's official splits" in written.markdown.read_text("utf-8")
+    assert "There is only one run" in written.markdown.read_text("utf-8")
     assert "literature.png" not in {path.name for path in written.figures}
 
 
 def test_differences_are_mcnemar_on_the_same_faces(entries: list[compare.Entry]) -> None:
-    first, *others = compare.differences(entries)
-    assert first.test == mcnemar(entries[0].answers.right, entries[1].answers.right)
+    first, *others = compare.compare_pairs(entries)
+    assert first.test == mcnemar(entries[0].predictions.right, entries[1].predictions.right)
     assert first.adjusted == pytest.approx(first.test.p_value)
     assert [each.test for each in others] == [None, None]
     assert all("faces" in each.why for each in others)
 
 
 def test_same_files_with_other_pixels_are_not_compared(entries: list[compare.Entry]) -> None:
-    answers = entries[1].answers
+    answers = entries[1].predictions
     assert answers.crops is not None
     moved = replace(entries[1], answers=replace(answers, crops=255 - answers.crops))
-    assert "not of the same pixels" in compare.differences([entries[0], moved])[0].why
+    assert "the pixels differ" in compare.compare_pairs([entries[0], moved])[0].why
 
 
 def test_a_clear_difference_is_called_one(entries: list[compare.Entry], tmp_path: Path) -> None:
-    answers = entries[0].answers
+    answers = entries[0].predictions
     sure = replace(entries[1], answers=replace(answers, probabilities=np.eye(7)[answers.labels]))
     text = compare.write([entries[0], sure], tmp_path / "out").markdown.read_text("utf-8")
     assert "| second is better |" in text
@@ -128,16 +128,16 @@ def test_holm_by_hand() -> None:
 def test_namesakes_are_told_apart(tmp_path: Path) -> None:
     found = [folder(tmp_path / name / "seed-0", seed=0, faces=14) for name in ("a", "b")]
     found.append(folder(tmp_path / "c", seed=0, faces=14, model="other"))
-    assert compare.names(found) == ["drawn (a/seed-0)", "drawn (b/seed-0)", "other"]
+    assert compare.name_runs(found) == ["drawn (a/seed-0)", "drawn (b/seed-0)", "other"]
     with pytest.raises(OptionError, match="given twice"):
-        compare.names([found[0], found[0]])
+        compare.name_runs([found[0], found[0]])
     with pytest.raises(OptionError, match="Nothing to compare"):
         compare.write([], tmp_path / "out")
 
 
 def test_bars_have_intervals_and_numbers() -> None:
     values = {"a": Figure95(0.7, (0.65, 0.76)), "b": Figure95(0.5, (0.4, 0.6))}
-    figure = compare_plots.accuracies(values, values)
+    figure = compare_plots.draw_accuracies(values, values)
     for axes in figure.axes:
         assert [bar.get_width() for bar in axes.patches] == [0.7, 0.5]
         assert [text.get_text() for text in axes.texts] == ["70.0%", "50.0%"]
@@ -150,20 +150,20 @@ def test_bars_have_intervals_and_numbers() -> None:
 
 
 def test_class_bars_leave_out_what_is_not_there() -> None:
-    figure = compare_plots.class_f1({"a": {"fear": 0.5, "anger": 0.6}, "b": {"fear": 0.4}}, ("fear", "anger"))
+    figure = compare_plots.draw_class_f1({"a": {"fear": 0.5, "anger": 0.6}, "b": {"fear": 0.4}}, ("fear", "anger"))
     assert len(figure.axes[0].patches) == 3
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_curves_have_a_line_a_model() -> None:
-    figure = compare_plots.curves({"a": some_curves(6), "b": some_curves(3)})
+    figure = compare_plots.draw_curves({"a": some_curves(6), "b": some_curves(3)})
     assert [len(axes.lines) for axes in figure.axes] == [2, 2, 2]
     assert [axes.get_xlabel() for axes in figure.axes] == ["epoch"] * 3
 
 
 def test_scatter_names_each_point_with_its_cost() -> None:
     points = {"a": (1.44, Figure95(0.9, (0.88, 0.92))), "b": (2.24, Figure95(0.88, (0.85, 0.9)))}
-    figure = compare_plots.scatter(points, "parameters (millions)", "Accuracy and size")
+    figure = compare_plots.draw_scatter(points, "parameters (millions)", "Accuracy and size")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a (1.44)", "b (2.24)"]
     assert figure.axes[0].get_xlabel() == "parameters (millions)"
     assert figure.axes[0].get_xscale() == "log"
@@ -173,6 +173,6 @@ def test_scatter_names_each_point_with_its_cost() -> None:
 
 
 def test_literature_bars_are_sorted() -> None:
-    figure = compare_plots.literature(LITERATURE, {"Mien: x": Figure95(0.7, (0.69, 0.71))})
+    figure = compare_plots.draw_literature(LITERATURE, {"Mien: x": Figure95(0.7, (0.69, 0.71))})
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["VGGNet", "Mien: x", "SVM"]
     assert [bar.get_hatch() for bar in figure.axes[0].patches] == ["", "///", ""]

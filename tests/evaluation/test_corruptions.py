@@ -15,14 +15,14 @@ pytest.importorskip("pyarrow")
 from mien.datasets.measures import of_image
 from mien.errors import DataError, OptionError
 from mien.evaluation.corruptions import (
-    _ONCE,
+    _CHUNK,
     CORRUPTIONS,
     GLASSES_GREY,
     MASK_GREY,
     SEVERITIES,
-    chosen,
     corrupt,
-    described,
+    describe,
+    parse_names,
 )
 
 # Structure at the scales of a face, and fine grain, so that there is something to lose at every resolution.
@@ -59,7 +59,7 @@ def test_shape_stays_and_the_seed_decides(name: str, side: int) -> None:
 
 def test_many_faces_are_many_draws() -> None:
     found = corrupt(FLAT, "noise", 3)
-    assert len({each.tobytes() for each in found}) == len(FLAT) > _ONCE
+    assert len({each.tobytes() for each in found}) == len(FLAT) > _CHUNK
     np.testing.assert_array_equal(found[:300], corrupt(FLAT[:300], "noise", 3))
 
 
@@ -132,12 +132,16 @@ def test_bars_follow_the_landmarks_and_fall_back_face_by_face() -> None:
 
 
 def test_names_are_chosen_by_words() -> None:
-    assert chosen("all") == tuple(CORRUPTIONS)
-    assert chosen("none") == ()
-    assert chosen("blur, noise,blur") == ("blur", "noise")
-    for text, says in (("blurr", "Did you mean 'blur'"), (",", "names none"), ("noise,mist", "No corruption 'mist'")):
+    assert parse_names("all") == tuple(CORRUPTIONS)
+    assert parse_names("none") == ()
+    assert parse_names("blur, noise,blur") == ("blur", "noise")
+    for text, says in (
+        ("blurr", "Did you mean 'blur'"),
+        (",", "is empty"),
+        ("noise,mist", "No corruption 'mist'"),
+    ):
         with pytest.raises(OptionError, match=says):
-            chosen(text)
+            parse_names(text)
 
 
 def test_what_cannot_be_corrupted_is_refused() -> None:
@@ -152,7 +156,7 @@ def test_what_cannot_be_corrupted_is_refused() -> None:
 
 
 def test_strengths_can_be_read() -> None:
-    (row,) = described(["jpeg"])
+    (row,) = describe(["jpeg"])
     assert row == ("jpeg", "quality of libjpeg, 100 is best", "60; 40; 25; 15; 8")
     assert all(len(each.strengths) == len(SEVERITIES) for each in CORRUPTIONS.values())
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from mien.errors import DataError
-from mien.evaluation.curves import curves
+from mien.evaluation.curves import compute_curves
 from mien.labels import LabelSet
 
 THREE = LabelSet("three", ("anger", "fear", "neutral"))
@@ -20,7 +20,7 @@ def rows(anger: list[float]) -> np.ndarray:
 
 
 def test_a_case_by_hand() -> None:
-    found = curves(rows([0.9, 0.8, 0.7, 0.1]), np.array([0, 1, 0, 1]), THREE)["anger"]
+    found = compute_curves(rows([0.9, 0.8, 0.7, 0.1]), np.array([0, 1, 0, 1]), THREE)["anger"]
     assert found.roc is not None
     assert found.roc.area == pytest.approx(3 / 4)  # of four pairs, one is the wrong way round
     np.testing.assert_allclose(found.roc.x, [0, 0, 0.5, 0.5, 1])
@@ -35,7 +35,7 @@ def test_a_case_by_hand() -> None:
 def test_thresholds_fall_and_points_are_what_they_give() -> None:
     draw = np.random.default_rng(0)
     scores, labels = draw.random(200), draw.integers(0, 2, 200)
-    found = curves(rows(scores.tolist()), labels, THREE)["anger"]
+    found = compute_curves(rows(scores.tolist()), labels, THREE)["anger"]
     for curve in (found.roc, found.precision_recall):
         assert curve is not None
         assert (np.diff(curve.thresholds) < 0).all()
@@ -46,7 +46,7 @@ def test_thresholds_fall_and_points_are_what_they_give() -> None:
 
 
 def test_an_absent_class_has_no_curve_and_a_class_alone_has_no_roc() -> None:
-    found = curves(rows([0.9, 0.8]), np.array([0, 0]), THREE)
+    found = compute_curves(rows([0.9, 0.8]), np.array([0, 0]), THREE)
     assert found["fear"].roc is found["fear"].precision_recall is found["neutral"].roc is None
     assert found["anger"].roc is None
     assert found["anger"].precision_recall is not None
@@ -55,4 +55,4 @@ def test_an_absent_class_has_no_curve_and_a_class_alone_has_no_roc() -> None:
 
 def test_what_is_no_probability_is_refused() -> None:
     with pytest.raises(DataError, match="Probabilities"):
-        curves(rows([0.9, np.nan]), np.array([0, 1]), THREE)
+        compute_curves(rows([0.9, np.nan]), np.array([0, 1]), THREE)

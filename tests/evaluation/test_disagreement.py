@@ -65,7 +65,7 @@ def test_faces_without_votes_do_not_count(votes: np.ndarray) -> None:
 
 
 def test_what_has_no_ranks_is_refused(votes: np.ndarray) -> None:
-    with pytest.raises(DataError, match="equally doubtful"):
+    with pytest.raises(DataError, match="same entropy"):
         disagreement(np.full_like(votes, 1 / 8), votes)
     with pytest.raises(DataError, match="expected the same"):
         disagreement(votes, votes[:, :7])

@@ -12,7 +12,7 @@ from mien.errors import DataError
 
 pytest.importorskip("pyarrow")
 
-from mien.evaluation.evaluate import Model, mean_of_views, predict, report
+from mien.evaluation.evaluate import Model, average_views, predict, report
 from mien.labels import FER2013, KDEF
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import views
@@ -62,7 +62,7 @@ def test_copies_of_training_faces_are_marked_and_scored_apart() -> None:
 def test_a_mirrored_view_is_averaged_in_and_the_single_one_not_computed_again() -> None:
     faces, ours = bars({"PrivateTest": 2}), model()
     single = predict(ours, faces, None)
-    both = mean_of_views(ours, faces, single, "flip")
+    both = average_views(ours, faces, single, "flip")
     assert ours.session.calls == 2 * len(faces)  # type: ignore[attr-defined]
     mirrored = predict(ours, replace(faces, pixels=faces.pixels[:, :, ::-1].copy()), None)
     np.testing.assert_allclose(both.probabilities, (single.probabilities + mirrored.probabilities) / 2)
@@ -73,7 +73,7 @@ def test_a_mirrored_view_is_averaged_in_and_the_single_one_not_computed_again() 
 def test_the_mean_of_ten_views() -> None:
     faces, ours = bars({"PrivateTest": 2}), model()
     single = predict(ours, faces, None)
-    ten = mean_of_views(ours, faces, single, "crops")
+    ten = average_views(ours, faces, single, "crops")
     assert (ours.session.calls, ten.about.views) == (10 * len(faces), 10)  # type: ignore[attr-defined]
     shown = [np.stack(each) for each in zip(*(views.of(face, "crops") for face in faces.pixels), strict=True)]
     each = [predict(ours, replace(faces, pixels=view), None).probabilities for view in shown]
@@ -84,5 +84,5 @@ def test_other_classes_and_no_faces_are_refused() -> None:
     faces = bars({"PrivateTest": 1})
     with pytest.raises(DataError, match="Evaluate on data with the model's classes"):
         predict(model(), replace(faces, label_set=KDEF), None)
-    with pytest.raises(DataError, match="No face"):
+    with pytest.raises(DataError, match="no faces"):
         predict(model(), faces.where(faces.labels > 6), None)

@@ -125,7 +125,7 @@ def test_a_damaged_cache_is_named(content: bytes, material: Material, tmp_path: 
     face_crops.collect(material, "detector", Finder(), tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"rafdb-\w+\.npz holds no crops: .*Delete it"):
+    with pytest.raises(DataError, match=r"rafdb-\w+\.npz is not a cache of crops: .*Delete it"):
         face_crops.collect(material, "detector", Finder(), tmp_path)
 
 

@@ -9,7 +9,7 @@ import pytest
 from corpora import bars
 
 from mien.errors import DataError
-from mien.evaluation.matching import matched
+from mien.evaluation.matching import match_classes
 from mien.labels import CKPLUS, FER2013, FERPLUS, KDEF, SYSTEM_A, LabelSet, scheme_of
 
 
@@ -19,7 +19,7 @@ def nouns(found: LabelSet, labels: np.ndarray) -> list[str]:
 
 def test_ckplus_for_a_model_of_fer2013_loses_contempt_and_lacks_neutral() -> None:
     faces = bars({"": 3}, classes=CKPLUS)
-    found = matched(faces, FER2013)
+    found = match_classes(faces, FER2013)
     assert found.left_out == {"contempt": 3}
     assert found.faces.label_set == FER2013
     assert found.faces.counts()["neutral"] == 0
@@ -30,7 +30,7 @@ def test_ckplus_for_a_model_of_fer2013_loses_contempt_and_lacks_neutral() -> Non
 
 def test_the_same_classes_in_another_order_keep_their_nouns() -> None:
     faces = bars({"test": 2}, classes=KDEF)
-    found = matched(faces, FER2013)
+    found = match_classes(faces, FER2013)
     assert found.left_out == {}
     assert nouns(FER2013, found.faces.labels) == nouns(KDEF, faces.labels)
     assert found.faces.labels.tolist() != faces.labels.tolist()
@@ -39,27 +39,27 @@ def test_the_same_classes_in_another_order_keep_their_nouns() -> None:
 def test_the_same_classes_are_not_touched() -> None:
     faces = bars({"test": 1})
     votes = np.eye(7, dtype=np.float32)
-    found = matched(replace(faces, votes=votes), FER2013).faces
+    found = match_classes(replace(faces, votes=votes), FER2013).faces
     assert found.votes is votes
     np.testing.assert_array_equal(found.labels, faces.labels)
 
 
 def test_system_a_calls_the_anger_of_kdef_angry() -> None:
     faces = bars({"test": 1}, classes=KDEF)
-    of_kdef = matched(replace(faces, datasets=np.full(7, "kdef")), SYSTEM_A).faces
-    of_ckplus = matched(replace(faces, datasets=np.full(7, "ckplus")), SYSTEM_A).faces
+    of_kdef = match_classes(replace(faces, datasets=np.full(7, "kdef")), SYSTEM_A).faces
+    of_ckplus = match_classes(replace(faces, datasets=np.full(7, "ckplus")), SYSTEM_A).faces
     assert nouns(SYSTEM_A, of_kdef.labels)[:2] == ["angry", "disgust"]
     assert nouns(SYSTEM_A, of_ckplus.labels)[:2] == ["anger", "disgust"]
     assert "happy" in nouns(SYSTEM_A, of_kdef.labels)
 
 
 def test_a_set_that_mien_does_not_know_takes_its_nouns() -> None:
-    found = matched(bars({"test": 2}), LabelSet("two", ("sadness", "anger")))
+    found = match_classes(bars({"test": 2}), LabelSet("two", ("sadness", "anger")))
     assert nouns(found.faces.label_set, found.faces.labels) == ["anger", "anger", "sadness", "sadness"]
     assert sum(found.left_out.values()) == 10
     assert scheme_of(FERPLUS).classes == FERPLUS
 
 
 def test_nothing_in_common_is_an_error() -> None:
-    with pytest.raises(DataError, match="no face has one of them"):
-        matched(bars({"test": 1}), LabelSet("other", ("contempt", "boredom")))
+    with pytest.raises(DataError, match="No face has a class of the model"):
+        match_classes(bars({"test": 1}), LabelSet("other", ("contempt", "boredom")))

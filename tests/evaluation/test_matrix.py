@@ -13,8 +13,8 @@ from mien.datasets.faces import FaceSet
 pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn")
 
-from mien.evaluation.matrix import Cell, cell, markdown
-from mien.evaluation.predictions import Predictions, of_faces
+from mien.evaluation.matrix import Cell, make_cell, render_markdown
+from mien.evaluation.predictions import Predictions, from_faces
 
 
 def answered(faces: FaceSet, wrong: int, name: str) -> Predictions:
@@ -23,7 +23,7 @@ def answered(faces: FaceSet, wrong: int, name: str) -> Predictions:
     rows = np.full((len(faces), 7), 0.05)
     rows[np.arange(len(faces)), predicted] = 0.7
     none = np.zeros(len(faces), bool)
-    return of_faces(rows, faces, none, model=name, model_digest=name, temperature=1.0)
+    return from_faces(rows, faces, none, model=name, model_digest=name, temperature=1.0)
 
 
 def cells() -> list[Cell]:
@@ -33,15 +33,17 @@ def cells() -> list[Cell]:
     about = {"corpus": "a.zip", "split": "test", "left_out": {}}
     other = {"corpus": "b.zip", "split": "all", "left_out": {"contempt": 4}}
     return [
-        cell(good, None, model="good", **about),
-        cell(poor, good, model="poor", **about),
-        cell(answered(few, 0, "good"), None, model="good", **other),
-        cell(answered(replace(few, ids=few.ids[::-1]), 0, "poor"), answered(few, 0, "good"), model="poor", **other),
+        make_cell(good, None, model="good", **about),
+        make_cell(poor, good, model="poor", **about),
+        make_cell(answered(few, 0, "good"), None, model="good", **other),
+        make_cell(
+            answered(replace(few, ids=few.ids[::-1]), 0, "poor"), answered(few, 0, "good"), model="poor", **other
+        ),
     ]
 
 
 def test_the_table() -> None:
-    lines = markdown(cells()).splitlines()
+    lines = render_markdown(cells()).splitlines()
     assert lines[0] == "| model | a.zip (test) | b.zip (all) |"
     assert lines[1] == "| --- | --- | --- |"
     assert lines[2].startswith("| good | 90.0% (")
@@ -52,7 +54,7 @@ def test_the_table() -> None:
 
 
 def test_the_notes() -> None:
-    text = markdown(cells())
+    text = render_markdown(cells())
     assert "- good on b.zip: no faces of neutral; left out contempt 4." in text
     assert "- poor on a.zip: against the first model p = 3.4e-07 (McNemar, chi-squared)." in text
 

@@ -158,10 +158,10 @@ def test_what_is_not_a_probability_is_refused(probabilities: np.ndarray) -> None
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        ([0, 3], "hold 3; expected 0 to 2"),
+        ([0, 3], r"hold 3; expected .*0 to 2"),
         ([-1, 0], "hold -1"),
-        ([0.0, 1.0], "whole numbers"),
-        ([[0], [1]], "whole numbers"),
+        ([0.0, 1.0], "integers"),
+        ([[0], [1]], "integers"),
     ],
 )
 def test_labels_that_are_no_places_of_classes_are_refused(labels: list, says: str) -> None:

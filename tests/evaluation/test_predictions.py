@@ -19,7 +19,7 @@ from pyarrow import parquet  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, FileMissingError  # noqa: E402
 from mien.evaluation import predictions  # noqa: E402
-from mien.evaluation.predictions import KEY, Predictions, digest_of, joined, of_faces, read, same_faces  # noqa: E402
+from mien.evaluation.predictions import KEY, Predictions, check_same_faces, compute_digest, from_faces, join, read  # noqa: E402
 from mien.labels import FER2013, LabelSet  # noqa: E402
 from mien.recognition.session import softmax  # noqa: E402
 
@@ -28,7 +28,7 @@ def answered(faces: FaceSet, seed: int = 0, **about: Any) -> Predictions:
     draw = np.random.default_rng(seed)
     probabilities = softmax(draw.normal(0, 1, (len(faces), len(faces.label_set))))
     told = {"model": f"model {seed}", "model_digest": str(seed) * 64, "temperature": 1.3, **about}
-    return of_faces(probabilities, faces, draw.random(len(faces)) < 0.3, **told)
+    return from_faces(probabilities, faces, draw.random(len(faces)) < 0.3, **told)
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def test_parts_and_what_is_right(faces: FaceSet) -> None:
 
 def test_parts_put_together_are_the_whole(faces: FaceSet) -> None:
     whole = answered(faces)
-    found = joined([whole.part("PublicTest"), whole.part("PrivateTest")])
+    found = join([whole.part("PublicTest"), whole.part("PrivateTest")])
     check_equal(found, replace(whole, about=found.about))
-    with pytest.raises(DataError, match="2 models"):
-        joined([whole, answered(faces, 1)])
+    with pytest.raises(DataError, match="2 different models"):
+        join([whole, answered(faces, 1)])
 
 
 def test_the_digest_is_of_pixels_labels_parts_and_sources(faces: FaceSet) -> None:
@@ -94,8 +94,8 @@ def test_the_digest_is_of_pixels_labels_parts_and_sources(faces: FaceSet) -> Non
         replace(faces, splits=np.full(len(faces), "test")),
         replace(faces, ids=tuple(reversed(faces.ids))),
     ]
-    assert len({digest_of(each) for each in [faces, *others]}) == 5
-    assert digest_of(replace(faces)) == digest_of(faces)
+    assert len({compute_digest(each) for each in [faces, *others]}) == 5
+    assert compute_digest(replace(faces)) == compute_digest(faces)
 
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
@@ -105,7 +105,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "NaN": lambda table: table.set_column(0, "probabilities", [[[float("nan")] * 7] * len(table)]),
     "sum to": lambda table: table.set_column(0, "probabilities", [[[0.5] * 7] * len(table)]),
     "Probabilities of shape": lambda table: table.set_column(0, "probabilities", [[[0.5] * 2] * len(table)]),
-    "A crop is no picture": lambda table: table.set_column(5, "crop", [[b"no"] * len(table)]),
+    "A crop is not an image": lambda table: table.set_column(5, "crop", [[b"no"] * len(table)]),
 }
 
 
@@ -127,10 +127,10 @@ def test_another_version_or_another_file_is_refused(file: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="schema 2; expected 1"):
         read(file)
     parquet.write_table(table.replace_schema_metadata(None), file)
-    with pytest.raises(DataError, match="no predictions of Mien"):
+    with pytest.raises(DataError, match="predictions of Mien"):
         read(file)
     file.write_bytes(b"no parquet at all")
-    with pytest.raises(DataError, match="no predictions of Mien"):
+    with pytest.raises(DataError, match="predictions of Mien"):
         read(file)
     with pytest.raises(FileMissingError, match="mien evaluate"):
         read(tmp_path / "nowhere.parquet")
@@ -138,9 +138,9 @@ def test_another_version_or_another_file_is_refused(file: Path, tmp_path: Path) 
 
 def test_arrays_of_other_lengths_are_refused(faces: FaceSet) -> None:
     found = answered(faces)
-    with pytest.raises(DataError, match="expected as many of each"):
+    with pytest.raises(DataError, match="expected equal lengths"):
         replace(found, source=found.source[1:])
-    with pytest.raises(DataError, match="expected as many of each"):
+    with pytest.raises(DataError, match="expected equal lengths"):
         replace(found, crops=found.crops[1:])  # type: ignore[index]
     with pytest.raises(DataError, match="Probabilities of shape"):
         replace(found, labels=found.labels[1:])
@@ -148,28 +148,28 @@ def test_arrays_of_other_lengths_are_refused(faces: FaceSet) -> None:
 
 def test_the_same_faces(faces: FaceSet) -> None:
     first, second = answered(faces), answered(faces, 1)
-    same_faces(first, second)
-    same_faces(first.part("PrivateTest"), answered(faces.part("PrivateTest"), 1))
+    check_same_faces(first, second)
+    check_same_faces(first.part("PrivateTest"), answered(faces.part("PrivateTest"), 1))
     bare = [replace(each, crops=None) for each in (first, second)]
-    same_faces(*bare)
+    check_same_faces(*bare)
     order = LabelSet("other order", tuple(sorted(FER2013.labels)))
     turn = np.array([order.labels.index(label) for label in FER2013.labels])
-    same_faces(first, replace(second, label_set=order, labels=turn[second.labels]))
+    check_same_faces(first, replace(second, label_set=order, labels=turn[second.labels]))
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda faces: faces.part("PublicTest"), "are of 35 and 14 faces"),
-        (lambda faces: replace(faces, splits=faces.splits[::-1]), "differ in their parts, first in row 0"),
+        (lambda faces: faces.part("PublicTest"), "have 35 and 14 faces"),
+        (lambda faces: replace(faces, splits=faces.splits[::-1]), "differ in their splits, first in row 0"),
         (lambda faces: replace(faces, ids=tuple(reversed(faces.ids))), "differ in their sources"),
         (lambda faces: replace(faces, labels=(faces.labels + 1) % 7), "'anger' and 'disgust'"),
-        (lambda faces: replace(faces, pixels=255 - faces.pixels), "not of the same pixels"),
+        (lambda faces: replace(faces, pixels=255 - faces.pixels), "the pixels differ"),
     ],
 )
 def test_other_faces_are_named(change: Callable[[FaceSet], FaceSet], says: str, faces: FaceSet) -> None:
     with pytest.raises(DataError, match=says) as caught:
-        same_faces(answered(faces), answered(change(faces), 1))
+        check_same_faces(answered(faces), answered(change(faces), 1))
     assert "model 0 and model 1" in str(caught.value)
     assert "Evaluate both" in str(caught.value)
 
@@ -177,8 +177,8 @@ def test_other_faces_are_named(change: Callable[[FaceSet], FaceSet], says: str, 
 def test_without_crops_other_pixels_are_noticed_by_the_digest(faces: FaceSet) -> None:
     first = replace(answered(faces), crops=None)
     second = replace(answered(replace(faces, pixels=255 - faces.pixels), 1), crops=None)
-    with pytest.raises(DataError, match="not of the same pixels"):
-        same_faces(first, second)
+    with pytest.raises(DataError, match="the pixels differ"):
+        check_same_faces(first, second)
 
 
 def test_the_columns_are_what_the_page_says() -> None:

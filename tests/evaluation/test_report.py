@@ -134,7 +134,7 @@ def test_class_table_ends_in_the_means(written: Written) -> None:
 def test_bars_of_classes_that_have_faces() -> None:
     found = answers(60)
     found = found.where(found.labels != FER2013.labels.index("neutral"))
-    figure = plots.class_bars(figures_of(found)["per_class"])
+    figure = plots.draw_class_bars(figures_of(found)["per_class"])
     assert len(figure.axes[0].patches) == 3 * 6
     ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert ticks[-1] == "neutral\n0 faces"
@@ -144,7 +144,9 @@ def test_bars_of_classes_that_have_faces() -> None:
 def test_confusion_shows_counts_or_percent() -> None:
     counts = [[3, 1, 0], [0, 4, 0], [0, 0, 0]]
     texts = {
-        normalised: [each.get_text() for each in plots.confusion(counts, "abc", normalised=normalised).axes[0].texts]
+        normalised: [
+            each.get_text() for each in plots.draw_confusion(counts, "abc", normalised=normalised).axes[0].texts
+        ]
         for normalised in (False, True)
     }
     assert texts[False] == ["3", "1", "0", "0", "4", "0", "–", "–", "–"]
@@ -152,7 +154,7 @@ def test_confusion_shows_counts_or_percent() -> None:
 
 
 def test_training_marks_the_kept_epoch() -> None:
-    figure = plots.training(some_curves())
+    figure = plots.draw_training(some_curves())
     accuracy, loss, rate = figure.axes
     assert [axes.get_xlabel() for axes in figure.axes] == ["epoch"] * 3
     assert "nats" in loss.get_ylabel()
@@ -165,7 +167,7 @@ def test_training_marks_the_kept_epoch() -> None:
 def test_reliability_has_a_bar_a_bin_and_its_gap() -> None:
     found = answers(700)
     measured = calibration.reliability(found.probabilities, found.labels)
-    upper, lower = plots.reliability(measured).axes
+    upper, lower = plots.draw_reliability(measured).axes
     used = int((measured.faces > 0).sum())
     gaps = int((np.nan_to_num(measured.confidence - measured.accuracy) != 0).sum())
     assert len(upper.patches) == used + gaps
@@ -175,10 +177,10 @@ def test_reliability_has_a_bar_a_bin_and_its_gap() -> None:
 def test_curves_of_absent_classes_are_left_out() -> None:
     found = answers(60)
     found = found.where(found.labels != 6)
-    known = curves.curves(found.probabilities, found.labels, found.label_set)
-    figure = plots.roc(known)
+    known = curves.compute_curves(found.probabilities, found.labels, found.label_set)
+    figure = plots.draw_roc(known)
     assert len(figure.axes[0].lines) == 6 + 1  # and the diagonal
-    assert len(plots.precision_recall(known).axes[0].lines) == 6
+    assert len(plots.draw_precision_recall(known).axes[0].lines) == 6
 
 
 def test_lines_differ_without_their_colour() -> None:
@@ -190,21 +192,23 @@ def test_lines_differ_without_their_colour() -> None:
 def test_samples_say_right_and_wrong() -> None:
     face = np.zeros((8, 8), np.uint8)
     shares = np.array([0.2, 0.7, 0.1])
-    figure = plots.samples([plots.Sample(face, shares, 1, 1), plots.Sample(face, shares, 0, 1)], ("a", "b", "c"), "x")
+    figure = plots.draw_samples(
+        [plots.Sample(face, shares, 1, 1), plots.Sample(face, shares, 0, 1)], ("a", "b", "c"), "x"
+    )
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["true: b", "read: b, right", "true: a", "read: b, wrong"]
     assert [bar.get_width() for bar in figure.axes[3].patches] == pytest.approx([0.2, 0.7, 0.1])
 
 
 def test_confused_pairs_by_hand() -> None:
-    found = failures.confused([[5, 3, 0], [1, 8, 1], [0, 0, 2]], 2)
+    found = failures.find_confusions([[5, 3, 0], [1, 8, 1], [0, 0, 2]], 2)
     assert [(each.true, each.read, each.faces, each.share) for each in found] == [(0, 1, 3, 3 / 8), (1, 0, 1, 0.1)]
-    assert failures.confused([[5, 0], [0, 2]], 3) == []
+    assert failures.find_confusions([[5, 0], [0, 2]], 3) == []
 
 
 def test_mistakes_are_wrong_and_confident() -> None:
     found = answers(100)
-    rows = failures.mistakes(found, 5)
+    rows = failures.find_mistakes(found, 5)
     confidence = found.probabilities.max(1)
     assert not found.right[rows].any()
     assert confidence[rows].tolist() == sorted(confidence[~found.right], reverse=True)[:5]
@@ -213,22 +217,22 @@ def test_mistakes_are_wrong_and_confident() -> None:
 def test_notes_name_what_a_reader_must_know() -> None:
     found = answers(140)
     found = found.where((found.labels != 6) & ((found.labels != 1) | (np.arange(140) < 20)))
-    told = " ".join(failures.notes(found, figures_of(found, copies=True)))
-    weak = failures.weakest(figures_of(found))[0]
+    told = " ".join(failures.write_notes(found, figures_of(found, copies=True)))
+    weak = failures.find_weakest(figures_of(found))[0]
     assert f"Weak class: {weak}, F1" in told
     assert "No faces of neutral" in told
     assert "disgust 3 (±57 points)" in told
-    assert "stand pixel for pixel in the training part too" in told
+    assert "exact duplicates of training faces" in told
 
 
 def test_classes_that_are_read_as_well_as_the_others_are_not_weak() -> None:
     found = answers(140)
     labels = found.labels
     found = replace(found, probabilities=np.eye(7)[np.where((labels == 2) & (np.arange(140) % 2 == 0), 3, labels)])
-    weak = [note for note in failures.notes(found, figures_of(found)) if note.startswith("Weak class")]
+    weak = [note for note in failures.write_notes(found, figures_of(found)) if note.startswith("Weak class")]
     assert [note.partition(",")[0] for note in weak] == ["Weak class: fear", "Weak class: happiness"]
     perfect = replace(found, probabilities=np.eye(7)[labels])
-    assert "Weak class" not in " ".join(failures.notes(perfect, figures_of(perfect)))
+    assert "Weak class" not in " ".join(failures.write_notes(perfect, figures_of(perfect)))
 
 
 def test_a_perfect_model_without_crops_has_a_page_too(tmp_path: Path) -> None:
@@ -236,7 +240,7 @@ def test_a_perfect_model_without_crops_has_a_page_too(tmp_path: Path) -> None:
     perfect = replace(found, probabilities=np.eye(7)[found.labels], crops=None, copy=np.zeros(28, bool))
     read = evaluated.read(folder_of(tmp_path / "run", perfect))
     page = report.write(read, tmp_path / "out").page.read_text("utf-8")
-    assert "Every face was read rightly." in page
+    assert "Every face was classified correctly." in page
     assert "holds no crops" in page
     assert "all faces: 28 faces, accuracy 100.0%" in page
     assert "has been scored" not in page
@@ -247,7 +251,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     read = evaluated.read(folder_of(tmp_path / "run", found.where(found.labels != 6)))
     with pytest.raises(OptionError, match=r"No class 'feer'.*Did you mean 'fear'"):
         report.write(read, tmp_path / "out", samples=["feer"])
-    with pytest.raises(OptionError, match="No faces of neutral"):
+    with pytest.raises(OptionError, match="faces of neutral"):
         report.write(read, tmp_path / "out", samples=["neutral"])
     with pytest.raises(OptionError, match="no predictions of 'PublicTest'; there are PrivateTest"):
         report.write(read, tmp_path / "out", split="PublicTest")
@@ -274,12 +278,12 @@ def test_broken_folders_say_what_to_do(tmp_path: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["parts"]["PrivateTest"]["accuracy"] += 0.1
     (run / "metrics.json").write_text(json.dumps(metrics))
-    with pytest.raises(DataError, match="different scorings of PrivateTest"):
+    with pytest.raises(DataError, match="different evaluations of PrivateTest"):
         evaluated.read(run)
-    for text, says in (("{", "is not valid JSON"), ("[]", "holds a JSON list")):
+    for text, says in (("{", "is not valid JSON"), ("[]", "JSON list")):
         (run / "metrics.json").write_text(text)
         with pytest.raises(DataError, match=says):
             evaluated.read(run)
     (run / "predictions.parquet").write_text("no")
-    with pytest.raises(DataError, match="holds no predictions of Mien"):
+    with pytest.raises(DataError, match="does not contain predictions of Mien"):
         evaluated.read(run)

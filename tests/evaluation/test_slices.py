@@ -18,7 +18,16 @@ from mien.datasets.measures import of_image
 from mien.errors import DataError, OptionError
 from mien.evaluation import grouping
 from mien.evaluation.predictions import About, Predictions
-from mien.evaluation.slices import Contrast, Groups, Slicing, corrected, sliced, too_small, unequal, wilson
+from mien.evaluation.slices import (
+    Contrast,
+    Groups,
+    Slicing,
+    compare_shares,
+    correct_p_values,
+    find_small,
+    score_slices,
+    wilson,
+)
 from mien.labels import LabelSet
 
 THREE = LabelSet("three", ("happiness", "sadness", "neutral"))
@@ -44,7 +53,9 @@ def faces(count: int, **columns: Any) -> FaceSet:
 
 
 def test_each_slice_is_scored_as_its_faces() -> None:
-    found = sliced(answered([0, 0, 1, 2, 0], [True, False, True, False, True]), groups([0, 0, 0, 1, 1]), smallest=3)
+    found = score_slices(
+        answered([0, 0, 1, 2, 0], [True, False, True, False, True]), groups([0, 0, 0, 1, 1]), smallest=3
+    )
     first, second = found.slices
     assert (first.name, first.faces, first.small, second.faces, second.small) == ("a", 3, False, 2, True)
     assert (first.accuracy, second.accuracy) == pytest.approx((2 / 3, 1 / 2))
@@ -63,14 +74,14 @@ def test_the_interval_is_wilsons_and_has_a_width_where_all_is_right() -> None:
 
 
 def test_a_slice_without_faces_is_left_out_and_a_small_one_is_not() -> None:
-    found = sliced(answered([0] * 41, [True] * 41), groups([0] * 40 + [2], ("many", "none", "one")))
+    found = score_slices(answered([0] * 41, [True] * 41), groups([0] * 40 + [2], ("many", "none", "one")))
     assert [(each.name, each.small) for each in found.slices] == [("many", False), ("one", True)]
-    assert too_small([found]) == {"sex = one": 1}
+    assert find_small([found]) == {"sex = one": 1}
 
 
 def test_unequal_slices_are_named_with_the_chi_squared_test() -> None:
     right = [True] * 80 + [False] * 20 + [True] * 60 + [False] * 40 + [True, False]
-    found = sliced(answered([0] * 202, right), groups([0] * 100 + [1] * 100 + [2] * 2, ("old", "young", "few")))
+    found = score_slices(answered([0] * 202, right), groups([0] * 100 + [1] * 100 + [2] * 2, ("old", "young", "few")))
     assert found.contrast is not None
     contrast = found.contrast
     assert (contrast.best, contrast.worst, contrast.method) == ("old", "young", "chi-squared")
@@ -82,28 +93,28 @@ def test_unequal_slices_are_named_with_the_chi_squared_test() -> None:
 def test_what_is_unknown_is_scored_and_not_tested() -> None:
     right = [True] * 80 + [False] * 20 + [True] * 78 + [False] * 22 + [False] * 50
     given = replace(groups([0] * 100 + [1] * 100 + [2] * 50, ("level", "tilted", "unknown")), unknown=2)
-    found = sliced(answered([0] * 250, right), given)
+    found = score_slices(answered([0] * 250, right), given)
     assert [(each.name, each.accuracy) for each in found.slices][2] == ("unknown", 0)
     assert found.contrast is not None
     assert (found.contrast.worst, found.contrast.differs) == ("tilted", False)
-    assert grouping.by_column(faces(3, sex=["F", None, "F"]), "sex").unknown == 1
-    assert grouping.quarters("x", np.array([1.0, np.nan, 2.0]), "").unknown == 2
-    assert grouping.quarters("x", np.array([1.0, 2.0]), "").unknown is None
+    assert grouping.group_by_column(faces(3, sex=["F", None, "F"]), "sex").unknown == 1
+    assert grouping.split_into_quarters("x", np.array([1.0, np.nan, 2.0]), "").unknown == 2
+    assert grouping.split_into_quarters("x", np.array([1.0, 2.0]), "").unknown is None
 
 
 def test_few_wrong_answers_are_tested_exactly() -> None:
     right = np.array([True] * 38 + [False] * 2 + [True] * 39 + [False])
     two = np.repeat([0, 1], 40)
-    assert unequal(right, two) == (pytest.approx(fisher_exact([[2, 38], [1, 39]])[1]), "Fisher")
+    assert compare_shares(right, two) == (pytest.approx(fisher_exact([[2, 38], [1, 39]])[1]), "Fisher")
     four = np.repeat([0, 1, 2, 3], 20)
-    p_value, method = unequal(right, four)
+    p_value, method = compare_shares(right, four)
     assert method == "permutation of faces"
     # Three wrong answers in slices of 20: only all in one, or two in one, and three apart. The draw is two and one.
     pairs = [
         len(set(draw)) < 4 - 1 for draw in np.random.default_rng(1).permuted(np.tile(four, (20000, 1)), axis=1)[:, :3]
     ]
     assert p_value == pytest.approx(np.mean(pairs), abs=0.02)
-    assert unequal(np.ones(80, bool), four)[0] == 1.0
+    assert compare_shares(np.ones(80, bool), four)[0] == 1.0
 
 
 def test_noise_is_not_told_as_bias() -> None:
@@ -114,16 +125,16 @@ def test_noise_is_not_told_as_bias() -> None:
         right = draw.random(400) < 0.7
         found = []
         for _ in range(6):
-            p_value, _ = unequal(right, draw.integers(0, 5, 400))
+            p_value, _ = compare_shares(right, draw.integers(0, 5, 400))
             found.append(Slicing("x", "", (), Contrast("a", "b", 0.1, p_value, p_value, "chi-squared")))
-        told += any(each.contrast.differs for each in corrected(found) if each.contrast)
+        told += any(each.contrast.differs for each in correct_p_values(found) if each.contrast)
     assert told <= 10
 
 
 def test_holm() -> None:
     given = [0.04, 0.01, 0.03, 0.9]
     plain = [Slicing("x", "", (), Contrast("a", "b", 0.1, each, each, "Fisher")) for each in given]
-    found = corrected([*plain[:2], Slicing("y", "", (), None), *plain[2:]])
+    found = correct_p_values([*plain[:2], Slicing("y", "", (), None), *plain[2:]])
     adjusted = [each.contrast.adjusted for each in found if each.contrast]
     assert adjusted == pytest.approx([0.09, 0.04, 0.09, 0.9])
     assert [each.contrast.p_value for each in found if each.contrast] == given
@@ -134,8 +145,8 @@ def test_faces_of_one_person_are_not_independent() -> None:
     people = np.repeat([f"person {place}" for place in range(10)], 50)
     right = np.repeat([True, True, True, True, False, False, False, True, True, False], 50)
     places = np.repeat([0] * 5 + [1] * 5, 50)
-    assert unequal(right, places)[0] < 1e-6
-    p_value, method = unequal(right, places, people)
+    assert compare_shares(right, places)[0] < 1e-6
+    p_value, method = compare_shares(right, places, people)
     assert method == "permutation of people"
     assert p_value == pytest.approx(fisher_exact([[1, 4], [3, 2]])[1], abs=0.02)
 
@@ -148,17 +159,17 @@ def test_where_people_cannot_be_exchanged_faces_are_tested(case: str) -> None:
         people[3] = ""
     if case == "themselves":
         people = places.astype(str)
-    assert unequal(right, places, people)[1] == "chi-squared"
+    assert compare_shares(right, places, people)[1] == "chi-squared"
 
 
 def test_other_numbers_of_faces_are_refused() -> None:
-    with pytest.raises(DataError, match="Slices of 2 faces for 1 answers"):
-        sliced(answered([0], [True]), groups([0, 1]))
+    with pytest.raises(DataError, match="2 slice indices for 1 predictions"):
+        score_slices(answered([0], [True]), groups([0, 1]))
 
 
 def test_a_slicing_is_json() -> None:
     right = [True] * 60 + [False] * 60
-    found = sliced(answered([0] * 120, right), groups([0] * 60 + [1] * 60)).to_dict()
+    found = score_slices(answered([0] * 120, right), groups([0] * 60 + [1] * 60)).to_dict()
     assert found["contrast"]["differs"] is True
     assert found["slices"][1]["accuracy"] == 0
 
@@ -166,19 +177,19 @@ def test_a_slicing_is_json() -> None:
 def test_quarters_hold_as_many_faces_each() -> None:
     values = np.random.default_rng(0).permutation(np.arange(100.0))
     values[7] = np.nan
-    found = grouping.quarters("brightness", values, "grey levels")
+    found = grouping.split_into_quarters("brightness", values, "grey levels")
     assert found.names[-1] == "unknown"
-    assert np.bincount(found.places).tolist() in ([25, 25, 24, 25, 1], [25, 24, 25, 25, 1], [25, 25, 25, 24, 1])
+    assert np.bincount(found.indices).tolist() in ([25, 25, 24, 25, 1], [25, 24, 25, 25, 1], [25, 25, 25, 24, 1])
     known = np.isfinite(values)
-    tops = [values[known & (found.places == place)].max() for place in range(4)]
+    tops = [values[known & (found.indices == place)].max() for place in range(4)]
     assert tops == sorted(tops)
-    assert grouping.quarters("x", np.full(5, 3.0), "").names == ("3",)
-    assert grouping.quarters("x", np.full(5, np.nan), "").names == ("unknown",)
+    assert grouping.split_into_quarters("x", np.full(5, 3.0), "").names == ("3",)
+    assert grouping.split_into_quarters("x", np.full(5, np.nan), "").names == ("unknown",)
 
 
 def test_equal_numbers_stay_together() -> None:
-    found = grouping.quarters("x", np.array([0.0] * 60 + [1.0] * 40), "")
-    assert (found.names, np.bincount(found.places).tolist()) == (("0", "1"), [60, 40])
+    found = grouping.split_into_quarters("x", np.array([0.0] * 60 + [1.0] * 40), "")
+    assert (found.names, np.bincount(found.indices).tolist()) == (("0", "1"), [60, 40])
 
 
 def test_what_is_measured() -> None:
@@ -186,39 +197,39 @@ def test_what_is_measured() -> None:
     points = np.zeros((40, 5, 2))
     points[:, 1] = 1, 1
     points[3] = np.nan
-    found = {each.by: each for each in grouping.measured(given, points)}
+    found = {each.by: each for each in grouping.group_by_measures(given, points)}
     assert list(found) == ["brightness", "contrast", "sharpness", "face size", "head tilt"]
     darkest = min(range(40), key=lambda place: of_image(given.pixels[place])["brightness"])
-    assert found["brightness"].places[darkest] == 0
+    assert found["brightness"].indices[darkest] == 0
     assert found["face size"].names[-1].endswith(f"{np.sqrt(39 * 4):.3g}")
     assert found["head tilt"].names == ("45", "unknown")
-    assert [each.by for each in grouping.measured(faces(40))] == ["brightness", "contrast", "sharpness"]
-    with pytest.raises(DataError, match="'box_width' should hold numbers"):
-        grouping.measured(faces(2, box_width=["wide", "1"], box_height=[1, 1]))
+    assert [each.by for each in grouping.group_by_measures(faces(40))] == ["brightness", "contrast", "sharpness"]
+    with pytest.raises(DataError, match="'box_width' must contain numbers"):
+        grouping.group_by_measures(faces(2, box_width=["wide", "1"], box_height=[1, 1]))
 
 
 def test_values_of_a_column_are_slices() -> None:
     given = faces(12, sex=["F", "M", None] * 4, group=[2, 10, 1, 2] * 3, smiling=[True, False] * 6)
-    assert grouping.by_column(given, "sex").names == ("F", "M", "unknown")
-    assert grouping.by_column(given, "group").names == ("1", "2", "10")
-    assert grouping.by_column(given, "smiling").names == ("False", "True")
-    assert grouping.by_column(given, "label").names == ("happiness", "neutral", "sadness")
-    assert grouping.by_column(given, "sex").places.tolist() == [0, 1, 2] * 4
+    assert grouping.group_by_column(given, "sex").names == ("F", "M", "unknown")
+    assert grouping.group_by_column(given, "group").names == ("1", "2", "10")
+    assert grouping.group_by_column(given, "smiling").names == ("False", "True")
+    assert grouping.group_by_column(given, "label").names == ("happiness", "neutral", "sadness")
+    assert grouping.group_by_column(given, "sex").indices.tolist() == [0, 1, 2] * 4
 
 
 def test_numbers_of_many_values_are_cut_into_quarters() -> None:
     given = faces(200, age=[20 + place % 60 for place in range(200)], score=np.arange(200) / 7)
-    assert len(grouping.by_column(given, "age").names) == 4
-    assert len(grouping.by_column(given, "score").names) == 4
+    assert len(grouping.group_by_column(given, "age").names) == 4
+    assert len(grouping.group_by_column(given, "score").names) == 4
 
 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
         ("sexe", "No column 'sexe'.*has label, id, split, sex, number. Did you mean 'sex'"),
-        ("id", "'id' has 30 different values for 30 faces: it is an identifier"),
-        ("number", "'number' has 16 different values for 30 faces: it is an identifier"),
-        ("empty", "'empty' says nothing of any of the 30 faces"),
+        ("id", "'id' has 30 distinct values for 30 faces"),
+        ("number", "'number' has 16 distinct values for 30 faces"),
+        ("empty", "'empty' is empty for all 30 faces"),
     ],
 )
 def test_columns_that_make_no_slices(name: str, says: str) -> None:
@@ -229,12 +240,12 @@ def test_columns_that_make_no_slices(name: str, says: str) -> None:
         empty=[None, float("nan")] * 15,
     )
     with pytest.raises(OptionError, match=says) as caught:
-        grouping.by_column(given, name)
+        grouping.group_by_column(given, name)
     assert "\n" not in str(caught.value)
 
 
 def test_people_and_corpora_are_columns() -> None:
     given = replace(faces(6), subjects=np.array(["a", "a", "", "b", "b", "b"]), datasets=np.full(6, "kdef"))
-    assert grouping.by_column(given, "subject").names == ("a", "b", "unknown")
-    assert grouping.by_column(given, "dataset").names == ("kdef",)
-    assert set(landmarks.COLUMNS).isdisjoint(grouping.columns(given))
+    assert grouping.group_by_column(given, "subject").names == ("a", "b", "unknown")
+    assert grouping.group_by_column(given, "dataset").names == ("kdef",)
+    assert set(landmarks.COLUMNS).isdisjoint(grouping.list_columns(given))

@@ -128,10 +128,10 @@ def test_a_model_of_fewer_classes_leaves_faces_out(tmp_path: Path) -> None:
     assert (row.classes, row.scores.faces) == (("happiness", "fear"), 4)
     assert row.left_out == {"anger": 1, "contempt": 1, "no label": 2}
     assert row.trained is None  # the file does not list its corpora
-    with pytest.raises(DataError, match="no face of a class that the model knows; its faces show contempt"):
-        suite.narrowed(material("affectnet_contempt", ("contempt",)), few.labels)
+    with pytest.raises(DataError, match="no face has a class of the model; the faces have contempt"):
+        suite.select_samples(material("affectnet_contempt", ("contempt",)), few.labels)
     with pytest.raises(DataError, match="AffectNet contempt: no face"):
-        suite.narrowed(material("affectnet_contempt", ("contempt",)), FER2013.labels)
+        suite.select_samples(material("affectnet_contempt", ("contempt",)), FER2013.labels)
 
 
 def test_gaps_between_groups(network: Network) -> None:
@@ -161,7 +161,7 @@ def result(network: Network) -> suite_table.Result:
 
 
 def test_the_table(result: suite_table.Result) -> None:
-    text = suite_table.text(result)
+    text = suite_table.render_markdown(result)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert [line.count("|") for line in lines] == [10] * 4
     assert lines[2].startswith("| FER+ PrivateTest, own frame † | 6 | – |")
@@ -170,16 +170,16 @@ def test_the_table(result: suite_table.Result) -> None:
     assert "- CK+ 350 has no row: it is not there." in text
     assert "KDEF, balanced accuracy by sex: female" in text
     assert "† The model was trained on other faces of this corpus." in text
-    assert "quick look" not in text
+    assert "Quick run" not in text
     assert "? It is not known" not in text
 
 
 def test_the_table_says_when_it_is_a_quick_look(result: suite_table.Result) -> None:
     rows = tuple(replace(row, available=500) for row in result.rows)
-    text = suite_table.text(replace(result, rows=rows, limit=6, test_scorings=3))
+    text = suite_table.render_markdown(replace(result, rows=rows, limit=6, test_scorings=3))
     assert "| 6 of 500 |" in text
-    assert "A quick look: at most 6 faces a corpus, evenly spread." in text
-    assert "Test parts have now been scored 3 times with this run" in text
+    assert "at most 6 faces of each corpus" in text
+    assert "scored 3 times with this run" in text
 
 
 def test_the_files_hold_everything_unrounded(result: suite_table.Result, tmp_path: Path) -> None:

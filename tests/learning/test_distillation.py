@@ -21,7 +21,7 @@ import torch  # noqa: E402
 import mien  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, FileMissingError, OptionError, RecipeError  # noqa: E402
-from mien.evaluation.predictions import of_faces  # noqa: E402
+from mien.evaluation.predictions import from_faces  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
 from mien.learning import distillation, fit, parts, recipe  # noqa: E402
 from mien.learning.export import export  # noqa: E402
@@ -41,7 +41,7 @@ def answered(path: Path, faces: FaceSet, seed: int) -> np.ndarray:
     """Write random answers on ``faces`` as a file of predictions and return them."""
     shares = np.random.default_rng(seed).dirichlet(np.ones(len(faces.label_set)), len(faces))
     about = {"model": f"teacher-{seed}", "model_digest": str(seed) * 64, "temperature": 1.0}
-    of_faces(shares, faces, np.zeros(len(faces), bool), crops=False, **about).write(path)
+    from_faces(shares, faces, np.zeros(len(faces), bool), crops=False, **about).write(path)
     return shares
 
 
@@ -100,7 +100,9 @@ def test_a_run_learns_from_its_teachers_and_records_them(tmp_path: Path) -> None
     training = faces.part("Training")
     wrong = np.eye(7)[(training.labels + 1) % 7]  # teachers that always name the next class
     about = {"model": "liar", "model_digest": "f" * 64, "temperature": 1.0}
-    path = of_faces(wrong, training, np.zeros(len(training), bool), crops=False, **about).write(tmp_path / "a.parquet")
+    path = from_faces(wrong, training, np.zeros(len(training), bool), crops=False, **about).write(
+        tmp_path / "a.parquet"
+    )
     plan = recipe.parse(
         {
             "name": "taught",

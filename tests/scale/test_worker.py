@@ -17,7 +17,7 @@ from pyarrow import parquet  # noqa: E402
 from mien.recognition.folder import find_images  # noqa: E402
 from mien.scale.plan import plan  # noqa: E402
 from mien.scale.storage import Store  # noqa: E402
-from mien.scale.worker import Reader, Work, reading  # noqa: E402
+from mien.scale.worker import Reader, Work, read_note  # noqa: E402
 
 
 def reader(out: Path, model: Path) -> Reader:
@@ -82,7 +82,7 @@ def test_a_careful_worker_tells_what_it_reads_and_leaves_out_what_is_deadly(
     deadly = str(photos / "5.png")
     reader(tmp_path, model).read(0, block, careful=True, fatal=frozenset({deadly}))
     found = rows_of(tmp_path)
-    assert "ended without a word" in found[5]["error"]
+    assert "crashed the process" in found[5]["error"]
     assert [row for row in found if row["source"] != deadly] == [row for row in alone if row["source"] != deadly]
-    assert reading(Store.at(str(tmp_path)), 0) == str(photos / f"{COUNT - 1}.png")
-    assert reading(Store.at(str(tmp_path)), 1) is None
+    assert read_note(Store.at(str(tmp_path)), 0) == str(photos / f"{COUNT - 1}.png")
+    assert read_note(Store.at(str(tmp_path)), 1) is None

@@ -23,7 +23,7 @@ from mien.errors import FileMissingError, OptionError, VideoError
 from mien.video import patience
 from mien.video.film import Film
 from mien.video.follow import Newest
-from mien.video.source import without_passwords
+from mien.video.source import hide_passwords
 
 TIMES = films.vary(1.2)
 
@@ -86,7 +86,7 @@ def test_a_film_by_its_file_address_is_a_film(short: Path) -> None:
     assert film.about.sound
     assert [frame.seconds for frame in film] == TIMES
     assert film.faults == []
-    with pytest.raises(FileMissingError, match="No such film"):
+    with pytest.raises(FileMissingError, match="No such video"):
         list(Film(short.with_name("gone.mkv").as_uri()))
 
 
@@ -97,7 +97,7 @@ def test_a_film_by_http_is_read_whole(short: Path) -> None:
         assert not film.live
         assert [frame.seconds for frame in film] == TIMES
         assert film.faults == []
-        with pytest.raises(VideoError, match=r"Cannot read .*gone.mkv' as a film or camera: .*404.*Check the address"):
+        with pytest.raises(VideoError, match=r"Cannot read .*gone.mkv' as a video or camera: .*404.*Check the address"):
             list(Film(f"{address}/gone.mkv"))
 
 
@@ -144,7 +144,7 @@ def test_a_stream_that_does_not_come_back_is_given_up(monkeypatch: pytest.Monkey
             if len(given) == 4:
                 film.address = "http://127.0.0.1:1/none"
     assert given == [0, 1, 2, 3]
-    assert film.faults[0] == "it broke off 1 time and came back; gaps are left"
+    assert film.faults[0] == "the connection was lost and restored 1 time, leaving gaps"
 
 
 def test_without_reconnect_a_stream_ends_where_it_breaks_off() -> None:
@@ -209,7 +209,7 @@ def test_reconnect_is_for_what_has_no_end(short: Path) -> None:
     ],
 )
 def test_passwords_are_not_shown(given: str, shown: str) -> None:
-    assert without_passwords(given) == shown
-    assert without_passwords(f"Cannot read '{given}' as a film") == f"Cannot read '{shown}' as a film"
+    assert hide_passwords(given) == shown
+    assert hide_passwords(f"Cannot read '{given}' as a film") == f"Cannot read '{shown}' as a film"
     assert Film(given).name == shown
     assert Film(given).address == given

@@ -15,7 +15,7 @@ pytest.importorskip("pyarrow")
 from mien.results import Box, FrameResult, Person
 from mien.video import digest as digests
 from mien.video import summary
-from mien.video.digest import Digest, clock
+from mien.video.digest import Digest, format_time
 
 LABELS = ("happiness", "sadness", "neutral")
 FRAME: Any = SimpleNamespace(pixels=np.full((48, 64, 3), 90, np.uint8))
@@ -101,23 +101,23 @@ def test_the_page_and_its_figure(tmp_path: Path) -> None:
 
 def test_many_people_and_a_long_film_stay_legible(tmp_path: Path) -> None:
     digest = told(300, step=2.0, people=40)
-    figure = summary.timeline(digest)
+    figure = summary.draw_timeline(digest)
     assert len(figure.axes) == 16
     text = summary.write(tmp_path, "film.mp4", digest, []).page.read_text("utf-8")
-    assert "The 30 who were there longest, of 40." in text
-    assert "Of 40 people the 8 who were there longest." in text
+    assert "The 30 people seen longest, of 40." in text
+    assert "Of 40 people, the 8 seen longest." in text
     assert "strongest of" in text
 
 
 def test_people_without_an_event(tmp_path: Path) -> None:
     digest = told(30)
     assert digest.events == []
-    assert "No emotion but neutral" in summary.write(tmp_path, "film.mp4", digest, []).page.read_text("utf-8")
+    assert "No emotion other than neutral" in summary.write(tmp_path, "film.mp4", digest, []).page.read_text("utf-8")
 
 
 def test_a_film_without_faces(tmp_path: Path) -> None:
     written = summary.write(tmp_path, "film.mp4", told(20, people=0), [])
-    assert "No face was found in any frame." in written.page.read_text("utf-8")
+    assert "No face was detected in any frame." in written.page.read_text("utf-8")
 
 
 def test_no_portraits_where_faces_are_hidden() -> None:
@@ -127,6 +127,6 @@ def test_no_portraits_where_faces_are_hidden() -> None:
 
 
 def test_clock() -> None:
-    assert [clock(seconds) for seconds in (0, 59.96, 61.04, 3725.5, -0.3)] == [
+    assert [format_time(seconds) for seconds in (0, 59.96, 61.04, 3725.5, -0.3)] == [
         "0:00.0", "1:00.0", "1:01.0", "62:05.5", "-0:00.3",
     ]  # fmt: skip

@@ -81,7 +81,7 @@ def test_a_frame_without_a_face_is_a_row(tmp_path: Path) -> None:
     with written(tmp_path / "out.csv", "csv", results(3)).open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["frame"], row["person"]) for row in rows] == [("0", ""), ("1", "1"), ("2", "2"), ("2", "1")]
-    assert set(rows[0]) == set(timeline.columns(LABELS))
+    assert set(rows[0]) == set(timeline.list_columns(LABELS))
     assert {name: cell for name, cell in rows[0].items() if cell} == {
         "frame": "0", "seconds": "0.0", "frame_width": "640", "frame_height": "480",
     }  # fmt: skip
@@ -100,7 +100,7 @@ def test_parquet_is_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = written(tmp_path / "out.parquet", "parquet", results(9))
     assert [file.name for file in sorted(path.iterdir())] == [f"part-0000{at}.parquet" for at in range(3)]
     table = parquet.read_table(path)
-    assert table.column_names == list(timeline.columns(LABELS))
+    assert table.column_names == list(timeline.list_columns(LABELS))
     assert table["frame"].to_pylist() == [0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8, 8]
     assert table["person"].to_pylist()[:2] == [None, 1]
 
@@ -108,5 +108,5 @@ def test_parquet_is_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(("form", "bad"), [("csv", "frame,seconds\n1,2\n2,3\n3,4\n"), ("jsonl", '{"frame": 1}\n')])
 def test_a_foreign_file_is_refused(tmp_path: Path, form: str, bad: str) -> None:
     (tmp_path / "out").write_text(bad)
-    with pytest.raises(OptionError, match="no whole timeline"):
+    with pytest.raises(OptionError, match="not a complete timeline"):
         list(timeline.read(tmp_path / "out", form, LABELS))

@@ -1,1 +1,1 @@
-"""What reading faces costs on this machine: stages, whole processes, and the machine's own peak; light install only."""
+"""Benchmark this machine: pipeline stages, whole processes, and peak throughput; needs the base install only."""

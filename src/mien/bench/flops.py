@@ -1,4 +1,4 @@
-"""Floating-point operations of a network, counted from its ONNX graph with the shapes that ONNX Runtime reports."""
+"""Count the floating-point operations of a network from its ONNX graph and the shapes ONNX Runtime reports."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
     Shape = Sequence[int]
 
-# Places of the two factors among a node's inputs; quantised forms carry scales and zero points between them.
+# Indices of the two factors among a node's inputs; quantised operators have scales and zero points between them.
 _CONVOLUTIONS = {"Conv": (0, 1), "FusedConv": (0, 1), "ConvInteger": (0, 1), "QLinearConv": (0, 3)}
 _PRODUCTS = {"Gemm": 0, "MatMul": 0, "MatMulInteger": 0, "QLinearMatMul": 0}
 
 
 def count(graph: bytes, inputs: tuple[int, int, int]) -> int:
-    """Return 2 × multiply-accumulates of all convolutions and matrix products for one face.
+    """Count 2 × the multiply-accumulates of all convolutions and matrix products for one face.
 
     graph: a serialised ONNX ``ModelProto`` with input ``crops``.  inputs: its (channels, height, width).
-    As ``mien.learning.analysis`` counts them; activations, pools and sums are left out. The graph runs once,
-    unoptimised, so that every node still is the one that was exported. Raises ``ModelError`` if it cannot run.
+    Counted as in ``mien.learning.analysis``, without activations, pooling and sums. The graph runs once, unoptimised,
+    so that all nodes are as exported. Raises ``ModelError`` if it cannot run.
     """
-    return sum(_of_node(node) for node in _nodes(graph, inputs))
+    return sum(_count_node(node) for node in _run_profiled(graph, inputs))
 
 
-def _nodes(graph: bytes, inputs: tuple[int, int, int]) -> list[dict[str, Any]]:
+def _run_profiled(graph: bytes, inputs: tuple[int, int, int]) -> list[dict[str, Any]]:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -41,7 +41,7 @@ def _nodes(graph: bytes, inputs: tuple[int, int, int]) -> list[dict[str, Any]]:
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # A weight that was packed for speed is missing among the node's inputs.
+        # Prepacked weights would be missing from the node's inputs.
         options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "run")
         try:
@@ -54,9 +54,9 @@ def _nodes(graph: bytes, inputs: tuple[int, int, int]) -> list[dict[str, Any]]:
     return [event["args"] for event in events if "output_type_shape" in event.get("args", {})]
 
 
-def _of_node(node: dict[str, Any]) -> int:
+def _count_node(node: dict[str, Any]) -> int:
     kind = node["op_name"]
-    given = [_shape(each) for each in node["input_type_shape"]]
+    given = [_shape(typed) for typed in node["input_type_shape"]]
     result = _shape(node["output_type_shape"][0])
     if kind in _CONVOLUTIONS:
         return 2 * math.prod(result) * math.prod(given[_CONVOLUTIONS[kind][1]][1:])
@@ -64,7 +64,7 @@ def _of_node(node: dict[str, Any]) -> int:
         return 2 * math.prod(given[0]) * math.prod(given[1][1:])
     if kind in _PRODUCTS:
         left = given[_PRODUCTS[kind]]
-        # Gemm may turn its left factor, which has the rows of the result either way.
+        # Gemm may transpose its left factor; the number of rows of the result is the same either way.
         inner = math.prod(left) // result[0] if kind == "Gemm" else left[-1]
         return 2 * math.prod(result) * inner
     return 0

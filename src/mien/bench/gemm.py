@@ -1,6 +1,6 @@
-"""The machine's measured peak: float32 matrix products, in NumPy and in ONNX Runtime, with so many threads.
+"""Measure the machine's peak throughput with float32 matrix products, in NumPy and in ONNX Runtime.
 
-NumPy's BLAS takes its number of threads only as it is loaded, so it runs in a process of its own: this module's
+NumPy's BLAS reads its number of threads only when it is loaded, so it runs in a process of its own: this module's
 ``main``.
 """
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIDE = 1024
-"""Side of the matrices: large enough to be bound by arithmetic, 12 MB in all."""
+"""Side of the matrices: large enough to be compute-bound, 12 MB in total."""
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 _FLOAT = 1
 
 
-def numpy_rate(threads: int, seconds: float) -> float:
-    """Return the best floating-point operations a second of NumPy, in a process of its own. Raises ``MienError``."""
+def measure_numpy(threads: int, seconds: float) -> float:
+    """Measure NumPy's peak FLOP/s in a separate process. Raises ``MienError``."""
     environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
     command = [sys.executable, "-m", "mien.bench.gemm", str(seconds)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -37,19 +37,19 @@ def numpy_rate(threads: int, seconds: float) -> float:
     return float(done.stdout)
 
 
-def onnx_rate(threads: int, seconds: float) -> float:
-    """Return the best floating-point operations a second of ONNX Runtime."""
+def measure_onnx(threads: int, seconds: float) -> float:
+    """Measure ONNX Runtime's peak FLOP/s."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(product_graph(), options, providers=["CPUExecutionProvider"])
-    matrix = _matrix()
-    return _best(lambda: session.run(["c"], {"a": matrix, "b": matrix}), seconds)
+    session = onnxruntime.InferenceSession(build_graph(), options, providers=["CPUExecutionProvider"])
+    matrix = _make_matrix()
+    return _measure_rate(lambda: session.run(["c"], {"a": matrix, "b": matrix}), seconds)
 
 
-def product_graph(side: int = SIDE) -> bytes:
-    """Return an ONNX model: ``c`` = ``a`` × ``b``, all float32 (side, side)."""
+def build_graph(side: int = SIDE) -> bytes:
+    """Build an ONNX model of ``c`` = ``a`` × ``b``, all float32 (side, side)."""
     text = [field_bytes(1, name.encode()) for name in "ab"]
     node = b"".join([*text, field_bytes(2, b"c"), field_bytes(4, b"MatMul")])
     size = field_bytes(1, field_whole(1, side))
@@ -60,11 +60,11 @@ def product_graph(side: int = SIDE) -> bytes:
     return field_whole(1, 8) + field_bytes(7, graph) + field_bytes(8, field_bytes(1, b"") + field_whole(2, 13))
 
 
-def _matrix() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _make_matrix() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     return np.random.default_rng(0).random((SIDE, SIDE), np.float32)
 
 
-def _best(product: Callable[[], object], seconds: float) -> float:
+def _measure_rate(product: Callable[[], object], seconds: float) -> float:
     product()
     shortest, end = float("inf"), time.perf_counter() + seconds
     while (begun := time.perf_counter()) < end or shortest == float("inf"):
@@ -75,8 +75,8 @@ def _best(product: Callable[[], object], seconds: float) -> float:
 
 def main() -> None:
     """Print NumPy's rate; the argument is the seconds to measure."""
-    matrix = _matrix()
-    sys.stdout.write(f"{_best(lambda: matrix @ matrix, float(sys.argv[1]))}\n")
+    matrix = _make_matrix()
+    sys.stdout.write(f"{_measure_rate(lambda: matrix @ matrix, float(sys.argv[1]))}\n")
 
 
 if __name__ == "__main__":

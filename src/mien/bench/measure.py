@@ -1,4 +1,4 @@
-"""Measure this machine: every stage in every round, so that no stage has the quiet minute for itself."""
+"""Benchmark this machine: every stage runs in every round, so that load from elsewhere affects all stages alike."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mien.recognition import bundle as bundles
 Watch = Callable[[Iterable[int]], Iterable[int]]
 
 BUDGET = 0.2
-"""Seconds for each stage, and for each of the two matrix products, in every round."""
+"""Seconds for each stage and each of the two matrix products in every round."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One stage, or one whole process.
+    """Measurements of one stage, or of one whole process.
 
-    seconds: of one answer to the whole batch, median over the rounds; low, high: least and most of a round.
-    flops:   of one answer, 0 where they are not counted.
+    seconds: time for the whole batch, median over the rounds.  low, high: minimum and maximum over the rounds.
+    flops:   for the whole batch, 0 if not counted.
     share:   of the peak in the same round with the same threads, median over the rounds; None without ``flops``.
-    memory:  most bytes that the process held, median over the rounds; None where it is no process of its own.
+    memory:  peak memory of the process in bytes, median over the rounds; None for a stage within a process.
     """
 
     stage: str
@@ -43,13 +43,13 @@ class Row:
 
     @property
     def rate(self) -> float:
-        """Faces or photos a second."""
+        """Faces or photos per second."""
         return self.batch / self.seconds
 
 
 @dataclass(frozen=True)
 class Bench:
-    """All that was measured. ``peaks``: threads → the library's best float32 operations a second, per library."""
+    """Results of a benchmark. peaks: threads → library → peak float32 FLOP/s."""
 
     machine: dict[str, Any]
     model: dict[str, Any]
@@ -68,38 +68,42 @@ class Bench:
 def measure(
     photo: Path, shown: str, *, model: str = "default", threads: Sequence[int], rounds: int, watch: Watch = iter
 ) -> Bench:
-    """Measure in ``rounds`` rounds.
+    """Run the benchmark in ``rounds`` rounds.
 
-    photo: a file with a face.  shown: what it is called in the result.  threads: numbers of threads, each a table's
-    part.  watch: wraps the rounds, for a progress bar. Raises ``ImageError`` without a face, and what ``load`` raises.
+    photo: a file with a face.  shown: its name in the result.  threads: numbers of threads to measure with.
+    watch: wraps the rounds, for a progress bar.
+    Raises ``ImageError`` if no face is detected, and what ``mien.load`` raises.
     """
     bundle = bundles.read(model)
     spec = bundle.preprocess
     cost = flops.count(bundle.graph, (spec.channels, spec.size, spec.size))
-    crop = stages.first_crop(photo)
+    crop = stages.crop_first_face(photo)
     parts = [
         stage
         for count in threads
-        for stage in (*stages.of_photo(photo, model, count), *stages.of_network(bundle, crop, count, cost))
+        for stage in (
+            *stages.make_photo_stages(photo, model, count),
+            *stages.make_network_stages(bundle, crop, count, cost),
+        )
     ]
     for stage in parts:
         stage.answer()
-    found = _Found()
+    samples = _Found()
     for _ in watch(range(rounds)):
-        _round(found, parts, photo, model, threads)
+        _run_round(samples, parts, photo, model, threads)
     machine = {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": usable_cores(),
         "python": platform.python_version(),
-        "libraries": _versions(),
+        "libraries": _collect_versions(),
     }
     described = {"name": bundle.name, "digest": bundle.digest, "bytes": len(bundle.graph), "flops": cost}
-    rows = [found.row(stage) for stage in parts] + found.whole_rows()
-    return Bench(machine, described, shown, rounds, found.best(), tuple(rows))
+    rows = [samples.row(stage) for stage in parts] + samples.whole_rows()
+    return Bench(machine, described, shown, rounds, samples.best(), tuple(rows))
 
 
 class _Found:
-    """What the rounds found so far, in order."""
+    """Measurements of all rounds so far, in order."""
 
     def __init__(self) -> None:
         self.peaks: dict[int, list[dict[str, float]]] = defaultdict(list)
@@ -108,7 +112,7 @@ class _Found:
 
     def best(self) -> dict[int, dict[str, float]]:
         return {
-            count: {name: max(each[name] for each in found) for name in found[0]} for count, found in self.peaks.items()
+            count: {name: max(peak[name] for peak in peaks) for name in peaks[0]} for count, peaks in self.peaks.items()
         }
 
     def row(self, stage: Stage) -> Row:
@@ -118,35 +122,35 @@ class _Found:
             for seconds, peak in zip(taken, self.peaks[stage.threads], strict=True)
         ]
         share = statistics.median(shares) if stage.flops else None
-        return Row(stage.name, stage.batch, stage.threads, *_spread(taken), flops=stage.flops, share=share)
+        return Row(stage.name, stage.batch, stage.threads, *_summarise(taken), flops=stage.flops, share=share)
 
     def whole_rows(self) -> list[Row]:
         return [
-            Row(*key, *_spread(self.seconds[key]), memory=round(statistics.median(found)) if found else None)
-            for key, found in self.memory.items()
+            Row(*key, *_summarise(self.seconds[key]), memory=round(statistics.median(sizes)) if sizes else None)
+            for key, sizes in self.memory.items()
         ]
 
 
-def _round(found: _Found, parts: Sequence[Stage], photo: Path, model: str, threads: Sequence[int]) -> None:
+def _run_round(samples: _Found, parts: Sequence[Stage], photo: Path, model: str, threads: Sequence[int]) -> None:
     for count in threads:
-        # Beside each other, so that both see the same minute of the machine.
-        peak = {"numpy": gemm.numpy_rate(count, BUDGET), "onnxruntime": gemm.onnx_rate(count, BUDGET)}
-        found.peaks[count].append(peak)
+        # Back to back, so that both run under the same load.
+        peak = {"numpy": gemm.measure_numpy(count, BUDGET), "onnxruntime": gemm.measure_onnx(count, BUDGET)}
+        samples.peaks[count].append(peak)
         for stage in parts:
             if stage.threads == count:
-                found.seconds[stage.name, stage.batch, count].append(stage.seconds(BUDGET))
-        for name, command in stages.commands(photo, model, count).items():
+                samples.seconds[stage.name, stage.batch, count].append(stage.seconds(BUDGET))
+        for name, command in stages.list_commands(photo, model, count).items():
             whole = process.succeed(command)
             key = (f"process: {name}", 64 if name.startswith("64") else 1, count)
-            found.seconds[key].append(whole.seconds)
-            found.memory[key] += [] if whole.memory is None else [whole.memory]
+            samples.seconds[key].append(whole.seconds)
+            samples.memory[key] += [] if whole.memory is None else [whole.memory]
 
 
-def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+def _summarise(values: Sequence[float]) -> tuple[float, float, float]:
     return statistics.median(values), min(values), max(values)
 
 
-def _versions() -> dict[str, str]:
+def _collect_versions() -> dict[str, str]:
     from importlib import metadata
 
     return {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow")}

@@ -1,4 +1,4 @@
-"""A drawn face for measurements: an installed package has no photo in it, and a photo of nobody needs no licence."""
+"""Draw a face for benchmarks: the installed package contains no photo, and a drawing needs no licence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 640, 480
 
-_FINE = 4  # drawn this much larger and averaged down: smooth edges, which detectors expect
+_FINE = 4  # supersampling factor, for the smooth edges that detectors expect
 _SKIN, _HAIR, _SHADE = (225, 180, 155), (60, 40, 30), (205, 150, 125)
 # Centre, half axes, colour; later ones cover earlier ones.
 _ELLIPSES: tuple[tuple[tuple[int, int], tuple[int, int], Colour], ...] = (
@@ -30,7 +30,7 @@ _ELLIPSES: tuple[tuple[tuple[int, int], tuple[int, int], Colour], ...] = (
 
 
 def draw() -> NDArray[np.uint8]:
-    """Return one drawn face on a plain ground, uint8 (480, 640, 3) RGB; YuNet and Haar find it."""
+    """Draw a face on a plain background, uint8 (480, 640, 3) RGB; YuNet and Haar detect it."""
     import cv2
 
     large = np.full((HEIGHT * _FINE, WIDTH * _FINE, 3), (150, 160, 170), np.uint8)
@@ -38,12 +38,12 @@ def draw() -> NDArray[np.uint8]:
     def ellipse(
         centre: tuple[int, int], axes: tuple[int, int], colour: Colour, arc: tuple[int, int], thick: int
     ) -> None:
-        place, size = [value * _FINE for value in centre], [value * _FINE for value in axes]
-        cv2.ellipse(large, place, size, 0, *arc, colour, thick, cv2.LINE_AA)
+        middle, size = [value * _FINE for value in centre], [value * _FINE for value in axes]
+        cv2.ellipse(large, middle, size, 0, *arc, colour, thick, cv2.LINE_AA)
 
     for centre, axes, colour in _ELLIPSES:
         ellipse(centre, axes, colour, (0, 360), -1)
-    for x in (285, 355):  # eyebrows: the upper part of an ellipse's line
+    for x in (285, 355):  # eyebrows: upper arcs of ellipses
         ellipse((x, 198), (20, 6), _HAIR, (190, 350), 4 * _FINE)
     small = cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return cv2.GaussianBlur(small, (0, 0), 1.2)  # type: ignore[return-value]

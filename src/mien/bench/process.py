@@ -1,4 +1,4 @@
-"""Whole processes: how long they take from start to end, and the most memory they hold."""
+"""Measure whole processes: wall time and peak memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Linux counts the memory of the process that starts another as the other's; this one is smaller than any it starts.
+# Linux attributes the memory of the parent to the child on fork, so a small launcher starts the measured process.
 _LAUNCHER = """
 import json, subprocess, sys, time
 begun = time.perf_counter()
@@ -32,7 +32,7 @@ print(json.dumps([seconds, memory, done.returncode, *text]))
 
 @dataclass(frozen=True)
 class Whole:
-    """One process that ended: wall time in seconds, peak resident memory in bytes (None on Windows), what it said."""
+    """A finished process: wall time in seconds, peak resident memory in bytes (None on Windows), and its output."""
 
     seconds: float
     memory: int | None
@@ -46,20 +46,20 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 
     Raises ``MienError`` if it cannot start.
     """
-    # As an installed package: compiled once, not at every start.
+    # Write bytecode, as an installed package has it: compile once, not at every start.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
     done = subprocess.run(
         launch, env={**variables, **(environment or {})}, capture_output=True, text=True, encoding="utf-8", check=False
     )
     if done.returncode:
-        raise MienError(f"Cannot start {command[0]!r}: {done.stderr.strip().splitlines()[-1]}. Check that it is there.")
+        raise MienError(f"Cannot start {command[0]!r}: {done.stderr.strip().splitlines()[-1]}. Check that it exists.")
     return Whole(*json.loads(done.stdout))
 
 
 def succeed(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Whole:
-    """Run ``command`` as ``run`` does. Raises ``MienError`` with its last words if it fails."""
+    """Run ``command`` as ``run`` does. Raises ``MienError`` with the end of its error output if it fails."""
     whole = run(command, environment)
     if whole.code:
-        raise MienError(f"{' '.join(command[:4])} … ended with code {whole.code}: {whole.errors.strip()[-500:]}")
+        raise MienError(f"{' '.join(command[:4])} … exited with code {whole.code}: {whole.errors.strip()[-500:]}")
     return whole

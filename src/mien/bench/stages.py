@@ -1,4 +1,4 @@
-"""What is timed: each stage from photo to emotion by itself, all of them together, and whole processes."""
+"""The stages to time: each step from photo to emotion separately, the whole pipeline, and whole processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ recognizer.classify(numpy.zeros((64, 48, 48), numpy.uint8))
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing to time: what it does to how many faces or photos at once, with so many threads."""
+    """A stage to time. batch: number of faces or photos at once.  answer: the function to time."""
 
     name: str
     batch: int
@@ -48,7 +48,7 @@ class Stage:
     flops: int = 0
 
     def seconds(self, budget: float) -> float:
-        """Return the median time of one answer over as many as fit into ``budget`` seconds, at least one."""
+        """Return the median time of one run, over as many runs as fit into ``budget`` seconds, at least one."""
         import cv2
 
         before = cv2.getNumThreads()
@@ -64,19 +64,19 @@ class Stage:
         return statistics.median(taken)
 
 
-def of_photo(photo: Path, model: str, threads: int) -> Iterable[Stage]:
-    """Yield decoding, detector and the whole way from the file to the result. Raises ``ImageError`` without a face."""
+def make_photo_stages(photo: Path, model: str, threads: int) -> Iterable[Stage]:
+    """Yield decoding, detection and the whole pipeline. Raises ``ImageError`` if no face is detected."""
     pixels, detector, recognizer = images.load(photo), get_detector("yunet"), load(model, threads=threads)
     faces = len(recognizer.read(photo).faces)
     if not faces:
-        raise ImageError(f"{str(photo)!r}: no face was found. Name a photo with a face, or none: a face is drawn then.")
+        raise ImageError(f"{str(photo)!r}: no face detected. Give a photo with a face, or none to use a drawn face.")
     yield Stage("decode", 1, threads, lambda: images.load(photo))
     yield Stage("detector", 1, threads, lambda: detector.detect(pixels))
     yield Stage("end to end", 1, threads, lambda: recognizer.read(photo))
 
 
-def of_network(bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int) -> Iterable[Stage]:
-    """Yield preprocessing and network, each in batches of 1, 8 and 64.  flops: of one face."""
+def make_network_stages(bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int) -> Iterable[Stage]:
+    """Yield preprocessing and network in batches of 1, 8 and 64. flops: for one face."""
     spec = bundle.preprocess
     session = OnnxSession(bundle.graph, threads)
     for batch in BATCHES:
@@ -86,17 +86,17 @@ def of_network(bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int
         yield Stage("classifier", batch, threads, lambda ready=ready: session.logits(ready), flops * batch)  # type: ignore[misc]
 
 
-def first_crop(photo: Path) -> NDArray[np.uint8]:
-    """Return the crop of the best face of a photo, of the whole photo where none is found."""
+def crop_first_face(photo: Path) -> NDArray[np.uint8]:
+    """Return the crop of the best face of a photo, or of the whole photo if none is detected."""
     pixels, detector = images.load(photo), get_detector("yunet")
-    found = detector.detect(pixels)
-    if found:
-        return cut(pixels, found[0].box, found[0].landmarks, detector.crop)
+    detections = detector.detect(pixels)
+    if detections:
+        return cut(pixels, detections[0].box, detections[0].landmarks, detector.crop)
     return cut(pixels, Box(0, 0, float(pixels.shape[1]), float(pixels.shape[0])), None, WHOLE_CROP)
 
 
-def commands(photo: Path, model: str, threads: int) -> dict[str, Sequence[str]]:
-    """Return the whole processes by name: libraries alone, one photo, 64 faces."""
+def list_commands(photo: Path, model: str, threads: int) -> dict[str, Sequence[str]]:
+    """Return the commands of whole processes by name: imports alone, one photo, 64 faces."""
     one = ["-m", "mien", "predict", str(photo), "--model", model, "--threads", str(threads)]
     started = {
         "imports alone": ["-c", _IMPORTS],

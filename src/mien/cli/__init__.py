@@ -166,9 +166,9 @@ def _no_verb(verb: str, allowed: list[str]) -> str:
 
 def _fail(message: str, code: int = FAILED) -> int:
     if "://" in message:
-        from mien.video.source import without_passwords
+        from mien.video.source import hide_passwords
 
-        message = without_passwords(message)
+        message = hide_passwords(message)
     sys.stderr.write(f"mien: {one_line(message)}\n" if code == INTERRUPTED else f"mien: error: {one_line(message)}\n")
     return code
 

@@ -72,7 +72,7 @@ def run(options: Namespace) -> int:
     (split,) = work.splits([options.split] if options.split else [])
     faces = work.part(split)
     for name in wish.by:  # a column that makes no slices is told before the network answers thousands of faces
-        grouping.by_column(faces, name)
+        grouping.group_by_column(faces, name)
     tested = work.find_tested_run([split])
     points = _landmarks(faces, options)
     answers = work.predict(split, lambda rows: watched(rows, "answering"))
@@ -83,13 +83,13 @@ def run(options: Namespace) -> int:
 
 def _wish(options: Namespace) -> Wish:
     from mien.evaluation.audit import Wish
-    from mien.evaluation.corruptions import chosen
+    from mien.evaluation.corruptions import parse_names
 
     if options.seed < 0:
         raise OptionError(f"--seed {options.seed}: expected a whole number, 0 or more.")
     if options.out.is_file():
         raise OptionError(f"--out {options.out}: expected a folder, into which the page is written; this is a file.")
-    names = chosen(options.corruptions)
+    names = parse_names(options.corruptions)
     return Wish(tuple(options.by), names, options.faces, options.seed, options.smallest)
 
 
@@ -142,12 +142,12 @@ def _show(found: Audit, title: str) -> None:
 
     screen = console(sys.stdout)
     screen.print(title, style="bold")
-    for each in audit_tables.all_tables(found):
+    for each in audit_tables.build_tables(found):
         table = Table(*each.head, title=each.title, title_justify="left")
         for row in each.rows:
             table.add_row(*row)
         screen.print(table)
-        if each.told:
-            screen.print(each.told, style="dim", soft_wrap=True)
+        if each.note:
+            screen.print(each.note, style="dim", soft_wrap=True)
     for note in found.notes:
         screen.print(note, soft_wrap=True)

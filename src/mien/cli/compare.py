@@ -37,8 +37,8 @@ def run(options: Namespace) -> int:
 
     found = [evaluated.read(each) for each in options.runs]
     entries = [
-        compare.entry(each, name, options.split, curves=story.curves_of(each), **story.cost(each))
-        for each, name in zip(found, compare.names(found), strict=True)
+        compare.make_entry(each, name, options.split, curves=story.curves_of(each), **story.cost(each))
+        for each, name in zip(found, compare.name_runs(found), strict=True)
     ]
     written = compare.write(entries, options.out, literature=E_LITERATURE)
     sys.stdout.write(f"{written.page}: {len(written.figures)} figures beside it, the same as text in compare.md\n")

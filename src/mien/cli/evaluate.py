@@ -116,7 +116,7 @@ def _check_suite(options: Namespace) -> None:
 
 def _on_crops(options: Namespace) -> None:
     from mien.cli import evaluate_tables as tables
-    from mien.evaluation.evaluate import mean_of_views, report
+    from mien.evaluation.evaluate import average_views, report
     from mien.learning import scoring
     from mien.recognition.views import KINDS
 
@@ -130,7 +130,7 @@ def _on_crops(options: Namespace) -> None:
     views = {"": single}
     if options.views:
         several = views[f"-{options.views}"] = {
-            split: mean_of_views(work.loaded.model, work.part(split), each, options.views)
+            split: average_views(work.loaded.model, work.part(split), each, options.views)
             for split, each in single.items()
         }
         parts = {split: report(each, copies=work.excludes_copies(split)) for split, each in several.items()}
@@ -209,11 +209,11 @@ def _conformal(work: Scoring, single: dict[str, Predictions], alpha: float) -> d
 
 
 def _write(folder: Path, found: dict[str, Any], views: dict[str, dict[str, Predictions]]) -> None:
-    from mien.evaluation.predictions import joined
+    from mien.evaluation.predictions import join
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in views.items():
-        joined(list(parts.values())).write(folder / f"predictions{name}.parquet")
+        join(list(parts.values())).write(folder / f"predictions{name}.parquet")
     _write_json(folder / "metrics.json", found)
 
 
@@ -222,7 +222,7 @@ def _write_json(path: Path, found: Any) -> None:
 
 
 def _matrix(options: Namespace) -> None:
-    from mien.evaluation.matrix import markdown
+    from mien.evaluation.matrix import render_markdown
 
     loaded = [_loaded(model, options) for model in options.models]
     cells, notes = [], []
@@ -230,7 +230,7 @@ def _matrix(options: Namespace) -> None:
         column, told = _column(loaded, path, options)
         cells += column
         notes += told
-    text = markdown(cells)
+    text = render_markdown(cells)
     sys.stdout.write(text)
     sys.stdout.writelines(f"{note}\n" for note in dict.fromkeys(notes))
     if options.out:
@@ -240,7 +240,7 @@ def _matrix(options: Namespace) -> None:
 
 
 def _column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[list[Cell], list[str]]:
-    from mien.evaluation.matrix import cell
+    from mien.evaluation.matrix import make_cell
     from mien.learning import scoring
     from mien.recognition import names
 
@@ -256,7 +256,9 @@ def _column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[l
         tested = work.find_tested_run(splits)
         found = work.predict(splits[0], lambda rows: watched(rows, "answering"))
         cells.append(
-            cell(found, first, model=names.public(name) or name, corpus=corpus, split=splits[0], left_out=work.left_out)
+            make_cell(
+                found, first, model=names.public(name) or name, corpus=corpus, split=splits[0], left_out=work.left_out
+            )
         )
         notes += _counted(tested, {})
         first = first or found

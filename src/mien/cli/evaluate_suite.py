@@ -112,7 +112,7 @@ def _score(models: Sequence[Collected], entry: Entry, folder: Path, detector: De
     crops = {frame: _crops(material, frame, detector, options) for frame in entry.frames}
     for model in models:
         try:
-            suite.narrowed(material, model.network.labels)
+            suite.select_samples(material, model.network.labels)
         except DataError as error:
             model.skipped[entry.title] = str(error)
             continue
@@ -156,6 +156,6 @@ def _show(results: list[Result], options: Namespace) -> None:
     if not any(result.rows for result in results):
         reasons = "; ".join(f"{corpus}: {reason}" for corpus, reason in results[0].skipped.items())
         raise DataError(f"No corpus could be scored. {reasons}")
-    sys.stdout.write("\n".join(suite_table.text(result) for result in results))
+    sys.stdout.write("\n".join(suite_table.render_markdown(result) for result in results))
     if options.out:
         suite_table.write(options.out, results)

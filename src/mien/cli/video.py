@@ -177,14 +177,14 @@ def _take_up(options: Namespace, form: str | None, film: Film, recognizer: Recog
     if form is None or options.out is None:
         return 0
     from mien.cli.resume import compare, write_settings
-    from mien.video.timeline import whole
+    from mien.video.timeline import count_whole
 
     settings = _settings(options, form, recognizer, following)
     if options.resume and options.out.exists():
         if film.live:
             raise OptionError("--resume needs a film: a camera does not show the same again.")
         compare(options.out, settings)
-        return whole(options.out, form)
+        return count_whole(options.out, form)
     if options.out.parent.is_dir():
         write_settings(options.out, settings)
     return 0
@@ -268,7 +268,7 @@ def _shown(options: Namespace, film: Film, steps: Iterable[Step]) -> Iterator[St
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from mien.cli.output import console
-    from mien.video.digest import clock
+    from mien.video.digest import format_time
 
     ending = film.about.duration is not None
     more = (BarColumn(), TimeRemainingColumn()) if ending else (TimeElapsedColumn(),)
@@ -279,7 +279,7 @@ def _shown(options: Namespace, film: Film, steps: Iterable[Step]) -> Iterator[St
         for step in steps:
             yield step
             at = step[0].seconds - film.about.start
-            bar.update(task, completed=at, description=f"film {clock(at)}")
+            bar.update(task, completed=at, description=f"film {format_time(at)}")
 
 
 def _until(seconds: float | None, start: float, steps: Iterable[Step]) -> Iterator[Step]:
@@ -290,13 +290,15 @@ def _until(seconds: float | None, start: float, steps: Iterable[Step]) -> Iterat
 
 
 def _show_people(digest: Digest) -> None:
-    from mien.video.digest import clock
+    from mien.video.digest import format_time
 
     table = [("person", "from", "to", "frames", "mostly", "share")]
     for who, life in digest.longest(20):
         best = int(life.total.argmax())
         share = f"{life.total[best] / life.frames:.0%}"
-        table.append((str(who), clock(life.first), clock(life.last), str(life.frames), digest.labels[best], share))
+        table.append(
+            (str(who), format_time(life.first), format_time(life.last), str(life.frames), digest.labels[best], share)
+        )
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))

@@ -1,1 +1,1 @@
-"""Evaluation: figures with their intervals, calibration, and nothing chosen on PrivateTest."""
+"""Evaluation: metrics with confidence intervals, calibration, audits and reports. Nothing is chosen on PrivateTest."""

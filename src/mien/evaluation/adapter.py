@@ -1,4 +1,4 @@
-"""A foreign ONNX file, and the note beside it that says what the file does not say of itself."""
+"""Load a third-party ONNX file together with an adapter file that supplies the metadata it lacks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ except ImportError as error:
 
 
 class Adapter(BaseModel):
-    """What is known of a foreign network.
+    """Metadata of a third-party network.
 
-    labels:      its classes in the order of its outputs, in Mien's words or a corpus's (``angry``, ``HA``).
-    outputs:     whether it answers logits or probabilities.  output: the name of that output, if there are several.
+    labels:      its classes in the order of its outputs, named as in Mien or as in a corpus (``angry``, ``HA``).
+    outputs:     whether it returns logits or probabilities.  output: the name of that output, if there are several.
     temperature: its logits are divided by it before softmax.
-    preprocess:  what it takes: the keys and defaults of a recipe's table ``[preprocess]``.
+    preprocess:  its input: the keys and defaults of a recipe's table ``[preprocess]``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,27 +38,27 @@ class Adapter(BaseModel):
     preprocess: PreprocessSpec
 
     def label_set(self) -> LabelSet:
-        """Return its classes as Mien's nouns. Raises ``DataError`` for an unknown word, or two of the same meaning."""
+        """Return its classes as Mien's labels. Raises ``DataError`` for an unknown or a repeated class."""
         return LabelSet("adapter", tuple(canonical(label) for label in self.labels))
 
 
 def read(path: str | Path) -> Adapter:
     """Read an adapter file (TOML). Raises ``FileMissingError``, and ``OptionError`` naming each wrong key."""
-    place = Path(path)
+    file = Path(path)
     try:
-        values = tomllib.loads(place.read_text(encoding="utf-8"))
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
         # JSON mode is the one in which strict types still take a TOML array for a tuple.
         return Adapter.model_validate_json(json.dumps(values, default=str), strict=True)
     except FileNotFoundError as error:
-        raise FileMissingError(f"No adapter at {place}; docs/evaluation.md shows one.") from error
+        raise FileMissingError(f"No adapter at {file}; docs/evaluation.md shows one.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"{place} is not valid TOML: {error}") from error
+        raise OptionError(f"{file} is not valid TOML: {error}") from error
     except ValidationError as error:
-        told = "; ".join(_explained(dict(detail)) for detail in error.errors())
-        raise OptionError(f"{place}: {told}. An adapter has {', '.join(Adapter.model_fields)}.") from error
+        problems = "; ".join(_explain(dict(detail)) for detail in error.errors())
+        raise OptionError(f"{file}: {problems}. An adapter has {', '.join(Adapter.model_fields)}.") from error
 
 
-def _explained(detail: dict[str, Any]) -> str:
+def _explain(detail: dict[str, Any]) -> str:
     where, message = ".".join(map(str, detail["loc"])), str(detail["msg"])
     if detail["type"] == "missing":
         return f"{where!r} is required"
@@ -68,12 +68,12 @@ def _explained(detail: dict[str, Any]) -> str:
 
 
 def load(path: str | Path, adapter: str | Path, threads: int | None = None) -> Model:
-    """Return a foreign ONNX file as a model. Raises ``FileMissingError``, ``OptionError`` and ``ModelError``."""
-    place, known = Path(path), read(adapter)
+    """Load a third-party ONNX file. Raises ``FileMissingError``, ``OptionError`` and ``ModelError``."""
+    file, known = Path(path), read(adapter)
     try:
-        graph, label_set = place.read_bytes(), known.label_set()
+        graph, label_set = file.read_bytes(), known.label_set()
     except FileNotFoundError as error:
-        raise FileMissingError(f"No such model file: {str(place)!r}. Check the path.") from error
+        raise FileMissingError(f"No such model file: {str(file)!r}. Check the path.") from error
     except DataError as error:
         raise OptionError(f"{adapter}: labels: {error}") from error
     spec = known.preprocess
@@ -87,5 +87,5 @@ def load(path: str | Path, adapter: str | Path, threads: int | None = None) -> M
             probabilities=known.outputs == "probabilities",
         )
     except ModelError as error:
-        raise ModelError(f"{place} is not what {adapter} says of it: {error}") from error
-    return Model(place.stem, hashlib.sha256(graph).hexdigest(), label_set, spec, known.temperature, session)
+        raise ModelError(f"{file} does not match {adapter}: {error}") from error
+    return Model(file.stem, hashlib.sha256(graph).hexdigest(), label_set, spec, known.temperature, session)

@@ -1,7 +1,6 @@
-"""Honest probabilities: temperature, calibration error, and what an answer is worth by its confidence.
+"""Calibrate probabilities: temperature and vector scaling, calibration error, risk-coverage curves and thresholds.
 
-Whatever is fitted here (temperature, threshold, conformal sets) is fitted on the validation part, never on the faces
-that are reported.
+Everything fitted here is fitted on the validation set, never on the faces that results are reported for.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import OptionError
-from mien.evaluation.checks import Doubles, Floats, distributions
+from mien.evaluation.checks import Doubles, Floats, check_probabilities
 from mien.recognition.session import softmax
 
 BINS = 15
@@ -22,8 +21,9 @@ BINS = 15
 def fit_temperature(logits: Floats, labels: NDArray[np.int64], weights: Floats | None = None) -> float:
     """Return the temperature in [0.05, 20] that minimises the log-loss (Guo et al. 2017, section 4.2).
 
-    weights: (N,), how much each face counts, above 0; None counts all alike. It moves no prediction, only confidence.
-    Fit it on PublicTest, never on the faces that are reported.
+    weights: (N,), sample weights above 0; None weights all faces equally.
+    The temperature changes confidences, never predictions. Fit it on PublicTest, never on the faces that results are
+    reported for.
     """
     from scipy.optimize import minimize_scalar
 
@@ -31,8 +31,8 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64], weights: Floats |
         chosen = softmax(logits, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
         return float(np.average(-np.log(np.maximum(chosen, 1e-300)), weights=weights))
 
-    found = minimize_scalar(log_loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(found.x))
+    minimum = minimize_scalar(log_loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return float(np.exp(minimum.x))
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ def fit_vector(
 ) -> VectorScaling:
     """Return the scale in [0.05, 20] and the bias of each class that minimise the log-loss (Guo et al. 2017, 4.2).
 
-    weights: (N,), how much each face counts, above 0; None counts all alike.
-    known:   bool (N, C), the classes that a face's corpus tells apart, the face's own among them; None for all.
+    weights: (N,), sample weights above 0; None weights all faces equally.
+    known:   bool (N, C), the classes that a face's corpus distinguishes, including the face's own; None for all.
 
-    It mends classes that are called too seldom or too surely, which no single temperature can, and so it may move
-    predictions. The squares of scales' distances from 1 and of biases cost 1e-4 each: without that the bias of a class
-    without faces would be minus infinity, and scales of faces that are all answered rightly would be whatever
-    rounding makes them. Fit it on PublicTest, never on the faces that are reported.
+    Unlike a single temperature, this corrects classes that are predicted too rarely or too confidently, so it may
+    change predictions. An L2 penalty of 1e-4 pulls scales towards 1 and biases towards 0: without it the bias of a
+    class without faces would diverge to minus infinity, and the scales of perfectly classified faces would depend on
+    rounding alone. Fit it on PublicTest, never on the faces that results are reported for.
     """
     from scipy.optimize import minimize
 
@@ -78,14 +78,14 @@ def fit_vector(
     hidden = np.where(apart, logits, -np.inf)
     start = np.concatenate([np.full(classes, 1 / fit_temperature(hidden, labels, weights)), np.zeros(classes)])
     bounds = [(0.05, 20.0)] * classes + [(None, None)] * classes
-    limits = {"gtol": 1e-8, "ftol": 1e-12}  # the defaults stop where the cost above is all that still has a slope
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=limits)
-    return VectorScaling(found.x[:classes], found.x[classes:])
+    limits = {"gtol": 1e-8, "ftol": 1e-12}  # the defaults stop while only the penalty still has a gradient
+    minimum = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=limits)
+    return VectorScaling(minimum.x[:classes], minimum.x[classes:])
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram (DeGroot & Fienberg 1983): faces in B bins of equal width of their confidence.
+    """A reliability diagram (DeGroot & Fienberg 1983): faces in B equal-width bins of confidence.
 
     edges: float64 (B + 1,), from 0 to 1.  faces: int64 (B,).
     confidence, accuracy: float64 (B,), means over the bin's faces; NaN in an empty bin.
@@ -98,35 +98,35 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: mean gap of confidence and accuracy, bins weighted by their faces."""
+        """The expected calibration error: mean gap between confidence and accuracy, bins weighted by their faces."""
         used = self.faces > 0
         gaps = np.abs(self.accuracy - self.confidence)[used]
         return float(np.average(gaps, weights=self.faces[used]))
 
 
 def reliability(probabilities: Floats, labels: NDArray[Any], bins: int = BINS) -> Reliability:
-    """Return the reliability diagram of probabilities (N, C) and class places (N,).
+    """Return the reliability diagram of probabilities (N, C) and class indices (N,).
 
-    A confidence on an edge belongs to the bin above it, 1 to the last. Errors as ``checks.distributions``.
+    A confidence on an edge belongs to the bin above it, 1 to the last bin. Errors as ``checks.check_probabilities``.
     """
-    found, known = distributions(probabilities, labels)
-    confidence, right = found.max(1), found.argmax(1) == known
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    faces = np.bincount(place, minlength=bins)
-    sums = [np.bincount(place, values, minlength=bins) for values in (confidence, right)]
+    checked, known = check_probabilities(probabilities, labels)
+    confidence, right = checked.max(1), checked.argmax(1) == known
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    faces = np.bincount(bin_of, minlength=bins)
+    sums = [np.bincount(bin_of, values, minlength=bins) for values in (confidence, right)]
     empty = np.full(bins, np.nan)
     means = [np.divide(total, faces, out=empty.copy(), where=faces > 0) for total in sums]
     return Reliability(np.linspace(0, 1, bins + 1), faces, means[0], means[1])
 
 
 def calibration_error(probabilities: Floats, labels: NDArray[Any], bins: int = BINS) -> float:
-    """Return the expected calibration error: mean gap of confidence and accuracy over equal-width bins."""
+    """Return the expected calibration error: mean gap between confidence and accuracy over equal-width bins."""
     return reliability(probabilities, labels, bins).error
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Confidence from which on ``accuracy`` of the answers were right, which holds for ``coverage`` of the faces."""
+    """A confidence threshold, the share of the faces that reach it (``coverage``), and the accuracy on these."""
 
     confidence: float
     accuracy: float
@@ -135,14 +135,14 @@ class Threshold:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What is gained by answering only where the confidence is high (El-Yaniv & Wiener 2010).
+    """The risk-coverage curve of selective classification (El-Yaniv & Wiener 2010).
 
-    One point a distinct confidence, from the highest on: of faces with the same confidence no threshold takes some
-    and leaves others. Arrays float64 (K,).
+    One point for each distinct confidence, highest first, as no threshold separates faces with equal confidences.
+    Arrays float64 (K,).
 
     confidence: the threshold.  coverage: share of the faces with at least that confidence, up to 1.
-    accuracy:   of those faces.
-    area:       mean risk (1 - accuracy) over all coverages; a face counts with the risk at its own confidence
+    accuracy:   accuracy on those faces.
+    area:       mean risk (1 - accuracy) over all coverages, where each face contributes the risk at its own confidence
                 (Geifman, Uziel & El-Yaniv 2019). 0 is best.
     """
 
@@ -153,11 +153,14 @@ class RiskCoverage:
 
 
 def risk_coverage(probabilities: Floats, labels: NDArray[Any]) -> RiskCoverage:
-    """Return the curve of probabilities (N, C) and class places (N,). Errors as ``checks.distributions``."""
-    found, known = distributions(probabilities, labels)
-    confidence = found.max(1)
+    """Return the risk-coverage curve of probabilities (N, C) and class indices (N,).
+
+    Errors as ``checks.check_probabilities``.
+    """
+    checked, known = check_probabilities(probabilities, labels)
+    confidence = checked.max(1)
     order = np.argsort(-confidence, kind="stable")
-    falling, right = confidence[order], (found.argmax(1) == known)[order]
+    falling, right = confidence[order], (checked.argmax(1) == known)[order]
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # of each group of equal confidence
     answered = last + 1
     accuracy = np.cumsum(right)[last] / answered
@@ -166,22 +169,22 @@ def risk_coverage(probabilities: Floats, labels: NDArray[Any]) -> RiskCoverage:
 
 
 def accuracy_at(curve: RiskCoverage, coverage: float) -> Threshold:
-    """Return the accuracy of the most confident faces: the fewest that are at least ``coverage`` of all.
+    """Return the accuracy of the most confident faces, the smallest set that covers at least ``coverage`` of all.
 
-    coverage: above 0, at most 1; ``Threshold.coverage`` says what was reached, more where confidences are equal.
-    Raises ``OptionError`` for another.
+    coverage: above 0, at most 1. ``Threshold.coverage`` is the share reached, which is larger where confidences tie.
+    Raises ``OptionError`` for other values.
     """
     if not 0 < coverage <= 1:
         raise OptionError(f"coverage = {coverage}: expected a share of the faces, above 0 and at most 1.")
-    place = int(np.searchsorted(curve.coverage, coverage - 1e-12))
-    return Threshold(*(float(values[place]) for values in (curve.confidence, curve.accuracy, curve.coverage)))
+    index = int(np.searchsorted(curve.coverage, coverage - 1e-12))
+    return Threshold(*(float(values[index]) for values in (curve.confidence, curve.accuracy, curve.coverage)))
 
 
 def fit_threshold(probabilities: Floats, labels: NDArray[Any], accuracy: float = 0.8) -> Threshold:
-    """Return the lowest confidence at and above which at least ``accuracy`` of the faces are classified rightly.
+    """Return the lowest confidence at and above which at least ``accuracy`` of the faces are classified correctly.
 
-    Answers below it are called uncertain; where even the most confident ones are worse, that is all of them
-    (confidence 1, accuracy and coverage 0). Errors as ``checks.distributions``.
+    Predictions below it are called uncertain. If even the most confident faces miss ``accuracy``, all predictions are
+    (confidence 1, accuracy and coverage 0). Errors as ``checks.check_probabilities``.
     """
     curve = risk_coverage(probabilities, labels)
     good = np.flatnonzero(curve.accuracy >= accuracy)

@@ -1,4 +1,4 @@
-"""Several models on one page: how good, how different, at what cost, and beside what was published."""
+"""Compare several models on one page: metrics, significance, cost, and published results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, OptionError
 from mien.evaluation import compare_plots as plots
+from mien.evaluation import evaluate
 from mien.evaluation.compare_plots import Figure95
-from mien.evaluation.evaluate import report as figures_of
-from mien.evaluation.evaluated import Evaluated, is_test, told_part
-from mien.evaluation.predictions import Predictions, same_faces
+from mien.evaluation.evaluated import Evaluated, is_test, name_part
+from mien.evaluation.predictions import Predictions, check_same_faces
 from mien.evaluation.sheet import Sheet, Written
 from mien.evaluation.significance import McNemar, holm, mcnemar
 
@@ -24,23 +24,24 @@ LEVEL = 0.05
 """Adjusted p value below which a difference is called significant."""
 
 OFFICIAL = ("PrivateTest", "PublicTest")
-"""Parts of FER2013, to which the literature's figures belong."""
+"""Splits of FER2013 that published results refer to."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One model of the comparison.
 
-    found:      its folder.  answers: those of the part that is compared.  figures: as ``evaluate.report`` of these.
-    curves:     of its training, None where there are none.
-    parameters: weights and biases; flops: of one face. None where no network is known.
+    run:         its folder.  part: the split that is compared.
+    predictions: on that split.  metrics: of the predictions, as ``evaluate.report``.
+    curves:      learning curves, None if the folder has none.
+    parameters:  number of weights and biases.  flops: for one face. None where the network is unknown.
     """
 
     name: str
-    found: Evaluated
+    run: Evaluated
     part: str
-    answers: Predictions = field(repr=False)
-    figures: dict[str, Any] = field(repr=False)
+    predictions: Predictions = field(repr=False)
+    metrics: dict[str, Any] = field(repr=False)
     curves: Curves | None = None
     parameters: int | None = None
     flops: int | None = None
@@ -48,49 +49,50 @@ class Entry:
     @property
     def accuracy(self) -> Figure95:
         """The accuracy with its interval."""
-        return _with_interval(self.figures, "accuracy", "interval")
+        return _with_interval(self.metrics, "accuracy", "interval")
 
     @property
     def macro_f1(self) -> Figure95:
         """The macro F1 with its interval."""
-        return _with_interval(self.figures, "macro_f1", "macro_f1_interval")
+        return _with_interval(self.metrics, "macro_f1", "macro_f1_interval")
 
 
-def _with_interval(figures: Mapping[str, Any], value: str, interval: str) -> Figure95:
-    low, high = figures[interval]
-    return Figure95(figures[value], (low, high))
+def _with_interval(metrics: Mapping[str, Any], value: str, interval: str) -> Figure95:
+    low, high = metrics[interval]
+    return Figure95(metrics[value], (low, high))
 
 
-def entry(found: Evaluated, name: str, split: str = "", **known: Any) -> Entry:
-    """Return an entry; ``known`` holds curves, parameters and flops. Raises ``OptionError`` for a missing part."""
-    part = found.part_named(split)
-    answers = found.predictions.part(part)
-    return Entry(name, found, part, answers, figures_of(answers, copies=is_test(part)), **known)
+def make_entry(run: Evaluated, name: str, split: str = "", **known: Any) -> Entry:
+    """Return an entry; ``known`` holds curves, parameters and flops. Raises ``OptionError`` for a missing split."""
+    part = run.part_named(split)
+    predictions = run.predictions.part(part)
+    return Entry(name, run, part, predictions, evaluate.report(predictions, copies=is_test(part)), **known)
 
 
-def names(found: Sequence[Evaluated]) -> list[str]:
-    """Return a name for each folder: its model's, with as much of the path as tells namesakes apart.
+def name_runs(runs: Sequence[Evaluated]) -> list[str]:
+    """Name each run after its model, with as much of its path as it takes to make equal names unique.
 
     Raises ``OptionError`` for a folder that is given twice.
     """
-    paths = [each.folder.resolve() for each in found]
-    twice = [path for place, path in enumerate(paths) if path in paths[:place]]
+    paths = [run.folder.resolve() for run in runs]
+    twice = [path for index, path in enumerate(paths) if path in paths[:index]]
     if twice:
         raise OptionError(f"{twice[0]} is given twice; give each run once.")
-    shared = {each.name for place, each in enumerate(found) if each.name in {other.name for other in found[:place]}}
+    shared = {run.name for index, run in enumerate(runs) if run.name in {other.name for other in runs[:index]}}
     ends = max((len(path.parts) for path in paths), default=1)
     depth = next(k for k in range(1, ends + 1) if len({path.parts[-k:] for path in paths}) == len(paths))
     return [
-        f"{each.name} ({'/'.join(path.parts[-depth:])})" if each.name in shared else each.name
-        for each, path in zip(found, paths, strict=True)
+        f"{run.name} ({'/'.join(path.parts[-depth:])})" if run.name in shared else run.name
+        for run, path in zip(runs, paths, strict=True)
     ]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two entries by their names. test: None where they answered different faces, which ``why`` then says.
+    """A comparison of two entries, by name.
 
-    adjusted: the p value, adjusted for the number of pairs (Holm).
+    test:     None if their predictions are of different faces; ``why`` then says how they differ.
+    adjusted: the p-value, adjusted for the number of pairs (Holm).
     """
 
     first: str
@@ -100,11 +102,13 @@ class Difference:
     why: str = ""
 
 
-def differences(entries: Sequence[Entry]) -> list[Difference]:
-    """Return McNemar's test of each pair of entries that answered the same faces, and why the others did not."""
-    pairs = [(one, other, _same(one, other)) for one, other in combinations(entries, 2)]
+def compare_pairs(entries: Sequence[Entry]) -> list[Difference]:
+    """Run McNemar's test on each pair of entries with the same faces; say why the other pairs are not comparable."""
+    pairs = [(one, other, _explain_mismatch(one, other)) for one, other in combinations(entries, 2)]
     tests = {
-        (one.name, other.name): mcnemar(one.answers.right, other.answers.right) for one, other, why in pairs if not why
+        (one.name, other.name): mcnemar(one.predictions.right, other.predictions.right)
+        for one, other, why in pairs
+        if not why
     }
     adjusted = dict(zip(tests, holm([test.p_value for test in tests.values()]), strict=True))
     return [
@@ -114,168 +118,170 @@ def differences(entries: Sequence[Entry]) -> list[Difference]:
     ]
 
 
-def _same(one: Entry, other: Entry) -> str:
+def _explain_mismatch(one: Entry, other: Entry) -> str:
     try:
-        same_faces(one.answers, other.answers)
+        check_same_faces(one.predictions, other.predictions)
     except DataError as error:
         return str(error)
     return ""
 
 
 def write(entries: Sequence[Entry], out: str | Path, *, literature: Mapping[str, float] | None = None) -> Written:
-    """Write ``index.html``, ``compare.md`` and the figures into the folder ``out``, and return their paths.
+    """Write ``index.html``, ``compare.md`` and the plots into the folder ``out``, and return their paths.
 
     literature: method → published accuracy on FER2013.
     Raises ``OptionError`` for no entries, ``MissingExtraError`` without ``mien[train]``.
     """
     if not entries:
-        raise OptionError("Nothing to compare; name one run or more.")
+        raise OptionError("Nothing to compare; name at least one run.")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     sheet = Sheet(folder)
-    found = differences(entries)
-    _summary(sheet, entries, found)
-    _significance(sheet, found)
-    _classes(sheet, entries)
-    _curves(sheet, entries)
-    _cost(sheet, entries)
-    _literature(sheet, entries, literature or {})
-    lead = f"{', '.join(each.name for each in entries)}; figures with 95 % bootstrap intervals."
+    pairs = compare_pairs(entries)
+    _add_summary(sheet, entries, pairs)
+    _add_significance(sheet, pairs)
+    _add_classes(sheet, entries)
+    _add_curves(sheet, entries)
+    _add_cost(sheet, entries)
+    _add_literature(sheet, entries, literature or {})
+    lead = f"{', '.join(entry.name for entry in entries)}; metrics with 95 % bootstrap intervals."
     return sheet.write("Runs compared", lead, "compare")
 
 
-def _summary(sheet: Sheet, entries: Sequence[Entry], found: Sequence[Difference]) -> None:
+def _add_summary(sheet: Sheet, entries: Sequence[Entry], pairs: Sequence[Difference]) -> None:
     sheet.section("Summary")
     head = ("model", "part", "faces", "accuracy (95 %)", "macro F1 (95 %)", "ECE", "parameters", "MFLOPs", "scored")
-    sheet.table(head, [_row(each) for each in entries])
-    if any(each.test is None for each in found):
+    sheet.table(head, [_format_row(entry) for entry in entries])
+    if any(entry.test is None for entry in pairs):
         sheet.text(
-            "Not all of these answered the same faces: accuracies on different faces are of different difficulty, and "
-            "their order says nothing of the models.",
+            "Not all of these were evaluated on the same faces. Some faces are harder than others, so their accuracies "
+            "do not rank the models.",
             "warn",
         )
-    again = [each.name for each in entries if (each.found.scorings or 0) > 1]
+    again = [entry.name for entry in entries if (entry.run.scorings or 0) > 1]
     if again:
         sheet.text(
-            f"The test part was scored more than once by {', '.join(again)}. Whatever was chosen between two scorings "
-            "was chosen by the test part.",
+            f"The test set was scored more than once by {', '.join(again)}. Anything chosen between two scorings was "
+            "chosen on the test set.",
             "warn",
         )
     alt = "Bars of accuracy and macro F1 of each model, with 95 % intervals"
-    drawn = plots.accuracies(
-        {each.name: each.accuracy for each in entries}, {each.name: each.macro_f1 for each in entries}
+    drawn = plots.draw_accuracies(
+        {entry.name: entry.accuracy for entry in entries}, {entry.name: entry.macro_f1 for entry in entries}
     )
-    told = "Intervals that overlap do not say that two models are equally good on the same faces: see Significance."
-    sheet.figure("accuracy", drawn, alt, told)
+    caption = "Overlapping intervals do not mean that two models are equally good on the same faces: see Significance."
+    sheet.figure("accuracy", drawn, alt, caption)
 
 
-def _row(each: Entry) -> tuple[object, ...]:
-    bounds = [each.figures[name] for name in ("interval", "macro_f1_interval")]
+def _format_row(entry: Entry) -> tuple[object, ...]:
+    bounds = [entry.metrics[name] for name in ("interval", "macro_f1_interval")]
     accuracy, f1 = (f"{100 * low:.1f} – {100 * high:.1f}" for low, high in bounds)
-    parameters = "–" if each.parameters is None else f"{each.parameters:,}"
-    flops = "–" if each.flops is None else f"{each.flops / 1e6:,.1f}"
-    scored = "–" if each.found.scorings is None else f"{each.found.scorings} ×"
-    figures = each.figures
-    return (each.name, told_part(each.part), figures["faces"], f"{figures['accuracy']:.2%} ({accuracy})",
-            f"{figures['macro_f1']:.1%} ({f1})", figures["ece"], parameters, flops, scored)  # fmt: skip
+    parameters = "–" if entry.parameters is None else f"{entry.parameters:,}"
+    flops = "–" if entry.flops is None else f"{entry.flops / 1e6:,.1f}"
+    scored = "–" if entry.run.scorings is None else f"{entry.run.scorings} ×"
+    metrics = entry.metrics
+    return (entry.name, name_part(entry.part), metrics["faces"], f"{metrics['accuracy']:.2%} ({accuracy})",
+            f"{metrics['macro_f1']:.1%} ({f1})", metrics["ece"], parameters, flops, scored)  # fmt: skip
 
 
-def _significance(sheet: Sheet, found: Sequence[Difference]) -> None:
-    tested = [(each, each.test) for each in found if each.test]
+def _add_significance(sheet: Sheet, pairs: Sequence[Difference]) -> None:
+    tested = [(pair, pair.test) for pair in pairs if pair.test]
     sheet.section("Significance")
-    if not found:
-        sheet.text("One run alone has nothing to differ from.")
+    if not pairs:
+        sheet.text("There is only one run, so there is nothing to compare.")
     if tested:
-        head = ("first", "second", "only the first right", "only the second right", "p", "p adjusted", "verdict")
+        head = ("first", "second", "only first correct", "only second correct", "p", "p adjusted", "verdict")
         sheet.table(
             head,
-            [(each.first, each.second, test.only_first, test.only_second, f"{test.p_value:.2g} ({test.method})",
-              f"{each.adjusted:.2g}", _verdict(each, test)) for each, test in tested],
+            [(pair.first, pair.second, test.only_first, test.only_second, f"{test.p_value:.2g} ({test.method})",
+              f"{pair.adjusted:.2g}", _write_verdict(pair, test)) for pair, test in tested],
         )  # fmt: skip
         sheet.text(
-            "McNemar's test on the same faces: of those that only one of the two reads rightly, how unequal are the "
-            f"shares? p is adjusted for the {len(tested)} pairs (Holm), and significant below {LEVEL:g}.",
+            "McNemar's test on the same faces: does one model classify more of those faces correctly that only one of "
+            f"the two gets right? p is adjusted for {len(tested)} pairs (Holm), and significant below {LEVEL:g}.",
             "soft",
         )
-    others = [(each.first, each.second, each.why) for each in found if not each.test]
+    others = [(pair.first, pair.second, pair.why) for pair in pairs if not pair.test]
     if others:
-        sheet.text("Not comparable, as these did not answer the same faces:")
+        sheet.text("Not comparable, as the faces differ:")
         sheet.table(("first", "second", "why"), others)
 
 
-def _verdict(each: Difference, test: McNemar) -> str:
-    if each.adjusted >= LEVEL:
+def _write_verdict(pair: Difference, test: McNemar) -> str:
+    if pair.adjusted >= LEVEL:
         return "no significant difference"
-    return f"{each.first if test.only_first > test.only_second else each.second} is better"
+    return f"{pair.first if test.only_first > test.only_second else pair.second} is better"
 
 
-def _classes(sheet: Sheet, entries: Sequence[Entry]) -> None:
+def _add_classes(sheet: Sheet, entries: Sequence[Entry]) -> None:
     sheet.section("Classes")
-    labels = list(dict.fromkeys(label for each in entries for label in each.answers.label_set.labels))
+    labels = list(dict.fromkeys(label for entry in entries for label in entry.predictions.label_set.labels))
     values = {
-        each.name: {label: row["f1"] for label, row in each.figures["per_class"].items() if row["support"]}
-        for each in entries
+        entry.name: {label: row["f1"] for label, row in entry.metrics["per_class"].items() if row["support"]}
+        for entry in entries
     }
-    sheet.figure("classes", plots.class_f1(values, labels), "Bars of the F1 of each class, one a model")
+    sheet.figure(
+        "classes", plots.draw_class_f1(values, labels), "Bar chart of the F1 of each class, one bar for each model"
+    )
     nan = float("nan")
     rows = [(label, *(row.get(label, nan) for row in values.values())) for label in labels]
     sheet.table(("F1 of", *values), rows)
 
 
-def _curves(sheet: Sheet, entries: Sequence[Entry]) -> None:
-    found = {each.name: each.curves for each in entries if each.curves}
-    without = [each.name for each in entries if not each.curves]
+def _add_curves(sheet: Sheet, entries: Sequence[Entry]) -> None:
+    with_history = {entry.name: entry.curves for entry in entries if entry.curves}
+    without = [entry.name for entry in entries if not entry.curves]
     sheet.section("Training")
-    if found:
-        told = (
-            "The training loss is the recipe's own, of augmented faces, so that recipes with other losses cannot be "
-            "compared by it; the validation loss is the cross-entropy of plain faces for all."
+    if with_history:
+        caption = (
+            "The training loss is the recipe's own loss on augmented faces, so it cannot be compared between recipes "
+            "with different losses; the validation loss is the cross-entropy without augmentation for all."
         )
-        alt = "Line charts of training loss, validation loss and validation accuracy over the epochs, a line a model"
-        sheet.figure("curves", plots.curves(found), alt, told)
+        alt = "Line charts of training loss, validation loss and validation accuracy by epoch, one line for each model"
+        sheet.figure("curves", plots.draw_curves(with_history), alt, caption)
     if without:
-        sheet.text(f"Without a history of training: {', '.join(without)}.", "soft")
+        sheet.text(f"Without a training history: {', '.join(without)}.", "soft")
 
 
-def _cost(sheet: Sheet, entries: Sequence[Entry]) -> None:
+def _add_cost(sheet: Sheet, entries: Sequence[Entry]) -> None:
     sheet.section("Accuracy and cost")
-    parameters = {each.name: (each.parameters / 1e6, each.accuracy) for each in entries if each.parameters}
-    flops = {each.name: (each.flops / 1e6, each.accuracy) for each in entries if each.flops}
+    parameters = {entry.name: (entry.parameters / 1e6, entry.accuracy) for entry in entries if entry.parameters}
+    flops = {entry.name: (entry.flops / 1e6, entry.accuracy) for entry in entries if entry.flops}
     for name, points, what, title in (
         ("parameters", parameters, "parameters (millions)", "Accuracy and size"),
         ("flops", flops, "FLOPs of one face (millions)", "Accuracy and computation"),
     ):
         if points:
-            alt = f"Scatter of accuracy over {what}, a point a model"
-            sheet.figure(name, plots.scatter(points, what, title), alt)
-    without = [each.name for each in entries if not each.parameters]
+            alt = f"Scatter plot of accuracy over {what}, one point for each model"
+            sheet.figure(name, plots.draw_scatter(points, what, title), alt)
+    without = [entry.name for entry in entries if not entry.parameters]
     if without:
-        sheet.text(f"No network's recipe is known of {', '.join(without)}, so neither parameters nor FLOPs.", "soft")
+        sheet.text(f"The network of {', '.join(without)} is unknown, so parameters and FLOPs are missing.", "soft")
 
 
-def _literature(sheet: Sheet, entries: Sequence[Entry], published: Mapping[str, float]) -> None:
+def _add_literature(sheet: Sheet, entries: Sequence[Entry], published: Mapping[str, float]) -> None:
     own = {
-        f"Mien: {each.name}": each
-        for each in entries
-        if each.part in OFFICIAL and each.answers.label_set.name == "fer2013"
+        f"Mien: {entry.name}": entry
+        for entry in entries
+        if entry.part in OFFICIAL and entry.predictions.label_set.name == "fer2013"
     }
     if not published:
         return
     sheet.section("Beside the literature")
     if not own:
-        sheet.text("None of these was scored on FER2013's official parts, to which the published figures belong.")
+        sheet.text("None of these was evaluated on FER2013's official splits, which the published results refer to.")
         return
-    drawn = plots.literature(published, {name: each.accuracy for name, each in own.items()})
-    told = (
-        "Published figures stand as System E's Table 3 prints them: it does not say on which part of FER2013 they were "
-        "measured, and they have no intervals."
+    drawn = plots.draw_literature(published, {name: entry.accuracy for name, entry in own.items()})
+    caption = (
+        "Published accuracies are quoted from System E's Table 3, which does not state the split of FER2013 they were "
+        "measured on and gives no intervals."
     )
     alt = "Bars of accuracy: the methods of System E's Table 3 and Mien's runs, the best at the top"
-    sheet.figure("literature", drawn, alt, told)
+    sheet.figure("literature", drawn, alt, caption)
     rows = [(name, f"{value:.2%}", "–", "–", "System E, Table 3") for name, value in published.items()]
-    for name, each in own.items():
-        low, high = each.figures["interval"]
-        text = f"{each.figures['accuracy']:.2%}"
-        rows.append((name, text, f"{low:.1%} – {high:.1%}", each.part, "measured here"))
+    for name, entry in own.items():
+        low, high = entry.metrics["interval"]
+        text = f"{entry.metrics['accuracy']:.2%}"
+        rows.append((name, text, f"{low:.1%} – {high:.1%}", entry.part, "measured here"))
     rows.sort(key=lambda row: -float(row[1].rstrip("%")))
     sheet.table(("method", "accuracy", "95 %", "part", "source"), rows)

@@ -1,4 +1,4 @@
-"""Curves of one class against the rest, with their areas: receiver operating characteristic, precision and recall."""
+"""One-vs-rest ROC and precision-recall curves of each class, with their areas."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluation.checks import Doubles, Floats, Labels, distributions
+from mien.evaluation.checks import Doubles, Floats, Labels, check_probabilities
 from mien.labels import LabelSet
 
 
 @dataclass(frozen=True)
 class Curve:
-    """K points, each what the class's probability as a threshold gives, from the strictest threshold on.
+    """A curve of K points, one for each threshold on the class's probability, strictest first.
 
-    x, y: float64 (K,) in [0, 1].  thresholds: float64 (K,), falling; infinity where nothing is taken for the class.
-    area: under the curve, in [0, 1].
+    x, y: float64 (K,) in [0, 1].  thresholds: float64 (K,), decreasing; infinity where nothing is predicted positive.
+    area: area under the curve, in [0, 1].
     """
 
     x: Doubles
@@ -28,10 +28,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class ClassCurves:
-    """The two curves of a class against the rest; None where the data cannot show them.
+    """The two one-vs-rest curves of a class; None where they are undefined.
 
-    roc: x is the false-positive rate, y the true-positive rate. Area: probability that a face of the class gets a
-        higher score than one of the rest. None for a class without faces, or without faces of other classes.
+    roc: x is the false-positive rate, y the true-positive rate. Area: probability that a face of the class scores
+        higher than one of the rest. None for a class without faces, or without faces of other classes.
     precision_recall: x is the recall, y the precision. Area: average precision, the mean precision weighted by the
         steps of recall, without interpolation (Davis & Goadrich 2006). None for a class without faces.
     """
@@ -40,15 +40,18 @@ class ClassCurves:
     precision_recall: Curve | None
 
 
-def curves(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet) -> dict[str, ClassCurves]:
-    """Return label → curves, of probabilities (N, C) and class places (N,). Errors as ``checks.distributions``."""
-    found, known = distributions(probabilities, labels, len(label_set))
-    return {label: of_class(found, known, place) for place, label in enumerate(label_set.labels)}
+def compute_curves(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet) -> dict[str, ClassCurves]:
+    """Return label → curves for probabilities (N, C) and class indices (N,).
+
+    Errors as ``checks.check_probabilities``.
+    """
+    checked, known = check_probabilities(probabilities, labels, len(label_set))
+    return {label: compute_class_curves(checked, known, index) for index, label in enumerate(label_set.labels)}
 
 
-def of_class(probabilities: Doubles, labels: Labels, place: int) -> ClassCurves:
-    """Return the curves of the class at ``place``; the arrays are taken as checked."""
-    own, scores = labels == place, probabilities[:, place]
+def compute_class_curves(probabilities: Doubles, labels: Labels, index: int) -> ClassCurves:
+    """Return the curves of the class at ``index``; the arrays must be valid, and are not checked."""
+    own, scores = labels == index, probabilities[:, index]
     if not own.any():
         return ClassCurves(None, None)
     return ClassCurves(None if own.all() else _roc(own, scores), _precision_recall(own, scores))

@@ -1,4 +1,4 @@
-"""Does a model doubt where people do? Its answers' entropy beside that of ten people's votes on the same faces."""
+"""Compare a model's uncertainty with human disagreement: entropy of predictions and of ten annotators' votes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError
-from mien.evaluation.checks import distributions
+from mien.evaluation.checks import check_probabilities
 
 LEAST = 10
-"""Faces with votes below which no correlation is worked out."""
+"""Minimum number of faces with votes for a correlation."""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A model's doubt and people's, on N faces that have votes.
+    """Agreement of a model's uncertainty with the annotators', on N faces with votes.
 
-    spearman: rank correlation of the entropy of the answer with the entropy of the votes, -1 to 1.
+    spearman: rank correlation of prediction entropy and vote entropy, -1 to 1.
     interval: its 95 % interval, Fisher's z with the variance of Bonett and Wright 2000.
-    certain, uncertain: mean entropy of the votes, in nats, on the third of the faces with the lowest and with the
-              highest entropy of the answer.
+    certain, uncertain: mean vote entropy, in nats, on the third of the faces with the lowest and with the highest
+              prediction entropy.
     """
 
     faces: int
@@ -38,22 +38,22 @@ class Disagreement:
 
 
 def disagreement(probabilities: NDArray[np.floating[Any]], votes: NDArray[np.floating[Any]]) -> Disagreement:
-    """Compare answers (N, C) with votes (N, C) as shares of 1; faces whose votes are all 0 do not count.
+    """Compare probabilities (N, C) with votes (N, C) as shares of 1; faces whose votes are all 0 are ignored.
 
-    Raises ``DataError`` for fewer than ``LEAST`` faces with votes, for other shapes, or where all answers, or all
-    votes, are equally doubtful, so that they have no ranks.
+    Raises ``DataError`` for fewer than ``LEAST`` faces with votes, for other shapes, and where all predictions or all
+    votes have the same entropy, so that ranks are undefined.
     """
     from scipy.stats import entropy, spearmanr
 
     if votes.shape != probabilities.shape:
-        raise DataError(f"Votes of shape {votes.shape} for answers of shape {probabilities.shape}; expected the same.")
+        raise DataError(f"Votes have shape {votes.shape}, probabilities {probabilities.shape}; expected the same.")
     voted = votes.sum(1) > 0
     if voted.sum() < LEAST:
         raise DataError(f"{voted.sum()} faces with votes; expected at least {LEAST}. Index with --votes.")
-    found, _ = distributions(probabilities[voted], np.zeros(int(voted.sum()), np.int64), votes.shape[1])
-    answers, people = entropy(found, axis=1), entropy(votes[voted].astype(np.float64), axis=1)
+    checked, _ = check_probabilities(probabilities[voted], np.zeros(int(voted.sum()), np.int64), votes.shape[1])
+    answers, people = entropy(checked, axis=1), entropy(votes[voted].astype(np.float64), axis=1)
     if np.ptp(answers) == 0 or np.ptp(people) == 0:
-        raise DataError("All answers, or all votes, are equally doubtful: there are no ranks to correlate.")
+        raise DataError("All predictions, or all votes, have the same entropy: there are no ranks to correlate.")
     correlation = float(spearmanr(answers, people).statistic)
     order, third = np.argsort(answers, kind="stable"), len(answers) // 3
     return Disagreement(

@@ -1,4 +1,4 @@
-"""A folder that ``mien train`` or ``mien evaluate --out`` wrote, read again: answers and recorded figures, checked."""
+"""Read and check a folder written by ``mien train`` or ``mien evaluate --out``: predictions and recorded metrics."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mien.evaluation import predictions
 from mien.evaluation.predictions import Predictions
 
 TESTS = ("PrivateTest", SAME_PART["PrivateTest"])
-"""Names of a part that is only scored, the official one first."""
+"""Names of the test split, the official one first."""
 
 KEYS = {"PublicTest": "public_test", "PrivateTest": "private_test", "": "all"}
-"""Part → its key in metrics.json where that is another word."""
+"""Split → its key in metrics.json where the two differ."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model answered, and what was recorded with it.
+    """A model's predictions and the metrics recorded with them.
 
-    predictions: of all parts.  metrics: the content of metrics.json.
+    predictions: of all splits.  metrics: the content of metrics.json.
     """
 
     folder: Path
@@ -43,62 +43,62 @@ class Evaluated:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts' names in the order of the file, '' where the data has none."""
+        """The names of the splits in file order, '' where the data has none."""
         return tuple(dict.fromkeys(self.predictions.split.tolist()))
 
     @property
     def scorings(self) -> int | None:
-        """How often the test part of the run has been scored; None where nobody counts."""
+        """How often the test set of the run has been scored; None if not counted."""
         times = self.metrics.get("test_scorings")
         return None if times is None else int(times)
 
     def part_named(self, asked: str = "") -> str:
-        """Return the name of the part to tell of: the one asked for, else the test part, else the last one.
+        """Return the name of the split to report on: the one asked for, else the test split, else the last one.
 
-        Raises ``OptionError`` naming the parts there are.
+        Raises ``OptionError`` listing the splits that exist.
         """
         if not asked:
             return next((name for name in TESTS if name in self.parts), self.parts[-1])
         alike = (asked, SAME_PART.get(asked, asked), *(own for own, other in SAME_PART.items() if other == asked))
-        found = next((name for name in alike if name in self.parts), None)
-        if found is None:
+        match = next((name for name in alike if name in self.parts), None)
+        if match is None:
             known = [name for name in self.parts if name]
-            told = ", ".join(known) or "none with a name; leave --split out"
+            listed = ", ".join(known) or "none with a name; leave --split out"
             raise OptionError(
-                f"{self.folder} has no predictions of {asked!r}; there are {told}.{nearest(asked, known)}"
+                f"{self.folder} has no predictions of {asked!r}; there are {listed}.{nearest(asked, known)}"
             )
-        return found
+        return match
 
 
-def told_part(part: str) -> str:
-    """Return a part's name as a page shows it."""
+def name_part(part: str) -> str:
+    """Return the display name of a split."""
     return part or "all faces"
 
 
 def is_test(part: str) -> bool:
-    """Say whether a part of this name is one that is only scored."""
+    """Return whether a split of this name is a test split."""
     return part in TESTS
 
 
 def read(folder: str | Path) -> Evaluated:
     """Read ``predictions.parquet`` and ``metrics.json`` of a folder.
 
-    Raises ``FileMissingError`` naming each missing file and its remedy, ``DataError`` for a damaged one, and where
-    the two files are not of one scoring.
+    Raises ``FileMissingError`` naming each missing file and how to create it, and ``DataError`` for a damaged file or
+    if the two files belong to different evaluations.
     """
-    place = Path(folder)
-    if not place.is_dir():
+    path = Path(folder)
+    if not path.is_dir():
         raise FileMissingError(
-            f"No folder {place}; expected a run of `mien train`, or what `mien evaluate MODEL --data DATA "
+            f"No folder {path}; expected a run of `mien train`, or what `mien evaluate MODEL --data DATA "
             "--out FOLDER` wrote."
         )
-    missing = [line for name, line in _REMEDIES.items() if not (place / name).exists()]
+    missing = [line for name, line in _REMEDIES.items() if not (path / name).exists()]
     if missing:
-        raise FileMissingError(f"{place} cannot be reported on: {' '.join(missing)}")
-    found = Evaluated(place, predictions.read(place / "predictions.parquet"), values(place / "metrics.json"))
-    for part in found.parts:
-        _check(found, part)
-    return found
+        raise FileMissingError(f"{path} is incomplete: {' '.join(missing)}")
+    run = Evaluated(path, predictions.read(path / "predictions.parquet"), read_json(path / "metrics.json"))
+    for part in run.parts:
+        _check(run, part)
+    return run
 
 
 _REMEDIES = {
@@ -109,30 +109,30 @@ _REMEDIES = {
 }
 
 
-def values(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file that holds an object. Raises ``DataError`` for another."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that contains an object. Raises ``DataError`` for any other content."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}. Take it from a backup, or write it anew.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} holds a JSON {type(found).__name__}; expected an object, as Mien writes it.")
-    return found
+        raise DataError(f"{path} is not valid JSON: {error}. Restore it from a backup, or write it again.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} contains a JSON {type(content).__name__}; expected an object, as Mien writes it.")
+    return content
 
 
-def _check(found: Evaluated, part: str) -> None:
-    """Raise ``DataError`` if the recorded figures of a part are not those of the answers."""
-    recorded = (found.metrics if found.trained else found.metrics["parts"]).get(_key(found, part))
+def _check(run: Evaluated, part: str) -> None:
+    """Raise ``DataError`` if the recorded metrics of a split do not match the predictions."""
+    recorded = (run.metrics if run.trained else run.metrics["parts"]).get(_key(run, part))
     if not isinstance(recorded, dict):
-        return  # nothing was recorded of it: a part of `--split all`
-    own = found.predictions.part(part)
+        return  # no metrics were recorded for this split alone: it is part of `--split all`
+    own = run.predictions.part(part)
     if recorded.get("faces") != len(own) or not isclose(recorded.get("accuracy", -1), float(own.right.mean())):
         raise DataError(
-            f"{found.folder}: metrics.json and predictions.parquet are of different scorings of {told_part(part)} "
+            f"{run.folder}: metrics.json and predictions.parquet are from different evaluations of {name_part(part)} "
             f"({recorded.get('faces')} faces, accuracy {recorded.get('accuracy')}; {len(own)}, {own.right.mean()}). "
-            "Evaluate again with --out, each part once."
+            "Evaluate again with --out, each split once."
         )
 
 
-def _key(found: Evaluated, part: str) -> str:
-    return KEYS.get(part, part) if found.trained or not part else part
+def _key(run: Evaluated, part: str) -> str:
+    return KEYS.get(part, part) if run.trained or not part else part

@@ -1,8 +1,8 @@
-"""Calibration that is asked to hold on a corpus that it has not seen: fitted on all corpora but one, in turn.
+"""Leave-one-corpus-out calibration: fit on all corpora but one and report on that one, for each in turn.
 
-A confidence fitted on one corpus promises what it promises there. Here class scales, temperature and the threshold of
-``uncertain`` are fitted on held-out faces of several corpora, each of which counts the same whatever its size, and are
-reported on the one that was left out.
+Calibration on one corpus need not hold on another. Here class scales, temperature and the threshold of ``uncertain``
+are fitted on held-out faces of several corpora, weighted equally whatever their sizes, and evaluated on the corpus
+that was left out.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from numpy.typing import NDArray
 from mien.errors import DataError, OptionError
 from mien.evaluation import markdown
 from mien.evaluation.calibration import Threshold, VectorScaling, fit_temperature, fit_vector
-from mien.evaluation.checks import Doubles, Floats, places
+from mien.evaluation.checks import Doubles, Floats, check_labels
 from mien.evaluation.suite import Scores, score
 from mien.recognition.session import softmax
 
 RIGHT, ANSWERED = 0.92, 0.5
-"""Share of answers that are to be right among those not ``uncertain``, and the least share that is to be answered."""
+"""Target accuracy of predictions that are not ``uncertain``, and minimum share of such predictions."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes logits (N, C) into confidences.
+    """Converts logits (N, C) to calibrated probabilities.
 
     Attributes:
         scaling: scale and bias of each class.
         temperature: the scaled logits are divided by it.
-        threshold: the confidence below which an answer is ``uncertain``, with the share of right answers above it and
-            the share answered on the faces it was chosen on, where each corpus counts the same.
-        met: whether both shares are as asked for there; if not, the threshold is that of the most confident half.
+        threshold: the confidence below which a prediction is ``uncertain``, with accuracy and coverage above it on the
+            faces it was fitted on, all corpora weighted equally.
+        met: whether accuracy and coverage reach their targets there; if not, the threshold is the highest one with
+            enough coverage.
     """
 
     scaling: VectorScaling
@@ -43,9 +44,9 @@ class Calibration:
     met: bool
 
     def probabilities(self, logits: Floats, classes: Sequence[int] | None = None) -> Doubles:
-        """Return float64 (N, C) probabilities; classes that are not among ``classes`` get 0."""
+        """Return probabilities, float64 (N, C); classes that are not among ``classes`` get 0."""
         scaled = np.asarray(logits, np.float64) * self.scaling.scale + self.scaling.bias
-        return softmax(np.where(_apart(scaled.shape, classes), scaled, -np.inf), self.temperature)
+        return softmax(np.where(_mask_classes(scaled.shape, classes), scaled, -np.inf), self.temperature)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -55,7 +56,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A corpus that was left out, what was fitted on the others, and its scores on the corpus."""
+    """A corpus that was left out, the calibration fitted on the others, and its scores on the corpus."""
 
     corpus: str
     calibration: Calibration
@@ -80,19 +81,19 @@ def leave_one_out(
     Args:
         logits_by_corpus: corpus → float (N, C) logits of held-out faces, the same C classes for all.
         targets_by_corpus: corpus → int (N,) class indices.
-        classes_by_corpus: corpus → indices of the classes that it tells apart, where not all C; the others' share is
-            divided among these.
-        fitted_on: the corpora that may be fitted on; None for all. Others, such as those that are only ever tested,
-            are left out in turn and never fitted on.
-        right: least share of right answers among those not ``uncertain``, on the corpora fitted on.
-        answered: least share of answers not ``uncertain`` there.
+        classes_by_corpus: corpus → indices of the classes that it distinguishes, if not all C; probabilities are
+            renormalised over these.
+        fitted_on: the corpora that may be used for fitting; None for all. Others, such as test-only corpora, are only
+            evaluated on.
+        right: minimum accuracy of predictions that are not ``uncertain``, on the corpora used for fitting.
+        answered: minimum share of predictions that are not ``uncertain`` there.
 
     Returns:
-        One result a corpus, in the order of ``logits_by_corpus``.
+        One result for each corpus, in the order of ``logits_by_corpus``.
 
     Raises:
-        DataError: different corpora in the mappings, shapes that do not fit, targets outside the corpus's classes, or
-            no corpus left to fit on.
+        DataError: different corpora in the mappings, mismatched shapes, targets outside the corpus's classes, or no
+            corpus left to fit on.
         OptionError: shares outside (0, 1].
     """
     _check(logits_by_corpus, targets_by_corpus, classes_by_corpus or {})
@@ -122,11 +123,11 @@ def calibrate(
     right: float = RIGHT,
     answered: float = ANSWERED,
 ) -> Calibration:
-    """Fit class scales, temperature and threshold on several corpora that count the same; as ``leave_one_out``."""
+    """Fit class scales, temperature and threshold on equally weighted corpora; arguments as ``leave_one_out``."""
     if not (0 < right <= 1 and 0 < answered <= 1):
         raise OptionError(f"right = {right}, answered = {answered}: expected shares above 0 and at most 1.")
     if not logits_by_corpus:
-        raise DataError("No corpus is left to calibrate on; give at least two, or one that may be fitted on.")
+        raise DataError("No corpus left to calibrate on; give at least two, or one that may be used for fitting.")
     _check(logits_by_corpus, targets_by_corpus, classes_by_corpus or {})
     names = list(logits_by_corpus)
     logits = np.concatenate([np.asarray(logits_by_corpus[name], np.float64) for name in names])
@@ -135,7 +136,7 @@ def calibrate(
         [np.full(len(targets_by_corpus[name]), 1 / len(targets_by_corpus[name])) for name in names]
     )
     known = np.concatenate(
-        [_apart(logits_by_corpus[name].shape, (classes_by_corpus or {}).get(name)) for name in names]
+        [_mask_classes(logits_by_corpus[name].shape, (classes_by_corpus or {}).get(name)) for name in names]
     )
     scaling = fit_vector(logits, targets, weights, known)
     scaled = np.where(known, logits * scaling.scale + scaling.bias, -np.inf)
@@ -147,10 +148,9 @@ def calibrate(
 def choose_threshold(
     probabilities: Doubles, targets: NDArray[np.int64], weights: Doubles, *, right: float, answered: float
 ) -> tuple[Threshold, bool]:
-    """Return the lowest confidence from which on ``right`` of the answers are right, and whether enough are answered.
+    """Return the lowest threshold with accuracy ``right`` and coverage ``answered``, and whether there is one.
 
-    Where less than ``answered`` lie above every such confidence, it is the highest one above which enough lie.
-    Faces count by ``weights``, float (N,), above 0.
+    If there is none, return the highest threshold with enough coverage. weights: sample weights, float (N,), above 0.
     """
     confidence = probabilities.max(1)
     order = np.argsort(-confidence, kind="stable")
@@ -166,13 +166,13 @@ def choose_threshold(
 
 
 def table(results: Sequence[LeftOut]) -> list[str]:
-    """Return the results as the lines of a Markdown table."""
+    """Format the results as the lines of a Markdown table."""
     head = ("left out", "faces", "accuracy", "ECE", "answered", "right if answered", "threshold",
             "answered, fitted", "right, fitted")  # fmt: skip
-    return markdown.table(head, [_line(result) for result in results])
+    return markdown.format_table(head, [_format_row(result) for result in results])
 
 
-def _line(result: LeftOut) -> list[str]:
+def _format_row(result: LeftOut) -> list[str]:
     scores, threshold = result.scores, result.calibration.threshold
     shares = [scores.accuracy, scores.answered, scores.right_if_answered]
     accuracy, answered, right = ("" if share is None else f"{100 * share.value:.1f} %" for share in shares)
@@ -183,7 +183,7 @@ def _line(result: LeftOut) -> list[str]:
     ]  # fmt: skip
 
 
-def _apart(shape: tuple[int, ...], classes: Sequence[int] | None) -> NDArray[np.bool_]:
+def _mask_classes(shape: tuple[int, ...], classes: Sequence[int] | None) -> NDArray[np.bool_]:
     apart = np.ones(shape, bool)
     if classes is not None:
         apart[:, np.setdiff1d(np.arange(shape[1]), list(classes))] = False
@@ -197,15 +197,17 @@ def _check(
 ) -> None:
     missing = [name for name in logits_by_corpus if name not in targets_by_corpus]
     if missing:
-        raise DataError(f"No targets of {', '.join(missing)}; expected as many targets as logits of every corpus.")
+        raise DataError(f"No targets for {', '.join(missing)}; expected one target for each row of logits.")
     widths = {np.shape(logits)[1:] for logits in logits_by_corpus.values()}
     if len(widths) > 1 or any(len(width) != 1 for width in widths):
         shapes = ", ".join(f"{name} {np.shape(logits)}" for name, logits in logits_by_corpus.items())
-        raise DataError(f"Logits of {shapes}; expected (N, C) with the same C classes in every corpus.")
+        raise DataError(f"Logits have shapes {shapes}; expected (N, C) with the same C in every corpus.")
     for name, logits in logits_by_corpus.items():
-        targets = places(np.asarray(targets_by_corpus[name]), logits.shape[1])
+        targets = check_labels(np.asarray(targets_by_corpus[name]), logits.shape[1])
         if len(targets) != len(logits) or not len(targets):
-            raise DataError(f"{name}: {len(targets)} targets for {len(logits)} logits; expected as many, 1 or more.")
+            raise DataError(
+                f"{name}: {len(targets)} targets for {len(logits)} logits; expected equally many, at least 1."
+            )
         outside = np.setdiff1d(targets, list(classes_by_corpus.get(name, range(logits.shape[1]))))
         if len(outside):
-            raise DataError(f"{name}: targets {outside.tolist()} are not among the classes it tells apart.")
+            raise DataError(f"{name}: targets {outside.tolist()} are not among the classes of this corpus.")

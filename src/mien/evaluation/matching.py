@@ -1,4 +1,4 @@
-"""Data of one label set for a model of another: what both know is compared, and what one lacks is named."""
+"""Map the labels of a corpus to the classes of a model, and count the faces whose class the model lacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.labels import LabelSet, scheme_of
 class Matched:
     """Faces with a model's classes.
 
-    faces:    those of a class that the model has, with places in its label set.
+    faces:    the faces of classes that the model has, labelled with indices into its label set.
     left_out: label → number of faces of a class that the model lacks.
     """
 
@@ -24,26 +24,28 @@ class Matched:
     left_out: dict[str, int]
 
 
-def matched(faces: FaceSet, label_set: LabelSet) -> Matched:
-    """Give faces the classes of ``label_set``; where that is a scheme of Mien's, by its words for each corpus.
+def match_classes(faces: FaceSet, label_set: LabelSet) -> Matched:
+    """Map faces to the classes of ``label_set``; a scheme of Mien's uses its own mapping for each corpus.
 
-    A class that the data lack is no error: the figures name it (``Metrics.absent``). The votes are dropped.
+    Classes that the data lack are no error: ``Metrics.absent`` lists them. Votes are dropped.
     Raises ``DataError`` if no face has a class of ``label_set``.
     """
     if faces.label_set.labels == label_set.labels:
         return Matched(replace(faces, label_set=label_set), {})
     scheme = scheme_of(label_set)
-    nouns = np.array(faces.label_set.labels)[faces.labels]
+    labels = np.array(faces.label_set.labels)[faces.labels]
     datasets = np.full(len(faces), "") if faces.datasets is None else faces.datasets
-    pairs = list(zip(nouns.tolist(), datasets.tolist(), strict=True))
-    known = set(label_set.labels)  # data that already speak in the model's own words need no translation
-    words = {pair: scheme.of(*pair) or (pair[0] if pair[0] in known else None) for pair in set(pairs)}
-    places = np.array([label_set.labels.index(word) if (word := words[pair]) else -1 for pair in pairs], np.int64)
-    left_out = Counter(nouns[places < 0].tolist())
-    if (places < 0).all():
+    pairs = list(zip(labels.tolist(), datasets.tolist(), strict=True))
+    known = set(label_set.labels)  # labels that the model already has need no mapping
+    targets = {pair: scheme.of(*pair) or (pair[0] if pair[0] in known else None) for pair in set(pairs)}
+    indices = np.array(
+        [label_set.labels.index(target) if (target := targets[pair]) else -1 for pair in pairs], np.int64
+    )
+    left_out = Counter(labels[indices < 0].tolist())
+    if (indices < 0).all():
         raise DataError(
-            f"The model's classes are {', '.join(label_set.labels)}, and no face has one of them; the data's are "
-            f"{', '.join(faces.label_set.labels)}. Give data with the model's classes."
+            f"No face has a class of the model. The model's classes are {', '.join(label_set.labels)}; the data's are "
+            f"{', '.join(faces.label_set.labels)}. Use data with the model's classes."
         )
-    found = replace(faces, label_set=label_set, labels=places, votes=None).where(places >= 0)
-    return Matched(found, dict(sorted(left_out.items())))
+    kept = replace(faces, label_set=label_set, labels=indices, votes=None).where(indices >= 0)
+    return Matched(kept, dict(sorted(left_out.items())))

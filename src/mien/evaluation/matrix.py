@@ -1,4 +1,4 @@
-"""Models against corpora: what a model is worth on faces from elsewhere."""
+"""A matrix of models by corpora: how well each model generalises to other corpora."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from mien.errors import DataError
 from mien.evaluation.evaluate import report
-from mien.evaluation.markdown import table
-from mien.evaluation.predictions import Predictions, same_faces
+from mien.evaluation.markdown import format_table
+from mien.evaluation.predictions import Predictions, check_same_faces
 from mien.evaluation.significance import mcnemar
 
 
@@ -17,10 +17,10 @@ from mien.evaluation.significance import mcnemar
 class Cell:
     """One model on one corpus.
 
-    split:    the part of the corpus.  figures: as ``evaluate.report``.
+    split:    the split of the corpus.  figures: metrics, as ``evaluate.report``.
     left_out: label → faces of a class that the model lacks.
-    against_first: McNemar's test of the first row's model and this one; a sentence where it cannot be made, and None
-              in the first row.
+    against_first: McNemar's test against the model of the first row; a sentence where it is impossible, and None in
+              the first row.
     """
 
     model: str
@@ -35,53 +35,54 @@ class Cell:
         return asdict(self)
 
 
-def cell(found: Predictions, first: Predictions | None, **about: Any) -> Cell:
-    """Return the cell of predictions; ``about`` holds the fields of ``Cell`` that say what they are of.
+def make_cell(predictions: Predictions, first: Predictions | None, **about: Any) -> Cell:
+    """Build the cell of predictions; ``about`` holds the fields of ``Cell`` that identify them.
 
     first: the predictions of the first row in the same column, None in that row.
     """
-    return Cell(figures=report(found), against_first=None if first is None else _against(first, found), **about)
+    against = None if first is None else _compare_with(first, predictions)
+    return Cell(figures=report(predictions), against_first=against, **about)
 
 
-def _against(first: Predictions, found: Predictions) -> dict[str, Any] | str:
+def _compare_with(first: Predictions, predictions: Predictions) -> dict[str, Any] | str:
     try:
-        same_faces(first, found)
+        check_same_faces(first, predictions)
     except DataError as error:
         return str(error)
-    return asdict(mcnemar(first.right, found.right))
+    return asdict(mcnemar(first.right, predictions.right))
 
 
-def markdown(cells: Sequence[Cell]) -> str:
-    """Return the matrix as a Markdown table, models down and corpora across, and notes on what was left out."""
+def render_markdown(cells: Sequence[Cell]) -> str:
+    """Render the matrix as a Markdown table, one row for each model and one column for each corpus, with notes."""
     models, corpora = (
-        [*dict.fromkeys(names)] for names in zip(*((each.model, each.corpus) for each in cells), strict=True)
+        [*dict.fromkeys(names)] for names in zip(*((cell.model, cell.corpus) for cell in cells), strict=True)
     )
-    found = {(each.model, each.corpus): each for each in cells}
-    heads = [f"{corpus} ({_of_column(cells, corpus)})" for corpus in corpora]
-    rows = ([model, *(_text(found[model, corpus]) for corpus in corpora)] for model in models)
-    lines = table(("model", *heads), rows)
-    legend = "Accuracy with its 95 % bootstrap interval, macro F1 over the classes that have faces, number of faces."
-    return "\n".join([*lines, "", legend, *_notes(cells), ""])
+    by_position = {(cell.model, cell.corpus): cell for cell in cells}
+    heads = [f"{corpus} ({_get_split(cells, corpus)})" for corpus in corpora]
+    rows = ([model, *(_format_cell(by_position[model, corpus]) for corpus in corpora)] for model in models)
+    lines = format_table(("model", *heads), rows)
+    legend = "Accuracy with its 95 % bootstrap interval, macro F1 over the classes with faces, number of faces."
+    return "\n".join([*lines, "", legend, *_write_notes(cells), ""])
 
 
-def _of_column(cells: Sequence[Cell], corpus: str) -> str:
-    return next(each.split for each in cells if each.corpus == corpus)
+def _get_split(cells: Sequence[Cell], corpus: str) -> str:
+    return next(cell.split for cell in cells if cell.corpus == corpus)
 
 
-def _text(found: Cell) -> str:
-    low, high = found.figures["interval"]
-    text = f"{found.figures['accuracy']:.1%} ({low:.1%} – {high:.1%}), F1 {found.figures['macro_f1']:.3f}"
-    return f"{text}, {found.figures['faces']} faces"
+def _format_cell(cell: Cell) -> str:
+    low, high = cell.figures["interval"]
+    text = f"{cell.figures['accuracy']:.1%} ({low:.1%} – {high:.1%}), F1 {cell.figures['macro_f1']:.3f}"
+    return f"{text}, {cell.figures['faces']} faces"
 
 
-def _notes(cells: Sequence[Cell]) -> list[str]:
+def _write_notes(cells: Sequence[Cell]) -> list[str]:
     lines = []
-    for each in cells:
-        absent = ", ".join(each.figures["absent"])
-        left_out = ", ".join(f"{label} {count}" for label, count in each.left_out.items())
-        told = [f"no faces of {absent}"] * bool(absent) + [f"left out {left_out}"] * bool(left_out)
-        if isinstance(each.against_first, dict):
-            test = each.against_first
-            told.append(f"against the first model p = {test['p_value']:.2g} (McNemar, {test['method']})")
-        lines += [f"- {each.model} on {each.corpus}: {'; '.join(told)}."] if told else []
+    for cell in cells:
+        absent = ", ".join(cell.figures["absent"])
+        left_out = ", ".join(f"{label} {count}" for label, count in cell.left_out.items())
+        facts = [f"no faces of {absent}"] * bool(absent) + [f"left out {left_out}"] * bool(left_out)
+        if isinstance(cell.against_first, dict):
+            test = cell.against_first
+            facts.append(f"against the first model p = {test['p_value']:.2g} (McNemar, {test['method']})")
+        lines += [f"- {cell.model} on {cell.corpus}: {'; '.join(facts)}."] if facts else []
     return ["", *lines] if lines else []

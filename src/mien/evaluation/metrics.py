@@ -1,9 +1,9 @@
-"""Figures of a classifier on labelled faces. scikit-learn computes what it knows; intervals are bootstrapped.
+"""Metrics of a classifier on labelled faces, from scikit-learn where it has them, with bootstrap intervals.
 
-**A class without faces.** Its precision, recall, F1 and areas are None, its name stands in ``absent``, and no mean
-counts it: macro F1 and balanced accuracy are means over the classes that have faces (scikit-learn's ``labels=present``,
-not its default, which adds an F1 of 0 for every class that is only predicted). Faces that are taken for such a class
-are wrong all the same: they lower the recall of the class they are of.
+**Classes without faces.** Their precision, recall, F1 and areas are None, they are listed in ``absent``, and means
+exclude them: macro F1 and balanced accuracy are means over the classes with faces (scikit-learn's ``labels=present``,
+not its default, which adds an F1 of 0 for every class that is only predicted). Faces predicted as such a class still
+count as errors: they lower the recall of their true class.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluation.calibration import accuracy_at, calibration_error, risk_coverage
-from mien.evaluation.checks import Doubles, Floats, Labels, distributions
-from mien.evaluation.curves import of_class
+from mien.evaluation.checks import Doubles, Floats, Labels, check_probabilities
+from mien.evaluation.curves import compute_class_curves
 from mien.evaluation.significance import (
     DRAWS,
     balanced_accuracy,
@@ -27,24 +27,25 @@ from mien.evaluation.significance import (
 from mien.labels import LabelSet
 
 SELECTED = 0.7
-"""Share of the faces, the most confident ones, of which ``accuracy_at_70`` is the accuracy."""
+"""Coverage of ``accuracy_at_70``: the accuracy on this share of most confident faces."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """One model on N faces. All but ``log_loss`` (nats), ``brier``, ``mcc`` and counts lie in [0, 1].
+    """Metrics of one model on N faces. All except ``log_loss`` (nats), ``brier``, ``mcc`` and counts lie in [0, 1].
 
     interval, macro_f1_interval: 95 % bootstrap intervals of ``accuracy`` and ``macro_f1``.
-    macro_f1, balanced_accuracy: means over the classes that have faces, of F1 and of recall.
-    weighted_f1: mean F1 weighted by the classes' faces.
-    mcc:       multi-class Matthews correlation (Gorodkin 2004), -1 to 1; 0 where only one class is predicted, or there.
+    macro_f1, balanced_accuracy: mean F1 and mean recall over the classes with faces.
+    weighted_f1: mean F1 weighted by the number of faces.
+    mcc:       multi-class Matthews correlation (Gorodkin 2004), -1 to 1; 0 if predictions or labels are all one class.
     top2:      share of faces whose class is among the two most probable ones.
-    brier:     mean over faces of the summed squared differences from the true class's 1 (Brier 1950), 0 to 2.
-    ece:       expected calibration error over 15 equal-width bins of the confidence (Guo et al. 2017).
+    brier:     mean squared distance of the probabilities from the one-hot label, summed over classes (Brier 1950),
+               0 to 2.
+    ece:       expected calibration error over 15 equal-width bins of confidence (Guo et al. 2017).
     roc_area, pr_area: means over the classes that have these curves (see ``curves``), None if none has.
-    risk_area: area under the risk-coverage curve; accuracy_at_70: of the 70 % most confident faces.
-    per_class: label → precision, recall, f1, support, roc_area, pr_area. Precision and F1 are 0 for a class that has
-               faces and is never predicted; all but ``support`` are None for a class without faces.
+    risk_area: area under the risk-coverage curve.  accuracy_at_70: accuracy on the 70 % most confident faces.
+    per_class: label → precision, recall, f1, support, roc_area, pr_area. Precision and F1 are 0 for a class with faces
+               that is never predicted; all but ``support`` are None for a class without faces.
     absent:    the classes without faces.
     confusion: (C, C) counts, rows true, columns predicted, classes in label order.
     """
@@ -77,19 +78,19 @@ class Metrics:
 def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, draws: int = DRAWS) -> Metrics:
     """Score probabilities (N, C), rows summing to 1, against class indices (N,).
 
-    draws: resamples of the bootstrap intervals. Of classes that are equally probable the first is the answer.
+    draws: number of bootstrap resamples. Ties between classes go to the first one.
     Raises ``DataError`` for no faces, another number of classes, values that are not probabilities, or labels that
-    are no places of classes.
+    are not class indices.
     """
     from sklearn.metrics import confusion_matrix, log_loss
 
-    found, known = distributions(probabilities, labels, len(label_set))
-    places = np.arange(len(label_set))
-    predicted = found.argmax(1)
-    confusion = confusion_matrix(known, predicted, labels=places)
-    per_class = _per_class(found, known, confusion, label_set)
+    checked, known = check_probabilities(probabilities, labels, len(label_set))
+    classes = np.arange(len(label_set))
+    predicted = checked.argmax(1)
+    confusion = confusion_matrix(known, predicted, labels=classes)
+    per_class = _score_classes(checked, known, confusion, label_set)
     accuracy = float((predicted == known).mean())
-    selective = risk_coverage(found, known)
+    selective = risk_coverage(checked, known)
     return Metrics(
         faces=len(known),
         accuracy=accuracy,
@@ -98,11 +99,11 @@ def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, d
         macro_f1_interval=macro_f1_interval(confusion, draws=draws),
         weighted_f1=float(np.average([row["f1"] or 0.0 for row in per_class.values()], weights=confusion.sum(1))),
         balanced_accuracy=float(balanced_accuracy(confusion)),
-        mcc=correlation(confusion),
-        top2=top(found, known, 2),
-        log_loss=float(log_loss(known, found / found.sum(1, keepdims=True), labels=places)),
-        brier=brier(found, known),
-        ece=calibration_error(found, known),
+        mcc=matthews_correlation(confusion),
+        top2=top_accuracy(checked, known, 2),
+        log_loss=float(log_loss(known, checked / checked.sum(1, keepdims=True), labels=classes)),
+        brier=brier_score(checked, known),
+        ece=calibration_error(checked, known),
         roc_area=_mean(per_class, "roc_area"),
         pr_area=_mean(per_class, "pr_area"),
         risk_area=selective.area,
@@ -113,16 +114,16 @@ def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, d
     )
 
 
-def top(probabilities: Doubles, labels: Labels, count: int) -> float:
+def top_accuracy(probabilities: Doubles, labels: Labels, count: int) -> float:
     """Return the share of faces whose class is among the ``count`` most probable ones; at least the accuracy."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]  # equal ones in label order, as argmax takes
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]  # ties in label order, as argmax breaks them
     return float((order == labels[:, None]).any(1).mean())
 
 
-def correlation(confusion: NDArray[np.int64]) -> float:
-    """Return the multi-class Matthews correlation of a confusion matrix (C, C); 0 where it is not defined.
+def matthews_correlation(confusion: NDArray[np.int64]) -> float:
+    """Return the multi-class Matthews correlation of a confusion matrix (C, C); 0 where it is undefined.
 
-    As ``sklearn.metrics.matthews_corrcoef``, which warns of data of one class.
+    Equals ``sklearn.metrics.matthews_corrcoef``, which warns about data of one class.
     """
     counts = confusion.astype(np.float64)
     total, true, predicted = counts.sum(), counts.sum(1), counts.sum(0)
@@ -130,22 +131,22 @@ def correlation(confusion: NDArray[np.int64]) -> float:
     return float((np.trace(counts) * total - true @ predicted) / np.sqrt(spread)) if spread > 0 else 0.0
 
 
-def brier(probabilities: Doubles, labels: Labels) -> float:
-    """Return the multi-class Brier score, 0 (certain and right) to 2 (certain and wrong)."""
+def brier_score(probabilities: Doubles, labels: Labels) -> float:
+    """Return the multi-class Brier score, 0 (certain and correct) to 2 (certain and wrong)."""
     gaps = probabilities - np.eye(probabilities.shape[1])[labels]
     return float((gaps**2).sum(1).mean())
 
 
-def _per_class(
+def _score_classes(
     probabilities: Doubles, labels: Labels, confusion: NDArray[np.int64], label_set: LabelSet
 ) -> dict[str, dict[str, float | None]]:
     right, faces, answers = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)
     shares = (right / np.maximum(answers, 1), right / np.maximum(faces, 1), 2 * right / np.maximum(faces + answers, 1))
-    found: dict[str, dict[str, float | None]] = {}
-    for place, label in enumerate(label_set.labels):
-        precision, recall, f1, support = (float(row[place]) for row in (*shares, faces))
-        curves = of_class(probabilities, labels, place)
-        found[label] = {
+    rows: dict[str, dict[str, float | None]] = {}
+    for index, label in enumerate(label_set.labels):
+        precision, recall, f1, support = (float(row[index]) for row in (*shares, faces))
+        curves = compute_class_curves(probabilities, labels, index)
+        rows[label] = {
             "precision": precision if support else None,
             "recall": recall if support else None,
             "f1": f1 if support else None,
@@ -153,7 +154,7 @@ def _per_class(
             "roc_area": curves.roc.area if curves.roc else None,
             "pr_area": curves.precision_recall.area if curves.precision_recall else None,
         }
-    return found
+    return rows
 
 
 def _mean(per_class: dict[str, dict[str, float | None]], name: str) -> float | None:

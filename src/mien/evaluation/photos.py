@@ -1,4 +1,4 @@
-"""End to end: labelled photos through detector, crop and network, as a user's photos go."""
+"""Evaluate a recognizer end to end on labelled photos: detection, crop and classification."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mien.results import Face, ImageResult
 
 @dataclass(frozen=True)
 class EndToEnd:
-    """A recognizer on N labelled photos of one face each.
+    """Results of a recognizer on N labelled photos of one face each.
 
-    found:    share of the photos in which a face was found.
-    accuracy: share of all photos read rightly; a photo without a found face counts as wrong.
-    of_found: figures on the photos with a face.
-    left_out: photos of classes that the model does not have, by class.
+    found:    share of the photos in which a face was detected.
+    accuracy: share of all photos classified correctly; a photo without a detected face counts as an error.
+    of_found: metrics on the photos with a detected face.
+    left_out: class → number of photos of classes that the model lacks.
     """
 
     photos: int
@@ -46,31 +46,31 @@ class EndToEnd:
 
 
 def read_photos(recognizer: Recognizer, photos: Iterable[Photo]) -> EndToEnd:
-    """Read labelled photos; of several faces in one photo the largest counts.
+    """Evaluate a recognizer on labelled photos, using the largest face of each.
 
-    Raises ``DataError`` if no photo has a class of the model, or no face is found at all.
+    Raises ``DataError`` if no photo has a class of the model, or no face is detected at all.
     """
     label_set = recognizer.bundle.labels
     left_out: Counter[str] = Counter()
     rows: list[list[float]] = []
     labels: list[int] = []
     count = 0
-    known = iter(_known(photos, label_set, left_out))
+    known = iter(_select_known(photos, label_set, left_out))
     while group := list(islice(known, 32)):
         results = recognizer.read_many([photo.content for photo in group], keep_pixels=False)
         count += len(group)
         for photo, result in zip(group, results, strict=True):
             if result.faces:
-                rows.append(list(largest(result).values))
+                rows.append(list(pick_largest(result).values))
                 labels.append(label_set.index(photo.label))
     if not rows:
-        raise DataError(f"No face found in {count} photos (left out: {dict(left_out)}); is this the right corpus?")
+        raise DataError(f"No face detected in {count} photos (left out: {dict(left_out)}). Is this the right corpus?")
     metrics = score(np.array(rows), np.array(labels, np.int64), label_set)
     right = round(metrics.accuracy * len(rows))
     return EndToEnd(count, len(rows) / count, right / count, metrics, dict(left_out))
 
 
-def _known(photos: Iterable[Photo], label_set: LabelSet, left_out: Counter[str]) -> Iterable[Photo]:
+def _select_known(photos: Iterable[Photo], label_set: LabelSet, left_out: Counter[str]) -> Iterable[Photo]:
     for photo in photos:
         if photo.label in label_set.labels:
             yield photo
@@ -78,6 +78,6 @@ def _known(photos: Iterable[Photo], label_set: LabelSet, left_out: Counter[str])
             left_out[photo.label] += 1
 
 
-def largest(result: ImageResult) -> Face:
+def pick_largest(result: ImageResult) -> Face:
     """Return the face with the largest box; the result must hold one."""
     return max(result.faces, key=lambda face: face.box.width * face.box.height)

@@ -1,4 +1,4 @@
-"""A page that is written twice, as HTML in one file and as Markdown, with its figures as PNG and SVG beside them."""
+"""Write a page both as one HTML file and as Markdown, with its figures beside it as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mien.datasets import figures, page, sheets
 from mien.evaluation import markdown
-from mien.evaluation.markdown import safe
+from mien.evaluation.markdown import escape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the page as HTML and as Markdown, and the PNG and SVG of every figure."""
+    """Paths of the written files: HTML page, Markdown, and the PNG and SVG of every figure."""
 
     page: Path
     markdown: Path
@@ -27,9 +27,9 @@ class Written:
 
 @dataclass
 class Sheet:
-    """A page in the making. ``section`` opens a section, the other methods add to the last one.
+    """A page under construction. ``section`` opens a section, the other methods add to the last one.
 
-    out: the folder, which must exist.
+    out: the folder to write to, which must exist.
     """
 
     out: Path
@@ -42,22 +42,22 @@ class Sheet:
         self._sections.append((title, []))
         self._lines += [f"## {title}", ""]
 
-    def text(self, told: str, kind: str = "") -> None:
+    def text(self, paragraph: str, kind: str = "") -> None:
         """Add a paragraph; kind: ``soft`` or ``warn``."""
-        self._sections[-1][1].append(page.paragraph(told, kind))
-        self._lines += [f"**{safe(told)}**" if kind == "warn" else safe(told), ""]
+        self._sections[-1][1].append(page.paragraph(paragraph, kind))
+        self._lines += [f"**{escape(paragraph)}**" if kind == "warn" else escape(paragraph), ""]
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Add a table; cells as ``page.table`` takes them."""
         body = [list(row) for row in rows]
         self._sections[-1][1].append(page.table(head, body))
-        marked = ([safe(_cell(cell)) for cell in row] for row in body)
-        self._lines += [*markdown.table([safe(name) for name in head], marked), ""]
+        marked = ([escape(_format_cell(cell)) for cell in row] for row in body)
+        self._lines += [*markdown.format_table([escape(name) for name in head], marked), ""]
 
     def figure(self, name: str, drawn: Figure, alt: str, caption: str = "") -> None:
         """Write a figure as PNG and SVG and add it.
 
-        alt: what it shows, for those who cannot see it.  caption: what to read from it, under the figure.
+        alt: alternative text for readers who cannot see it.  caption: text below the figure.
         """
         content = figures.render(drawn, "png")
         for kind, value in (("png", content), ("svg", figures.render(drawn, "svg"))):
@@ -65,19 +65,19 @@ class Sheet:
             path.write_bytes(value)
             self._written.append(path)
         self._sections[-1][1].append(page.figure(sheets.data_uri(content), alt))
-        self._lines += [f"![{safe(alt)}]({name}.png)", ""]
+        self._lines += [f"![{escape(alt)}]({name}.png)", ""]
         if caption:
             self.text(caption, "soft")
 
     def write(self, title: str, lead: str, name: str) -> Written:
-        """Write ``index.html`` and ``NAME.md``, and return what was written."""
+        """Write ``index.html`` and ``NAME.md``, and return the paths of all files."""
         written = page.write(self.out / "index.html", title, lead, self._sections)
         text = self.out / f"{name}.md"
-        text.write_text("\n".join([f"# {safe(title)}", "", safe(lead), "", *self._lines]), encoding="utf-8")
+        text.write_text("\n".join([f"# {escape(title)}", "", escape(lead), "", *self._lines]), encoding="utf-8")
         return Written(written, text, tuple(self._written))
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals, and McNemar's test of two models on the same faces."""
+"""Uncertainty of metrics: bootstrap intervals, and McNemar's test of two models on the same faces."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ FEW = 25
 def bootstrap_interval(accuracy: float, faces: int, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of an accuracy over ``faces`` faces.
 
-    Resampling N right-or-wrong answers with replacement is a binomial draw, which is what is done here.
+    Resampling N correct-or-wrong outcomes with replacement is equivalent to a binomial draw, which is used here.
     """
     shares = np.random.default_rng(seed).binomial(faces, accuracy, draws) / faces
-    return _middle(shares)
+    return _middle_interval(shares)
 
 
 def macro_f1_interval(confusion: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of the macro F1 of a confusion matrix (C, C), rows true.
 
-    Resampling faces with replacement is a multinomial draw of the matrix's cells. Of each draw the figure is taken as
-    of the data: the mean over the classes that have faces in it.
+    Resampling faces with replacement is equivalent to a multinomial draw of the matrix's cells. Each draw is scored
+    like the data: by the mean over the classes with faces in it.
     """
-    return _middle(macro_f1(_resampled(confusion, draws, seed)))
+    return _middle_interval(macro_f1(_resample(confusion, draws, seed)))
 
 
 def balanced_accuracy_interval(
     confusion: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0
 ) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of the balanced accuracy, as ``macro_f1_interval``."""
-    return _middle(balanced_accuracy(_resampled(confusion, draws, seed)))
+    return _middle_interval(balanced_accuracy(_resample(confusion, draws, seed)))
 
 
-def _resampled(confusion: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
+def _resample(confusion: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
     faces = int(confusion.sum())
     drawn = np.random.default_rng(seed).multinomial(faces, confusion.ravel() / faces, draws)
     return drawn.reshape(draws, *confusion.shape)
@@ -60,30 +60,30 @@ def balanced_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 def share_interval(part: int, whole: int, rest: int, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of ``part / whole`` where ``whole`` itself is drawn.
 
-    ``part`` of ``whole`` faces have a property, and ``rest`` faces are not looked at, such as those that a model calls
-    uncertain. All ``whole + rest`` faces are resampled; draws without any of ``whole`` are passed over.
+    ``part`` of ``whole`` faces have a property, and ``rest`` faces are excluded, such as those that a model calls
+    uncertain. All ``whole + rest`` faces are resampled; draws without any of ``whole`` are discarded.
     """
     total = whole + rest
     shares = np.array([part, whole - part, rest]) / total
     drawn = np.random.default_rng(seed).multinomial(total, shares, draws)
     kept = drawn[drawn[:, 0] + drawn[:, 1] > 0]
-    return _middle(kept[:, 0] / (kept[:, 0] + kept[:, 1]))
+    return _middle_interval(kept[:, 0] / (kept[:, 0] + kept[:, 1]))
 
 
 def calibration_interval(
     confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int, *, draws: int = 2_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of the expected calibration error of N answers.
+    """Return the 95 % percentile bootstrap interval of the expected calibration error of N predictions.
 
-    The error is a sum of absolute values, so chance makes it larger: resamples lie a little above the data's own.
+    The error is a sum of absolute values and thus biased upwards: resamples lie slightly above the estimate.
     """
     faces, draw = len(right), np.random.default_rng(seed)
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps, found = right - confidence, np.empty(draws)
+    gaps, errors = right - confidence, np.empty(draws)
     for number in range(draws):
         rows = draw.integers(0, faces, faces)
-        found[number] = np.abs(np.bincount(bin_of[rows], gaps[rows], bins)).sum() / faces
-    return _middle(found)
+        errors[number] = np.abs(np.bincount(bin_of[rows], gaps[rows], bins)).sum() / faces
+    return _middle_interval(errors)
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -96,17 +96,17 @@ def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return mean
 
 
-def _middle(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+def _middle_interval(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two models on the same faces: does one of them err on more of the faces on which just one errs?
+    """McNemar's test of two models on the same faces, based on the faces that only one of them gets right.
 
-    only_first, only_second: faces that only that model reads rightly.
-    p_value: two-sided, of so unequal a pair of counts if both models were equally good.
+    only_first, only_second: number of faces that only that model classifies correctly.
+    p_value: two-sided, under the hypothesis that both models are equally good.
     method:  ``exact``: binomial, for fewer than 25 such faces; ``chi-squared``: with Edwards' correction (1948).
     """
 
@@ -117,17 +117,20 @@ class McNemar:
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
-    """Test which of two models is better by where they are right, bool (N,) each, face by face (McNemar 1947).
+    """Test whether one of two models is better (McNemar 1947).
 
-    That both answered the same faces is the caller's to check (``predictions.same_faces``). Raises ``DataError`` for
-    arrays of other or different shapes, or no faces.
+    first, second: bool (N,), whether each model classifies each face correctly. The caller must make sure that both
+    are on the same faces (``predictions.check_same_faces``).
+    Raises ``DataError`` for other or different shapes, or no faces.
     """
     from scipy.stats import binomtest, chi2
 
-    given = [(each.dtype, each.shape) for each in (first, second)]
+    given = [(array.dtype, array.shape) for array in (first, second)]
     if given[0] != given[1] or first.dtype != bool or first.ndim != 1 or not len(first):
-        told = " and ".join(f"{dtype} {shape}" for dtype, shape in given)
-        raise DataError(f"McNemar's test of {told}: expected bool (N,) twice, right or wrong on the same N faces.")
+        shapes = " and ".join(f"{dtype} {shape}" for dtype, shape in given)
+        raise DataError(
+            f"McNemar's test of {shapes}: expected two bool arrays (N,), correct or not on the same N faces."
+        )
     ours, theirs = int((first & ~second).sum()), int((second & ~first).sum())
     discordant = ours + theirs
     if discordant < FEW:
@@ -138,14 +141,14 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values of several tests, adjusted for their number (Holm 1979), in the order given; at most 1.
+    """Adjust p-values for the number of tests (Holm 1979); return them in the order given, at most 1.
 
-    Calling significant what is below 0.05 after this errs once or more among all the tests with a chance of at most
-    5 %, whatever they depend on.
+    Rejecting at adjusted p < 0.05 keeps the family-wise error rate at or below 5 %, however the tests depend on each
+    other.
     """
     adjusted = [0.0] * len(p_values)
     highest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted

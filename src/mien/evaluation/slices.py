@@ -1,9 +1,8 @@
-"""Accuracy by slice: by what is measured on the faces, and by any column that the data have; small slices included.
+"""Accuracy by slice, with a test whether the slices of a slicing differ.
 
-**What is tested.** Of several slices one is the best and one the worst by chance alone, and the more slices, the
-further they lie apart. So the test is not of the two that were picked after looking, but of all slices at once: would
-faces dealt out at random differ so much? Several slicings are several chances to find something: their p-values are
-corrected after Holm (1979).
+**What is tested.** Among several slices the best and the worst differ by chance alone, the more so the more slices
+there are. So the test does not compare these two, picked after looking at the data, but all slices at once: would
+randomly assigned faces differ as much? As several slicings are tested, their p-values are Holm-corrected (1979).
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import macro_f1, macro_f1_interval
 
 SMALLEST = 30
-"""Faces below which a slice is shown, marked and not judged: with 30, an accuracy of 70 % is known to ± 16 points."""
+"""Slices with fewer faces are shown but not tested: with 30, the interval of 70 % accuracy is ± 16 points wide."""
 
 ALPHA = 0.05
-"""Slicings whose corrected p-value lies below this are told to differ."""
+"""Corrected p-value below which the slices of a slicing are said to differ."""
 
 EXPECTED = 5
-"""Least expected count for which the chi-squared distribution is trusted (Cochran 1954)."""
+"""Minimum expected count for the chi-squared approximation (Cochran 1954)."""
 
 DRAWS, F1_DRAWS = 9_999, 2_000
 """Permutations of a test, and resamples of an interval of macro F1."""
@@ -36,32 +35,32 @@ Method = Literal["chi-squared", "Fisher", "permutation of faces", "permutation o
 
 @dataclass(frozen=True)
 class Groups:
-    """How N faces are put into slices.
+    """Assignment of N faces to slices.
 
-    by:     what tells them apart: ``sex``, ``brightness``.  unit: of the numbers in the names, '' where there are none.
-    names:  of the slices, in the order to show them.
-    places: int64 (N,), the slice of each face, an index into ``names``.
-    unknown: the place of the slice of which nothing is known; None if there is none. It is scored and not tested: that
-            faces without landmarks are read worse says nothing of tilted heads.
+    by:      the property, such as ``sex`` or ``brightness``.  unit: of the numbers in the names, '' if there are none.
+    names:   names of the slices, in display order.
+    indices: int64 (N,), the slice of each face, an index into ``names``.
+    unknown: index of the slice of faces without a value; None if there is none. It is scored but not tested: that
+             faces without landmarks are harder says nothing about tilted heads.
     """
 
     by: str
     unit: str
     names: tuple[str, ...]
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     unknown: int | None = None
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Some of the faces. All figures lie in [0, 1].
+    """Metrics of one slice, all in [0, 1].
 
-    interval: 95 % interval of ``accuracy`` after Wilson (1927), which a slice without any wrong answer has too, where
-              the bootstrap would give an interval of no width.
-    expected: the accuracy that the slice would have if each class were read as well as it is in all faces: where it
-              explains the accuracy, the slice differs by its classes, not by what the slicing is about.
-    macro_f1, macro_f1_interval: over the classes that have faces in the slice; bootstrap.
-    small:    whether it has too few faces to be judged.
+    interval: 95 % Wilson interval (1927) of ``accuracy``, as the bootstrap would give an interval of zero width for a
+              slice without errors.
+    expected: accuracy of the slice if each class had the recall that it has over all faces. If it matches
+              ``accuracy``, the slice differs by its class distribution, not by the property itself.
+    macro_f1, macro_f1_interval: over the classes with faces in the slice; bootstrap.
+    small:    whether it has too few faces to be tested.
     """
 
     name: str
@@ -76,13 +75,13 @@ class Slice:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The slices that are large enough, compared; that of the faces of which nothing is known is not among them.
+    """Test of the slices that are large enough, without the slice of unknown value.
 
-    best, worst: names of the slices of the highest and the lowest accuracy.  difference: of their accuracies.
-    p_value:  of so unequal slices, all of them, if it made no difference in which slice a face is.
-    adjusted: the same after Holm's correction over the slicings of an audit; ``differs``: whether it is below 5 %.
-    method:   ``chi-squared``; ``Fisher`` for two slices, and ``permutation of faces`` for more, where that
-              distribution cannot be trusted; ``permutation of people`` where each person's faces lie in one slice.
+    best, worst: names of the slices with the highest and the lowest accuracy.  difference: between their accuracies.
+    p_value:  of the hypothesis that accuracy is the same in all slices.
+    adjusted: after Holm's correction over the slicings of an audit; ``differs``: whether it is below 5 %.
+    method:   ``chi-squared``; where that approximation fails, ``Fisher`` for two slices and ``permutation of faces``
+              for more; ``permutation of people`` where each person's faces lie in one slice.
     """
 
     best: str
@@ -94,13 +93,13 @@ class Contrast:
 
     @property
     def differs(self) -> bool:
-        """Whether the slices differ by more than chance would make them."""
+        """Whether the slices differ significantly."""
         return self.adjusted < ALPHA
 
 
 @dataclass(frozen=True)
 class Slicing:
-    """All slices by one property. contrast: None where fewer than two slices are large enough to be compared."""
+    """All slices by one property. contrast: None if fewer than two slices are large enough to be tested."""
 
     by: str
     unit: str
@@ -109,43 +108,45 @@ class Slicing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        found = asdict(self)
+        values = asdict(self)
         if self.contrast is not None:
-            found["contrast"]["differs"] = self.contrast.differs
-        return found
+            values["contrast"]["differs"] = self.contrast.differs
+        return values
 
 
-def sliced(
-    found: Predictions, groups: Groups, *, people: NDArray[np.str_] | None = None, smallest: int = SMALLEST
+def score_slices(
+    predictions: Predictions, groups: Groups, *, people: NDArray[np.str_] | None = None, smallest: int = SMALLEST
 ) -> Slicing:
-    """Score each slice of N answered faces and compare them; ``adjusted`` is still the plain p-value.
+    """Score and compare the slices of N predictions; ``adjusted`` is not yet corrected.
 
     people:   (N,) names, '' where unknown; None if nobody is known.
-    smallest: faces below which a slice is small.
+    smallest: slices with fewer faces are small.
     Raises ``DataError`` for groups of another number of faces.
     """
-    if len(groups.places) != len(found):
-        raise DataError(f"Slices of {len(groups.places)} faces for {len(found)} answers; expected as many of each.")
-    recall = _recall(found)
+    if len(groups.indices) != len(predictions):
+        raise DataError(
+            f"{len(groups.indices)} slice indices for {len(predictions)} predictions; expected equally many."
+        )
+    recall = _compute_recall(predictions)
     slices = {
-        place: _slice(found.where(groups.places == place), name, recall, smallest)
-        for place, name in enumerate(groups.names)
-        if (groups.places == place).any()
+        index: _score_slice(predictions.where(groups.indices == index), name, recall, smallest)
+        for index, name in enumerate(groups.names)
+        if (groups.indices == index).any()
     }
-    tested = {place: each for place, each in slices.items() if place != groups.unknown}
-    contrast = _contrast(tested, found.right, groups.places, people)
+    tested = {index: part for index, part in slices.items() if index != groups.unknown}
+    contrast = _compare_slices(tested, predictions.right, groups.indices, people)
     return Slicing(groups.by, groups.unit, tuple(slices.values()), contrast)
 
 
-def _recall(found: Predictions) -> NDArray[np.float64]:
-    """Return the share of each class's faces that were read rightly, float64 (C,); 0 for a class without faces."""
-    classes = len(found.label_set)
-    right = np.bincount(found.labels[found.right], minlength=classes)
-    shares: NDArray[np.float64] = right / np.maximum(np.bincount(found.labels, minlength=classes), 1)
+def _compute_recall(predictions: Predictions) -> NDArray[np.float64]:
+    """Return the recall of each class, float64 (C,); 0 for a class without faces."""
+    classes = len(predictions.label_set)
+    right = np.bincount(predictions.labels[predictions.right], minlength=classes)
+    shares: NDArray[np.float64] = right / np.maximum(np.bincount(predictions.labels, minlength=classes), 1)
     return shares
 
 
-def _slice(part: Predictions, name: str, recall: NDArray[np.float64], smallest: int) -> Slice:
+def _score_slice(part: Predictions, name: str, recall: NDArray[np.float64], smallest: int) -> Slice:
     classes = len(part.label_set)
     confusion = np.bincount(part.labels * classes + part.predicted, minlength=classes**2).reshape(classes, classes)
     return Slice(
@@ -161,52 +162,52 @@ def _slice(part: Predictions, name: str, recall: NDArray[np.float64], smallest: 
 
 
 def wilson(right: int, faces: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of ``faces``, 1 or more, after Wilson (1927)."""
+    """Return the 95 % Wilson interval (1927) of ``right`` out of ``faces``, 1 or more."""
     from scipy.stats import binomtest
 
     interval = binomtest(right, faces).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def _contrast(
+def _compare_slices(
     slices: Mapping[int, Slice],
     right: NDArray[np.bool_],
-    places: NDArray[np.int64],
+    slice_of: NDArray[np.int64],
     people: NDArray[np.str_] | None,
 ) -> Contrast | None:
-    judged = {place: each for place, each in slices.items() if not each.small}
+    judged = {index: part for index, part in slices.items() if not part.small}
     if len(judged) < 2:
         return None
-    best, worst = (pick(judged.values(), key=lambda each: each.accuracy) for pick in (max, min))
-    kept = np.isin(places, list(judged))
-    renumbered = np.searchsorted(list(judged), places[kept])  # the places of a mapping in order are sorted
-    p_value, method = unequal(right[kept], renumbered, None if people is None else people[kept])
+    best, worst = (pick(judged.values(), key=lambda part: part.accuracy) for pick in (max, min))
+    kept = np.isin(slice_of, list(judged))
+    renumbered = np.searchsorted(list(judged), slice_of[kept])  # the keys are in ascending order
+    p_value, method = compare_shares(right[kept], renumbered, None if people is None else people[kept])
     return Contrast(best.name, worst.name, best.accuracy - worst.accuracy, p_value, p_value, method)
 
 
-def unequal(
-    right: NDArray[np.bool_], places: NDArray[np.int64], people: NDArray[np.str_] | None = None, *, seed: int = 0
+def compare_shares(
+    right: NDArray[np.bool_], slice_of: NDArray[np.int64], people: NDArray[np.str_] | None = None, *, seed: int = 0
 ) -> tuple[float, Method]:
-    """Test whether slices have unequal shares of right answers; return the two-sided p-value and the method.
+    """Test whether the accuracy of slices differs; return the two-sided p-value and the method.
 
-    right:  bool (N,).  places: int64 (N,), the slice of each face, 0 to K - 1, each with faces.
-    people: (N,) names. Where each person's faces lie in one slice, as with sex or age, faces are not independent: ten
-            right answers of one woman are not ten women. People are then dealt out at random, not faces. Not so where
-            somebody is unknown, or there are no two people a slice to exchange.
+    right:    bool (N,).  slice_of: int64 (N,), the slice of each face, 0 to K - 1, none empty.
+    people:   (N,) names. Where each person's faces lie in one slice, as with sex or age, faces are not independent:
+              ten correct faces of one woman are not ten women. Then people are permuted instead of faces, unless
+              somebody is unknown or there are fewer than two people for each slice.
     """
     if people is not None and (people != "").all():
         names, who = np.unique(people, return_inverse=True)
         whose = np.zeros(len(names), np.int64)
-        whose[who] = places
-        if (whose[who] == places).all() and len(names) >= 2 * (places.max() + 1):
-            return _permuted_people(right, who, whose, seed), "permutation of people"
-    table = np.stack([np.bincount(places, ~right), np.bincount(places, right)], 1).astype(np.int64)
-    if not table.sum(0).all():  # all right, or all wrong: nothing differs
+        whose[who] = slice_of
+        if (whose[who] == slice_of).all() and len(names) >= 2 * (slice_of.max() + 1):
+            return _permute_people(right, who, whose, seed), "permutation of people"
+    table = np.stack([np.bincount(slice_of, ~right), np.bincount(slice_of, right)], 1).astype(np.int64)
+    if not table.sum(0).all():  # all correct or all wrong
         return 1.0, "Fisher" if len(table) == 2 else "permutation of faces"
-    return _of_table(table, seed)
+    return _compare_table(table, seed)
 
 
-def _of_table(table: NDArray[np.int64], seed: int) -> tuple[float, Method]:
+def _compare_table(table: NDArray[np.int64], seed: int) -> tuple[float, Method]:
     from scipy.stats import chi2_contingency, fisher_exact
 
     tested = chi2_contingency(table, correction=False)
@@ -216,44 +217,48 @@ def _of_table(table: NDArray[np.int64], seed: int) -> tuple[float, Method]:
         return float(fisher_exact(table)[1]), "Fisher"
     sizes, wrong = table.sum(1), int(table[:, 0].sum())
     drawn = np.random.default_rng(seed).multivariate_hypergeometric(sizes, wrong, DRAWS)
-    return _rank(_spread(drawn, sizes), float(_spread(table[:, 0], sizes))), "permutation of faces"
+    return _compute_p_value(
+        _compute_spread(drawn, sizes), float(_compute_spread(table[:, 0], sizes))
+    ), "permutation of faces"
 
 
-def _permuted_people(right: NDArray[np.bool_], who: NDArray[np.intp], whose: NDArray[np.int64], seed: int) -> float:
-    """Return the share of random deals of the people to the slices that are as unequal as the real one."""
+def _permute_people(right: NDArray[np.bool_], who: NDArray[np.intp], whose: NDArray[np.int64], seed: int) -> float:
+    """Return the p-value of a permutation test that assigns people to slices at random."""
     draw = np.random.default_rng(seed)
     wrong, faces = np.bincount(who, ~right), np.bincount(who)
     deals = [whose, *(draw.permutation(whose) for _ in range(DRAWS))]
     tables = [(np.bincount(deal, wrong), np.bincount(deal, faces)) for deal in deals]
-    spread = _spread(*(np.array(each) for each in zip(*tables, strict=True)))
-    return _rank(spread[1:], float(spread[0]))
+    spread = _compute_spread(*(np.array(counts) for counts in zip(*tables, strict=True)))
+    return _compute_p_value(spread[1:], float(spread[0]))
 
 
-def _spread(wrong: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:
-    """Return Pearson's statistic (…,), up to a constant factor, of wrong answers (…, K) in slices of ``sizes``."""
+def _compute_spread(wrong: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return Pearson's statistic (…,), up to a constant factor, of errors (…, K) in slices of ``sizes``."""
     overall = wrong.sum(-1, keepdims=True) / sizes.sum(-1, keepdims=True)
     spread: NDArray[np.float64] = ((wrong - sizes * overall) ** 2 / sizes).sum(-1)
     return spread
 
 
-def _rank(drawn: NDArray[np.float64], real: float) -> float:
-    """Return the p-value of a permutation test; the real deal counts as one of the draws (Phipson and Smyth 2010)."""
+def _compute_p_value(drawn: NDArray[np.float64], real: float) -> float:
+    """Return the p-value of a permutation test; the data count as one of the draws (Phipson and Smyth 2010)."""
     return float((1 + (drawn >= real - 1e-9).sum()) / (1 + len(drawn)))
 
 
-def corrected(slicings: Sequence[Slicing]) -> tuple[Slicing, ...]:
-    """Return the slicings with Holm's correction (1979) of their p-values over all that were tested."""
-    tested = sorted((each.contrast.p_value, place) for place, each in enumerate(slicings) if each.contrast is not None)
-    found, largest = list(slicings), 0.0
-    for rank, (p_value, place) in enumerate(tested):
+def correct_p_values(slicings: Sequence[Slicing]) -> tuple[Slicing, ...]:
+    """Apply Holm's correction (1979) to the p-values of all tested slicings."""
+    tested = sorted(
+        (slicing.contrast.p_value, index) for index, slicing in enumerate(slicings) if slicing.contrast is not None
+    )
+    adjusted, largest = list(slicings), 0.0
+    for rank, (p_value, index) in enumerate(tested):
         largest = max(largest, min(1.0, (len(tested) - rank) * p_value))
-        contrast = found[place].contrast
+        contrast = adjusted[index].contrast
         if contrast is not None:
-            found[place] = replace(found[place], contrast=replace(contrast, adjusted=largest))
-    return tuple(found)
+            adjusted[index] = replace(adjusted[index], contrast=replace(contrast, adjusted=largest))
+    return tuple(adjusted)
 
 
-def too_small(slicings: Sequence[Slicing]) -> Mapping[str, int]:
-    """Return the slices that are too small to be judged, ``sex = X`` → faces, the smallest first."""
-    found = {f"{slicing.by} = {each.name}": each.faces for slicing in slicings for each in slicing.slices if each.small}
-    return dict(sorted(found.items(), key=lambda pair: pair[1]))
+def find_small(slicings: Sequence[Slicing]) -> Mapping[str, int]:
+    """Return the slices that are too small to be tested, ``sex = X`` → faces, smallest first."""
+    small = {f"{slicing.by} = {part.name}": part.faces for slicing in slicings for part in slicing.slices if part.small}
+    return dict(sorted(small.items(), key=lambda pair: pair[1]))

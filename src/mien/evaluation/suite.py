@@ -1,7 +1,7 @@
-"""A model on every corpus of the protocol, end to end, with the same metrics for each: one row a corpus and frame.
+"""Evaluate a model end to end on every corpus of the protocol, with the same metrics for each corpus and frame.
 
-A face that the detector misses is scored in the corpus's own frame and counted. A model's classes that a corpus cannot
-show are left out as ``mien predict --classes`` does: their share of the probability is divided among the others.
+A face that the detector misses is scored in the corpus's own frame, and counted. Classes that a corpus does not have
+are excluded as in ``mien predict --classes``: probabilities are renormalised over the others.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ BATCH = 256
 
 
 class Scorer(Protocol):
-    """Anything that gives crops a probability for each of its classes."""
+    """Interface of a model that predicts class probabilities of face crops."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Mien's nouns, in the order of the columns."""
+        """Mien's labels, in column order."""
         ...
 
     def probabilities(self, crops: Crops, classes: Sequence[str], watch: Watch | None = None) -> Doubles:
@@ -44,12 +44,12 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """What the suite must know of a model beside its scores.
+    """Metadata of a model that the suite needs besides its scores.
 
     Attributes:
-        name: what the table calls it.
+        name: display name.
         digest: SHA-256 (hex) of its graph, ``""`` for a peer.
-        uncertain_below: answers of lower confidence are called uncertain; None for a model without such a threshold.
+        uncertain_below: predictions of lower confidence are called uncertain; None for a model without a threshold.
         trained_on: the corpora it was trained on; None where the model file does not say.
     """
 
@@ -61,7 +61,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Network:
-    """A model file as a scorer, one view of each face."""
+    """A model file as a scorer, without test-time augmentation."""
 
     bundle: Bundle
     session: Session = field(repr=False)
@@ -73,12 +73,12 @@ class Network:
 
     @property
     def subject(self) -> Subject:
-        """What the table says of the model."""
+        """The model's metadata for the table."""
         bundle = self.bundle
         return Subject(bundle.name, bundle.digest, bundle.uncertain_below, trained_on(bundle))
 
     def probabilities(self, crops: Crops, classes: Sequence[str], watch: Watch | None = None) -> Doubles:
-        """Return the calibrated probabilities of ``classes`` alone."""
+        """Return the calibrated probabilities, renormalised over ``classes``."""
         columns = [self.labels.index(label) for label in classes]
         starts = range(0, len(crops.pixels), BATCH)
         spec = self.bundle.preprocess
@@ -90,7 +90,7 @@ class Network:
 
 
 def trained_on(bundle: Bundle) -> tuple[str, ...] | None:
-    """Return the corpora that a model file names as its training data; None where it does not list any."""
+    """Return the corpora that a model file lists as its training data; None if it lists none."""
     names = tuple(corpus.name for corpus in bundle.trained_on)
     return names or None
 
@@ -106,16 +106,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics of N answers over the classes that are told apart.
+    """Metrics of N predictions over the classes that are distinguished.
 
     Attributes:
         faces: N.
-        accuracy: share of right answers.
-        balanced_accuracy: mean recall over the classes that have faces.
-        macro_f1: mean F1 over the classes that have faces.
+        accuracy: share of correct predictions.
+        balanced_accuracy: mean recall over the classes with faces.
+        macro_f1: mean F1 over the classes with faces.
         ece: expected calibration error over 15 equal-width bins.
-        answered: share of answers that are not ``uncertain``; None for a model without a threshold.
-        right_if_answered: share of right answers among those; None without a threshold, or where all are uncertain.
+        answered: share of predictions that are not ``uncertain``; None for a model without a threshold.
+        right_if_answered: accuracy of those; None without a threshold, or if all predictions are uncertain.
     """
 
     faces: int
@@ -129,7 +129,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Gap:
-    """Scores by a property of people, value → scores, and the largest gap of their balanced accuracies."""
+    """Scores by a property of people, value → scores, and the largest gap between their balanced accuracies."""
 
     groups: Mapping[str, Scores]
     gap: float
@@ -137,20 +137,20 @@ class Gap:
 
 @dataclass(frozen=True)
 class Row:
-    """One corpus, framed in one way.
+    """Results on one corpus in one frame.
 
     Attributes:
         corpus: the entry's name.
         title: the entry's title.
-        part: the part of the corpus, ``""`` for all.
+        part: the split of the corpus, ``""`` for all.
         frame: ``detector`` for end to end, ``own`` for the corpus's own frame.
-        trained: whether the model was trained on this corpus; None where the model file does not say.
-        available: faces that there are to score; more than ``scores.faces`` if there was a limit.
-        left_out: reason → rows that are not scored.
+        trained: whether the model was trained on this corpus; None if the model file does not say.
+        available: number of faces available; more than ``scores.faces`` if there was a limit.
+        left_out: reason → number of rows that are not scored.
         detected: share of the pictures in which a face was detected; None in the corpus's own frame.
-        classes: the classes that are told apart.
+        classes: the classes that are distinguished.
         scores: the metrics.
-        gaps: property of people → gap, where the corpus names one.
+        gaps: property of people → gap, where the corpus has one.
     """
 
     corpus: str
@@ -167,7 +167,7 @@ class Row:
 
     @property
     def is_test(self) -> bool:
-        """Whether the part is one that is only scored."""
+        """Whether the split is a test split."""
         return self.part not in VALIDATION
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,24 +175,24 @@ class Row:
         return asdict(self)
 
 
-def shared(entry: Entry, labels: Sequence[str]) -> tuple[str, ...]:
+def select_classes(entry: Entry, labels: Sequence[str]) -> tuple[str, ...]:
     """Return the entry's classes that a model of ``labels`` has, in the entry's order."""
     return tuple(label for label in entry.classes.labels if label in labels)
 
 
-def narrowed(material: Material, labels: Sequence[str]) -> Material:
-    """Return the samples of classes that a model of ``labels`` can tell apart.
+def select_samples(material: Material, labels: Sequence[str]) -> Material:
+    """Select the samples of classes that a model with ``labels`` has.
 
     Raises:
-        DataError: no sample is of such a class, or fewer than two classes are shared.
+        DataError: no sample has such a class, or fewer than two classes are shared.
     """
-    classes = shared(material.entry, labels)
+    classes = select_classes(material.entry, labels)
     kept = without(material, classes)
     if len(classes) < 2 or not kept.samples:
         present = ", ".join(sorted({sample.label for sample in material.samples}))
         raise DataError(
-            f"{material.entry.title}: no face of a class that the model knows; its faces show {present}, the model "
-            f"knows {', '.join(labels)}."
+            f"{material.entry.title}: no face has a class of the model; the faces have {present}, the model has "
+            f"{', '.join(labels)}."
         )
     return kept
 
@@ -200,27 +200,27 @@ def narrowed(material: Material, labels: Sequence[str]) -> Material:
 def score_corpus(
     scorer: Scorer, subject: Subject, material: Material, frame: Frame, crops: Crops, *, watch: Watch | None = None
 ) -> Row:
-    """Return the row of one corpus.
+    """Score a model on one corpus.
 
     Args:
         scorer: the model.
-        subject: what is known of it.
-        material: all samples of the corpus, with classes that the model may lack.
+        subject: the model's metadata.
+        material: all samples of the corpus, including classes that the model may lack.
         frame: how ``crops`` were cut out.
         crops: of all samples, in their order.
         watch: wraps the batches, for a progress bar.
 
     Raises:
-        DataError: no sample has a class of the model, as ``narrowed``.
+        DataError: no sample has a class of the model, as ``select_samples``.
     """
-    kept, classes = narrowed(material, scorer.labels), shared(material.entry, scorer.labels)
+    kept, classes = select_samples(material, scorer.labels), select_classes(material.entry, scorer.labels)
     known = np.array([sample.label in classes for sample in material.samples], bool)
     some = Crops(tuple(crops.pixels[row] for row in np.flatnonzero(known)), crops.detected[known])
     answered = scorer.probabilities(some, classes, watch)
-    return row_of(kept, frame, subject, classes=classes, probabilities=answered, detected=some.detected)
+    return make_row(kept, frame, subject, classes=classes, probabilities=answered, detected=some.detected)
 
 
-def row_of(
+def make_row(
     material: Material,
     frame: Frame,
     subject: Subject,
@@ -229,18 +229,18 @@ def row_of(
     probabilities: Doubles,
     detected: NDArray[np.bool_],
 ) -> Row:
-    """Return the row of N samples that have been answered.
+    """Build the row of N samples from their predictions.
 
     Args:
         material: N samples, each of one of ``classes``.
         frame: how their faces were cut out.
-        subject: what is known of the model.
-        classes: the C classes that were told apart.
+        subject: the model's metadata.
+        classes: the C classes that were distinguished.
         probabilities: float (N, C), rows summing to 1.
         detected: bool (N,), whether the detector found a face.
 
     Raises:
-        DataError: as ``checks.distributions``.
+        DataError: as ``checks.check_probabilities``.
     """
     targets = np.array([classes.index(sample.label) for sample in material.samples], np.int64)
     return Row(
@@ -251,10 +251,10 @@ def row_of(
         trained=None if subject.trained_on is None else bool(set(material.entry.trained) & set(subject.trained_on)),
         available=material.available,
         left_out=material.left_out,
-        detected=_share(detected) if frame == "detector" else None,
+        detected=_estimate_share(detected) if frame == "detector" else None,
         classes=tuple(classes),
         scores=score(probabilities, targets, subject.uncertain_below),
-        gaps=_gaps(material, probabilities, targets, subject.uncertain_below),
+        gaps=_compute_gaps(material, probabilities, targets, subject.uncertain_below),
     )
 
 
@@ -264,10 +264,10 @@ def score(probabilities: Doubles, targets: Labels, uncertain_below: float | None
     Args:
         probabilities: float (N, C).
         targets: int64 (N,), 0 to C - 1.
-        uncertain_below: the confidence below which an answer is called uncertain; None for no such threshold.
+        uncertain_below: the confidence below which a prediction is called uncertain; None for no threshold.
 
     Raises:
-        DataError: as ``checks.distributions``.
+        DataError: as ``checks.check_probabilities``.
     """
     ece = calibration_error(probabilities, targets)  # checks the arrays
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
@@ -276,23 +276,23 @@ def score(probabilities: Doubles, targets: Labels, uncertain_below: float | None
     sure = None if uncertain_below is None else confidence >= uncertain_below
     return Scores(
         faces=len(targets),
-        accuracy=_share(right),
+        accuracy=_estimate_share(right),
         balanced_accuracy=Estimate(
             float(significance.balanced_accuracy(confusion)), *significance.balanced_accuracy_interval(confusion)
         ),
         macro_f1=Estimate(float(significance.macro_f1(confusion)), *significance.macro_f1_interval(confusion)),
         ece=Estimate(ece, *significance.calibration_interval(confidence, right, BINS)),
-        answered=None if sure is None else _share(sure),
-        right_if_answered=None if sure is None else _right_of(right, sure),
+        answered=None if sure is None else _estimate_share(sure),
+        right_if_answered=None if sure is None else _estimate_right_if_answered(right, sure),
     )
 
 
-def _share(values: NDArray[np.bool_]) -> Estimate:
+def _estimate_share(values: NDArray[np.bool_]) -> Estimate:
     share = float(values.mean())
     return Estimate(share, *significance.bootstrap_interval(share, len(values)))
 
 
-def _right_of(right: NDArray[np.bool_], sure: NDArray[np.bool_]) -> Estimate | None:
+def _estimate_right_if_answered(right: NDArray[np.bool_], sure: NDArray[np.bool_]) -> Estimate | None:
     answered = int(sure.sum())
     if not answered:
         return None
@@ -301,7 +301,9 @@ def _right_of(right: NDArray[np.bool_], sure: NDArray[np.bool_]) -> Estimate | N
     return Estimate(correct / answered, *interval)
 
 
-def _gaps(material: Material, probabilities: Doubles, targets: Labels, uncertain_below: float | None) -> dict[str, Gap]:
+def _compute_gaps(
+    material: Material, probabilities: Doubles, targets: Labels, uncertain_below: float | None
+) -> dict[str, Gap]:
     gaps = {}
     for name in sorted({name for sample in material.samples for name in sample.groups}):
         values = np.array([sample.groups.get(name, "") for sample in material.samples], str)

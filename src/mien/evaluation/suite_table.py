@@ -1,4 +1,4 @@
-"""The suite's rows as a Markdown table, as CSV and as JSON."""
+"""Write the suite's results as a Markdown table, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DECIMALS = ("macro_f1", "ece")
 _COLUMNS = ("model", "corpus", "part", "frame", "trained", "available", "faces", "left_out", "classes")
 
 TRAINED, UNKNOWN = "†", "?"
-"""Marks of a corpus that the model was trained on, and of one of which that is not known."""
+"""Marks of corpora that the model was trained on, and of corpora where that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Result:
         detector: the detector's name.
         rows: in the order of the protocol.
         skipped: corpus → why it has no row.
-        limit: at most so many faces a corpus; None for all.
-        test_scorings: how often test parts were scored with this model's run folder, this time included; None where
-            nobody counts.
+        limit: maximum number of faces for each corpus; None for all.
+        test_scorings: how often test sets were scored with this model's run folder, including this time; None if not
+            counted.
     """
 
     subject: Subject
@@ -57,29 +57,29 @@ class Result:
         }  # fmt: skip
 
 
-def text(result: Result) -> str:
-    """Return title, table, gaps and notes as Markdown."""
-    lines = [f"**{markdown.safe(result.subject.name)}**, faces found by {result.detector}, 95 % intervals", ""]
-    lines += markdown.table(_HEAD, [_line(row, result.limit) for row in result.rows])
-    notes = [*_gap_notes(result), *_notes(result)]
+def render_markdown(result: Result) -> str:
+    """Render title, table, gaps and notes as Markdown."""
+    lines = [f"**{markdown.escape(result.subject.name)}**, faces found by {result.detector}, 95 % intervals", ""]
+    lines += markdown.format_table(_HEAD, [_format_row(row, result.limit) for row in result.rows])
+    notes = [*_note_gaps(result), *_write_notes(result)]
     return "\n".join([*lines, *([""] if notes else []), *(f"- {note}" for note in notes)]) + "\n"
 
 
-def name(row: Row) -> str:
-    """Return the corpus, its part and its frame as the table names them, with the mark of training."""
+def name_row(row: Row) -> str:
+    """Return the display name of a row: corpus, split and frame, with the training mark."""
     mark = {True: f" {TRAINED}", False: "", None: f" {UNKNOWN}"}[row.trained]
     part = f" {row.part}" if row.part else ""
     return f"{row.title}{part}{', own frame' if row.frame == 'own' else ''}{mark}"
 
 
-def _line(row: Row, limit: int | None) -> list[str]:
-    faces, scored = row.scores.faces, [_shown(getattr(row.scores, metric), metric) for metric in METRICS]
+def _format_row(row: Row, limit: int | None) -> list[str]:
+    faces, scored = row.scores.faces, [_format_estimate(getattr(row.scores, metric), metric) for metric in METRICS]
     limited = limit is not None and row.available > limit
     count = f"{faces:,} of {row.available:,}" if limited else f"{faces:,}"
-    return [name(row), count, "" if row.detected is None else f"{row.detected.value:.1%}", *scored]
+    return [name_row(row), count, "" if row.detected is None else f"{row.detected.value:.1%}", *scored]
 
 
-def _shown(estimate: Estimate | None, metric: str) -> str:
+def _format_estimate(estimate: Estimate | None, metric: str) -> str:
     if estimate is None:
         return ""  # the table shows a dash
     values = (estimate.value, estimate.low, estimate.high)
@@ -88,19 +88,19 @@ def _shown(estimate: Estimate | None, metric: str) -> str:
     return "{:.1f} % ({:.1f} – {:.1f})".format(*(100 * value for value in values))
 
 
-def _gap_notes(result: Result) -> list[str]:
+def _note_gaps(result: Result) -> list[str]:
     notes = []
     for row in result.rows:
         for by, gap in row.gaps.items():
             groups = ", ".join(
-                f"{value} {_shown(scores.balanced_accuracy, 'balanced_accuracy')} of {scores.faces:,}"
+                f"{value} {_format_estimate(scores.balanced_accuracy, 'balanced_accuracy')} of {scores.faces:,}"
                 for value, scores in gap.groups.items()
             )
             notes.append(f"{row.title}, balanced accuracy by {by}: {groups}; gap {100 * gap.gap:.1f} points.")
     return notes
 
 
-def _notes(result: Result) -> list[str]:
+def _write_notes(result: Result) -> list[str]:
     notes = [
         f"{row.title}{', own frame' if row.frame == 'own' else ''}: left out "
         f"{', '.join(f'{reason} {count:,}' for reason, count in row.left_out.items())}."
@@ -112,19 +112,19 @@ def _notes(result: Result) -> list[str]:
     if True in marks:
         notes.append(f"{TRAINED} The model was trained on other faces of this corpus.")
     if None in marks:
-        notes.append(f"{UNKNOWN} It is not known on which corpora the model was trained.")
+        notes.append(f"{UNKNOWN} The corpora that the model was trained on are unknown.")
     if result.limit is not None:
-        notes.append(f"A quick look: at most {result.limit:,} faces a corpus, evenly spread.")
+        notes.append(f"Quick run: at most {result.limit:,} faces of each corpus, evenly spread.")
     if result.test_scorings is not None:
         notes.append(
-            f"Test parts have now been scored {result.test_scorings} times with this run; nothing may be chosen by "
+            f"Test sets have now been scored {result.test_scorings} times with this run; do not choose anything on "
             "them."
         )
     return notes
 
 
 def to_csv(results: Sequence[Result]) -> str:
-    """Return a line for each model, corpus and frame; nothing is rounded, what does not apply is empty."""
+    """Return CSV with a line for each model, corpus and frame, unrounded; cells that do not apply are empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     bounds = ("", "_low", "_high")
@@ -133,28 +133,32 @@ def to_csv(results: Sequence[Result]) -> str:
     )
     for result in results:
         for row in result.rows:
-            writer.writerow([*_about(result, row), *_numbers(row), row.gaps["sex"].gap if "sex" in row.gaps else ""])
+            writer.writerow(
+                [*_describe_row(result, row), *_list_numbers(row), row.gaps["sex"].gap if "sex" in row.gaps else ""]
+            )
     return stream.getvalue()
 
 
-def _about(result: Result, row: Row) -> list[Any]:
+def _describe_row(result: Result, row: Row) -> list[Any]:
     trained = "" if row.trained is None else str(row.trained).lower()
     left_out = ";".join(f"{reason}={count}" for reason, count in row.left_out.items())
     return [result.subject.name, row.corpus, row.part, row.frame, trained, row.available, row.scores.faces, left_out,
             ";".join(row.classes)]  # fmt: skip
 
 
-def _numbers(row: Row) -> list[float | str]:
+def _list_numbers(row: Row) -> list[float | str]:
     estimates = [row.detected, *(getattr(row.scores, metric) for metric in METRICS)]
     return [
-        value for each in estimates for value in (("", "", "") if each is None else (each.value, each.low, each.high))
+        value
+        for estimate in estimates
+        for value in (("", "", "") if estimate is None else (estimate.value, estimate.low, estimate.high))
     ]
 
 
 def write(folder: Path, results: Sequence[Result]) -> None:
-    """Write ``suite.md``, ``suite.csv`` and ``suite.json`` into a folder, which is made."""
+    """Write ``suite.md``, ``suite.csv`` and ``suite.json`` into a folder, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "suite.md").write_text("\n".join(text(result) for result in results), encoding="utf-8")
+    (folder / "suite.md").write_text("\n".join(render_markdown(result) for result in results), encoding="utf-8")
     (folder / "suite.csv").write_text(to_csv(results), encoding="utf-8")
     values = [result.to_dict() for result in results]
     (folder / "suite.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -22,9 +22,9 @@ from torch.nn.utils import fuse_conv_bn_eval
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError
 from mien.evaluation.calibration import Threshold
-from mien.evaluation.evaluate import Model, answered, logits, report
+from mien.evaluation.evaluate import Model, logits, report, to_predictions
 from mien.evaluation.evaluated import KEYS
-from mien.evaluation.predictions import Predictions, joined
+from mien.evaluation.predictions import Predictions, join
 from mien.files import appearing
 from mien.learning import calibrate, checkpoints, corpora, parts, provenance
 from mien.learning.consensus import Consensus
@@ -163,15 +163,15 @@ def score(session: Session, plan: Plan, faces: FaceSet) -> Scored:
     fitting = logits(session, plan.preprocess, calibrate.fitting_faces(plan, faces))
     validation_logits, temperature = fitting[: len(validation)], calibrate.temperature(plan, fitting, faces)
     model = Model(plan.name, "", faces.label_set, plan.preprocess, temperature, session)
-    validated = answered(validation_logits, validation, training, model)
+    validated = to_predictions(validation_logits, validation, training, model)
     threshold = calibrate.threshold(plan, validated.probabilities, validation)
     test = faces.part(parts.TEST)
-    tested = answered(logits(session, plan.preprocess, test), test, training, model)
+    tested = to_predictions(logits(session, plan.preprocess, test), test, training, model)
     metrics = {
         _key(faces, parts.VALIDATION): report(validated),
         _key(faces, parts.TEST): report(tested, copies=True),
     }
-    return Scored(metrics, threshold, joined([validated, tested]), validation_logits)
+    return Scored(metrics, threshold, join([validated, tested]), validation_logits)
 
 
 def _key(faces: FaceSet, part: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
 from mien.evaluation.evaluate import Watch, predict
-from mien.evaluation.matching import matched
+from mien.evaluation.matching import match_classes
 from mien.evaluation.predictions import Predictions
 from mien.learning import models, parts
 from mien.learning.models import Loaded
@@ -100,6 +100,6 @@ class Scoring:
 
 def prepare(loaded: Loaded, faces: FaceSet) -> Scoring:
     """Match a model with a corpus. Raises ``DataError`` if they have no class in common."""
-    match = matched(faces, loaded.model.label_set)
+    match = match_classes(faces, loaded.model.label_set)
     arranged = None if loaded.run is None else models.arrange(loaded.run, match.faces)
     return Scoring(loaded, match.faces if arranged is None else arranged, arranged is not None, match.left_out)

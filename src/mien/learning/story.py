@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.errors import DataError, FileMissingError
 from mien.evaluation.evaluate import report
-from mien.evaluation.evaluated import TESTS, Evaluated, values
+from mien.evaluation.evaluated import TESTS, Evaluated, read_json
 from mien.evaluation.plots import Curves
 from mien.evaluation.report import Background
 from mien.learning import recipe as recipes
@@ -65,7 +65,7 @@ def plan_of(evaluated: Evaluated) -> AnyRecipe | None:
             f"{evaluated.folder} has no recipe.json, which `mien train` writes; put it back, or run `mien evaluate` on "
             "its model with --out FOLDER and give FOLDER instead."
         )
-    content = values(path)
+    content = read_json(path)
     content.pop("digest", None)
     return recipes.parse_any(content, str(path))
 
@@ -154,7 +154,7 @@ def _facts(plan: AnyRecipe) -> dict[str, str]:
 
 
 def _head(plan: HeadRecipe, run: Path) -> dict[str, str]:
-    chosen = values(run / "metrics.json")["head"]
+    chosen = read_json(run / "metrics.json")["head"]
     layer = f"linear, on the {chosen['features']} features of {plan.head.trunk}"
     return {"head": f"{layer}; c = {chosen['c']:g} of {', '.join(f'{c:g}' for c in plan.head.c)}"}
 

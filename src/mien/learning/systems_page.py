@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mien.evaluation.markdown import table
+from mien.evaluation.markdown import format_table
 from mien.learning.claims import published
 from mien.learning.finding import Finding
 from mien.learning.recipe import SMOKE
@@ -70,7 +70,7 @@ def _measured(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return ["Nothing was measured."]
     head = ("what", "claimed", "measured", "95 % interval", "recipe", "claimed in")
-    return table(
+    return format_table(
         head,
         (
             (row.what, row.claimed, row.measured, row.interval, f"`{row.recipe}`" * bool(row.recipe), row.source)
@@ -86,7 +86,7 @@ def _reasons(reasons: Mapping[str, str]) -> list[str]:
 
 
 def _recomputed(findings: Sequence[Finding]) -> list[str]:
-    return table(
+    return format_table(
         ("statement", "published", "recomputed", "holds", "why"),
         (
             (finding.claim, finding.published, finding.recomputed, "yes" if finding.holds else "**no**", finding.why)

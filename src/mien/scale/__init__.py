@@ -1,1 +1,1 @@
-"""Photos on many cores and machines (extra ``scale``): blocks of photos, Ray workers, Parquet."""
+"""Distributed prediction (extra ``scale``): blocks of photos, Ray workers, Parquet output."""

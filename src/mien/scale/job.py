@@ -1,4 +1,4 @@
-"""The whole job: source → blocks → workers → a folder of Parquet files, which can be gone on with."""
+"""Run a whole job: source → blocks → workers → a folder of Parquet files; an interrupted job can be resumed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SETTINGS = "_run.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be read, how, and on what.
+    """Settings of a job.
 
-    source, kind, block, column, naming: see ``plan.plan``.  out: a folder that all machines see, or a store's address.
-    model, options: of ``mien.load``; the model file need not lie on the other machines.
+    source, kind, block, column, naming: see ``plan.plan``.  out: a shared folder, or the address of an object store.
+    model, options: as for ``mien.load``; the other machines need no copy of the model file.
     address: of a Ray cluster; None starts Ray on this machine.
-    workers: None takes as many as there is room for.  threads, gpus: CPUs and GPUs of each; a GPU may be shared (0.5).
+    workers: None for as many as there is room for.  threads, gpus: CPUs and GPUs for each; GPUs may be shared (0.5).
     """
 
     source: str
@@ -48,10 +48,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Blocks in all, and those that were there already; photos, faces and unreadable photos of this run.
+    """Statistics of a job: number of blocks, those kept from earlier runs, and this run's photos, faces and failures.
 
-    set_aside: unreadable photos of all blocks.  repeated: blocks begun again after a worker died or the disk failed.
-    seconds: from the first worker's start.
+    unreadable: photos that could not be read in this run.  set_aside: the same over all blocks.
+    repeated: blocks that were restarted after a worker died or the disk failed.
+    seconds: since the first worker started.
     """
 
     blocks: int
@@ -67,7 +68,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Whom to tell: ``begun`` of the blocks to do, ``done`` of each, ``waiting`` if no worker starts for a while."""
+    """Callbacks: ``begun`` with the number of blocks to do, ``done`` after each, ``waiting`` if no worker starts."""
 
     begun: Callable[[int], None] = lambda blocks: None
     done: Callable[[Done], None] = lambda done: None
@@ -75,23 +76,23 @@ class Watcher:
 
 
 def predict(job: Job, *, resume: bool = False, watch: Watcher | None = None) -> Outcome:
-    """Read all photos and write their results; return what was done.
+    """Predict all photos, write the results and return statistics.
 
-    Each block becomes one file, with the columns of ``mien predict --format parquet``; it is whole or not there.
-    ``resume`` does only the blocks that have none.
+    Each block becomes one file with the columns of ``mien predict --format parquet``, written atomically.
+    ``resume`` processes only the blocks without a file.
 
-    Raises ``OptionError`` (also for an ``out`` in use, or with ``resume`` of another run), ``FileMissingError``,
-    ``ModelError``, ``MissingExtraError``, ``ClusterError``, ``OSError``; what was written stays.
+    Raises ``OptionError`` (also for a non-empty ``out``, or with ``resume`` for that of another run),
+    ``FileMissingError``, ``ModelError``, ``MissingExtraError``, ``ClusterError``, ``OSError``; finished files are kept.
     """
     watch = watch or Watcher()
     out = Store.at(job.out)
     _check(job, out)
     blocks = plan(job.source, kind=job.kind, size=job.block, column=job.column, naming=job.naming)
-    settings = _settings(job, blocks)
-    kept = _kept(out, settings, resume)
+    settings = _collect_settings(job, blocks)
+    kept = _find_kept(out, settings, resume)
     todo = {number: block for number, block in enumerate(blocks) if part_name(number) not in kept}
     out.write(_SETTINGS, (json.dumps(settings, indent=1) + "\n").encode())
-    workers, seconds, repeated, done = _done(job, out, todo, watch)
+    workers, seconds, repeated, done = _run_blocks(job, out, todo, watch)
     return Outcome(
         len(blocks),
         len(blocks) - len(todo),
@@ -105,16 +106,16 @@ def predict(job: Job, *, resume: bool = False, watch: Watcher | None = None) -> 
     )
 
 
-def _done(job: Job, out: Store, todo: Mapping[int, Block], watch: Watcher) -> tuple[int, float, int, list[Done]]:
-    """Return workers, seconds, repeated blocks and what was done."""
+def _run_blocks(job: Job, out: Store, todo: Mapping[int, Block], watch: Watcher) -> tuple[int, float, int, list[Done]]:
+    """Process the blocks; return the number of workers, seconds, the number of repeated blocks, and the results."""
     if not todo:
         return 0, 0.0, 0, []
     here = job.workers or max(1, usable_cores() // job.threads)
     with cluster.session(job.address, here * job.threads):
         if job.address is None:
             cluster.check_gpus(job.gpus)
-        workers = min(job.workers or cluster.room(job.threads, job.gpus), len(todo))
-        pool = cluster.Pool(_work(job, out), workers, job.threads, job.gpus, watch.waiting)
+        workers = min(job.workers or cluster.count_workers(job.threads, job.gpus), len(todo))
+        pool = cluster.Pool(_make_work(job, out), workers, job.threads, job.gpus, watch.waiting)
         begun, done = time.monotonic(), []
         watch.begun(len(todo))
         try:
@@ -127,7 +128,7 @@ def _done(job: Job, out: Store, todo: Mapping[int, Block], watch: Watcher) -> tu
         return workers, time.monotonic() - begun, pool.repeated, done
 
 
-def _work(job: Job, out: Store) -> Work:
+def _make_work(job: Job, out: Store) -> Work:
     content = None if names.public(job.model) else names.locate(job.model).read_bytes()
     return Work(out, job.model, content, {**job.options, "threads": job.threads}, job.gpus)
 
@@ -136,11 +137,11 @@ def _check(job: Job, out: Store) -> None:
     if job.gpus < 0:
         raise OptionError(f"gpus = {job.gpus}: expected 0 or more for each worker.")
     if (out.root + "/").startswith(Store.at(job.source).root + "/"):
-        raise OptionError(f"{job.out!r} lies in the source {job.source!r}, and would be read with it; choose another.")
+        raise OptionError(f"out = {job.out!r} lies inside the source {job.source!r}; choose a folder outside it.")
 
 
-def _settings(job: Job, blocks: list[Block]) -> dict[str, Any]:
-    """Return what decides the contents of the output; loading the model here also finds mistakes before Ray starts."""
+def _collect_settings(job: Job, blocks: list[Block]) -> dict[str, Any]:
+    """Return the settings that determine the output; loading the model here finds errors before Ray starts."""
     recognizer = load(job.model, **job.options, threads=job.threads)
     chosen = {name: value for name, value in job.options.items() if value is not None}
     return {
@@ -154,21 +155,21 @@ def _settings(job: Job, blocks: list[Block]) -> dict[str, Any]:
     }
 
 
-def _kept(out: Store, settings: dict[str, Any], resume: bool) -> set[str]:
-    """Return the names of the files that earlier runs wrote."""
+def _find_kept(out: Store, settings: dict[str, Any], resume: bool) -> set[str]:
+    """Return the names of the files that an earlier run wrote."""
     names = set(out.names())
     if not names:
         return set()
     if not resume:
-        raise OptionError(f"{out.address!r} is not empty. Go on with it by resume, or choose another folder.")
+        raise OptionError(f"{out.address!r} is not empty. Resume that run, or choose another folder.")
     try:
         before = json.loads(out.read(_SETTINGS))
     except (FileNotFoundError, ValueError):
-        raise OptionError(f"{out.address!r} holds no {_SETTINGS} of an earlier run; choose another folder.") from None
+        raise OptionError(f"{out.address!r} has no {_SETTINGS} of an earlier run; choose another folder.") from None
     other = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
     if other:
         raise OptionError(
-            f"{out.address!r} was made with another {', '.join(other)}. Repeat the options and the source of that run, "
-            "or choose another folder."
+            f"{out.address!r} was written with different {', '.join(other)}. Use the options and the source of that "
+            "run, or choose another folder."
         )
     return names

@@ -1,7 +1,7 @@
-"""Blocks of pictures: what one worker reads at a time, and what one file of the output holds.
+"""Blocks of pictures: the unit that a worker reads at a time, and that one output file holds.
 
-``pictures`` yields each picture of a block in the same order each time. What is damaged is ``Unreadable`` and stops
-nothing; an ``OSError`` of the disk or the network is raised, as trying again may help.
+``pictures`` yields the pictures of a block in a fixed order. Damaged ones are yielded as ``Unreadable``; an
+``OSError`` of disk or network is raised, as a retry may help.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from mien.scale.storage import Store
 
 Pictures = Iterator[Picture | Unreadable]
 
+_AGAIN = "Download or copy it again."
+
 
 @dataclass(frozen=True)
 class Photos:
-    """Files. base: the folder that relative ``paths`` start from; their results are named as the paths are."""
+    """Image files. base: the folder that relative ``paths`` start from; results are named after the paths."""
 
     base: str
     paths: tuple[str, ...]
@@ -42,10 +44,10 @@ class Photos:
 
 @dataclass(frozen=True)
 class Rows:
-    """Row groups of one Parquet file, one after the other; ``first`` is the file's number of their first row.
+    """Consecutive row groups of one Parquet file; ``first`` is the number of their first row in the file.
 
-    column: where the pictures' bytes are: a column of bytes, or of ``{"bytes": …}`` as Hugging Face writes it.
-    naming: the column with their names; None names them ``FILE:ROW``.
+    column: the column of image bytes, or of ``{"bytes": …}`` as Hugging Face writes it.
+    naming: the column with names; None names pictures ``FILE:ROW``.
     """
 
     store: Store
@@ -67,11 +69,11 @@ class Rows:
                 for name, content in self._cells(parquet.ParquetFile(stream, pre_buffer=False)):
                     source = f"{self.file}:{row}" if name is None else str(name)
                     row += 1
-                    yield Picture(source, content) if content else Unreadable(source, "The row holds no picture.")
+                    yield Picture(source, content) if content else Unreadable(source, "The row has no image.")
         except (pa.ArrowInvalid, OSError) as error:
-            raise_if_of_the_disk(error)
+            raise_system_error(error)
             lost = f"{self.file}:{row}-{self.first + self.rows - 1}"
-            yield Unreadable(lost, f"These rows are damaged ({error}). Get the file again.")
+            yield Unreadable(lost, f"These rows are damaged ({error}). Download or copy the file again.")
 
     def _cells(self, file: parquet.ParquetFile) -> Iterator[tuple[Any, bytes | None]]:
         columns = [self.column] if self.naming is None else [self.column, self.naming]
@@ -84,9 +86,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Shard:
-    """A tar file as WebDataset uses them, also compressed: its pictures, by their endings, in its order.
+    """A tar file as used by WebDataset, possibly compressed: its pictures, recognised by extension, in file order.
 
-    It is one block whatever it holds: a tar can only be read from its start. How many pictures is not known before.
+    It is one block whatever its size, as a tar can only be read from the start. The number of pictures is not known in
+    advance.
     """
 
     store: Store
@@ -102,23 +105,23 @@ class Shard:
                         content = archive.extractfile(member)
                         yield Picture(f"{self.file}/{member.name}", content.read() if content else b"")
                     last = member.name
-                    archive.members = []  # type: ignore[attr-defined] # else each header stays in memory
-                if not _ends(archive):
-                    yield Unreadable(self.file, f"The tar is damaged or cut off after {last}. Get the file again.")
+                    archive.members = []  # type: ignore[attr-defined] # or every header stays in memory
+                if not _has_end(archive):
+                    yield Unreadable(self.file, f"The tar is damaged or truncated after {last}. {_AGAIN}")
         except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError) as error:
-            raise_if_of_the_disk(error)
-            yield Unreadable(self.file, f"The tar is damaged or cut off after {last} ({error}). Get the file again.")
+            raise_system_error(error)
+            yield Unreadable(self.file, f"The tar is damaged or truncated after {last} ({error}). {_AGAIN}")
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A file of which nothing can be read."""
+    """A file that cannot be read at all."""
 
     file: str
     reason: str
 
     def pictures(self) -> Pictures:
-        """Yield what stands for the file."""
+        """Yield one ``Unreadable`` for the file."""
         yield Unreadable(self.file, self.reason)
 
 
@@ -126,18 +129,18 @@ Block = Photos | Rows | Shard | Broken
 
 
 def is_picture(name: str) -> bool:
-    """Say whether a file in an archive is a picture by its ending, and not hidden."""
+    """Return whether a file in an archive is a picture by its extension, and not hidden."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
 
 
-def raise_if_of_the_disk(error: Exception) -> None:
-    """Raise ``error`` again if the operating system said it; pyarrow says of damaged content ``OSError`` as well."""
+def raise_system_error(error: Exception) -> None:
+    """Re-raise ``error`` if it comes from the operating system; pyarrow raises ``OSError`` for damaged files too."""
     if isinstance(error, OSError) and error.errno is not None:
         raise error
 
 
-def _ends(archive: tarfile.TarFile) -> bool:
-    """Say whether zeros end the archive; Python's reader takes a damaged header for the end without a word."""
+def _has_end(archive: tarfile.TarFile) -> bool:
+    """Return whether the archive ends with zeros; Python's reader silently treats a damaged header as the end."""
     stream: Any = archive.fileobj
     stream.seek(archive.offset)
     end = stream.read(tarfile.BLOCKSIZE)

@@ -1,4 +1,4 @@
-"""A folder that all machines see: on a shared disk, or in an object store by its address (``s3://bucket/folder``)."""
+"""A folder that all machines can access: on a shared disk, or in an object store (``s3://bucket/folder``)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pyarrow import fs
 from mien.errors import FileMissingError, OptionError
 
 
-def remote(address: str) -> bool:
-    """Say whether ``address`` is that of a store, not a path."""
+def is_remote(address: str) -> bool:
+    """Return whether ``address`` is the address of a store rather than a path."""
     return "://" in address
 
 
 @dataclass(frozen=True)
 class Store:
-    """The folder ``address``; ``Store.at`` makes a path absolute, as workers start in other folders.
+    """The folder ``address``; ``Store.at`` makes paths absolute, as workers start in other folders.
 
-    Names are relative to the folder, with ``/``. Raises ``OptionError`` for an address that nothing here can read.
+    Names are relative to the folder, with ``/``. Raises ``OptionError`` for an unsupported address.
     """
 
     address: str
@@ -31,13 +31,13 @@ class Store:
     @classmethod
     def at(cls, address: str) -> Store:
         """Return the store of a path or an address."""
-        store = cls(address if remote(address) else os.path.abspath(address))  # noqa: PTH100 - keeps links
+        store = cls(address if is_remote(address) else os.path.abspath(address))  # noqa: PTH100 - keeps links
         _ = store._place
         return store
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
-        if not remote(self.address):
+        if not is_remote(self.address):
             return fs.LocalFileSystem(), self.address
         try:
             return fs.FileSystem.from_uri(self.address)  # type: ignore[no-any-return]
@@ -53,22 +53,22 @@ class Store:
         return self._place[1].rstrip("/") or "/"
 
     def names(self, *, hidden: bool = False) -> list[str]:
-        """Return the names of all files, at all levels, sorted; of a folder that does not exist none.
+        """Return the names of all files, recursively and sorted; none if the folder does not exist.
 
-        hidden: with those whose name, or a folder's, begins with a dot. Raises ``FileMissingError`` for a file.
+        hidden: include files whose name, or folder's name, begins with a dot. Raises ``FileMissingError`` for a file.
         """
         system, _ = self._place
-        found = system.get_file_info([self.root])[0].type
-        if found == fs.FileType.NotFound:
+        kind = system.get_file_info([self.root])[0].type
+        if kind == fs.FileType.NotFound:
             return []
-        if found == fs.FileType.File:
+        if kind == fs.FileType.File:
             raise FileMissingError(f"{self.address!r} is a file: expected a folder.")
         every = system.get_file_info(fs.FileSelector(self.root, recursive=True))
-        names = [posixpath.relpath(each.path, self.root) for each in every if each.type == fs.FileType.File]
+        names = [posixpath.relpath(entry.path, self.root) for entry in every if entry.type == fs.FileType.File]
         return sorted(name for name in names if hidden or not any(part.startswith(".") for part in name.split("/")))
 
     def open(self, name: str) -> Any:
-        """Return the file as a pyarrow stream that can be read from any place. Raises ``OSError``."""
+        """Open the file as a seekable pyarrow stream. Raises ``OSError``."""
         return self._place[0].open_input_file(self._path(name))
 
     def read(self, name: str) -> bytes:
@@ -77,10 +77,10 @@ class Store:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file that is whole or not there, in place of an older one. Raises ``OSError``."""
+        """Write a file atomically, replacing an older one. Raises ``OSError``."""
         system, _ = self._place
         folder, last = posixpath.split(self._path(name))
-        # As mien.files.appearing: hidden, and this process's own, as a worker that was given up may still be writing.
+        # As mien.files.appearing: hidden, and unique to this process, as an abandoned worker may still be writing.
         draft = posixpath.join(folder, f".{last}.{os.getpid()}.part")
         system.create_dir(folder, recursive=True)
         with system.open_output_stream(draft) as stream:
@@ -88,7 +88,7 @@ class Store:
         system.move(draft, self._path(name))
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         try:
             self._place[0].delete_file(self._path(name))
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What one worker does: a block in, a Parquet file out, with a list of what was unreadable beside it."""
+"""A worker: reads a block, writes a Parquet file, and lists unreadable photos beside it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from mien.scale.storage import Store
 if TYPE_CHECKING:
     from mien.recognition.recognizer import Recognizer
 
-_SET_ASIDE = "_unreadable"  # pandas, DuckDB and Spark pass over what begins with an underscore
+_SET_ASIDE = "_unreadable"  # pandas, DuckDB and Spark ignore names that begin with an underscore
 _READING = "_reading"
 
 
 @dataclass(frozen=True)
 class Work:
-    """What all workers need to know.
+    """Settings shared by all workers.
 
-    model: as for ``mien.load``; a path's ``content`` comes along, as the file may lie on one machine only.
-    options: further arguments of ``mien.load``.  gpus: how many each worker has, 0 for none.
+    model: as for ``mien.load``; for a path, ``content`` is sent along, as the file may exist on one machine only.
+    options: further arguments of ``mien.load``.  gpus: GPUs for each worker, 0 for none.
     """
 
     out: Store
@@ -45,7 +45,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Done:
-    """One block that is written: its number, and how many photos, faces and unreadable photos it had."""
+    """A finished block: its number, and its counts of photos, faces and unreadable photos."""
 
     number: int
     photos: int
@@ -54,14 +54,14 @@ class Done:
 
 
 class Reader:
-    """One worker: holds a recognizer, reads a block at a time. ``cluster`` makes a Ray actor of it."""
+    """One worker: holds a recognizer and reads a block at a time. ``cluster`` runs it as a Ray actor."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._recognizer: Recognizer
 
     def ready(self) -> None:
-        """Load the model. Raises as ``mien.load`` does; ``OptionError`` if a GPU is there that cannot be used."""
+        """Load the model. Raises what ``mien.load`` raises, and ``OptionError`` for a GPU that cannot be used."""
         # Not in __init__, whose errors Ray reports as the worker's death.
         if self._work.gpus:
             _check_gpu()
@@ -76,14 +76,14 @@ class Reader:
     def read(
         self, number: int, block: Block, *, wait: float = 0, careful: bool = False, fatal: frozenset[str] = frozenset()
     ) -> Done:
-        """Read a block and write its files; the Parquet file comes last, so that it says that the block is done.
+        """Read a block and write its files; the Parquet file comes last and thus marks the block as done.
 
-        wait:    seconds before it begins: what the disk refused a moment ago may work then.
-        careful: write down each photo before it is read, for ``reading`` to tell if this process does not survive it.
-        fatal:   photos that ended a process before: set aside unread.
+        wait:    seconds to wait before starting, to let the disk or network recover.
+        careful: record each photo before reading it, so that ``read_note`` can identify one that crashes the process.
+        fatal:   photos that crashed a process before, which are skipped as unreadable.
         """
         time.sleep(wait)
-        pictures = _without(block.pictures(), fatal)
+        pictures = _skip_fatal(block.pictures(), fatal)
         if careful:
             pictures = self._noted(number, pictures)
         entries = list(read_pictures(self._recognizer, pictures, ahead=not careful))
@@ -91,9 +91,11 @@ class Reader:
         if unreadable:
             lines = [json.dumps(entry.to_dict()) + "\n" for entry in unreadable]
             self._work.out.write(unreadable_name(number), "".join(lines).encode())
-        found = [row for entry in entries for row in rows(entry)]
-        self._work.out.write(part_name(number), _file(table(found, kinds(self._recognizer.labels), len(entries))))
-        return Done(number, len(entries), sum(row.get("face") is not None for row in found), len(unreadable))
+        cells = [row for entry in entries for row in rows(entry)]
+        self._work.out.write(
+            part_name(number), _encode_table(table(cells, kinds(self._recognizer.labels), len(entries)))
+        )
+        return Done(number, len(entries), sum(row.get("face") is not None for row in cells), len(unreadable))
 
     def _noted(self, number: int, pictures: Pictures) -> Iterator[Picture | Unreadable]:
         for picture in pictures:
@@ -107,25 +109,25 @@ def part_name(number: int) -> str:
 
 
 def unreadable_name(number: int) -> str:
-    """Return the name of the list of a block's unreadable photos: JSON lines of ``source`` and ``error``."""
+    """Return the file name for a block's unreadable photos: JSON lines of ``source`` and ``error``."""
     return f"{_SET_ASIDE}/part-{number:08}.jsonl"
 
 
 def is_unreadable_name(name: str) -> bool:
-    """Say whether a file of the output is such a list."""
+    """Return whether an output file is such a list."""
     return name.startswith(f"{_SET_ASIDE}/")
 
 
-def reading(out: Store, number: int) -> str | None:
-    """Return the photo that a careful worker read last of a block; None if it came to none."""
+def read_note(out: Store, number: int) -> str | None:
+    """Return the last photo of a block that a careful worker started to read; None if there was none."""
     try:
         return out.read(_note_name(number)).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
 
 
-def forget(out: Store, number: int) -> None:
-    """Remove the note that ``reading`` tells from."""
+def remove_note(out: Store, number: int) -> None:
+    """Remove the note that ``read_note`` reads."""
     out.remove(_note_name(number))
 
 
@@ -133,15 +135,15 @@ def _note_name(number: int) -> str:
     return f"{_READING}/{number:08}"
 
 
-def _without(pictures: Pictures, fatal: frozenset[str]) -> Iterator[Picture | Unreadable]:
+def _skip_fatal(pictures: Pictures, fatal: frozenset[str]) -> Iterator[Picture | Unreadable]:
     for picture in pictures:
         deadly = isinstance(picture, Picture) and picture.source in fatal
-        yield Unreadable(picture.source, "The process that read it ended without a word.") if deadly else picture
+        yield Unreadable(picture.source, "It crashed the process that read it.") if deadly else picture
 
 
-def _file(found: pa.Table) -> bytes:
+def _encode_table(contents: pa.Table) -> bytes:
     stream = pa.BufferOutputStream()
-    parquet.write_table(found, stream)
+    parquet.write_table(contents, stream)
     return bytes(stream.getvalue())
 
 

@@ -1,1 +1,1 @@
-"""Films and cameras: read, follow, write down, draw."""
+"""Videos and cameras: read frames, follow people, write timelines and annotated copies."""

@@ -1,4 +1,4 @@
-"""The film again, in H.264, with boxes and emotions drawn in and with its sound; faces made unreadable if asked."""
+"""Write an annotated copy of a video in H.264: boxes and emotions drawn in, sound kept, faces optionally blurred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from mien.draw import draw, hidden
 from mien.errors import VideoError
 from mien.video.sound import Sound
-from mien.video.source import errors, reason
+from mien.video.source import describe_error, get_av_errors
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -28,15 +28,15 @@ _ENCODER = {"preset": "veryfast", "crf": "20"}
 
 
 class Annotated:
-    """Write each frame at its own time, as it is shown: upright, with square pixels.
+    """Writes each frame at its own time, as it is displayed: upright, with square pixels.
 
     path:  ends in .mp4, .mkv or .mov.
-    sound: the film whose sound is copied, packet by packet, or encoded as AAC where the container cannot hold it; None
-           for none.
-    blur:  hide the faces, also of people who were there a moment ago and were not found in a frame.
+    sound: the file whose sound is copied packet by packet, or encoded as AAC if the container does not support it; None
+           for no sound.
+    blur:  hide faces, including those of people who were seen a moment ago but not detected in the current frame.
 
-    The first frame decides the size; frames of another size are scaled.
-    Raises ``VideoError`` where the film cannot be written.
+    The first frame determines the size; frames of another size are scaled.
+    Raises ``VideoError`` if the file cannot be written.
     """
 
     def __init__(self, path: Path, *, sound: str | None, blur: bool = False) -> None:
@@ -66,7 +66,7 @@ class Annotated:
             self._mux(self._track.encode(picture), frame.seconds)
 
     def close(self) -> None:
-        """Write what the encoder holds and the sound up to the last frame, and end the file."""
+        """Flush the encoder, write the sound up to the last frame, and close the file."""
         if self._container is None or self._last is None:
             return
         try:
@@ -79,10 +79,10 @@ class Annotated:
                 self._drop()
 
     def _begin(self, frame: FilmFrame) -> None:
-        """Open the file; where it cannot hold the sound as it is, once more."""
+        """Open the file; if it does not support the sound as it is, open it again with the sound encoded."""
         try:
             self._open(frame, encode=False)
-        except (errors().FFmpegError, OSError, ValueError):
+        except (get_av_errors().FFmpegError, OSError, ValueError):
             self._leave()
             with self._failing_clearly():
                 self._open(frame, encode=True)
@@ -93,7 +93,7 @@ class Annotated:
         width, height = frame.size
         self._container = av.open(str(self._path), "w")
         track = self._container.add_stream("libx264", rate=30, options=_ENCODER)
-        # Sides of H.264 in 4:2:0 are even.
+        # H.264 in 4:2:0 needs even sides.
         track.width, track.height, track.pix_fmt = max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p"
         track.codec_context.time_base = frame.tick
         track.codec_context.sample_aspect_ratio = Fraction(1)
@@ -106,11 +106,11 @@ class Annotated:
     def _failing_clearly(self) -> Iterator[None]:
         try:
             yield
-        except (errors().FFmpegError, OSError, ValueError) as error:
-            with suppress(errors().FFmpegError, OSError):  # the end of the file fails for the same reason as its middle
+        except (get_av_errors().FFmpegError, OSError, ValueError) as error:
+            with suppress(get_av_errors().FFmpegError, OSError):  # closing fails for the same reason as writing
                 self._drop()
-            advice = "Check its folder and the room there" if self._sound is None else "Try --no-sound"
-            raise VideoError(f"Cannot write {str(self._path)!r}: {reason(error)}. {advice}.") from None
+            advice = "Check the folder and its free space" if self._sound is None else "Try --no-sound"
+            raise VideoError(f"Cannot write {str(self._path)!r}: {describe_error(error)}. {advice}.") from None
 
     def _mux(self, packets: list[Packet[Any]], seconds: float) -> None:
         if self._container is not None:

@@ -1,4 +1,4 @@
-"""When a frame is shown: in one running time, in true order, and on arrival where a live source has no clock."""
+"""Presentation times of frames: continuous, increasing, and by arrival where a live source has no time stamps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_JUMP = Fraction(1, 10)  # seconds; time stamps of damaged films shake by less
+_JUMP = Fraction(1, 10)  # seconds; jitter of damaged files is smaller
 _MILLISECOND = Fraction(1, 1000)
 
 
-def running(container: InputContainer, track: VideoStream, sound: Sequence[Any]) -> Iterator[Packet[Any]]:
-    """Yield the packets of the video track and of sound tracks, in the order of the file, in one running time.
+def read_packets(container: InputContainer, track: VideoStream, sound: Sequence[Any]) -> Iterator[Packet[Any]]:
+    """Yield the packets of the video track and of sound tracks, in file order, with continuous time stamps.
 
-    Recordings that were joined byte by byte begin their clocks anew. Picture and sound go on together where the longer
-    of the two ended. Whoever reads the same tracks of the same film again gets the same times.
+    Recordings that were concatenated byte by byte restart their clocks. Video and sound then continue together where
+    the longer of the two ended. Reading the same tracks of the same file again gives the same times.
     """
     clock = RunningTime()
     for packet in container.demux(track, *sound):
@@ -33,7 +33,7 @@ def running(container: InputContainer, track: VideoStream, sound: Sequence[Any])
 
 @dataclass
 class _Track:
-    """Where one track is: its joined recording, its last time stamp, what is added, where it ends; seconds."""
+    """State of one track: number of the recording, and in seconds the offset, the last time stamp and the end."""
 
     part: int
     shift: Fraction
@@ -42,14 +42,14 @@ class _Track:
 
 
 class RunningTime:
-    """Shift the time stamps of packets so that they go on where a clock jumps back."""
+    """Shifts the time stamps of packets so that they continue where a clock jumps back."""
 
     def __init__(self) -> None:
         self._tracks: dict[int, _Track] = {}
         self._part, self._shift, self._end = 0, Fraction(0), Fraction(0)
 
     def shift(self, packet: Packet[Any]) -> None:
-        """Change the packet's time stamps in place; those that it lacks stay missing."""
+        """Shift the packet's time stamps in place; missing ones stay missing."""
         if packet.dts is None or packet.time_base is None:
             return
         base = Fraction(packet.time_base)
@@ -66,7 +66,7 @@ class RunningTime:
         self._end = max(self._end, track.end)
 
     def _begin_part(self, track: _Track, shown: Fraction) -> None:
-        """Let a track go on in the next recording, which one of the others may have begun already."""
+        """Move a track to the next recording, which another track may have started already."""
         if track.part == self._part:
             self._part, self._shift = self._part + 1, self._end - shown
         track.part = self._part
@@ -74,10 +74,10 @@ class RunningTime:
 
 
 class FilmTimes:
-    """The time of each decoded picture of a film: FFmpeg's best-effort time stamp.
+    """The time of each decoded frame of a file: FFmpeg's best-effort time stamp.
 
-    Where a container's time stamps are not in the order of the pictures, as in AVI with B-frames, the times of decoding
-    are, and count. A film without any goes by its frame rate.
+    If a container's presentation time stamps are out of order, as in AVI with B-frames, the decoding time stamps are
+    used. A file without time stamps uses its frame rate.
     """
 
     def __init__(self, track: VideoStream) -> None:
@@ -91,7 +91,7 @@ class FilmTimes:
         self._usual = 0
 
     def __call__(self, picture: VideoFrame) -> tuple[Fraction, Fraction | None]:
-        """Return the time in seconds, and the tick of which it is a multiple; None where there are no ticks."""
+        """Return the time in seconds, and the time base of which it is a multiple; None if there is none."""
         self._number += 1
         base = picture.time_base or self._base
         ticks = self._best(picture.pts, picture.dts)
@@ -103,7 +103,7 @@ class FilmTimes:
         return ticks * base, base
 
     def _best(self, shown: int | None, decoded: int | None) -> int | None:
-        """Take the stamps of that kind which went backwards less often, as ``guess_correct_pts`` in FFmpeg does."""
+        """Choose the kind of time stamp that went backwards less often, like ``guess_correct_pts`` in FFmpeg."""
         if decoded is not None:
             self._late_decoded += self._last_decoded is not None and decoded <= self._last_decoded
         if shown is not None:
@@ -115,7 +115,7 @@ class FilmTimes:
         return decoded
 
     def _rising(self, ticks: int, last: int, *, drained: bool) -> int:
-        """Keep time going on: the decoder's last pictures have no time of decoding to fall back on."""
+        """Keep time increasing: the last frames from the decoder have no decoding time stamp to fall back on."""
         if ticks > last and not (drained and self._late_shown > self._late_decoded):
             self._usual = ticks - last
             return ticks
@@ -123,10 +123,10 @@ class FilmTimes:
 
 
 class LiveTimes:
-    """The time of each picture of a live source since the first one, also over breaks of the connection.
+    """The time of each frame of a live source since the first one, across reconnects.
 
-    A source with a clock goes by it, one without by when its pictures arrive. After a break time goes on by as much as
-    passed, so that a gap stays a gap.
+    A source with time stamps uses them, one without uses the arrival times. After a reconnect the time that passed is
+    added, so the gap is preserved.
     """
 
     def __init__(self) -> None:
@@ -135,11 +135,11 @@ class LiveTimes:
         self._offset, self._first, self.last = Fraction(0), Fraction(0), Fraction(-1)
 
     def connect(self, track: VideoStream, *, clock: bool) -> None:
-        """Begin a connection. clock: its time stamps are those of the camera."""
+        """Start a connection. clock: whether it has time stamps of its own."""
         self._film, self._fresh = (FilmTimes(track) if clock else None), True
 
     def __call__(self, picture: VideoFrame) -> tuple[Fraction, Fraction | None]:
-        """Return seconds since the first picture, and the tick."""
+        """Return seconds since the first frame, and the time base."""
         now = time.monotonic()
         self._begun = now if self._begun is None else self._begun
         arrived = Fraction(round((now - self._begun) * 1000), 1000)

@@ -1,8 +1,8 @@
-"""When an emotion came, was strongest and went: onset, apex and offset, with hysteresis.
+"""Detect emotion events, with onset, apex and offset, by hysteresis thresholding.
 
-An event of an emotion begins where its smoothed probability rises to ``LOW`` and ends where it was last there; it
-counts if it reached ``HIGH`` in between. The space between the two keeps a value that shakes around one threshold from
-making many events of one.
+An event begins when the smoothed probability of an emotion rises to ``LOW`` and ends when it was last at or above it;
+it counts if it reached ``HIGH`` in between. Two thresholds keep a value that fluctuates around one of them from
+splitting an event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mien.results import FrameResult
 
 LOW, HIGH = 0.4, 0.6
-_REST = "neutral"  # what is there between emotions is no event
+_REST = "neutral"  # the resting state is not an event
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Event:
 
 
 class Events:
-    """Find events as frames come. gap: seconds after which a person who is not seen has ended all events."""
+    """Detects events frame by frame. gap: seconds after which the events of a person who is not seen end."""
 
     def __init__(self, gap: float) -> None:
         self._gap = gap
         self._open: dict[tuple[int, str], Event] = {}
 
     def add(self, result: FrameResult) -> list[Event]:
-        """Take a frame; return the events that are over."""
+        """Add a frame; return the events that have ended."""
         over = []
         for person in result.people:
             for emotion, share in person.probabilities.items():
@@ -48,12 +48,12 @@ class Events:
                 elif (person.id, emotion) in self._open:
                     over.append(self._open.pop((person.id, emotion)))
         gone = [key for key, event in self._open.items() if result.seconds - event.offset > self._gap]
-        return _strong(over + [self._open.pop(key) for key in gone])
+        return _select_strong(over + [self._open.pop(key) for key in gone])
 
     def close(self) -> list[Event]:
-        """Return the events that the end of the film cut off."""
+        """Return the events that are still open at the end of the video."""
         over, self._open = list(self._open.values()), {}
-        return _strong(over)
+        return _select_strong(over)
 
     def _rise(self, person: int, emotion: str, seconds: float, share: float) -> None:
         before = self._open.get((person, emotion)) or Event(person, emotion, seconds, seconds, seconds, share)
@@ -62,19 +62,19 @@ class Events:
 
 
 class EventList:
-    """Write events as CSV, each when it is over."""
+    """Writes events as CSV as they end."""
 
     def __init__(self, stream: TextIO, gap: float) -> None:
         self._events, self._stream = Events(gap), stream
         self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(each.name for each in fields(Event))
+        self._writer.writerow(column.name for column in fields(Event))
 
     def add(self, _frame: Frame, result: FrameResult) -> None:
-        """Take a frame."""
+        """Add a frame."""
         self._write(self._events.add(result))
 
     def close(self) -> None:
-        """Write the events that the end cut off."""
+        """Write the events that are still open."""
         self._write(self._events.close())
 
     def _write(self, events: list[Event]) -> None:
@@ -82,5 +82,5 @@ class EventList:
         self._stream.flush()
 
 
-def _strong(events: list[Event]) -> list[Event]:
+def _select_strong(events: list[Event]) -> list[Event]:
     return sorted((event for event in events if event.peak >= HIGH), key=lambda event: (event.onset, event.person))

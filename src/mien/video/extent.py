@@ -1,4 +1,4 @@
-"""How long a film says it is, and whether all of it came."""
+"""The stated length of a video, and whether all of it was read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-_SLACK = 0.5  # seconds by which a track may end before its header says so; encoders round durations
+_SLACK = 0.5  # seconds by which a track may end before the time in its header; encoders round durations
 
 
 class Extent:
-    """What a track promises, and the packets of it that came.
+    """The stated length of a track, compared with the packets that were read.
 
-    frames: number of frames that are shown; None where no index says so. Those that an edit list hides do not count.
-    start:  seconds on the film's own clock at which the track begins.
-    end:    seconds at which it ends; None where nothing says so.
+    frames: number of visible frames; None without an index. Frames hidden by an edit list do not count.
+    start:  seconds on the file's own clock at which the track begins.
+    end:    seconds at which it ends; None if unknown.
 
-    The number of frames in a header is not believed: it counts what an edit list hides, or in AVI every tick without a
-    frame. The index names the packets themselves, so whoever has them all has lost none.
+    The number of frames in a header is not trusted: it includes frames that an edit list hides, and in AVI every tick
+    without a frame. The index lists the packets themselves, so the track is complete if all of them were read.
     """
 
     def __init__(self, container: InputContainer, track: VideoStream) -> None:
@@ -30,8 +30,8 @@ class Extent:
         self._promised = sum(entry.size > 0 for entry in index)
         self.frames = sum(entry.size > 0 and not entry.is_discard for entry in index) or None
         self.start = float((track.start_time or 0) * self._base)
-        self.end = _end(container, track, self.start)
-        # An MP4 file's durations are often rounded or invented, and its index is whole if the file can be opened.
+        self.end = _find_end(container, track, self.start)
+        # Durations in MP4 are often rounded or wrong, and its index is complete if the file can be opened.
         self._timed = not (self._promised and container.format.name.startswith("mov"))
         self._packets = 0
         self._last = self._longest = self._duration = 0
@@ -48,7 +48,7 @@ class Extent:
         self._packets += 1
 
     def loss(self) -> str | None:
-        """Return what is missing at the end, in words; None if all packets came."""
+        """Describe what is missing at the end; None if all packets were read."""
         if self._packets < self._promised:
             return f"it ends after {self._packets:,} of {self._promised:,} frames"
         last = float((self._last + (self._duration or self._longest)) * self._base)
@@ -57,10 +57,10 @@ class Extent:
         return None
 
 
-def _end(container: InputContainer, track: VideoStream, start: float) -> float | None:
-    """Seconds at which the video track ends, which a longer sound track must not stretch."""
+def _find_end(container: InputContainer, track: VideoStream, start: float) -> float | None:
+    """Return the seconds at which the video track ends, whatever the length of the sound track."""
     if track.duration is not None and track.time_base is not None:
-        # AVI's header counts ticks; of a file that was cut off FFmpeg gives the duration of what is there.
+        # AVI's header counts ticks; for a truncated file FFmpeg returns the duration of what is there.
         ticks = track.frames if container.format.name == "avi" else 0
         return start + float(max(track.duration, ticks) * track.time_base)
     written = track.metadata.get("DURATION", "")  # Matroska: 00:01:02.500000000, counted from 0

@@ -1,4 +1,4 @@
-"""A film file, a camera or a network stream → frames with their true times, upright."""
+"""Read a video file, a camera or a network stream as upright frames with exact times."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from mien.errors import OptionError, VideoError
-from mien.video.clock import FilmTimes, LiveTimes, running
+from mien.video.clock import FilmTimes, LiveTimes, read_packets
 from mien.video.extent import Extent
 from mien.video.patience import Patience
-from mien.video.source import errors, first_video, has_clock, has_end, open_film, reason, without_passwords
-from mien.video.upright import Aspect, upright
+from mien.video.source import describe_error, first_video, get_av_errors, has_clock, has_end, hide_passwords, open_film
+from mien.video.upright import Aspect, read_orientation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-_ROUNDING = Fraction(1, 1000)  # what Matroska counts in; coarser ticks are those of a fixed frame rate, and exact
-_TICK = Fraction(1, 90_000)  # what MPEG counts in, for films that do not say
+_ROUNDING = Fraction(1, 1000)  # the time base of Matroska; coarser ones belong to fixed frame rates and are exact
+_TICK = Fraction(1, 90_000)  # the time base of MPEG, for files without one
 
 
 @dataclass(frozen=True)
 class About:
-    """What a film says of itself, without looking at its frames.
+    """Metadata of a video, read without decoding frames.
 
-    frames, duration: number of frames that are shown, and seconds; None where the film does not say.
-    start:   the time at which players show 0:00; times of frames count from 0 of the film's own clock.
+    frames, duration: number of visible frames, and seconds; None if unknown.
+    start:   the time at which players show 0:00; frame times count from 0 on the file's own clock.
     live:    a camera or stream, which has no end and cannot be read twice.
-    sound:   it has a sound track.
+    sound:   whether there is a sound track.
     """
 
     frames: int | None
@@ -50,10 +50,10 @@ class About:
 class FilmFrame:
     """One decoded frame.
 
-    number: in the film, from 0, frames that were passed over counted.
-    time:   its presentation time stamp times its time base, exactly; from a live source since the first frame. Where
-            the film's clock jumps back, as where recordings were joined, time goes on.
-    tick:   the film's time base, of which ``time`` is a multiple.
+    number: index in the video, from 0, including frames that were skipped.
+    time:   exact presentation time stamp in seconds; for a live source since the first frame. Where the clock jumps
+            back, as in concatenated recordings, time continues.
+    tick:   the time base of the video, of which ``time`` is a multiple.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class FilmFrame:
     ) -> None:
         self.number, self.time, self._picture = number, time, picture
         self.tick = tick or _TICK
-        self._upright = upright(picture, aspect)
+        self._upright = read_orientation(picture, aspect)
 
     @property
     def seconds(self) -> float:
@@ -70,30 +70,30 @@ class FilmFrame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the frame as shown: upright, with square pixels."""
+        """Width and height of the frame as displayed: upright, with square pixels."""
         return self._upright.size(self._picture.width, self._picture.height)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """uint8 (H, W, 3) RGB as shown; converted when first asked for."""
+        """uint8 (H, W, 3) RGB as displayed; converted on first access."""
         return self._upright.pixels(self._picture)
 
 
 class Film:
-    """The frames of a film, in order; iterate over it once or, for what has an end, again.
+    """The frames of a video, in order. Files can be iterated over again, live sources only once.
 
-    source:    a file; the number of a camera or its device (``/dev/video0``); or the address of a film or of a stream
-               (``https://…``, ``rtsp://…``). What has an end is read whole; what has none is live.
-    every:     take each Nth frame.
-    fps:       take at most so many frames a second, by their time; not together with ``every``.
-    reconnect: seconds for which a live source that broke off is tried again; 0 for not at all. Time goes on meanwhile.
+    source:    a file; the number of a camera or its device (``/dev/video0``); or the URL of a file or stream
+               (``https://…``, ``rtsp://…``). Sources with an end are read completely; sources without one are live.
+    every:     take every Nth frame.
+    fps:       take at most this many frames per second of video; not together with ``every``.
+    reconnect: seconds during which a lost live source is retried; 0 for never. Time continues meanwhile.
 
-    ``faults`` says after the last frame what was wrong with the film: frames that could not be decoded, an end that
-    came too early, breaks. Such a film gives the frames that it has. ``name`` is the source without passwords, and
-    ``address`` the source as it was given.
+    After the last frame, ``faults`` lists problems: frames that could not be decoded, a premature end, lost
+    connections. All readable frames are yielded nevertheless. ``name`` is the source without passwords, and ``address``
+    the source as given.
 
-    Raises, when it is opened: ``FileMissingError``; ``VideoError`` for what is no film, has no video track or not a
-    single frame, or a camera that does not answer; ``OptionError``; ``MissingExtraError`` (extra ``video``).
+    Raises on opening: ``FileMissingError``; ``VideoError`` for a source that is no video, has no video track or no
+    frames, or a camera that does not respond; ``OptionError``; ``MissingExtraError`` (extra ``video``).
     """
 
     def __init__(
@@ -105,16 +105,16 @@ class Film:
         reconnect: float = 0.0,
     ) -> None:
         if every < 1 or (fps is not None and not 0 < fps < math.inf):
-            raise OptionError(f"every = {every}, fps = {fps}: expected every from 1 and fps above 0.")
+            raise OptionError(f"every = {every}, fps = {fps}: expected every to be at least 1 and fps above 0.")
         if every > 1 and fps is not None:
-            raise OptionError("every and fps were both given: choose one.")
+            raise OptionError("every and fps exclude each other: choose one.")
         if not 0 <= reconnect < math.inf:
-            raise OptionError(f"reconnect = {reconnect}: expected seconds, 0 (not at all) or more.")
+            raise OptionError(f"reconnect = {reconnect}: expected seconds, 0 (never) or more.")
         self.address = fspath(source) if isinstance(source, PathLike) else str(source)
-        self.name = without_passwords(self.address)
+        self.name = hide_passwords(self.address)
         self.faults: list[str] = []
         self._every = every
-        # A float is taken for the decimal number that it was written as: 29.97, not the nearest binary one.
+        # Use the decimal number that the float was written as: 29.97, not its binary approximation.
         self._fps = None if fps is None else Fraction(str(fps))
         self._patience = Patience(reconnect)
         self._container: InputContainer | None = None
@@ -123,17 +123,17 @@ class Film:
 
     @property
     def live(self) -> bool:
-        """A camera or stream, which has no end and cannot be read twice; opens it."""
+        """Whether this is a camera or stream, which has no end and cannot be read twice; opens the source."""
         return self.about.live
 
     @cached_property
     def about(self) -> About:
-        """What the film says of itself; opens it."""
+        """The video's metadata; opens the source."""
         container, track = self._opened()
         live = not has_end(container, self.address)
         if self._patience.seconds and not live:
             self.close()
-            raise OptionError(f"reconnect needs a camera or a stream; {self.name!r} has an end. Leave it out.")
+            raise OptionError(f"reconnect needs a camera or a stream, but {self.name!r} has an end. Remove the option.")
         extent = Extent(container, track)
         start = 0.0 if live else (container.start_time or 0) / 1_000_000
         sound = bool(container.streams.audio) and not live
@@ -141,7 +141,7 @@ class Film:
         return About(extent.frames, duration, start, live, sound)
 
     def __iter__(self) -> Iterator[FilmFrame]:
-        """Yield the frames; only those held by the caller and the decoder are in memory."""
+        """Yield the frames; only those held by the caller and the decoder stay in memory."""
         self.faults, self._damaged, number = [], 0, -1
         sampler = _Sampler(self._every, self._fps)
         try:
@@ -152,19 +152,19 @@ class Film:
         finally:
             self.close()
         if number < 0:
-            raise VideoError(f"{self.name!r} holds not a single frame that can be decoded. Record or copy it again.")
+            raise VideoError(f"{self.name!r} has no frame that can be decoded. Record or copy it again.")
         if self._damaged:
-            pieces = "piece" if self._damaged == 1 else "pieces"
-            self.faults.append(f"{self._damaged} damaged {pieces} of it could not be decoded well")
+            packets = "packet" if self._damaged == 1 else "packets"
+            self.faults.append(f"{self._damaged} damaged {packets} could not be decoded correctly")
 
     def close(self) -> None:
-        """Let go of the file or camera."""
+        """Close the file or camera."""
         if self._container is not None:
             self._container.close()
             self._container = None
 
     def stop(self) -> None:
-        """Let another thread, which waits until a live source can be reached again, wait no longer."""
+        """Stop waiting, in another thread, for a lost live source."""
         self._patience.stop()
 
     def _opened(self) -> tuple[InputContainer, VideoStream]:
@@ -174,13 +174,13 @@ class Film:
         if track is None:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "none"
             self.close()
-            raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Name a film.")
+            raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Give a source with video.")
         return self._container, track
 
     def _frames(self) -> Iterator[FilmFrame]:
         numbers, live = count(), LiveTimes() if self.live else None
         for container, track in self._connections():
-            # Several frames in the decoder at once are quicker, but would come late from a camera.
+            # Frame threading is faster, but would delay the frames of a camera.
             track.thread_type = "SLICE" if live else "AUTO"
             times = live or FilmTimes(track)
             if live is not None:
@@ -192,7 +192,7 @@ class Film:
             self._judge(extent, aspect)
 
     def _connections(self) -> Iterator[tuple[InputContainer, VideoStream]]:
-        """Yield the source, and again after each break of a live one."""
+        """Yield the open source, and again after each reconnect of a live one."""
         yield self._opened()
         breaks, broken = 0, self._broken
         while self.live and self._patience.wait():
@@ -205,25 +205,25 @@ class Film:
             breaks, broken = breaks + 1, self._broken
         if breaks:
             self.faults.append(
-                f"it broke off {breaks} {'time' if breaks == 1 else 'times'} and came back; gaps are left"
+                f"the connection was lost and restored {breaks} {'time' if breaks == 1 else 'times'}, leaving gaps"
             )
         if broken:
-            self.faults.append(f"it broke off: {broken}")
+            self.faults.append(f"the connection was lost: {broken}")
 
     def _judge(self, extent: Extent, aspect: Aspect) -> None:
-        """Note what was wrong with a source that was read to its end."""
+        """Record the faults of a source that was read to its end."""
         if aspect.refused is not None:
-            self.faults.append(f"its pixels are said to be {aspect.refused} times as wide as high; taken for square")
+            self.faults.append(f"the pixel aspect ratio {aspect.refused} is implausible; pixels taken for square")
         if (loss := extent.loss()) is not None:
             self.faults.append(loss)
 
     def _pictures(self, container: InputContainer, track: VideoStream, extent: Extent) -> Iterator[VideoFrame]:
-        """Decode packet by packet, so that one damaged packet costs its own frames and no others."""
+        """Decode packet by packet, so that a damaged packet loses its own frames only."""
         for packet in self._packets(container, track):
             extent.take(packet)
             try:
                 pictures = packet.decode()
-            except errors().InvalidDataError:
+            except get_av_errors().InvalidDataError:
                 self._damaged += 1
                 continue
             for picture in pictures:
@@ -234,20 +234,22 @@ class Film:
         self._broken = ""
         sound = () if self.live else container.streams.audio
         try:
-            # Of the empty packets at the end, which make decoders give what they hold, only the stream is right.
-            yield from (packet for packet in running(container, track, sound) if packet.stream.index == track.index)
-        except errors().EOFError:
+            # The empty packets at the end, which flush the decoders, have a valid stream but nothing else.
+            yield from (
+                packet for packet in read_packets(container, track, sound) if packet.stream.index == track.index
+            )
+        except get_av_errors().EOFError:
             return
-        except (errors().FFmpegError, OSError) as error:
-            # Pictures that the decoder still holds are lost with the source: at most a few.
-            self._broken = reason(error)
+        except (get_av_errors().FFmpegError, OSError) as error:
+            # The few frames still in the decoder are lost with the source.
+            self._broken = describe_error(error)
 
 
 class _Sampler:
-    """Which frames are taken; depends on their numbers and times alone.
+    """Selects frames by their numbers and times alone.
 
-    With ``fps``, the first frame of each span of 1 / fps seconds. A time stamp is rounded to the film's tick, so that a
-    frame may come at 33 ms instead of 1/30 s: it belongs to the span that begins then.
+    With ``fps`` it takes the first frame of each interval of 1 / fps seconds. Time stamps are rounded to the time base,
+    so a frame may come at 33 ms instead of 1/30 s; it belongs to the interval that begins there.
     """
 
     def __init__(self, every: int, fps: Fraction | None) -> None:

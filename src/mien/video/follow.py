@@ -1,4 +1,4 @@
-"""A film and what an earlier run knows of it → every frame with its result."""
+"""Yield every frame of a video with its result, reusing the results of an interrupted run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mien.video.film import Film, FilmFrame
 
 
-_GRACE = 2.0  # seconds that the thread of a camera has to end
+_GRACE = 2.0  # seconds to wait for the camera thread to end
 
 
 def follow(
@@ -24,10 +24,10 @@ def follow(
 ) -> Iterator[tuple[FilmFrame, FrameResult, bool]]:
     """Yield each frame, its result, and whether it is new.
 
-    kept: the results of a run that was cut off, which take the place of reading the first frames. They bring the
-    follower to the state that it had, since that depends on results alone.
+    kept: the results of an interrupted run, used instead of reading the first frames again. They restore the
+    follower's state, which depends on results alone.
 
-    Raises ``OptionError`` if they are those of another film.
+    Raises ``OptionError`` if they belong to another video.
     """
     for frame in frames:
         before = next(kept, None)
@@ -36,20 +36,20 @@ def follow(
             continue
         result = follower.replay(before)
         if (before.frame, before.seconds) != (frame.number, frame.seconds) or replace(result, missing=()) != before:
-            raise _other(f"frame {before.frame} at {before.seconds} s does not follow from this film")
+            raise _mismatch(f"frame {before.frame} at {before.seconds} s does not match this video")
         yield frame, result, False
     if next(kept, None) is not None:
-        raise _other("it holds more frames than this film")
+        raise _mismatch("it has more frames than this video")
 
 
-def _other(why: str) -> OptionError:
-    return OptionError(f"--resume: the output is of another film or run ({why}). Leave --resume out to start again.")
+def _mismatch(why: str) -> OptionError:
+    return OptionError(f"--resume: the output belongs to another video or run ({why}). Remove --resume to start again.")
 
 
 class Newest:
-    """The newest frame of a live film, whenever one is asked for; those that nobody had time for are dropped.
+    """Iterates over the newest frames of a live source; frames that come in while one is processed are dropped.
 
-    Without it a camera that is faster than the network would fall behind ever more, or fill the memory.
+    Otherwise the frames of a camera that is faster than the network would lag ever further behind, or fill the memory.
     """
 
     def __init__(self, film: Film) -> None:
@@ -60,7 +60,7 @@ class Newest:
         self.dropped = 0
 
     def __iter__(self) -> Iterator[FilmFrame]:
-        """Yield frames until the camera ends; what went wrong there is raised here."""
+        """Yield frames until the camera ends; its errors are raised here."""
         self._over = False
         pool = ThreadPoolExecutor(1, "camera")
         reading = pool.submit(self._read)
@@ -70,7 +70,7 @@ class Newest:
         finally:
             self._over = True
             self._film.stop()
-            # A camera that has gone silent, and is waited for within FFmpeg, must not keep files from being closed.
+            # A silent camera that FFmpeg is waiting for must not keep files from being closed.
             pool.shutdown(wait=bool(wait([reading], _GRACE).done))
         reading.result()
 

@@ -1,15 +1,15 @@
-"""How long, and after which pauses, a live source that broke off is tried again."""
+"""Back-off between attempts to reconnect to a live source."""
 
 from __future__ import annotations
 
 import time
 from threading import Event
 
-_FIRST, _LONGEST = 0.5, 10.0  # seconds: a camera that restarts takes some, and one that is gone is not to be flooded
+_FIRST, _LONGEST = 0.5, 10.0  # seconds: a camera takes a moment to restart, and a missing one must not be flooded
 
 
 class Patience:
-    """Wait between attempts, ever longer, for ``seconds`` after the last picture; 0 for not at all."""
+    """Waits between attempts, with increasing pauses, for up to ``seconds`` after the last frame; 0 for never."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -18,15 +18,15 @@ class Patience:
         self._pause = _FIRST
 
     def reset(self) -> None:
-        """Note that a picture came."""
+        """Record that a frame arrived."""
         self._since, self._pause = None, _FIRST
 
     def stop(self) -> None:
-        """End a wait in another thread, and all later ones."""
+        """Cancel a wait in another thread, and all later ones."""
         self._stopped.set()
 
     def wait(self) -> bool:
-        """Wait for the next attempt; False if the time is over."""
+        """Wait for the next attempt; return False if time is up."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         left = self._since + self.seconds - now

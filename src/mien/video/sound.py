@@ -1,4 +1,4 @@
-"""The sound of a film for its annotated copy: packets as they are, or AAC where the container cannot hold them."""
+"""Copy the sound of a video to its annotated copy: packets as they are, or AAC if the container lacks the codec."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mien.video.clock import running
-from mien.video.source import errors, first_video, open_film
+from mien.video.clock import read_packets
+from mien.video.source import first_video, get_av_errors, open_film
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
 
-_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)  # those of AAC
+_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)  # of AAC
 
 _PRIMING = Fraction(1, 10)  # seconds
 
@@ -26,7 +26,7 @@ class _Target(Protocol):
 
 
 class Sound:
-    """The sound tracks of a film, handed over up to a moment at a time, in the running time of its pictures."""
+    """The sound tracks of a video, copied up to a given time at each call, on the same clock as its frames."""
 
     def __init__(self, address: str) -> None:
         self._source = open_film(address)
@@ -35,12 +35,12 @@ class Sound:
         self._next: Packet[Any] | None = None
 
     def begin(self, container: OutputContainer, *, encode: bool) -> None:
-        """Add the tracks to ``container``; before its first packet. encode: as AAC, not as they are."""
+        """Add the tracks to ``container`` before its first packet. encode: as AAC, not as they are."""
         kind = _Encoded if encode else _Copied
         self._targets = {track.index: kind(container, track) for track in self._source.streams.audio}
 
     def copy(self, until: float) -> None:
-        """Hand over what begins before ``until`` seconds."""
+        """Write the packets that begin before ``until`` seconds."""
         while (packet := self._next or next(self._packets, None)) is not None:
             self._next = packet
             if packet.dts is not None and float(packet.dts * packet.time_base) > until:
@@ -49,26 +49,26 @@ class Sound:
             self._next = None
 
     def finish(self) -> None:
-        """Hand over what encoders hold."""
+        """Flush the encoders."""
         for target in self._targets.values():
             target.close()
 
     def close(self) -> None:
-        """Let go of the film."""
+        """Close the source."""
         self._source.close()
 
     def _read(self) -> Iterator[Packet[Any]]:
         video = first_video(self._source)
         try:
-            for packet in () if video is None else running(self._source, video, self._source.streams.audio):
-                if packet.size and packet.stream_index in self._targets and not _hidden(packet):
+            for packet in () if video is None else read_packets(self._source, video, self._source.streams.audio):
+                if packet.size and packet.stream_index in self._targets and not _is_hidden(packet):
                     yield packet
-        except errors().FFmpegError:
+        except get_av_errors().FFmpegError:
             return  # a damaged end; Film.faults says so
 
 
-def _hidden(packet: Packet[Any]) -> bool:
-    """Whether an edit list hides the packet, and it would move the pictures; decoders need the one or two before 0."""
+def _is_hidden(packet: Packet[Any]) -> bool:
+    """Return whether an edit list hides the packet, except for the one or two before 0 that decoders need."""
     return packet.is_discard and packet.pts is not None and packet.pts * packet.time_base < -_PRIMING
 
 
@@ -79,7 +79,7 @@ class _Copied:
         self._end = 0
 
     def write(self, packet: Packet[Any]) -> None:
-        """Write the packet; one whose time stamp does not go on comes right after the one before."""
+        """Write the packet; if its time stamp does not increase, place it right after the previous one."""
         if packet.dts is None or (self._last is not None and packet.dts <= self._last):
             packet.pts = packet.dts = self._end
         self._last, self._end = packet.dts, packet.dts + max(1, packet.duration or 0)
@@ -87,7 +87,7 @@ class _Copied:
         self._container.mux(packet)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; packets are not buffered."""
 
 
 class _Encoded:
@@ -97,14 +97,14 @@ class _Encoded:
         self._container, self._track = container, container.add_stream("aac", rate=rate, layout=layout)
 
     def write(self, packet: Packet[Any]) -> None:
-        """Decode and encode the packet; a damaged one is silence."""
+        """Decode and encode the packet; a damaged one becomes silence."""
         try:
             frames: list[Any] = packet.decode()
-        except errors().InvalidDataError:
+        except get_av_errors().InvalidDataError:
             return
         for frame in frames:
             self._container.mux(self._track.encode(frame))
 
     def close(self) -> None:
-        """Write what the encoder holds."""
+        """Flush the encoder."""
         self._container.mux(self._track.encode(None))

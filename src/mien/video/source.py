@@ -1,4 +1,4 @@
-"""What a source is called by FFmpeg, and opening it: a film file, a camera, the address of a film or stream."""
+"""Open a video source with FFmpeg: a file, a camera, or the URL of a file or stream."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-_WAIT = 10.0  # seconds without an answer after which a network stream counts as gone
-_PLAYLISTS = ("hls", "dash")  # what they weigh is the size of a list, not of a film
+_WAIT = 10.0  # seconds without data after which a network stream counts as lost
+_PLAYLISTS = ("hls", "dash")  # their size is that of the playlist, not of the video
 
 _SECRET = re.compile(r"(?i)((?:pass|pwd|pw|token|secret|key|auth|sig|cred)[a-z]*=)[^&;#\s'\"]*")
 _USER = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)([^\s'\"]*)")
 
 
 def is_device(name: str) -> bool:
-    """Return whether ``name`` is the number of a camera or its device."""
+    """Return whether ``name`` is a camera number or device."""
     return name.isdecimal() or name.startswith("/dev/video")
 
 
 def local_path(name: str) -> Path | None:
-    """Return the path of a file, also one that is named as ``file://…``; None for cameras and other addresses."""
+    """Return the path of a file, also for a ``file://`` URL; None for cameras and other URLs."""
     if name.lower().startswith("file://"):
         return Path(url2pathname(urlsplit(name).path))
     return None if is_device(name) or "://" in name else Path(name)
 
 
 def has_end(container: InputContainer, name: str) -> bool:
-    """Return whether a source is a film, which is read whole; a live one, a camera or a stream, has no end."""
+    """Return whether a source has an end, as a file does; cameras and streams are live and have none."""
     if local_path(name) is not None or (container.duration or 0) > 0:
         return not is_device(name)
     return not is_device(name) and container.size > 0 and not container.format.name.startswith(_PLAYLISTS)
 
 
 def first_video(container: InputContainer) -> VideoStream | None:
-    """Return the first video track that is no cover picture."""
+    """Return the first video track that is not cover art."""
     from av.stream import Disposition
 
     tracks = container.streams.video
@@ -50,19 +50,19 @@ def first_video(container: InputContainer) -> VideoStream | None:
 
 
 def has_clock(container: InputContainer) -> bool:
-    """Return whether a source has time stamps of its own; pictures by HTTP (MJPEG) and bare H.264 have none."""
+    """Return whether a source has time stamps of its own; MJPEG over HTTP and raw H.264 have none."""
     from av.format import Flags
 
     return Flags.no_timestamps not in Flags(container.format.flags)
 
 
-def without_passwords(text: str) -> str:
-    """Return ``text`` with user names and passwords in addresses replaced by ``***``."""
-    return _SECRET.sub(r"\1***", _USER.sub(lambda match: match[1] + _without_user(match[2]), text))
+def hide_passwords(text: str) -> str:
+    """Replace user names and passwords in URLs by ``***``."""
+    return _SECRET.sub(r"\1***", _USER.sub(lambda match: match[1] + _hide_user(match[2]), text))
 
 
-def _without_user(rest: str) -> str:
-    """Hide what stands before the last @ of a host, also where a password holds a /, as it should not."""
+def _hide_user(rest: str) -> str:
+    """Hide everything before the last @ of the host, even if a password contains an unescaped /."""
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in host:
         return "***@" + rest[host.rindex("@") + 1 :]
@@ -72,11 +72,11 @@ def _without_user(rest: str) -> str:
     return rest
 
 
-def _address(name: str) -> tuple[str, str | None, dict[str, str]]:
-    """Return what FFmpeg calls the source, its format, and options."""
+def _to_ffmpeg(name: str) -> tuple[str, str | None, dict[str, str]]:
+    """Return FFmpeg's name for the source, its format, and options."""
     path = local_path(name)
     if path is not None:
-        return f"file:{path}", None, {}  # or FFmpeg would take what stands before a colon for a protocol
+        return f"file:{path}", None, {}  # or FFmpeg would parse the part before a colon as a protocol
     if "://" in name:
         return name, None, {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
     if sys.platform == "darwin":
@@ -91,31 +91,33 @@ def open_film(name: str) -> InputContainer:
     av = load_av()
     path = local_path(name)
     if path is not None and not path.exists():
-        raise FileMissingError(f"No such film: {str(path)!r}. Check the path.")
-    address, kind, options = _address(name)
+        raise FileMissingError(f"No such video: {str(path)!r}. Check the path.")
+    address, kind, options = _to_ffmpeg(name)
     timeout = (_WAIT, _WAIT) if path is None else None
     try:
         return av.open(address, "r", format=kind, options=options, timeout=timeout)  # type: ignore[no-any-return]
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        kind, advice = _advice(name)
-        raise VideoError(f"Cannot read {without_passwords(name)!r} as a {kind}: {reason(error)}. {advice}") from None
+        kind, advice = _advise(name)
+        raise VideoError(
+            f"Cannot read {hide_passwords(name)!r} as a {kind}: {describe_error(error)}. {advice}"
+        ) from None
 
 
-def _advice(name: str) -> tuple[str, str]:
+def _advise(name: str) -> tuple[str, str]:
     if local_path(name) is not None:
-        return "film", "Copy or record it again."
+        return "video", "Copy or record it again."
     if is_device(name):
-        return "camera", "Check that it is plugged in, free and allowed."
-    return "film or camera", "Check the address, and that a camera there is plugged in, free and allowed."
+        return "camera", "Check that it is plugged in, not in use, and that access is allowed."
+    return "video or camera", "Check the address; if it is a camera, check that it is on, not in use, and accessible."
 
 
-def reason(error: Exception) -> str:
-    """Return what FFmpeg or the system says of an error, without the address, which may hold a password."""
-    return without_passwords(str(getattr(error, "strerror", None) or error))
+def describe_error(error: Exception) -> str:
+    """Return the message of an FFmpeg or system error without the address, which may contain a password."""
+    return hide_passwords(str(getattr(error, "strerror", None) or error))
 
 
-def errors() -> Any:
-    """Return PyAV's module of errors."""
+def get_av_errors() -> Any:
+    """Return PyAV's ``error`` module."""
     return load_av().error
 
 
@@ -124,5 +126,5 @@ def load_av() -> Any:
     try:
         import av
     except ImportError:
-        raise MissingExtraError.for_extra("reading films and cameras", "video") from None
+        raise MissingExtraError.for_extra("reading videos and cameras", "video") from None
     return av

@@ -1,4 +1,4 @@
-"""Who shows what, as WebVTT subtitles that any player shows under the film."""
+"""Write each person's emotion as WebVTT subtitles."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SHORTEST = 0.001  # a cue must end after it begins
 
 
 class Subtitles:
-    """Write a cue for each span in which the same people show the same emotions.
+    """Writes a cue for each interval in which the same people show the same emotions.
 
-    start: seconds of the film's clock at which players show 0:00.
+    start: seconds on the video's clock at which players show 0:00.
     """
 
     def __init__(self, stream: TextIO, start: float = 0.0) -> None:
@@ -26,7 +26,7 @@ class Subtitles:
         stream.flush()
 
     def add(self, _frame: Frame, result: FrameResult) -> None:
-        """Take a frame."""
+        """Add a frame."""
         people = sorted(result.people, key=lambda person: person.id)
         lines = tuple(
             f"<v Person {one.id}>{escape(one.emotion, quote=False)}{'?' if one.uncertain else ''}</v>" for one in people
@@ -44,12 +44,12 @@ class Subtitles:
     def _cue(self, until: float) -> None:
         begin, end = self._since - self._start, until - self._start
         if self._lines and end >= begin:
-            span = f"{_clock(begin)} --> {_clock(max(end, begin + _SHORTEST))}"
+            span = f"{_format_time(begin)} --> {_format_time(max(end, begin + _SHORTEST))}"
             self._stream.write("\n".join(["", span, *self._lines, ""]))
             self._stream.flush()
 
 
-def _clock(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     milliseconds = max(0, round(seconds * 1000))
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

@@ -1,4 +1,4 @@
-"""The shape in which a video is shown: upright by its display matrix, with square pixels by its aspect ratio."""
+"""How a video is displayed: rotated by its display matrix, and with square pixels by its aspect ratio."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SQUARE = Fraction(1)
-_WIDEST = 10  # cinema lenses come to 2; a header that says more than this is wrong, and would fill the memory
+_WIDEST = 10  # anamorphic lenses reach 2; a larger value in a header is wrong, and would exhaust memory
 
 
 @dataclass(frozen=True)
 class Upright:
-    """How a decoded picture becomes the one that is shown.
+    """The transformation from a decoded picture to the displayed one.
 
-    transposed:       rows and columns are exchanged, before anything is flipped.
-    flip_x, flip_y:   columns, rows are in reverse order.
+    transposed:       whether rows and columns are swapped, before any flip.
+    flip_x, flip_y:   whether the order of columns or rows is reversed.
     aspect:           width of a decoded pixel divided by its height.
     """
 
@@ -32,12 +32,12 @@ class Upright:
     aspect: Fraction = _SQUARE
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return width and height as shown, of a picture that is decoded to ``width`` × ``height``."""
+        """Return displayed width and height of a picture that is decoded to ``width`` × ``height``."""
         width, height = self._square(width, height)
         return (height, width) if self.transposed else (width, height)
 
     def pixels(self, picture: VideoFrame) -> NDArray[np.uint8]:
-        """Return the picture as shown, uint8 (H, W, 3) RGB, C-contiguous."""
+        """Return the displayed picture, uint8 (H, W, 3) RGB, C-contiguous."""
         size = self._square(picture.width, picture.height)
         if size != (picture.width, picture.height):
             picture = picture.reformat(*size, format="rgb24", interpolation="BICUBIC")
@@ -52,8 +52,8 @@ class Upright:
         return width, round(height / self.aspect)
 
 
-def upright(picture: VideoFrame, aspect: Fraction) -> Upright:
-    """Return how ``picture`` is shown: by its display matrix, to the nearest quarter turn, mirrored or not.
+def read_orientation(picture: VideoFrame, aspect: Fraction) -> Upright:
+    """Read the orientation of ``picture`` from its display matrix: the nearest quarter turn, mirrored or not.
 
     aspect: as for ``Upright``.
 
@@ -70,10 +70,10 @@ def upright(picture: VideoFrame, aspect: Fraction) -> Upright:
 
 
 class Aspect:
-    """The shape of a track's pixels, which may change in the middle, as where a broadcast goes from 4:3 to 16:9.
+    """The pixel aspect ratio of a track, which may change midway, as when a broadcast switches from 4:3 to 16:9.
 
-    A container that states it overrules the codec, as in FFmpeg's ``av_guess_sample_aspect_ratio``.
-    ``refused`` is a ratio that no camera has, and that was taken for square pixels; None where there was none.
+    The container's value takes precedence over the codec's, as in FFmpeg's ``av_guess_sample_aspect_ratio``.
+    ``refused`` is an implausible ratio that was replaced by square pixels; None if there was none.
     """
 
     def __init__(self, track: VideoStream) -> None:
@@ -82,7 +82,7 @@ class Aspect:
         self.refused: Fraction | None = None
 
     def now(self) -> Fraction:
-        """Return width by height of the pixels that were decoded last."""
+        """Return the pixel aspect ratio, width by height, of the last decoded picture."""
         codec = self._track.codec_context.sample_aspect_ratio
         if self._overruled is None:
             self._overruled = codec != self._container
