@@ -1,6 +1,6 @@
 """YuNet's network on ONNX Runtime, decoded as OpenCV's ``FaceDetectorYN`` decodes it.
 
-OpenCV runs the same file in three to four times the time (benchmarks/detector_speed.py).
+OpenCV takes more than twice as long for the same file (docs/bench.md).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Rewrite YuNet's ONNX file, without onnx, for any height and width, and with the heads of a stride as one.
 
 The file declares 640×640 pixels, but no operator depends on them: only the declarations are replaced. A stride has
-four heads, of 1, 1, 4 and 10 channels, each a 1×1 convolution and one a channel of 3×3. Stacked they are one head of
-16 channels with the same arithmetic, and so many are what ONNX Runtime's fast convolutions take: a tenth of the time
-of a large picture is saved, a sixth of a small one's, and a third of the time to open the network.
+four heads, of 1, 1, 4 and 10 channels, each a 1×1 convolution and one of 3×3 in each channel. Stacked they are one head
+of 16 channels with the same arithmetic, as ONNX Runtime's fast convolutions take them: of its processor time, 9 % at
+1600×1216 and 17 % at 640×480 are saved, and a third of the time to open the network.
 """
 
 from __future__ import annotations
