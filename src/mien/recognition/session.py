@@ -14,7 +14,7 @@ from mien.errors import ModelError, OptionError
 from mien.recognition import graph as graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,7 +63,7 @@ class OnnxSession:
             raise OptionError(f"threads = {threads}: expected at least 1, or None for all cores.")
         graphs.check(graph)
         self._made_of = partial(OnnxSession, graph, threads, inputs=inputs, classes=classes)
-        self._session = _open(graph, threads)
+        self._session = open_graph(graph, threads)
         _check_names(self._session)
         expected = None if inputs is None else (None, *inputs)
         _check_shape("crops", self._session.get_inputs()[0], expected, 4)
@@ -109,7 +109,7 @@ class ForeignSession:
         graphs.check(graph, loops=True)
         settings = {"inputs": inputs, "classes": classes, "output": output, "probabilities": probabilities}
         self._made_of = partial(ForeignSession, graph, threads, **settings)  # type: ignore[arg-type]
-        self._session, self._classes, self._probabilities = _open(graph, threads), classes, probabilities
+        self._session, self._classes, self._probabilities = open_graph(graph, threads), classes, probabilities
         nodes, outputs = self._session.get_inputs(), [node.name for node in self._session.get_outputs()]
         if len(nodes) != 1 or (output not in outputs if output else len(outputs) != 1):
             raise ModelError(
@@ -177,7 +177,17 @@ def _run(session: Any, output: str, given: dict[str, NDArray[np.float32]]) -> An
         pool.shutdown()
 
 
-def _open(graph: bytes, threads: int | None) -> Any:
+def open_graph(graph: bytes, threads: int | None, *, accelerators: Sequence[str] = _ACCELERATORS) -> Any:
+    """Open a serialised ONNX ``ModelProto`` as ONNX Runtime's ``InferenceSession``.
+
+    Args:
+        graph: self-contained; see ``graph.check`` for files of strangers.
+        threads: CPU threads; None: the container's quota, or all cores.
+        accelerators: execution providers that are preferred to the CPU where they are installed.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load it.
+    """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -191,7 +201,7 @@ def _open(graph: bytes, threads: int | None) -> Any:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     available = onnxruntime.get_available_providers()
-    providers = [name for name in _ACCELERATORS if name in available] + ["CPUExecutionProvider"]
+    providers = [name for name in accelerators if name in available] + ["CPUExecutionProvider"]
     unusable = (state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.InvalidArgument)
     try:
         return onnxruntime.InferenceSession(graph, options, providers=providers)
