@@ -80,7 +80,7 @@ def test_new_warns_where_people_are_not_told_apart(tmp_path: Path, capsys: pytes
     [
         (["new", "nowhere", "--out", "{out}"], "nowhere does not exist"),
         (["new", "{photos}", "--out", "{made}"], "has a recipe.toml already"),
-        (["new", "{photos}", "--out", "{out}", "--people", "("], "no regular expression"),
+        (["new", "{photos}", "--out", "{out}", "--people", "("], "not a regular expression"),
         (["new", "{photos}", "--out", "{out}", "--trunk", "defualt"], "Did you mean 'default'"),
         (["new", "{photos}", "--out", "{out}", "--peple", "p"], "--people"),
     ],

@@ -106,7 +106,7 @@ def test_boxes_and_landmarks_are_columns_of_the_manifest(faces: manifest.Manifes
     assert 0 < seen.sum() < 14
     assert {value for value, there in zip(made.column("box_width"), seen, strict=True) if there} == {32.0}
     assert made.column("box_height")[int(np.flatnonzero(~seen)[0])] is None
-    found = landmarks.of_columns(FaceSet.from_manifest(made))
+    found = landmarks.from_columns(FaceSet.from_manifest(made))
     # The square has a side of 24, half of the picture's, and its corner at (8, 3).
     np.testing.assert_allclose(
         found[seen][0], (np.array([[10, 12], [22, 13], [16, 18], [12, 23], [20, 23]]) - (8, 3)) * 4

@@ -98,9 +98,9 @@ def _landmarks(faces: FaceSet, options: Namespace) -> NDArray[Any] | None:
     from mien.recognition.detect import get_detector
 
     if options.landmarks is None:
-        return landmarks.of_columns(faces)
+        return landmarks.from_columns(faces)
     detector = get_detector(options.landmarks)
-    return landmarks.detected(faces, detector, lambda rows: watched(rows, "looking for landmarks"))
+    return landmarks.detect(faces, detector, lambda rows: watched(rows, "looking for landmarks"))
 
 
 def _finish(found: Audit, work: Scoring, split: str, tested: Path | None, options: Namespace) -> None:

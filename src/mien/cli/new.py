@@ -76,7 +76,7 @@ def run(options: Namespace) -> int:
     read = own.gather(options.source, folder / "photos.parquet", options.people, lambda rows: watched(rows, "reading"))
     photos = manifest.read(read.path)
     made = _crop(photos, folder / "faces", options.detector, spec)
-    parted = own.part(manifest.read(made.manifest), seed=options.seed)
+    parted = own.assign_parts(manifest.read(made.manifest), seed=options.seed)
     data = parted.manifest.write(folder / "faces" / "faces.parquet")
     recipe = starter.write(folder / "recipe.toml", parted.manifest, options.trunk, data)
     _tell(read, made, parted)
@@ -93,7 +93,7 @@ def _crop(photos: Manifest, folder: Path, detector: str, spec: PreprocessSpec) -
     from mien.datasets.prepare import prepare
     from mien.recognition.detect import get_detector
 
-    chosen = detector or ("whole" if own.look_cropped(photos) else "yunet")
+    chosen = detector or ("whole" if own.is_cropped(photos) else "yunet")
     return prepare(
         photos,
         folder,
@@ -116,7 +116,7 @@ def _tell(read: Indexed, made: Prepared, parted: Parted) -> None:
         f"Faces:  {made.detected} of {made.detected + made.undetected} images; look at {made.sheet}",
         f"Parts:  {_parts(parted)}",
         *(f"Check:  {line}" for line in lines(guard.check(parted.manifest), parted.manifest)),
-        *(f"Beware: {line}" for line in own.warnings(parted.manifest)),
+        *(f"Beware: {line}" for line in own.find_warnings(parted.manifest)),
     ]
     sys.stdout.write("".join(f"{one_line(line)}\n" for line in told))
     say_passed_over(read)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from mien.datasets import tables
-from mien.datasets.archive import Source, unsafe
+from mien.datasets.archive import Source, is_unsafe
 from mien.datasets.carved import split_of
 from mien.datasets.folders import is_image, noun
 from mien.datasets.rows import Item, Options, Problem, Row
@@ -54,7 +54,7 @@ def rows(source: Source, _: Options) -> Iterator[Item]:
 
 def _row(where: str, cells: dict[str, str], images: dict[str, str], folder: PurePosixPath) -> Item:
     image, performer = cells["image"], cells["performer"]
-    if not image or unsafe(image) or image not in images:
+    if not image or is_unsafe(image) or image not in images:
         return Problem(where, f"no image {image!r} in {folder}/")
     if not performer:
         return Problem(where, "names no performer; expected a number such as 01")
