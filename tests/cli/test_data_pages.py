@@ -95,7 +95,7 @@ def test_framed_takes_other_choices(photos: Path, tmp_path: Path) -> None:
 
 def test_framed_with_clahe_is_refused(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "prepare", str(photos), "--out", str(tmp_path / "out"), "--framed", "--clahe"]) == FAILED
-    assert "framed = True goes with clahe = False" in capsys.readouterr().err
+    assert "framed = True needs clahe = False" in capsys.readouterr().err
 
 
 def test_clean_then_apply(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

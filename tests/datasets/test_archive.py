@@ -92,7 +92,7 @@ def test_damaged_zip_member_is_named(tmp_path: Path) -> None:
 def test_truncated_archives(tmp_path: Path) -> None:
     whole = pack_zip(tmp_path / "w.zip", FILES).read_bytes()
     (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="not a whole zip"):
+    with pytest.raises(DataError, match="not a complete zip"):
         open_source(tmp_path / "cut.zip")
     whole = pack_tar(tmp_path / "w.tar", FILES, "w").read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[:1200])

@@ -91,7 +91,7 @@ def test_wrong_lines_are_named(tmp_path: Path, line: str, told: str) -> None:
 
 
 def test_foreign_ids_are_refused(faces: manifest.Manifest) -> None:
-    with pytest.raises(DataError, match="no id of this manifest"):
+    with pytest.raises(DataError, match="not an id of this manifest"):
         review.apply(faces, [Verdict("elsewhere", "drop")])
 
 

@@ -180,7 +180,7 @@ def broken_corpora(folder: Path) -> dict[str, tuple[Path, str, str]]:
         "no numbers": (f"0,{ROW[:-1]}x,Training\n", "invalid literal"),
         "emotion 9": (f"9,{ROW},Training\n", "emotion '9'"),
         "empty Usage": (f"0,{ROW},\n", "Usage ''"),
-        "header again": ("emotion,pixels,Usage\n", "header stands here again"),
+        "header again": ("emotion,pixels,Usage\n", "header is repeated"),
         "no text": ("\udcff\udcfe,1,Training\n", "cannot be read"),
     }
     found = {}

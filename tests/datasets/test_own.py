@@ -83,7 +83,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         own.gather(source, tmp_path / "m.parquet", "(")
     with pytest.raises(DataError, match="32 of 36 files, but not"):
         own.gather(source, tmp_path / "m.parquet", "p[1-8]")
-    with pytest.raises(DataError, match="expected two or more"):
+    with pytest.raises(DataError, match="expected at least two"):
         own.gather(corpus(tmp_path / "one", classes=("alone",)), tmp_path / "m.parquet")
 
 
@@ -119,7 +119,7 @@ def test_parts_of_folders_are_kept(tmp_path: Path) -> None:
 
 
 def parted(folder: Path, parts: tuple[str, ...], count: int = 8) -> dict[str, str]:
-    """Return member → part of class folders below folders with these names, '' for none, as ``own.assign_parts`` gives it."""
+    """Return member → split of class folders below folders with these names, as ``own.assign_parts`` assigns it."""
     files = {
         f"{assign_parts}/{word}/{number}.png".lstrip("/"): png(face(place * 1000 + at * 100 + number))
         for place, assign_parts in enumerate(parts) for at, word in enumerate("ab") for number in range(count)
@@ -154,7 +154,7 @@ def test_a_single_part_is_no_split(tmp_path: Path) -> None:
 
 
 def test_half_a_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"16 of 48 images lie in none of the parts train, test, such as a/0\.png"):
+    with pytest.raises(DataError, match=r"16 of 48 images are in none of the splits train, test, such as a/0\.png"):
         parted(tmp_path / "half", ("train", "test", ""))
     with pytest.raises(DataError, match="none for training"):
         parted(tmp_path / "none", ("val", "test"))

@@ -45,7 +45,7 @@ def run(options: Namespace) -> None:
     from mien.datasets import protocol
     from mien.recognition.detect import get_detector
 
-    folder, entries = data_folder(options), protocol.chosen(options.corpora)
+    folder, entries = data_folder(options), protocol.select_entries(options.corpora)
     detector = get_detector(options.detector)
     models = [_collected(model, options) for model in options.models]
     for entry in entries:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.datasets import packed
 from mien.datasets.pixels import checksum
-from mien.datasets.rows import Row, strictly
+from mien.datasets.rows import Row, raise_problems
 from mien.errors import DataError, ImageError, nearest
 from mien.labels import FERPLUS, LabelSet, Scheme, distribution, smallest
 from mien.preprocess import grey
@@ -237,7 +237,7 @@ def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None, conv
 
     rows = []
     with open_source(path) as source:
-        items = strictly(index.items(source, reader or readers.detect(source)[0]))
+        items = raise_problems(index.items(source, reader or readers.detect(source)[0]))
         read = PixelReader(source)
         for row in watch(items) if watch else items:
             try:

@@ -76,7 +76,7 @@ def complete(points: NDArray[np.float64] | None, count: int, side: int) -> NDArr
 
 
 def tilt(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Measure the tilt of the line through the eyes: float64 (N,), absolute degrees up to 180; NaN without both eyes."""
+    """Measure the tilt of the line through the eyes: float64 (N,), degrees from 0 to 180; NaN without both eyes."""
     across = points[:, 1] - points[:, 0]
     degrees: NDArray[np.float64] = np.abs(np.degrees(np.arctan2(across[:, 1], across[:, 0])))
     return degrees

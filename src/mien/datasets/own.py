@@ -211,7 +211,8 @@ def find_warnings(whole: Manifest) -> list[str]:
     if ratio > UNEVEN:
         large, small = max(sizes, key=lambda name: sizes[name]), min(sizes, key=lambda name: sizes[name])
         messages.append(
-            f"Classes are imbalanced: {large} has {ratio:.1f} times the images of {small}; the recipe uses class weights."
+            f"Classes are imbalanced: {large} has {ratio:.1f} times the images of {small}; "
+            "the recipe uses class weights."
         )
     return messages
 
