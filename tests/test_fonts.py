@@ -85,6 +85,6 @@ def test_sheets_draw_any_caption(none_found: None) -> None:
 
     tile = np.zeros((48, 48), np.uint8)
     buffer = io.BytesIO()
-    sheets.sheet([("悲しい", [(tile, "Müde")])]).save(buffer, "PNG")
+    sheets.draw_sheet([("悲しい", [(tile, "Müde")])]).save(buffer, "PNG")
     assert buffer.getvalue()
     assert Path(fonts.__file__).name == "fonts.py"

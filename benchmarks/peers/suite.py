@@ -54,7 +54,7 @@ class Asked:
 def prepare(data: Path, folder: Path, corpora: str | None, limit: int | None) -> list[Asked]:
     """Write the pictures of all corpora that are there below ``folder``; say on stderr which are not."""
     asked = []
-    for entry in protocol.chosen(corpora):
+    for entry in protocol.select_entries(corpora):
         missing = [name for name in (entry.file, entry.votes) if name and not (data / name).exists()]
         if missing:
             print(f"{entry.title}: {', '.join(missing)} is not in {data}", file=sys.stderr)

@@ -36,7 +36,7 @@ def test_index_split_check(peaks: Path, tmp_path: Path, capsys: Capture) -> None
     assert main(["data", "split", whole, "--shares", "80/20", "--out", by_image]) == 0
     assert main(["data", "check", by_image]) == 3
     shown = capsys.readouterr().out
-    assert "people of test stand in train too; split by subject" in shown
+    assert "people of test are also in train; split by subject" in shown
     assert shown.rstrip().endswith("NOT CLEAN")
     assert main(["data", "split", whole, "--shares", "80/20", "--by", "subject", "--out", by_person]) == 0
     assert main(["data", "check", by_person]) == 0

@@ -95,13 +95,13 @@ def test_framed_takes_other_choices(photos: Path, tmp_path: Path) -> None:
 
 def test_framed_with_clahe_is_refused(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "prepare", str(photos), "--out", str(tmp_path / "out"), "--framed", "--clahe"]) == FAILED
-    assert "framed = True goes with clahe = False" in capsys.readouterr().err
+    assert "framed = True needs clahe = False" in capsys.readouterr().err
 
 
 def test_clean_then_apply(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "clean"
     assert main(["data", "clean", str(faces), "--out", str(out), "--face", "0"]) == DONE
-    assert "42 images looked at" in capsys.readouterr().out
+    assert "42 images checked" in capsys.readouterr().out
     first = manifest.read(faces).column("id")[0]
     (out / "review.csv").write_text(f"id,action,new_label\n{first},drop,\n")
     new = tmp_path / "new.parquet"

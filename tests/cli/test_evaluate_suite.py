@@ -94,7 +94,7 @@ def test_only_validation_parts(data: Path, model: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert "| FER2013 PublicTest † | 14 |" in printed
     assert "PrivateTest" not in printed
-    assert "- KDEF has no row: it has no validation part, and nothing may be chosen on it." in printed
+    assert "- KDEF has no row: it has no validation set" in printed
 
 
 def test_a_quick_look_at_some_corpora(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +156,7 @@ def test_an_unfinished_run_is_not_scored_on_test_parts(
         (["--data", ".", "--data", "."], "--suite with several --data"),
         (["--corpora", "kdeff"], "Did you mean 'kdef'"),
         (["--corpora", "rafdb"], "No corpus could be scored. RAF-DB: rafdb_train.zip is not in"),
-        (["--data", "nowhere"], "'nowhere' is none. Set MIEN_DATA"),
+        (["--data", "nowhere"], "'nowhere' is not a folder. Set MIEN_DATA"),
         (["--out", "suite.json"], "expected a folder"),
     ],
 )
@@ -179,7 +179,7 @@ def test_without_a_data_folder(
 ) -> None:
     monkeypatch.delenv("MIEN_DATA", raising=False)
     assert suite(model) == 2
-    assert "Set MIEN_DATA to it, or give --data FOLDER" in capsys.readouterr().err
+    assert "Set MIEN_DATA, or give --data FOLDER" in capsys.readouterr().err
 
 
 @pytest.mark.data

@@ -102,7 +102,7 @@ def test_export_int8(trained: Path, corpus: Path, capsys: pytest.CaptureFixture[
     assert main(["export", str(trained), "--data", str(corpus), "--int8"]) == 0
     printed = capsys.readouterr().out
     found = read(trained / "model-int8.onnx")
-    assert f"Answers as model.onnx does: {found.metrics['agreement']:.1%} of the validation part" in printed
+    assert f"Agreement with model.onnx: {found.metrics['agreement']:.1%} of the validation set" in printed
     assert str(trained / "model-int8.onnx") in printed
     assert (trained / "model-int8.onnx").stat().st_size < 0.5 * (trained / "model.onnx").stat().st_size
     assert main(["evaluate", str(trained / "model-int8.onnx"), "--data", str(corpus)]) == 0
@@ -110,7 +110,7 @@ def test_export_int8(trained: Path, corpus: Path, capsys: pytest.CaptureFixture[
 
 def test_export_forms(trained: Path, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     forms = {
-        "--float16": ("model-float16.onnx", "Answers as model.onnx does: "),
+        "--float16": ("model-float16.onnx", "Agreement with model.onnx: "),
         "--whole": ("model-whole.onnx", "Probabilities differ from model.onnx's by at most "),
         "--torch": ("model.pt2", "For programs without Mien: "),
     }
@@ -138,7 +138,7 @@ def test_export_forms(trained: Path, corpus: Path, capsys: pytest.CaptureFixture
         (["export", "nano"], "'nano' is a finished model, not a training run: expected --whole"),
         (["export", "nano", "--int8"], "'nano' is a finished model, not a training run: expected --whole"),
         (["export", "nano", "--whole"], "needs --out FOLDER"),
-        (["export", "runs/nowhere", "--whole", "--out", "{out}"], "--out goes with --whole of a finished model"),
+        (["export", "runs/nowhere", "--whole", "--out", "{out}"], "--out is for --whole of a finished model"),
         (["export", "default", "--c", "{out}"], "int8"),
         (["export", "nowhere", "--int8", "--float16"], "not allowed with"),
         (["export", "nowhere.onnx", "--c", "out"], "No such model file"),

@@ -55,7 +55,7 @@ def test_new_writes_what_train_takes(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert recipe.preprocess == bundle.read("default").preprocess
     made = manifest.read(out / "faces" / "faces.parquet")
     assert set(made.column("split")) == set(own.PARTS)
-    assert "drawn by person: nobody is in two parts" in printed.out
+    assert "drawn by person: nobody is in two splits" in printed.out
     assert "bored has 12 images, which is few" in printed.out
     assert printed.out.splitlines()[-1].startswith("Next:   mien train ")
     assert "bored/list.txt" in printed.err
@@ -68,8 +68,8 @@ def test_new_warns_where_people_are_not_told_apart(tmp_path: Path, capsys: pytes
     plant(source, {f"happy/{number}.png": png(face(500 + number)) for number in range(48)})
     main(["new", str(source), "--out", str(tmp_path / "out")])
     printed = capsys.readouterr().out
-    assert "--people tells them apart" in printed
-    assert "happy has 4.0 times the images of bored; the recipe weighs them" in printed
+    assert "--people separates them" in printed
+    assert "happy has 4.0 times the images of bored; the recipe uses class weights" in printed
     recipe = (tmp_path / "out" / "recipe.toml").read_text()
     assert "class_weights = 1.0" in recipe
     assert f'trunk = "{names.public("default")}"' in recipe  # what default means may change
@@ -79,8 +79,8 @@ def test_new_warns_where_people_are_not_told_apart(tmp_path: Path, capsys: pytes
     ("arguments", "says"),
     [
         (["new", "nowhere", "--out", "{out}"], "nowhere does not exist"),
-        (["new", "{photos}", "--out", "{made}"], "has a recipe.toml already"),
-        (["new", "{photos}", "--out", "{out}", "--people", "("], "no regular expression"),
+        (["new", "{photos}", "--out", "{made}"], "already has a recipe.toml"),
+        (["new", "{photos}", "--out", "{out}", "--people", "("], "not a regular expression"),
         (["new", "{photos}", "--out", "{out}", "--trunk", "defualt"], "Did you mean 'default'"),
         (["new", "{photos}", "--out", "{out}", "--peple", "p"], "--people"),
     ],

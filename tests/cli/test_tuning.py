@@ -104,7 +104,7 @@ def test_find_rate_writes_and_suggests(place: Path, tmp_path: Path, capsys: pyte
     suggested = told.splitlines()[0].removeprefix("Suggested rate: ").split(",")[0]
     assert any(f"{float(row['rate']):.1e}" == suggested for row in found)
     assert f"Tested: 1.0e-05 to {float(found[-1]['rate']):.1e} (" in told
-    assert "No valley" not in told
+    assert "No minimum" not in told
     assert (tmp_path / "rate.png").read_bytes().startswith(b"\x89PNG")
     (command,) = (line.removeprefix("Next:   ") for line in told.splitlines() if line.startswith("Next:"))
     words = shlex.split(command)

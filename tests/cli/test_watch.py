@@ -79,7 +79,7 @@ def test_frames_that_are_late_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(watching.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(watching.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     given = []
-    for frame in watching._paced(film):
+    for frame in watching._yield_in_real_time(film):
         given.append(frame.number)
         clock[0] += 0.28  # what reading a frame takes
     assert given == [0, 2, 5, 8]

@@ -12,7 +12,7 @@ from corpora import pack_tar, pack_zip, plant
 pytest.importorskip("pyarrow")
 
 from mien.datasets import archive
-from mien.datasets.archive import open_source, unsafe
+from mien.datasets.archive import is_unsafe, open_source
 from mien.datasets.directory import Directory
 from mien.errors import DataError, FileMissingError
 
@@ -57,8 +57,8 @@ def test_every_kind_holds_the_same(tmp_path: Path) -> None:
     "name", ["/etc/passwd", "../up.png", "a/../../up.png", "C:/x.png", "..\\up.png", "\\\\host\\x"]
 )
 def test_names_that_leave_the_archive(name: str) -> None:
-    assert unsafe(name)
-    assert not unsafe("a..b/c.png")
+    assert is_unsafe(name)
+    assert not is_unsafe("a..b/c.png")
 
 
 @pytest.mark.parametrize("pack", [pack_zip, pack_tar])
@@ -92,7 +92,7 @@ def test_damaged_zip_member_is_named(tmp_path: Path) -> None:
 def test_truncated_archives(tmp_path: Path) -> None:
     whole = pack_zip(tmp_path / "w.zip", FILES).read_bytes()
     (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="not a whole zip"):
+    with pytest.raises(DataError, match="not a complete zip"):
         open_source(tmp_path / "cut.zip")
     whole = pack_tar(tmp_path / "w.tar", FILES, "w").read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[:1200])
@@ -172,7 +172,7 @@ def test_what_unpacks_beyond_all_measure_ends_and_keeps_what_came_before(
         assert "unpacks to more than" in problem.what
     with open_source(pack_zip(tmp_path / "bomb.zip", bomb)) as source:
         assert source.read("a.png") == b"first"
-        with pytest.raises(DataError, match=r"unpacks from .* to 20000000 bytes"):
+        with pytest.raises(DataError, match=r"from \d+ to 20000000 bytes"):
             source.open("b.csv")
 
 

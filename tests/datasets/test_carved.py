@@ -162,9 +162,9 @@ def test_taiwanese_votes_label_and_performer(tmp_path: Path) -> None:
 
 BROKEN: list[tuple[str, Files, str, str]] = [
     ("rafdb-folders", {**RAFDB, "rafdb/train/sad/x.png": PNG}, "sad/x.png", "train_00003_aligned"),
-    ("rafdb-folders", {**RAFDB, "rafdb/train/sad/x.txt": "x"}, "sad/x.txt", "no image's"),
+    ("rafdb-folders", {**RAFDB, "rafdb/train/sad/x.txt": "x"}, "sad/x.txt", ".txt is not an image"),
     ("affectnet-contempt", {**CONTEMPT, "affectnet_contempt/x.png": PNG}, "/x.png", "<number>"),
-    ("affectnet-contempt", {**CONTEMPT, "affectnet_contempt/7.txt": "x"}, "/7.txt", "no image's"),
+    ("affectnet-contempt", {**CONTEMPT, "affectnet_contempt/7.txt": "x"}, "/7.txt", ".txt is not an image"),
     ("taiwanese", {**TAIWANESE, "taiwanese/e5.png": PNG}, "e5.png", "is not in labels.csv"),
     ("taiwanese", {**TAIWANESE, "taiwanese/labels.csv": f"{HEADER}\n"
                    "a1,01,sad,0,0,0,0,0,0,1\nb2,01,sad,0,0,0,0,0,0,1\nc3,01,sad,0,0,0,0,0,0,1\n"

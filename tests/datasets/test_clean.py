@@ -41,11 +41,11 @@ def test_wrong_labels_are_doubted(faces: manifest.Manifest, wrong: np.ndarray) -
     hog = suspects._hog()
     features = np.stack([hog.compute(image) for image in pixels])
     codes = np.unique(faces.array("label"), return_inverse=True)[1]
-    shares = suspects.out_of_fold(features, codes, np.arange(len(codes)))
+    shares = suspects.predict_out_of_fold(features, codes, np.arange(len(codes)))
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
     truth = np.isin(np.arange(len(codes)), wrong)
     assert referee._auc(truth, shares[np.arange(len(codes)), codes]) > 0.95
-    doubted = suspects.doubtful(shares, codes)
+    doubted = suspects.find_doubtful(shares, codes)
     assert (doubted & truth).sum() >= 15
     assert (doubted & ~truth).sum() <= 5
 
@@ -54,7 +54,7 @@ def test_copies_do_not_vouch_for_themselves() -> None:
     draw = np.random.default_rng(0)
     features = np.repeat(draw.normal(size=(40, 60)).astype(np.float32), 2, axis=0)
     labels = np.repeat(draw.integers(0, 3, 40), 2)
-    shares = suspects.out_of_fold(features, labels, np.arange(80) // 2)
+    shares = suspects.predict_out_of_fold(features, labels, np.arange(80) // 2)
     assert (shares.argmax(axis=1) == labels).mean() < 0.6
 
 
@@ -91,14 +91,14 @@ def test_wrong_lines_are_named(tmp_path: Path, line: str, told: str) -> None:
 
 
 def test_foreign_ids_are_refused(faces: manifest.Manifest) -> None:
-    with pytest.raises(DataError, match="no id of this manifest"):
+    with pytest.raises(DataError, match="not an id of this manifest"):
         review.apply(faces, [Verdict("elsewhere", "drop")])
 
 
 def test_noise_is_no_face() -> None:
     draw = np.random.default_rng(0)
     tiles = [draw.integers(0, 256, (48, 48)).astype(np.uint8), np.full((48, 48), 9, np.uint8)]
-    assert max(suspects._scores(tiles, get_detector("yunet", threshold=0.01))) < 0.3
+    assert max(suspects._score_tiles(tiles, get_detector("yunet", threshold=0.01))) < 0.3
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,9 @@ def test_non_faces_against_votes(training: manifest.Manifest) -> None:
     votes = training.column("votes")
     no_face = np.array([each is None or each[-1] >= 2 for each in votes])
     chosen = training.where(no_face | (np.arange(len(training)) % 8 == 0))
-    faces, _ = suspects.look(chosen, get_detector("yunet", threshold=0.01))
+    faces, _ = suspects.score_images(chosen, get_detector("yunet", threshold=0.01))
     nothing = np.zeros(len(chosen), bool)
-    found = referee.figures(chosen, faces, clean.FACE, faces, nothing)
+    found = referee.score_proposals(chosen, faces, clean.FACE, faces, nothing)
     assert found["non-face: two NF votes or more"]["AUC"] >= 0.75
     assert found["non-face: two NF votes, or left over by FER+"]["AUC"] >= 0.85
 
@@ -128,8 +128,10 @@ def test_mislabels_against_votes(training: manifest.Manifest) -> None:
     features = np.stack([hog.compute(image) for batch in chosen.images() for image in batch.pixels])
     codes = np.unique(chosen.array("label"), return_inverse=True)[1]
     groups = np.unique(chosen.array("sha256"), return_inverse=True)[1]
-    shares = suspects.out_of_fold(features, codes, groups)
+    shares = suspects.predict_out_of_fold(features, codes, groups)
     own = shares[np.arange(len(codes)), codes]
-    found = referee.figures(chosen, own, 0.0, own, suspects.doubtful(shares, codes))["mislabel: FER+ majority differs"]
+    found = referee.score_proposals(chosen, own, 0.0, own, suspects.find_doubtful(shares, codes))[
+        "mislabel: FER+ majority differs"
+    ]
     assert found["AUC"] >= 0.75
     assert found["precision"] >= 1.4 * found["positives"] / found["rows"]

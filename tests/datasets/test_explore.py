@@ -101,6 +101,6 @@ def test_entropy_and_sharpness_order_images() -> None:
 
 def test_captions_stay_within_their_tile() -> None:
     tile = np.zeros((10, 10), np.uint8)
-    narrow = sheets.sheet([("heading", [(tile, "m" * 200)])], columns=3)
+    narrow = sheets.draw_sheet([("heading", [(tile, "m" * 200)])], columns=3)
     white = np.asarray(narrow)[-20:, 2 * sheets.TILE :]
     assert (white == 255).all()

@@ -87,7 +87,7 @@ ROW = " ".join(["7"] * 2304)
         (f"9,{ROW},Training", "emotion '9'"),
         (f"0,{ROW},", "Usage ''"),
         (f"0,{ROW}", "Usage ''"),
-        ("emotion,pixels,Usage", "header stands here again"),
+        ("emotion,pixels,Usage", "header is repeated"),
     ],
 )
 def test_broken_row_is_named(row: str, says: str, tmp_path: Path) -> None:
@@ -108,17 +108,17 @@ def test_wrong_columns(tmp_path: Path) -> None:
 def test_missing_empty_and_binary(tmp_path: Path) -> None:
     with pytest.raises(FileMissingError, match="does not exist"):
         load(tmp_path / "nothing")
-    with pytest.raises(DataError, match="layout of no known corpus"):
+    with pytest.raises(DataError, match="not have the layout of a known corpus"):
         load(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x80" * 9)
-    with pytest.raises(DataError, match="layout of no known corpus"):
+    with pytest.raises(DataError, match="not have the layout of a known corpus"):
         load(tmp_path / "binary")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("test/angry/123.png", png(np.zeros((48, 48), np.uint8)), "official part is unknown"),
+        ("test/angry/123.png", png(np.zeros((48, 48), np.uint8)), "official split is unknown"),
         ("test/grumpy/PublicTest_1.png", png(np.zeros((48, 48), np.uint8)), "Unknown emotion 'grumpy'"),
         ("test/angry/PublicTest_1.png", png(np.zeros((40, 48), np.uint8)), "48×40 pixels"),
         ("test/angry/PublicTest_1.png", b"not a picture", "PublicTest_1.png: 13 bytes"),

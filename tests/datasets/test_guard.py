@@ -15,7 +15,7 @@ pytest.importorskip("pyarrow")
 
 from mien.datasets import guard, manifest
 from mien.datasets.compare import Variant
-from mien.datasets.fingerprints import COUNTS, fingerprints
+from mien.datasets.fingerprints import COUNTS, recognise_splits
 from mien.datasets.index import index
 from mien.datasets.manifest import Manifest
 from mien.labels import FER2013
@@ -149,17 +149,17 @@ def counts(*parts: str, off: int = 0) -> dict[str, int]:
     ],
 )
 def test_fingerprints(split: str, parts: tuple[str, ...], says: str, expected: bool) -> None:
-    (found,) = fingerprints({split: counts(*parts)})
+    (found,) = recognise_splits({split: counts(*parts)})
     assert (found.parts, found.expected, found.off) == (parts, expected, 0)
     assert says in str(found)
 
 
 def test_fingerprint_of_a_folder_that_lacks_a_few(tmp_path: Path) -> None:
-    (found,) = fingerprints({"test": counts("PublicTest", off=9)})
+    (found,) = recognise_splits({"test": counts("PublicTest", off=9)})
     assert (found.parts, found.off) == (("PublicTest",), 9)
     assert "9 images more or fewer" in str(found)
-    assert not fingerprints({"test": counts("PublicTest", off=200)})
-    assert not fingerprints({"test": counts("PublicTest") | {"contempt": 1}})
+    assert not recognise_splits({"test": counts("PublicTest", off=200)})
+    assert not recognise_splits({"test": counts("PublicTest") | {"contempt": 1}})
 
 
 def test_report_is_json_ready(tmp_path: Path) -> None:

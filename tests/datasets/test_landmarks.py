@@ -32,17 +32,17 @@ def level(tilt: float) -> np.ndarray:
 
 def test_columns_are_points_and_none_is_unknown() -> None:
     columns = {name: [float(place)] * 6 + [None] for place, name in enumerate(landmarks.COLUMNS)}
-    found = landmarks.of_columns(told(**columns))
+    found = landmarks.from_columns(told(**columns))
     assert found is not None
     np.testing.assert_array_equal(found[0], np.arange(10).reshape(5, 2))
     assert np.isnan(found[6]).all()
-    assert landmarks.of_columns(FACES) is None
-    assert landmarks.of_columns(told(nose_x=[1.0] * 7)) is None  # half a point is none
+    assert landmarks.from_columns(FACES) is None
+    assert landmarks.from_columns(told(nose_x=[1.0] * 7)) is None  # half a point is none
 
 
 def test_eyes_alone_give_a_tilt() -> None:
     columns = {name: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0] for name in landmarks.COLUMNS[:3]}
-    found = landmarks.of_columns(told(left_eye_y=[1.0] * 7, **columns))
+    found = landmarks.from_columns(told(left_eye_y=[1.0] * 7, **columns))
     assert found is not None
     assert np.isfinite(landmarks.tilt(found)[1:]).all()
     np.testing.assert_array_equal(landmarks.complete(found, 7, 48), landmarks.complete(None, 7, 48))
@@ -50,7 +50,7 @@ def test_eyes_alone_give_a_tilt() -> None:
 
 def test_a_column_of_words_is_refused() -> None:
     with pytest.raises(DataError, match="'nose_x' holds landmarks: expected numbers"):
-        landmarks.of_columns(told(nose_x=["left"] * 7))
+        landmarks.from_columns(told(nose_x=["left"] * 7))
 
 
 @pytest.mark.parametrize("degrees", [0, 7.5, -20, 44])
@@ -80,6 +80,6 @@ class Sure:
 
 def test_a_detector_looks_at_the_crops() -> None:
     bright = np.where(np.arange(7)[:, None, None] < 4, np.uint8(200), FACES.pixels // 4)
-    found = landmarks.detected(replace(FACES, pixels=bright), Sure())
+    found = landmarks.detect(replace(FACES, pixels=bright), Sure())
     np.testing.assert_allclose(landmarks.tilt(found)[:4], 30)
     assert np.isnan(found[4:]).all()

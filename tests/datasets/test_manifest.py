@@ -72,7 +72,7 @@ def test_images_come_in_order_and_in_batches(indexed: Manifest) -> None:
     ]  # fmt: skip
     images = [image for batch in batches for image in batch.pixels]
     assert [pixels.checksum(image) for image in images] == indexed.column("sha256")
-    assert pixels.hashes(images).tolist() == indexed.column("phash")
+    assert pixels.compute_hashes(images).tolist() == indexed.column("phash")
     some = indexed.pixels([7, 3, 300])
     assert all(np.array_equal(image, images[place]) for image, place in zip(some, (7, 3, 300), strict=True))
 
@@ -127,7 +127,7 @@ def test_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(FileMissingError, match="mien data index"):
         manifest.read(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("no")
-    with pytest.raises(DataError, match="no manifest of Mien"):
+    with pytest.raises(DataError, match="not a manifest of Mien"):
         manifest.read(tmp_path / "text.parquet")
 
 
@@ -180,7 +180,7 @@ def broken_corpora(folder: Path) -> dict[str, tuple[Path, str, str]]:
         "no numbers": (f"0,{ROW[:-1]}x,Training\n", "invalid literal"),
         "emotion 9": (f"9,{ROW},Training\n", "emotion '9'"),
         "empty Usage": (f"0,{ROW},\n", "Usage ''"),
-        "header again": ("emotion,pixels,Usage\n", "header stands here again"),
+        "header again": ("emotion,pixels,Usage\n", "header is repeated"),
         "no text": ("\udcff\udcfe,1,Training\n", "cannot be read"),
     }
     found = {}
@@ -198,7 +198,7 @@ def broken_corpora(folder: Path) -> dict[str, tuple[Path, str, str]]:
     path = plant(folder / "text", {"happy/1.png": image, "happy/2.png": "no picture"})
     found["unreadable"] = (path, "happy/2.png", "not a picture in a known format")
     path = plant(folder / "suffix", {"happy/1.png": image, "happy/notes.txt": "hello"})
-    found["wrong suffix"] = (path, "happy/notes.txt", "no image's")
+    found["wrong suffix"] = (path, "happy/notes.txt", ".txt is not an image")
     path = plant(folder / "bomb", {"happy/1.png": image, "happy/2.png": large_png(14_000, 13_000)})
     found["image bomb"] = (path, "happy/2.png", "182000000 pixels: expected at most 100000000")
     path = pack_zip(folder / "slip.zip", {"happy/1.png": image, "../happy/2.png": image})
@@ -294,19 +294,19 @@ def bits(one: np.ndarray, other: np.ndarray) -> list[int]:
 
 def test_hash_survives_what_leaves_the_picture_alone() -> None:
     originals = [face(seed) for seed in range(30)]
-    base = pixels.hashes(originals)
-    assert max(bits(base, pixels.hashes([(image * 0.7 + 20).astype(np.uint8) for image in originals]))) <= 4
+    base = pixels.compute_hashes(originals)
+    assert max(bits(base, pixels.compute_hashes([(image * 0.7 + 20).astype(np.uint8) for image in originals]))) <= 4
     large = [np.asarray(Image.fromarray(image).resize((96, 96))) for image in originals]
-    assert max(bits(base, pixels.hashes(large))) <= 4
-    mixed = pixels.hashes([large[0], originals[1]])
-    assert mixed.tolist() == [pixels.hashes([large[0]])[0], base[1]]
+    assert max(bits(base, pixels.compute_hashes(large))) <= 4
+    mixed = pixels.compute_hashes([large[0], originals[1]])
+    assert mixed.tolist() == [pixels.compute_hashes([large[0]])[0], base[1]]
     assert min(bits(base[:-1], base[1:])) > 12
 
 
 def test_hash_of_a_mirror_needs_no_pixels() -> None:
     originals = [face(seed) for seed in range(30)]
     assert np.array_equal(
-        pixels.hashes(originals) ^ pixels.MIRROR, pixels.hashes([image[:, ::-1] for image in originals])
+        pixels.compute_hashes(originals) ^ pixels.MIRROR, pixels.compute_hashes([image[:, ::-1] for image in originals])
     )
 
 

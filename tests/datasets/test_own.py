@@ -79,20 +79,20 @@ def test_what_cannot_be_read_is_listed_and_stops_nothing(tmp_path: Path) -> None
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
     source = corpus(tmp_path / "photos")
-    with pytest.raises(OptionError, match="no regular expression"):
+    with pytest.raises(OptionError, match="not a regular expression"):
         own.gather(source, tmp_path / "m.parquet", "(")
-    with pytest.raises(DataError, match="fits 32 of 36 files, and not"):
+    with pytest.raises(DataError, match="32 of 36 files, but not"):
         own.gather(source, tmp_path / "m.parquet", "p[1-8]")
-    with pytest.raises(DataError, match="expected two or more"):
+    with pytest.raises(DataError, match="expected at least two"):
         own.gather(corpus(tmp_path / "one", classes=("alone",)), tmp_path / "m.parquet")
 
 
 def test_nobody_is_in_two_parts(tmp_path: Path) -> None:
-    found = own.part(gathered(corpus(tmp_path / "photos"), tmp_path, PEOPLE))
+    found = own.assign_parts(gathered(corpus(tmp_path / "photos"), tmp_path, PEOPLE))
     assert found.by == "people"
     pairs = set(zip(found.manifest.column("subject"), found.manifest.column("split"), strict=True))
     assert len(pairs) == 9
-    assert {part for _, part in pairs} == set(own.PARTS)
+    assert {assign_parts for _, assign_parts in pairs} == set(own.PARTS)
 
 
 def test_copies_share_their_part(tmp_path: Path) -> None:
@@ -105,26 +105,26 @@ def test_copies_share_their_part(tmp_path: Path) -> None:
         word = "ab"[number % 2]
         views = {"0.png": png(picture), "1.jpg": jpeg, "2.png": png(picture[:, ::-1]), "3.png": png(brighter)}
         plant(source, {f"{word}/{number}_{name}": content for name, content in views.items()})
-    found = own.part(gathered(source, tmp_path))
+    found = own.assign_parts(gathered(source, tmp_path))
     assert (found.by, found.copies) == ("images", 96)
     pictures = [Path(member).stem.split("_")[0] for member in found.manifest.column("member")]
     assert len(set(zip(pictures, found.manifest.column("split"), strict=True))) == 24
 
 
 def test_parts_of_folders_are_kept(tmp_path: Path) -> None:
-    files = {f"{part}/{word}/{number}.png": png(face(place * 10 + number)) for place, (part, word) in enumerate((part, word) for part in ("train", "val", "test") for word in "ab") for number in range(3)}  # fmt: skip # noqa: E501
-    found = own.part(gathered(plant(tmp_path / "photos", files), tmp_path))
+    files = {f"{assign_parts}/{word}/{number}.png": png(face(place * 10 + number)) for place, (assign_parts, word) in enumerate((assign_parts, word) for assign_parts in ("train", "val", "test") for word in "ab") for number in range(3)}  # fmt: skip # noqa: E501
+    found = own.assign_parts(gathered(plant(tmp_path / "photos", files), tmp_path))
     assert found.by == "folders"
-    assert found.manifest.counts() == {part: {"a": 3, "b": 3} for part in sorted(own.PARTS)}
+    assert found.manifest.counts() == {assign_parts: {"a": 3, "b": 3} for assign_parts in sorted(own.PARTS)}
 
 
 def parted(folder: Path, parts: tuple[str, ...], count: int = 8) -> dict[str, str]:
-    """Return member → part of class folders below folders with these names, '' for none, as ``own.part`` gives it."""
+    """Return member → split of class folders below folders with these names, as ``own.assign_parts`` assigns it."""
     files = {
-        f"{part}/{word}/{number}.png".lstrip("/"): png(face(place * 1000 + at * 100 + number))
-        for place, part in enumerate(parts) for at, word in enumerate("ab") for number in range(count)
+        f"{assign_parts}/{word}/{number}.png".lstrip("/"): png(face(place * 1000 + at * 100 + number))
+        for place, assign_parts in enumerate(parts) for at, word in enumerate("ab") for number in range(count)
     }  # fmt: skip
-    found = own.part(gathered(plant(folder / "photos", files), folder)).manifest
+    found = own.assign_parts(gathered(plant(folder / "photos", files), folder)).manifest
     return dict(zip(found.column("member"), found.column("split"), strict=True))
 
 
@@ -142,11 +142,11 @@ def test_parts_that_are_there_are_kept_and_the_missing_one_comes_from_training(
 ) -> None:
     found = parted(tmp_path, names)
     assert set(found.values()) == set(own.PARTS)
-    for member, part in found.items():
+    for member, assign_parts in found.items():
         if member.startswith(names[0]):
-            assert part in ("train", drawn)
+            assert assign_parts in ("train", drawn)
         else:
-            assert part in kept
+            assert assign_parts in kept
 
 
 def test_a_single_part_is_no_split(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_single_part_is_no_split(tmp_path: Path) -> None:
 
 
 def test_half_a_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"16 of 48 images lie in none of the parts train, test, such as a/0\.png"):
+    with pytest.raises(DataError, match=r"16 of 48 images are in none of the splits train, test, such as a/0\.png"):
         parted(tmp_path / "half", ("train", "test", ""))
     with pytest.raises(DataError, match="none for training"):
         parted(tmp_path / "none", ("val", "test"))
@@ -191,24 +191,24 @@ def test_class_that_cannot_be_everywhere_is_named(tmp_path: Path) -> None:
         corpus(tmp_path / "photos"), {f"rare/p1_{number}.png": png(face(900 + number)) for number in range(5)}
     )
     with pytest.raises(DataError, match="rare has none in"):
-        own.part(gathered(source, tmp_path, PEOPLE))
+        own.assign_parts(gathered(source, tmp_path, PEOPLE))
 
 
 def test_warnings(tmp_path: Path) -> None:
     even = gathered(corpus(tmp_path / "even", people=20), tmp_path)
-    assert own.warnings(even) == []
-    assert not own.uneven(even)
+    assert own.find_warnings(even) == []
+    assert not own.is_uneven(even)
     uneven = gathered(plant(tmp_path / "even", {f"rare/{number}.png": png(face(900 + number)) for number in range(9)}), tmp_path)  # fmt: skip # noqa: E501
-    told = own.warnings(uneven)
+    told = own.find_warnings(uneven)
     assert told[0].startswith("rare has 9 images, which is few")
     assert "4.4 times the images of rare" in told[1]
-    assert own.uneven(uneven)
+    assert own.is_uneven(uneven)
 
 
 def test_crops_are_told_from_photos(tmp_path: Path) -> None:
-    assert own.look_cropped(gathered(corpus(tmp_path / "crops"), tmp_path))
+    assert own.is_cropped(gathered(corpus(tmp_path / "crops"), tmp_path))
     plant(tmp_path / "crops", {"Müde/wide.png": png(face(1, 64)[:48])})
-    assert not own.look_cropped(gathered(tmp_path / "crops", tmp_path))
+    assert not own.is_cropped(gathered(tmp_path / "crops", tmp_path))
 
 
 def test_crop_is_what_predict_shows_the_network(examples: Path, tmp_path: Path) -> None:

@@ -85,5 +85,5 @@ def test_other_files_are_refused(content: bytes, zipped: bool, tmp_path: Path) -
     place.write_bytes(content)
     if zipped:
         place = pack_zip(tmp_path / "crops.zip", {"crops.npy": content})
-    with open_source(place) as source, pytest.raises(DataError, match=r"crops\.npy is no array of crops"):
+    with open_source(place) as source, pytest.raises(DataError, match=r"crops\.npy is not an array of crops"):
         packed.open_array(source, "crops.npy")

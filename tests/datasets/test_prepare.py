@@ -46,8 +46,8 @@ def test_crop_is_clahe_then_box_then_bicubic(faces: manifest.Manifest, tmp_path:
     made = manifest.read(found.manifest)
     assert (found.detected, found.undetected, len(made)) == (14, 0, 14)
     assert made.column("label") == faces.column("label")
-    equalised = cv2.createCLAHE(2.0, (8, 8)).apply(faces.pixels([3])[0])
-    expected = cv2.resize(equalised[4:28, 4:28], (48, 48), interpolation=cv2.INTER_CUBIC)
+    to_equalised_grey = cv2.createCLAHE(2.0, (8, 8)).apply(faces.pixels([3])[0])
+    expected = cv2.resize(to_equalised_grey[4:28, 4:28], (48, 48), interpolation=cv2.INTER_CUBIC)
     assert np.array_equal(made.pixels([3])[0], expected)
 
 
@@ -74,7 +74,7 @@ def test_interrupted_run_goes_on(faces: manifest.Manifest, tmp_path: Path) -> No
 
 
 def test_undetected_are_counted_and_listed(faces: manifest.Manifest, tmp_path: Path) -> None:
-    means = sorted(prepare.equalised(image, clahe=True).mean() for image in faces.pixels(range(14)))
+    means = sorted(prepare.to_equalised_grey(image, clahe=True).mean() for image in faces.pixels(range(14)))
     found = prepare.prepare(faces, tmp_path / "out", Bright(least=float(means[5])))
     assert (found.detected, found.undetected) == (9, 5)
     assert len(found.listed.read_text().splitlines()) == 6
@@ -99,14 +99,14 @@ class Pointing(Bright):
 
 
 def test_boxes_and_landmarks_are_columns_of_the_manifest(faces: manifest.Manifest, tmp_path: Path) -> None:
-    means = sorted(prepare.equalised(image, clahe=True).mean() for image in faces.pixels(range(14)))
+    means = sorted(prepare.to_equalised_grey(image, clahe=True).mean() for image in faces.pixels(range(14)))
     half = Pointing(least=float(means[7]))
     made = manifest.read(prepare.prepare(faces, tmp_path / "out", half, size=96, keep_undetected=True).manifest)
     seen = ~made.flagged(prepare.UNDETECTED)
     assert 0 < seen.sum() < 14
     assert {value for value, there in zip(made.column("box_width"), seen, strict=True) if there} == {32.0}
     assert made.column("box_height")[int(np.flatnonzero(~seen)[0])] is None
-    found = landmarks.of_columns(FaceSet.from_manifest(made))
+    found = landmarks.from_columns(FaceSet.from_manifest(made))
     # The square has a side of 24, half of the picture's, and its corner at (8, 3).
     np.testing.assert_allclose(
         found[seen][0], (np.array([[10, 12], [22, 13], [16, 18], [12, 23], [20, 23]]) - (8, 3)) * 4
@@ -224,8 +224,8 @@ def test_journal_without_its_array_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"framed": True}, "framed = True goes with clahe = False"),
-        ({"colour": True}, "colour = True goes with clahe = False"),
+        ({"framed": True}, "framed = True .*clahe = False"),
+        ({"colour": True}, "colour = True .*clahe = False"),
         ({"workers": 0}, "workers = 0"),
     ],
 )

@@ -123,7 +123,7 @@ def test_the_digest_is_of_the_pictures(tmp_path: Path) -> None:
 def test_classes_can_be_left_out_later() -> None:
     samples = tuple(protocol.Sample(str(number), label, b"") for number, label in enumerate(("fear", "contempt")))
     material = protocol.Material(ENTRIES["ferplus"], "PrivateTest", samples, 2, {"no label": 4})
-    kept = protocol.without(material, FER2013.labels)
+    kept = protocol.keep_classes(material, FER2013.labels)
     assert [sample.label for sample in kept.samples] == ["fear"]
     assert kept.left_out == {"contempt": 1, "no label": 4}
 
@@ -138,17 +138,17 @@ def test_which_parts_may_be_chosen_on() -> None:
 
 
 def test_corpora_are_chosen_by_name() -> None:
-    assert protocol.chosen(None) == protocol.PROTOCOL
-    assert [entry.name for entry in protocol.chosen("kdef, rafdb")] == ["rafdb", "kdef"]
+    assert protocol.select_entries(None) == protocol.PROTOCOL
+    assert [entry.name for entry in protocol.select_entries("kdef, rafdb")] == ["rafdb", "kdef"]
     with pytest.raises(OptionError, match="Did you mean 'rafdb'"):
-        protocol.chosen("raf")
-    with pytest.raises(OptionError, match="names none"):
-        protocol.chosen(" , ")
+        protocol.select_entries("raf")
+    with pytest.raises(OptionError, match="--corpora is empty"):
+        protocol.select_entries(" , ")
 
 
 def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileMissingError, match="kdef_frontal350"):
         protocol.read(ENTRIES["kdef"], tmp_path, "")
     plant(tmp_path / "fer2013.zip", members(bars({"Training": 1})))
-    with pytest.raises(DataError, match="no sample of the part 'PrivateTest'"):
+    with pytest.raises(DataError, match="no sample in the split 'PrivateTest'"):
         protocol.read(ENTRIES["fer2013"], tmp_path, "PrivateTest")

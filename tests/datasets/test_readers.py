@@ -207,7 +207,7 @@ BROKEN: list[tuple[str, Files, str, str]] = [
     ("rafdb", {**RAFDB, "basic/Image/original/train_7.jpg": PNG}, "train_7.jpg", "is not in list_patition"),
     ("affectnet", {**AFFECTNET, "val_set/images/5.jpg": PNG}, "val_set/images/5.jpg", "5_exp.npy cannot be read"),
     ("affectnet", {**AFFECTNET, "val_set/annotations/12_exp.npy": npy("11")}, "images/12.jpg", "expected 0–10"),
-    ("folders", {**FOLDERS, "test/Angry/notes.txt": "x"}, "notes.txt", "no image's"),
+    ("folders", {**FOLDERS, "test/Angry/notes.txt": "x"}, "notes.txt", ".txt is not an image"),
     ("folders", {**FOLDERS, "test/grumpy/1.png": PNG}, "test/grumpy/1.png", "Unknown emotion 'grumpy'"),
     ("csv", {**CSV, "list.csv": "path,label\n../x.png,happy\n"}, "list.csv:2", "unsafe path"),
     ("csv", {**CSV, "list.csv": "path,label\na.png,grumpy\n"}, "list.csv:2", "Unknown emotion"),

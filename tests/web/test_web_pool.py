@@ -163,7 +163,7 @@ def test_bodies_of_all_requests_have_a_budget(serve: Serve, model: Path, photo: 
         wait_until(lambda: held.entered == 1)
         answer = post(f"{address}/v1/predict", content=photo, headers=PNG)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert "Other bodies take" in answer.json()["detail"]
+        assert "Other requests use" in answer.json()["detail"]
         held.go.set()
         assert first.result().status_code == 200
     assert post(f"{address}/v1/predict", content=photo, headers=PNG).status_code == 200
@@ -182,4 +182,4 @@ def test_memory_that_is_lacking_is_503_and_a_line_in_the_log(
     answer = post(f"{serve(load(model, detector=Lacking(), threads=1))}/v1/predict", content=photo, headers=PNG)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:mien:problem:overloaded")
     assert "memory" in answer.json()["detail"]
-    assert "no memory left for a photo" in [record.message for record in caplog.records]
+    assert "out of memory for a photo" in [record.message for record in caplog.records]

@@ -48,7 +48,7 @@ def test_flags_win_over_variables() -> None:
         ("MIEN_PROXIES", "127.0.0.1, *", "addresses or networks"),
         ("MIEN_PROXIES", "10.0.0.1/8", "host bits"),
         ("MIEN_ROOT_PATH", "mien", "such as /mien"),
-        ("MIEN_ROOT_PATH", "/mien/", "without a slash at its end"),
+        ("MIEN_ROOT_PATH", "/mien/", "without a trailing slash"),
         ("MIEN_HOPS", "0", "at least 1"),
         ("MIEN_ORIGINS", "*", "scheme and host"),
         ("MIEN_ORIGINS", "https://a.example/path", "scheme and host"),

@@ -1,15 +1,15 @@
-"""Asks where a model fails: accuracy by slice of the faces, with intervals, and on the same faces made worse.
+"""Audits a model: accuracy with intervals for slices of the data, and robustness to corruptions.
 
-Slices: quarters by brightness, contrast and sharpness; by face size and head tilt where the manifest says them (mien
-data prepare writes both); and by any column of the data, --by sex --by session. A test over all slices of each, with
-Holm's correction, tells differences from chance. Slices with few faces are shown, marked and named.
+Slices: quartiles of brightness, contrast and sharpness; face size and head tilt if the manifest has them (mien data
+prepare writes both); and any column of the data, --by sex --by session. A test over all slices of each kind, with
+Holm's correction, separates differences from chance. Small slices are shown and marked.
 
-Corruptions: noise, shot-noise, blur, motion-blur, jpeg, brighter, darker, contrast, low-resolution, glasses, mask, in
-five severities, on --faces faces drawn by --seed. Bars lie at the landmarks where known (--landmarks yunet looks for
-them in the crops), else where eyes and mouth are on average.
+Corruptions: noise, shot-noise, blur, motion-blur, jpeg, brighter, darker, contrast, low-resolution, glasses, mask, at
+five severities, on --faces random faces. Glasses and masks are drawn at the landmarks if known (--landmarks yunet
+detects them in the crops), else at average positions.
 
-The validation part is audited (FER2013: PublicTest) unless --split asks for another; of a run, each look at its own
-test part is counted. FOLDER gets audit.html, audit.md, audit.json and the figures.
+Uses the validation set (FER2013: PublicTest) unless --split names another; each scoring of a run's own test set is
+counted. Writes audit.html, audit.md, audit.json and the plots to FOLDER.
 
 Next: mien audit fer7 --data fer2013.zip --landmarks yunet --out audit
 """
@@ -39,18 +39,18 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="name (see mien models), .onnx file, run folder or model.npz")
     data_argument(parser)
-    add("--split", metavar="S", help="the part of the data, or all (default: PublicTest)")
-    add("--classes", metavar="C", help="tell only these classes apart: fer2013 (seven), or happiness,sadness,…")
-    add("--by", action="append", default=[], metavar="COLUMN", help="slice by a column too; several times for several")
+    add("--split", metavar="S", help="a split of the data, or all (default: PublicTest)")
+    add("--classes", metavar="C", help="restrict to these classes: fer2013 (seven), or happiness,sadness,…")
+    add("--by", action="append", default=[], metavar="COLUMN", help="also slice by this column; repeatable")
     add("--corruptions", default="all", metavar="C", help="all (default), none, or names such as noise,blur")
-    add("--faces", type=count, default=1000, metavar="N", help="faces that are made worse (default: 1000)")
-    add("--seed", type=seed, default=0, metavar="N", help="seed of the draws (default: 0)")
-    add("--smallest", type=count, default=30, metavar="N", help="faces of the smallest slice to judge (default: 30)")
-    add("--landmarks", type=one_of("yunet", "mtcnn"), metavar="D", help="look for landmarks in the crops: yunet, mtcnn")
-    add("--checkpoint", action="store_true", help="of a run folder take checkpoints/best.ckpt")
-    add("--adapter", type=Path, metavar="FILE", help="what a foreign .onnx file takes and answers (TOML)")
-    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
-    add("--out", type=Path, metavar="FOLDER", required=True, help="folder for the page, the tables and the figures")
+    add("--faces", type=count, default=1000, metavar="N", help="number of faces to corrupt (default: 1000)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the random draws (default: 0)")
+    add("--smallest", type=count, default=30, metavar="N", help="minimum faces of a slice to test (default: 30)")
+    add("--landmarks", type=one_of("yunet", "mtcnn"), metavar="D", help="detect landmarks in the crops: yunet, mtcnn")
+    add("--checkpoint", action="store_true", help="of a run folder use checkpoints/best.ckpt")
+    add("--adapter", type=Path, metavar="FILE", help="input and output of a foreign .onnx file (TOML)")
+    add("--threads", type=count, metavar="N", help="threads of the network (default: one per core)")
+    add("--out", type=Path, metavar="FOLDER", required=True, help="folder for the page, the tables and the plots")
 
 
 def run(options: Namespace) -> int:
@@ -71,13 +71,15 @@ def run(options: Namespace) -> int:
     work = scoring.prepare(loaded, read_faces(options.data, colour=not loaded.model.preprocess.grey))
     (split,) = work.splits([options.split] if options.split else [])
     faces = work.part(split)
-    for name in wish.by:  # a column that makes no slices is told before the network answers thousands of faces
+    for name in wish.by:  # report an unusable column before running the network on thousands of faces
         grouping.group_by_column(faces, name)
     tested = work.find_tested_run([split])
     points = _landmarks(faces, options)
-    answers = work.predict(split, lambda rows: watched(rows, "answering"))
-    found = audit(loaded.model, faces, answers, wish, points=points, watch=lambda jobs: watched(jobs, "corrupting"))
-    _finish(found, work, split, tested, options)
+    predictions = work.predict(split, lambda rows: watched(rows, "predicting"))
+    audited = audit(
+        loaded.model, faces, predictions, wish, points=points, watch=lambda jobs: watched(jobs, "corrupting")
+    )
+    _finish(audited, work, split, tested, options)
     return DONE
 
 
@@ -88,7 +90,7 @@ def _wish(options: Namespace) -> Wish:
     if options.seed < 0:
         raise OptionError(f"--seed {options.seed}: expected a whole number, 0 or more.")
     if options.out.is_file():
-        raise OptionError(f"--out {options.out}: expected a folder, into which the page is written; this is a file.")
+        raise OptionError(f"--out {options.out} is a file; expected a folder for the page.")
     names = parse_names(options.corruptions)
     return Wish(tuple(options.by), names, options.faces, options.seed, options.smallest)
 
@@ -98,13 +100,13 @@ def _landmarks(faces: FaceSet, options: Namespace) -> NDArray[Any] | None:
     from mien.recognition.detect import get_detector
 
     if options.landmarks is None:
-        return landmarks.of_columns(faces)
+        return landmarks.from_columns(faces)
     detector = get_detector(options.landmarks)
-    return landmarks.detected(faces, detector, lambda rows: watched(rows, "looking for landmarks"))
+    return landmarks.detect(faces, detector, lambda rows: watched(rows, "looking for landmarks"))
 
 
-def _finish(found: Audit, work: Scoring, split: str, tested: Path | None, options: Namespace) -> None:
-    """Count the look at a test part, then tell and write it all."""
+def _finish(audited: Audit, work: Scoring, split: str, tested: Path | None, options: Namespace) -> None:
+    """Count a scoring of the test set, then print and write the results."""
     from dataclasses import replace
 
     from mien.evaluation import audit_page
@@ -120,21 +122,21 @@ def _finish(found: Audit, work: Scoring, split: str, tested: Path | None, option
         "seed": options.seed,
         "landmarks": options.landmarks or "columns of the data, where there are any",
     }
-    notes = [*work.notes(), *found.notes]
+    notes = [*work.notes(), *audited.notes]
     if tested is not None:
         from mien.learning import models
 
         times = heading["test_scorings"] = models.count_scoring(tested)
         notes.append(
-            f"The test part of the run {tested.name} has now been scored {times} times; nothing may be chosen by it."
+            f"The test set of the run {tested.name} has now been scored {times} times; do not select anything by it."
         )
-    whole = replace(found, notes=tuple(notes))
+    whole = replace(audited, notes=tuple(notes))
     written = audit_page.write(whole, heading, options.out)
     _show(whole, f"{model.name} on {split} of {', '.join(heading['data'])}")
     sys.stdout.writelines(f"{path}\n" for path in written)
 
 
-def _show(found: Audit, title: str) -> None:
+def _show(audited: Audit, title: str) -> None:
     from rich.table import Table
 
     from mien.cli.output import console
@@ -142,12 +144,12 @@ def _show(found: Audit, title: str) -> None:
 
     screen = console(sys.stdout)
     screen.print(title, style="bold")
-    for each in audit_tables.build_tables(found):
-        table = Table(*each.head, title=each.title, title_justify="left")
-        for row in each.rows:
+    for section in audit_tables.build_tables(audited):
+        table = Table(*section.head, title=section.title, title_justify="left")
+        for row in section.rows:
             table.add_row(*row)
         screen.print(table)
-        if each.note:
-            screen.print(each.note, style="dim", soft_wrap=True)
-    for note in found.notes:
+        if section.note:
+            screen.print(section.note, style="dim", soft_wrap=True)
+    for note in audited.notes:
         screen.print(note, soft_wrap=True)

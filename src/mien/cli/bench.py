@@ -1,9 +1,9 @@
-"""PHOTO is a photo with a face; without it a face is drawn. Nothing else should run on the machine meanwhile.
+"""PHOTO is a photo with a face; without it a drawn face is used. Run nothing else on the machine meanwhile.
 
-Each round times every stage: decoding, detector, preprocessing and classifier in batches of 1, 8 and 64, the way from
-a photo to its result, and whole processes with the memory that they hold. Figures are medians of the rounds, with their
-range. peak is the share of the machine's float32 peak, which matrix products of NumPy and ONNX Runtime show in the
-same round with the same number of threads.
+Each round times every stage: decoding, detector, preprocessing and classifier in batches of 1, 8 and 64, the whole path
+from photo to result, and whole processes with their memory. Results are medians of the rounds, with their range. peak
+is the share of the machine's float32 peak, measured by matrix products of NumPy and ONNX Runtime in the same round with
+the same number of threads.
 
 Next: mien bench --format json --out bench.json
 """
@@ -37,10 +37,10 @@ def arguments(parser: ArgumentParser) -> None:
     add("photo", nargs="?", type=Path, metavar="PHOTO", help="a photo with a face (default: a face is drawn)")
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--threads", type=count, action="append", metavar="N",
-        help="threads, several times for several (default: 1, and one a core)")  # fmt: skip
+        help="number of threads, repeatable (default: 1, and one per core)")  # fmt: skip
     add("--repeat", type=count, default=7, metavar="N", help="rounds (default: 7, about 2 minutes)")
     add("--format", type=one_of("table", "json"), default="table", metavar="F", help="table (default) or json")
-    add("--out", type=Path, metavar="FILE", help="write there and not to stdout")
+    add("--out", type=Path, metavar="FILE", help="write to FILE instead of stdout")
 
 
 def run(options: Namespace) -> int:
@@ -56,15 +56,15 @@ def run(options: Namespace) -> int:
     if options.out is not None and options.photo is not None and options.out.resolve() == options.photo.resolve():
         raise OptionError(f"--out {str(options.out)!r} is the photo; choose another file.")
     with _photo(options.photo) as (photo, shown):
-        found = measure(photo, shown, model=options.model, threads=threads, rounds=options.repeat, watch=_watched)
-    text = json.dumps(found.to_dict(), indent=1) if options.format == "json" else "\n".join(_table(found))
+        bench = measure(photo, shown, model=options.model, threads=threads, rounds=options.repeat, watch=_show_round)
+    text = json.dumps(bench.to_dict(), indent=1) if options.format == "json" else "\n".join(_format_table(bench))
     _write(options.out, text + "\n")
     return DONE
 
 
 @contextmanager
 def _photo(given: Path | None) -> Iterator[tuple[Path, str]]:
-    """Give the photo's file and what to call it."""
+    """Yield the photo's file and its name."""
     if given is not None:
         yield given, str(given)
         return
@@ -85,8 +85,8 @@ def _write(out: Path | None, text: str) -> None:
         stream.write(text)
 
 
-def _watched(rounds: Iterable[int]) -> Iterable[int]:
-    """Say on stderr which round it is, where stderr is a terminal."""
+def _show_round(rounds: Iterable[int]) -> Iterable[int]:
+    """Show the number of the round on stderr, if that is a terminal."""
     for number in rounds:
         if sys.stderr.isatty():
             sys.stderr.write(f"\rround {number + 1} ")
@@ -96,35 +96,35 @@ def _watched(rounds: Iterable[int]) -> Iterable[int]:
         sys.stderr.write("\r\033[K")
 
 
-def _table(found: Bench) -> Iterator[str]:
-    model, machine = found.model, found.machine
+def _format_table(bench: Bench) -> Iterator[str]:
+    model, machine = bench.model, bench.machine
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
     yield f"machine  {machine['system']}, {machine['cores']} cores; Python {machine['python']}, {libraries}"
     yield f"model    {model['name']}, {model['bytes'] / 1e6:.2f} MB, {model['flops'] / 1e6:.1f} million FLOPs a face"
-    yield f"photo    {found.photo}"
-    for threads, rates in found.peaks.items():
+    yield f"photo    {bench.photo}"
+    for threads, rates in bench.peaks.items():
         named = ", ".join(f"{name} {rate / 1e9:.1f}" for name, rate in rates.items())
         yield f"peak     {threads} thread{'s' * (threads > 1)}: float32 GFLOP/s of a matrix product: {named}"
     head = ("stage", "batch", "threads", "ms", "range", "a second", "GFLOP/s", "peak", "memory")
-    rows = [head, *(_cells(row) for row in found.rows)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    rows = [head, *(_format_row(row) for row in bench.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     yield ""
     for row in rows:
         first, *others = zip(row, widths, strict=True)
         yield "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
     yield ""
-    yield f"Medians of {found.rounds} rounds; range: least and most of a round. memory: most that the process held."
+    yield f"Medians of {bench.rounds} rounds; range: least and most of a round. memory: most that the process held."
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _format_row(row: Row) -> tuple[str, ...]:
     return (
-        row.stage, str(row.batch), str(row.threads), _digits(row.seconds * 1e3),
-        f"{_digits(row.low * 1e3)}–{_digits(row.high * 1e3)}", _digits(row.rate),
+        row.stage, str(row.batch), str(row.threads), _format_digits(row.seconds * 1e3),
+        f"{_format_digits(row.low * 1e3)}–{_format_digits(row.high * 1e3)}", _format_digits(row.rate),
         f"{row.flops / row.seconds / 1e9:.1f}" if row.flops else "", "" if row.share is None else f"{row.share:.0%}",
         "" if row.memory is None else f"{row.memory / 2**20:.0f} MiB",
     )  # fmt: skip
 
 
-def _digits(value: float) -> str:
-    """Three digits that count."""
+def _format_digits(value: float) -> str:
+    """Format a number with three significant digits."""
     return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"

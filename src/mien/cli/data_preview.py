@@ -1,4 +1,4 @@
-"""Shows faces of the training side as the network gets them: preprocessed by the recipe, then augmented.
+"""Shows training faces as the network sees them: preprocessed by the recipe, then augmented.
 
 Next: mien train RECIPE --data DATA
 """
@@ -19,18 +19,18 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     recipe_arguments(parser)
     data_argument(parser)
-    add("--out", type=Path, required=True, metavar="FILE", help="the picture (.png)")
+    add("--out", type=Path, required=True, metavar="FILE", help="the image to write (.png)")
     add("--count", type=count, default=32, metavar="N", help="faces in the batch (default: 32)")
-    add("--seed", type=seed, default=0, metavar="N", help="seed of the draw and of the augmentation (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the draw and the augmentation (default: 0)")
 
 
 def run(options: Namespace) -> int:
-    """Draw the batch, print its facts; return the exit code."""
+    """Draw the batch and print its summary; return the exit code."""
     require_learning("data preview")
     from mien.learning import preview
 
-    plan = chosen_recipe(options)
-    faces = read_faces(options.data, plan.data.label_scheme(), colour=not plan.preprocess.grey)
-    told = preview.write(plan, faces, options.out, count=options.count, seed=options.seed)
-    sys.stdout.write(f"{options.out}: {told}\nNext: mien train {options.recipe} --data {options.data[0]}\n")
+    recipe = chosen_recipe(options)
+    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    summary = preview.write(recipe, faces, options.out, count=options.count, seed=options.seed)
+    sys.stdout.write(f"{options.out}: {summary}\nNext: mien train {options.recipe} --data {options.data[0]}\n")
     return DONE

@@ -1,4 +1,4 @@
-"""REVIEW is a CSV with the columns id, action (drop, relabel, keep) and new_label, as mien data clean writes it.
+"""REVIEW is a CSV with the columns id, action (drop, relabel, keep) and new_label, as written by mien data clean.
 
 Next: mien data check OUT
 """
@@ -21,15 +21,15 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Apply, write, say what changed; return the exit code."""
+    """Apply, write and print the changes; return the exit code."""
     from mien.datasets import manifest, review
 
     whole = manifest.read(options.manifest)
     kept = review.apply(whole, review.read(options.review))
     written = kept.write(options.out)
-    done = kept.info["review"]
+    counts = kept.info["review"]
     sys.stdout.write(
-        f"{written}: {done['drop']} dropped, {done['relabel']} relabelled, {len(kept)} of {len(whole)} rows left\n"
+        f"{written}: {counts['drop']} dropped, {counts['relabel']} relabelled, {len(kept)} of {len(whole)} rows left\n"
         f"Next: mien data check {written}\n"
     )
     return DONE

@@ -1,8 +1,8 @@
-"""Writes a manifest with another split; the recipe of the split stands in its metadata.
+"""Writes a manifest with another split; its metadata records how the split was made.
 
---official keeps the corpus's own parts; --shares 80/20 gives train and test, 70/15/15 train, validation and test;
+--official keeps the corpus's own splits; --shares 80/20 gives train and test, 70/15/15 train, validation and test;
 --folds 5 writes FILE-fold1.parquet to FILE-fold5.parquet, each with train and test. --by subject keeps each person in
-one part.
+one split.
 
 Next: mien data check FILE
 """
@@ -21,7 +21,7 @@ from mien.errors import OptionError
 
 
 def shares(text: str) -> tuple[float, ...]:
-    """Read ``80/20`` or ``70/15/15``, as an argparse type."""
+    """Parse ``80/20`` or ``70/15/15``, as an argparse type."""
     try:
         parts = tuple(float(part) for part in text.split("/"))
     except ValueError:
@@ -36,9 +36,9 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("manifest", type=Path, metavar="MANIFEST", help="written by mien data index")
     add("--out", type=Path, required=True, metavar="FILE", help="the new manifest")
-    add("--official", action="store_true", help="the corpus's own parts, checked to be complete")
+    add("--official", action="store_true", help="the corpus's own splits, checked to be complete")
     add("--shares", type=shares, metavar="A/B", help="80/20 (train, test) or 70/15/15 (train, validation, test)")
-    add("--folds", type=count, metavar="K", help="K manifests, each with another fold as test")
+    add("--folds", type=count, metavar="K", help="write K manifests, each with another fold as test")
     add("--by", type=one_of("image", "subject"), default="image", metavar="U", help="image (default) or subject")
     add("--seed", type=seed, default=0, metavar="N", help="seed of the draw (default: 0)")
 

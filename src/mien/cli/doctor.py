@@ -1,4 +1,4 @@
-"""Exit codes: 0 all that Mien needs is there and sound; 2 something is broken, and the table says what to do.
+"""Exit codes: 0 everything that Mien needs works; 2 something is broken, and the table says what to do.
 
 Next: mien predict examples/astronaut.jpg
 """
@@ -55,14 +55,14 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "scale": (("ray", "pyarrow"), "many cores and machines: mien scale predict"),
     "parquet": (("pyarrow",), "Parquet output"),
 }
-"""Extra → the modules that it brings, and what they are for."""
+"""Extra → its modules, and their purpose."""
 
 _LIBRARIES = {"numpy": "numpy", "opencv": "cv2", "onnxruntime": "onnxruntime", "pillow": "PIL"}
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: what was looked at, what was found, and whether Mien can work with it."""
+    """One check: what was checked, the result, and whether Mien can work with it."""
 
     group: str
     name: str
@@ -76,26 +76,26 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Check the installation, show the findings and return the exit code."""
+    """Check the installation, show the results and return the exit code."""
     checks = examine()
     _print_json(checks) if options.format == "json" else _print_table(checks)
     return FAILED if any(check.state == "broken" for check in checks) else DONE
 
 
 def examine() -> list[Check]:
-    """Return all findings, in the order in which they are shown; nothing is changed and nothing fetched."""
+    """Run all checks, in the order shown; nothing is changed or downloaded."""
     return [
-        *_system(),
-        *_libraries(),
-        *_opencv_packages(),
-        *_runtime(),
-        *_models(),
-        *_detectors(),
-        *_extras(),
+        *_check_system(),
+        *_check_libraries(),
+        *_check_opencv_packages(),
+        *_check_runtime(),
+        *_check_models(),
+        *_check_detectors(),
+        *_check_extras(),
     ]
 
 
-def _system() -> Iterator[Check]:
+def _check_system() -> Iterator[Check]:
     from mien import __version__
 
     yield Check("system", "mien", __version__)
@@ -103,7 +103,7 @@ def _system() -> Iterator[Check]:
     yield Check("system", "platform", f"{platform.platform()}, {os.cpu_count()} cores")
 
 
-def _libraries() -> Iterator[Check]:
+def _check_libraries() -> Iterator[Check]:
     for name, module in _LIBRARIES.items():
         try:
             version = str(import_module(module).__version__)
@@ -115,43 +115,43 @@ def _libraries() -> Iterator[Check]:
                 "broken",
             )
             continue
-        yield _opencv(version) if module == "cv2" else Check("libraries", name, version)
+        yield _check_opencv(version) if module == "cv2" else Check("libraries", name, version)
 
 
-def _opencv(version: str) -> Check:
+def _check_opencv(version: str) -> Check:
     if int(version.split(".", maxsplit=1)[0]) < 5:
         return Check("libraries", "opencv", version)
     advice = "has no CascadeClassifier. Run: pip install 'opencv-python-headless<5'"
     return Check("libraries", "opencv", f"{version} {advice}", "broken")
 
 
-def _opencv_packages() -> Iterator[Check]:
-    """Two OpenCV packages overwrite each other's files; which one is imported is then an accident."""
-    names = {(found.metadata["Name"] or "").lower() for found in metadata.distributions()}
+def _check_opencv_packages() -> Iterator[Check]:
+    """Report several OpenCV packages, which overwrite each other's files, so that either may be imported."""
+    names = {(package.metadata["Name"] or "").lower() for package in metadata.distributions()}
     several = sorted(name for name in names if name.startswith("opencv-") and "python" in name)
     if len(several) > 1:
         advice = f"Run: pip uninstall {' '.join(several)}, then: pip install 'opencv-python-headless<5'"
         yield Check("libraries", "opencv packages", f"{', '.join(several)} overwrite each other. {advice}", "broken")
 
 
-def _runtime() -> Iterator[Check]:
+def _check_runtime() -> Iterator[Check]:
     try:
         import onnxruntime
     except ImportError:
-        return  # said above, among the libraries
+        return  # reported above, among the libraries
     from mien.cores import usable_cores
 
     yield Check("runtime", "providers", ", ".join(onnxruntime.get_available_providers()))
     yield Check("runtime", "threads", f"{usable_cores()} usable cores; --threads sets fewer")
 
 
-def _models() -> Iterator[Check]:
+def _check_models() -> Iterator[Check]:
     from mien.recognition.names import shipped
 
-    yield from map(_model, shipped())
+    yield from map(_check_model, shipped())
 
 
-def _model(name: str) -> Check:
+def _check_model(name: str) -> Check:
     from mien.cli import models
     from mien.recognition.bundle import read
     from mien.recognition.names import FILES, WEIGHTS, aliases
@@ -162,17 +162,17 @@ def _model(name: str) -> Check:
         return Check("models", name, f"{error} Run: pip install --force-reinstall mien", "broken")
     also = f"also {', '.join(aliases(name))}; " if aliases(name) else ""
     best = models.headline(bundle.metrics)
-    figure = f", {best.accuracy:.1%} on {best.part}" if best else ""
-    corpora = "; ".join(f"{each.name} ({each.terms})" for each in bundle.trained_on) or "not stated in the file"
+    accuracy = f", {best.accuracy:.1%} on {best.part}" if best else ""
+    corpora = "; ".join(f"{corpus.name} ({corpus.terms})" for corpus in bundle.trained_on) or "not stated in the file"
     labels = f"{len(bundle.labels)} emotions ({', '.join(bundle.labels.labels)})"
     return Check(
         "models",
         name,
-        f"{also}sha256 {bundle.digest[:12]}, {models.size(bundle)}, {labels}{figure}. Trained on: {corpora}",
+        f"{also}sha256 {bundle.digest[:12]}, {models.size(bundle)}, {labels}{accuracy}. Trained on: {corpora}",
     )
 
 
-def _detectors() -> Iterator[Check]:
+def _check_detectors() -> Iterator[Check]:
     try:
         from mien.recognition.detect import DETECTORS, get_detector
     except ImportError as error:
@@ -189,7 +189,7 @@ def _detectors() -> Iterator[Check]:
             yield Check("detectors", name, "ready")
 
 
-def _extras() -> Iterator[Check]:
+def _check_extras() -> Iterator[Check]:
     for extra, (modules, purpose) in EXTRAS.items():
         missing = [module for module in modules if find_spec(module) is None]
         if missing:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a run as Ctrl-C does: containers and services stop with them."""
+"""Handle SIGTERM and SIGHUP, with which containers and services stop, like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def ended_well() -> Iterator[None]:
     """Raise ``KeyboardInterrupt`` at SIGTERM or SIGHUP within the block, so that it closes its files.
 
-    A signal that is ignored stays so: ``nohup`` asks for that. Outside the main thread nothing changes.
+    Ignored signals stay ignored, as ``nohup`` requires. Outside the main thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -26,7 +26,7 @@ def ended_well() -> Iterator[None]:
     taken = [number for number, handler in before.items() if handler != signal.SIG_IGN]
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        for number in taken:  # a second one must not cut off the closing
+        for number in taken:  # a second signal must not interrupt the cleanup
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 

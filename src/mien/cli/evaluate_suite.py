@@ -1,4 +1,4 @@
-"""``mien evaluate MODEL --suite``: every corpus of the protocol is read and cut out once, then scored by each model."""
+"""``mien evaluate MODEL --suite``: read and crop each corpus of the protocol once, then score it with each model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Collected:
-    """One model, its run folder if it lies in one, and what has been scored so far."""
+    """One model, its run folder if it has one, and its results so far."""
 
     network: Network
     run: Path | None
@@ -33,23 +33,23 @@ class Collected:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def result(self, options: Namespace, detector: str) -> Result:
-        """Return all rows; a scoring of test parts is counted in the run folder."""
+        """Collect all rows; a scoring of test sets is counted in the run folder."""
         from mien.evaluation.suite_table import Result
 
-        times = _counted(self.run) if any(row.is_test for row in self.rows) else None
+        times = _count_test_scoring(self.run) if any(row.is_test for row in self.rows) else None
         return Result(self.network.subject, detector, tuple(self.rows), self.skipped, options.limit, times)
 
 
 def run(options: Namespace) -> None:
-    """Score, print and perhaps write."""
+    """Score, print and optionally write."""
     from mien.datasets import protocol
     from mien.recognition.detect import get_detector
 
-    folder, entries = data_folder(options), protocol.chosen(options.corpora)
+    folder, entries = data_folder(options), protocol.select_entries(options.corpora)
     detector = get_detector(options.detector)
-    models = [_collected(model, options) for model in options.models]
+    models = [_load_model(model, options) for model in options.models]
     for entry in entries:
-        reason = _absent(entry, folder, validation=options.validation)
+        reason = _reason_to_skip(entry, folder, validation=options.validation)
         if reason:
             for model in models:
                 model.skipped[entry.title] = reason
@@ -63,12 +63,12 @@ def data_folder(options: Namespace) -> Path:
     given = options.data[0] if options.data else os.environ.get("MIEN_DATA")
     if not given or not Path(given).is_dir():
         raise OptionError(
-            f"--suite reads a folder of corpora; {str(given)!r} is none. Set MIEN_DATA to it, or give --data FOLDER."
+            f"--suite needs a folder of corpora; {str(given)!r} is not a folder. Set MIEN_DATA, or give --data FOLDER."
         )
     return Path(given)
 
 
-def _collected(model: str, options: Namespace) -> Collected:
+def _load_model(model: str, options: Namespace) -> Collected:
     from mien.evaluation.suite import Network
     from mien.recognition import bundle
     from mien.recognition.session import OnnxSession
@@ -79,7 +79,7 @@ def _collected(model: str, options: Namespace) -> Collected:
 
 
 def _finished_run(model: str) -> Path | None:
-    """Return the run folder that a model lies in, None for another. Raises ``OptionError`` for an unfinished run."""
+    """Return the run folder of a model, None for other models. Raises ``OptionError`` for an unfinished run."""
     from mien.learning import models
 
     run = models.load(model).run
@@ -88,38 +88,38 @@ def _finished_run(model: str) -> Path | None:
     return run
 
 
-def _counted(run: Path | None) -> int | None:
+def _count_test_scoring(run: Path | None) -> int | None:
     from mien.learning import models
 
     return None if run is None else models.count_scoring(run)
 
 
-def _absent(entry: Entry, folder: Path, *, validation: bool) -> str:
-    """Return why a corpus has no row, ``""`` if it has one."""
+def _reason_to_skip(entry: Entry, folder: Path, *, validation: bool) -> str:
+    """Return the reason to skip a corpus, ``""`` for none."""
     if entry.part(validation=validation) is None:
-        return "it has no validation part, and nothing may be chosen on it."
+        return "it has no validation set, and must not be used for model selection."
     missing = [name for name in (entry.file, entry.votes) if name and not (folder / name).exists()]
     return f"{', '.join(missing)} is not in the data folder." if missing else ""
 
 
 def _score(models: Sequence[Collected], entry: Entry, folder: Path, detector: Detector, options: Namespace) -> None:
-    """Add each model's rows of one corpus, or why it has none."""
+    """Add each model's rows of one corpus, or the reason to skip it."""
     from mien.datasets import protocol
     from mien.evaluation import suite
 
     part = entry.part(validation=options.validation)
     material = protocol.read(entry, folder, part or "", options.limit)
-    crops = {frame: _crops(material, frame, detector, options) for frame in entry.frames}
+    crops = {frame: _collect_crops(material, frame, detector, options) for frame in entry.frames}
     for model in models:
         try:
             suite.select_samples(material, model.network.labels)
         except DataError as error:
             model.skipped[entry.title] = str(error)
             continue
-        model.rows += [_row(model.network, material, frame, crops[frame]) for frame in entry.frames]
+        model.rows += [_score_row(model.network, material, frame, crops[frame]) for frame in entry.frames]
 
 
-def _crops(material: Material, frame: Frame, detector: Detector, options: Namespace) -> Crops:
+def _collect_crops(material: Material, frame: Frame, detector: Detector, options: Namespace) -> Crops:
     from mien.evaluation import face_crops
     from mien.files import cache_folder
 
@@ -129,7 +129,7 @@ def _crops(material: Material, frame: Frame, detector: Detector, options: Namesp
         return face_crops.collect(material, frame, detector, cache, watch)
 
 
-def _row(network: Network, material: Material, frame: Frame, crops: Crops) -> Row:
+def _score_row(network: Network, material: Material, frame: Frame, crops: Crops) -> Row:
     from mien.evaluation import suite
 
     with _bar(f"{material.entry.title}, {network.subject.name}", len(crops.pixels) // suite.BATCH + 1) as watch:
@@ -138,7 +138,7 @@ def _row(network: Network, material: Material, frame: Frame, crops: Crops) -> Ro
 
 @contextmanager
 def _bar(task: str, total: int) -> Iterator[Any]:
-    """Give what wraps an iterable in a progress bar on stderr, or leaves it if that is no terminal."""
+    """Yield a function that wraps an iterable in a progress bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,5 +1,5 @@
 """Writes FOLDER/embedding.png, the embedding (what goes into the last dense layer) of a run's faces in two dimensions,
-by PCA and by t-SNE, and FOLDER/embedding.csv with the points, the labels and what the network said.
+by PCA and t-SNE, and FOLDER/embedding.csv with the points, the labels and the predictions.
 
 Next: mien explain PHOTO --model RUN --method grad-cam
 """
@@ -30,10 +30,10 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of a training run")
     data_argument(parser)
-    add("--split", default="PublicTest", metavar="S", help="part of the data (default: PublicTest, validation)")
+    add("--split", default="PublicTest", metavar="S", help="split of the data (default: PublicTest, validation)")
     add("--faces", type=count, default=1500, metavar="N", help="draw at most N faces (default: 1500)")
     add("--seed", type=seed, default=0, metavar="N", help="seed of the draw and of t-SNE (default: 0)")
-    add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="where to (default: explained)")
+    add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="output folder (default: explained)")
 
 
 def run(options: Namespace) -> int:
@@ -47,20 +47,20 @@ def run(options: Namespace) -> int:
     recipe, network = recipe_of(options.run), network_of_run(options.run)
     whole = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
     faces = parts.arrange(whole, recipe.data).part(options.split)
-    faces = _drawn(faces, options.faces, options.seed)
-    points, answers = features.embed(network, faces.pixels, recipe.preprocess)
-    found = features.project(points, options.seed)
-    right = float((answers == faces.labels).mean())
+    faces = _draw(faces, options.faces, options.seed)
+    points, predicted = features.embed(network, faces.pixels, recipe.preprocess)
+    projection = features.project(points, options.seed)
+    right = float((predicted == faces.labels).mean())
     title = f"{recipe.name}: {len(faces):,} faces of {options.split}, {points.shape[1]} dimensions, {right:.1%} right"
     options.out.mkdir(parents=True, exist_ok=True)
     picture, table = options.out / "embedding.png", options.out / "embedding.csv"
-    picture.write_bytes(feature_charts.embedding(found, faces.labels, faces.label_set.labels, title))
-    _write(table, faces, answers, found)
+    picture.write_bytes(feature_charts.embedding(projection, faces.labels, faces.label_set.labels, title))
+    _write(table, faces, predicted, projection)
     sys.stdout.write(f"{one_line(str(picture))}\n{one_line(str(table))}\n")
     return DONE
 
 
-def _drawn(faces: FaceSet, most: int, seed: int) -> FaceSet:
+def _draw(faces: FaceSet, most: int, seed: int) -> FaceSet:
     import numpy as np
 
     mask = np.zeros(len(faces), bool)
@@ -68,11 +68,11 @@ def _drawn(faces: FaceSet, most: int, seed: int) -> FaceSet:
     return faces.where(mask)
 
 
-def _write(path: Path, faces: FaceSet, answers: NDArray[np.int64], found: Projection) -> None:
+def _write(path: Path, faces: FaceSet, predicted: NDArray[np.int64], projection: Projection) -> None:
     names = faces.label_set.labels
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["id", "label", "answer", "pca_1", "pca_2", "tsne_1", "tsne_2"])
-        for place, name in enumerate(faces.ids):
-            said = (names[faces.labels[place]], names[answers[place]])
-            writer.writerow([name, *said, *found.pca[place].tolist(), *found.tsne[place].tolist()])
+        for row, name in enumerate(faces.ids):
+            labels = (names[faces.labels[row]], names[predicted[row]])
+            writer.writerow([name, *labels, *projection.pca[row].tolist(), *projection.tsne[row].tolist()])

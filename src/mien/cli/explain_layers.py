@@ -1,5 +1,5 @@
 """Writes FOLDER/filters.png, the filters of the first layer, and FOLDER/NAME.layers.png for each PHOTO: the strongest
-feature maps of each stage of the network, for the best face that is found there.
+feature maps of each stage of the network, for the best face detected in it.
 
 Next: mien explain PHOTO --model RUN --method layer-cam
 """
@@ -27,7 +27,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("run", type=Path, metavar="RUN", help="folder of a training run")
     add("paths", nargs="*", metavar="PHOTO", help="photo, folder or pattern")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
-    add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="where to (default: explained)")
+    add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="output folder (default: explained)")
 
 
 def run(options: Namespace) -> int:
@@ -39,18 +39,18 @@ def run(options: Namespace) -> int:
         raise MissingExtraError.for_extra(f"mien explain-layers (no {error.name})", "train") from error
     network = network_of_run(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
-    _tell(options.out / "filters.png", feature_charts.filters(*features.first_filters(network)))
+    _write(options.out / "filters.png", feature_charts.filters(*features.first_filters(network)))
     for source, face in _faces(options):
         if face is None:
             sys.stdout.write(f"{one_line(str(source))}  no face\n")
             continue
         picture = feature_charts.feature_maps(face, features.feature_maps(network, face))
-        _tell(options.out / f"{source.stem}.layers.png", picture)
+        _write(options.out / f"{source.stem}.layers.png", picture)
     return DONE
 
 
 def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | None]]:
-    """Yield each photo and the network's input for its best face, None without one."""
+    """Yield each photo and the network's input of its best face, None without a face."""
     from mien import preprocess
     from mien.recognition.crop import cut
     from mien.recognition.folder import find_images
@@ -69,6 +69,6 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
         yield source, preprocess.apply([crop], recognizer.bundle.preprocess)[0]
 
 
-def _tell(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     sys.stdout.write(f"{one_line(str(path))}\n")

@@ -1,17 +1,17 @@
-"""Writes RUN/model.onnx anew from the best checkpoint of a run that `mien train` made, finished or cut off, or from the
-head that it fitted.
+"""Rewrites RUN/model.onnx from the best checkpoint of a finished or interrupted training run, or from the head that it
+fitted.
 
-The file is compared with PyTorch on real faces, its temperature fitted on the validation part, and the test part
-scored; each scoring is counted in RUN/metrics.json.
+The file is compared with PyTorch on real faces, its temperature fitted on the validation set, and the test set scored;
+each scoring is counted in RUN/metrics.json.
 
-With --int8 or --float16 the run's model.onnx is converted instead: RUN/model-int8.onnx is a quarter of its size,
-RUN/model-float16.onnx half; RUN/metrics-int8.json and so on also say how often both answer the same.
+--int8 and --float16 convert the run's model.onnx instead: RUN/model-int8.onnx has a quarter of its size,
+RUN/model-float16.onnx half. RUN/metrics-int8.json and so on also give the agreement with model.onnx.
 
-With --head, of a network that several corpora trained, one way of naming is written instead of their consensus:
+--head exports one corpus's head of a network trained on several corpora instead of their consensus:
 RUN/model-NAME.onnx, calibrated and scored on that corpus.
 
-With --whole RUN/model-whole.onnx takes grey uint8 crops and answers probabilities; with --torch RUN/model.pt2 is a
-program of torch.export. Both are for programs without Mien, and are compared with model.onnx on validation faces.
+--whole writes RUN/model-whole.onnx, from grey uint8 crops to probabilities; --torch writes RUN/model.pt2, a
+torch.export program. Both are for programs without Mien, and are compared with model.onnx on validation faces.
 
 With --c the int8 model is written as portable C99 for microcontrollers: FOLDER/mien_model.h and mien_model.c.
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE
-from mien.cli.learning import data_argument, read_faces, show_figures
+from mien.cli.learning import data_argument, read_faces, show_metrics
 from mien.errors import MissingExtraError, OptionError
 from mien.recognition import names
 
@@ -39,36 +39,36 @@ def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien export``."""
     parser.add_argument("run", metavar="RUN", help="run folder; for --whole and --c also a model's name or file")
     data_argument(parser, required=False)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where --whole of a finished model goes")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="output folder of --whole for a finished model")
     form = parser.add_mutually_exclusive_group()
     add = form.add_argument
     add("--int8", action="store_true", help="quantise RUN/model.onnx to RUN/model-int8.onnx")
     add("--float16", action="store_true", help="convert RUN/model.onnx to RUN/model-float16.onnx")
     add("--whole", action="store_true", help="write RUN/model-whole.onnx: grey crops in, probabilities out")
     add("--torch", action="store_true", help="write RUN/model.pt2, a program of torch.export")
-    add("--head", metavar="NAME", help="of several corpora's heads write this one's answers: RUN/model-NAME.onnx")
+    add("--head", metavar="NAME", help="write the head of one corpus: RUN/model-NAME.onnx")
     add("--c", type=Path, metavar="FOLDER", help="write RUN/model-int8.onnx as C99 into FOLDER")
 
 
 def run(options: Namespace) -> int:
     """Export the run; return the exit code."""
-    finished = _finished(options.run)
+    finished = _find_model_file(options.run)
     if options.out and (finished is None or not options.whole):
-        raise OptionError("--out goes with --whole of a finished model; a run's files are written into its folder.")
+        raise OptionError("--out is for --whole of a finished model; a run's files are written into its folder.")
     try:
         if options.c:
             return _write_c(finished or Path(options.run), options.c)
         if finished:
             return _write_whole(options)
         options.run = Path(options.run)
-        faces = _faces(options)
+        faces = _load_faces(options)
         return _write_foreign(options, faces) if options.whole or options.torch else _write_model(options, faces)
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien export (no {error.name})", "train") from error
 
 
-def _finished(given: str) -> Path | None:
-    """Return the file of a model that is given by name or as a file; None for a run folder."""
+def _find_model_file(given: str) -> Path | None:
+    """Return the file of a model given by name or path; None for a run folder."""
     path = names.locate(given) if names.public(given) or not Path(given).is_dir() else Path(given)
     return path if path.is_file() else None
 
@@ -91,7 +91,7 @@ def _write_whole(options: Namespace) -> int:
     return DONE
 
 
-def _faces(options: Namespace) -> FaceSet:
+def _load_faces(options: Namespace) -> FaceSet:
     from mien.learning.export import graph_recipe_of
 
     if not options.data:
@@ -110,9 +110,9 @@ def _write_model(options: Namespace, faces: FaceSet) -> int:
     else:
         name = f"model-{options.head}.onnx" if options.head else "model.onnx"
         bundle = export(options.run, faces, options.head or "")
-    show_figures(bundle.metrics)
+    show_metrics(bundle.metrics)
     if "agreement" in bundle.metrics:
-        sys.stdout.write(f"\nAnswers as model.onnx does: {bundle.metrics['agreement']:.1%} of the validation part\n")
+        sys.stdout.write(f"\nAgreement with model.onnx: {bundle.metrics['agreement']:.1%} of the validation set\n")
     sys.stdout.write(f"\nModel: {options.run / name} (sha256 {bundle.digest})\n")
     return DONE
 
@@ -136,7 +136,7 @@ def _write_c(model: Path, folder: Path) -> int:
     measured = written.measured
     sys.stdout.write(
         f"Flash: {written.constants:,} bytes of constants and about 3 KB of code\n"
-        f"RAM:   {written.scratch:,} bytes of scratch and some hundred of stack\n"
+        f"RAM:   {written.scratch:,} bytes of scratch and a few hundred of stack\n"
         f"Compiled: {measured if measured else 'not measured, no C compiler was found'}\n"
         f"\nC code: {folder / SOURCE} and {HEADER} (model sha256 {written.network.about.digest})\n"
     )

@@ -17,8 +17,8 @@ from mien.cli.learning import chosen_recipe, data_argument, read_faces, recipe_a
 from mien.cli.parser import count, number
 from mien.errors import MissingExtraError
 
-_NO_VALLEY = (
-    "No valley: the loss does not rise again up to the highest rate, so the right rate may be higher. Run again with a "
+_NO_MINIMUM = (
+    "No minimum: the loss does not rise again up to the highest rate, so a higher rate may be better. Run again with a "
     "higher --high.\n"
 )
 
@@ -59,10 +59,10 @@ def run(options: Namespace) -> int:
         curve.stopped, "all steps done"
     )
     sys.stdout.write(
-        f"Suggested rate: {curve.suggestion:.1e}, where the loss has fallen half of its way to the lowest\n"
+        f"Suggested rate: {curve.suggestion:.1e}, where the loss has fallen half of the way to its minimum\n"
         f"For comparison: {curve.tenth:.1e}, a tenth of the rate with the lowest loss\n"
         f"Tested: {curve.rates[0]:.1e} to {curve.rates[-1]:.1e} ({ends})\n"
-        f"{'' if curve.has_valley else _NO_VALLEY}"
+        f"{'' if curve.has_valley else _NO_MINIMUM}"
         f"Curve:  {picture}, {table}\nNext:   {_next(options, curve.suggestion)}\n"
     )
     return DONE
@@ -78,5 +78,5 @@ def _next(options: Namespace, suggestion: float) -> str:
 
 
 def _toml(value: object) -> str:
-    """Return a setting's value as ``--set`` reads it."""
+    """Format a value for ``--set``."""
     return str(value).lower() if isinstance(value, bool) else str(value)

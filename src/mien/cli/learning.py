@@ -1,4 +1,4 @@
-"""What the verbs of the learning half share: recipe and data options, reading with a bar, tables of figures."""
+"""Shared by the training and evaluation verbs: recipe and data options, progress bars, tables of metrics."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def recipe_arguments(parser: ArgumentParser) -> None:
     """Declare RECIPE, ``--budget`` and ``--set``."""
     add = parser.add_argument
     add("recipe", metavar="RECIPE", help="a recipe of the package by its name, or a file (.toml)")
-    add("--budget", default="", metavar="NAME", help="the recipe's variant of that name, such as 2core or smoke")
-    add("--set", type=setting, action="append", default=[], metavar="K=V", help="change a key, as train.rate=0.01")
+    add("--budget", default="", metavar="NAME", help="a variant of the recipe, such as 2core or smoke")
+    add("--set", type=setting, action="append", default=[], metavar="K=V", help="change a key, such as train.rate=0.01")
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """Read ``train.rate=0.01`` as a key and a TOML value, as an argparse type; bare words are strings."""
+    """Parse ``train.rate=0.01`` into a key and a TOML value, as an argparse type; bare words are strings."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ArgumentTypeError(f"{text!r}: expected KEY=VALUE, such as train.rate=0.01")
@@ -36,37 +36,40 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def chosen_recipe(options: Namespace) -> Recipe:
-    """Return the network's recipe that the options of ``recipe_arguments`` name."""
+    """Load the network recipe that the options of ``recipe_arguments`` name."""
     from mien.learning import recipe
 
-    found = recipe.load(options.recipe, options.budget)
-    return found.with_values(dict(options.set)) if options.set else found
+    loaded = recipe.load(options.recipe, options.budget)
+    return loaded.with_values(dict(options.set)) if options.set else loaded
 
 
 def any_recipe(options: Namespace) -> AnyRecipe:
-    """Return the recipe of any kind that the options of ``recipe_arguments`` name."""
+    """Load the recipe, of any kind, that the options of ``recipe_arguments`` name."""
     from mien.learning import recipe
 
-    found = recipe.load_any(options.recipe, options.budget)
-    return found.with_values(dict(options.set)) if options.set else found
+    loaded = recipe.load_any(options.recipe, options.budget)
+    return loaded.with_values(dict(options.set)) if options.set else loaded
 
 
 def data_argument(parser: ArgumentParser, *, required: bool = True) -> None:
-    """Declare ``--data``, which may be given several times."""
+    """Declare the repeatable option ``--data``."""
     parser.add_argument(
         "--data",
         type=Path,
         required=required,
         action="append",
         metavar="DATA",
-        help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar; several are put together",
+        help="a manifest (.parquet), or a corpus: CSV, folder, zip or tar; repeatable, faces are pooled",
     )
 
 
 def read_faces(paths: Path | Sequence[Path], scheme: Scheme | None = None, *, colour: bool = False) -> FaceSet:
-    """Read manifests or any corpora with a known layout, with a progress bar on stderr.
+    """Load manifests or corpora of known formats, with a progress bar on stderr.
 
-    scheme: None takes the smallest label set that holds all labels.  colour: keep it, for a network that is shown it.
+    Args:
+        paths: one or several.
+        scheme: None takes the smallest label set that contains all labels.
+        colour: keep colour, for networks with colour input.
     """
     from mien.datasets import faces
 
@@ -79,20 +82,20 @@ def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:
     from rich.progress import track
 
     console = Console(stderr=True)
-    # Rich ends a bar that nobody sees with an empty line, which would stand among the errors.
+    # Without a terminal, Rich would end the bar with an empty line among the errors.
     return track(rows, task, console=console, transient=True) if console.is_terminal else rows
 
 
 def require_learning(verb: str) -> None:
-    """Raise ``MissingExtraError`` if scikit-learn, which computes the figures, is not installed."""
+    """Raise ``MissingExtraError`` if scikit-learn, which computes the metrics, is not installed."""
     from importlib.util import find_spec
 
     if find_spec("sklearn") is None:
         raise MissingExtraError.for_extra(f"mien {verb}", "train")
 
 
-def show_figures(metrics: dict[str, Any]) -> None:
-    """Print a model file's headline figures as a table."""
+def show_metrics(metrics: dict[str, Any]) -> None:
+    """Print a model file's main metrics as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -103,7 +106,7 @@ def show_figures(metrics: dict[str, Any]) -> None:
 
 
 def show_spread(runs: Sequence[dict[str, Any]]) -> None:
-    """Print mean ± standard deviation of accuracy and macro F1 over several runs' headline figures."""
+    """Print mean ± standard deviation of accuracy and macro F1 over several runs."""
     from rich.console import Console
     from rich.table import Table
 
@@ -117,12 +120,12 @@ def show_spread(runs: Sequence[dict[str, Any]]) -> None:
 
 
 def scored(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the entries of headline figures that are a part's scores."""
+    """Return the entries that are the scores of a split."""
     return {name: values for name, values in metrics.items() if isinstance(values, dict) and "macro_f1" in values}
 
 
 def figures(values: dict[str, Any]) -> tuple[str, ...]:
-    """Return faces, accuracy, interval, macro F1 and ECE as a table shows them."""
+    """Format faces, accuracy, interval, macro F1 and ECE for a table."""
     low, high = values["interval"]
     return (
         str(values["faces"]),

@@ -1,12 +1,12 @@
-"""SOURCE is a folder (or zip, or tar) with one folder of photos for each class, named as you like, or a CSV with the
-columns path and label. Writes FOLDER/photos.parquet, the list of what was read; FOLDER/faces, the face of each photo,
-and faces/sheet.png to look at; FOLDER/recipe.toml, which puts a new last layer on a finished model. With --train the
-recipe is trained into FOLDER/run, in minutes on a CPU.
+"""SOURCE is a folder (or zip, or tar) with one folder of photos per class, named as you like, or a CSV with the columns
+path and label. Writes FOLDER/photos.parquet, the manifest of the photos; FOLDER/faces, the face of each photo, with
+faces/sheet.png to check; and FOLDER/recipe.toml, which puts a new last layer on a pretrained model. --train also trains
+the recipe into FOLDER/run, in minutes on a CPU.
 
---people says who is on a photo: a pattern that finds the person in the file's path, such as 'P[0-9]+'. People, and
-copies of one photo, then stay in one part. Without it the figures are of people that the model may have seen.
+--people identifies the person on a photo: a pattern that finds the person in the file's path, such as 'P[0-9]+'. Each
+person, and copies of one photo, then stay in one split. Without it the test set may contain people of the training set.
 
-Exit codes: 0 a face of every photo; 2 failed; 3 written, but files could not be read or have no face (they are listed).
+Exit codes: 0 a face in every photo; 2 failed; 3 written, but files could not be read or have no face (they are listed).
 
 Next: mien train FOLDER/recipe.toml --data FOLDER/faces/faces.parquet --out FOLDER/run
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.data_index import say_passed_over, show_counts
+from mien.cli.data_index import report_skipped, show_counts
 from mien.cli.learning import watched
 from mien.cli.parser import seed
 from mien.errors import MissingExtraError, OptionError
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mien.preprocess import PreprocessSpec
 
 _BY = {
-    "people": "by person: nobody is in two parts",
-    "images": "by image: people may be in two parts, so the figures look too good. --people tells them apart",
+    "people": "by person: nobody is in two splits",
+    "images": "by image: people may be in two splits, which makes metrics optimistic. --people separates them",
 }
 
 
@@ -41,27 +41,27 @@ def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien new``."""
     add = parser.add_argument
     add("source", type=Path, metavar="SOURCE", help="photos in class folders, or a CSV with the columns path and label")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the recipe and all that it needs")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the recipe and its data")
     add("--people", default="", metavar="PATTERN", help="regular expression that finds the person in a file's path")
     add(
         "--detector",
         default="",
         metavar="D",
-        help="yunet, haar, mtcnn, or whole for ready-made crops (default: whole where all images are small squares of "
+        help="yunet, haar, mtcnn, or whole for ready-made crops (default: whole if all images are small squares of "
         "one size, else yunet)",
     )
     add(
         "--trunk",
         default="default",
         metavar="M",
-        help="the finished model: name, .onnx file or run folder (default: default)",
+        help="the pretrained model: name, .onnx file or run folder (default: default)",
     )
-    add("--seed", type=seed, default=0, metavar="N", help="seed of the draw of the parts (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the split (default: 0)")
     add("--train", action="store_true", help="train the recipe at once, into FOLDER/run")
 
 
 def run(options: Namespace) -> int:
-    """Read, crop, split, check, write the recipe, perhaps train; return the exit code."""
+    """Read, crop, split, check, write the recipe and optionally train; return the exit code."""
     try:
         from mien.learning import starter
     except ModuleNotFoundError as error:
@@ -70,16 +70,18 @@ def run(options: Namespace) -> int:
 
     folder = options.out
     if (folder / "recipe.toml").exists():
-        raise OptionError(f"{folder} has a recipe.toml already, which stays as it is. Give another folder with --out.")
+        raise OptionError(
+            f"{folder} already has a recipe.toml, which is not overwritten. Give another folder with --out."
+        )
     spec = starter.preprocess_of(options.trunk)
     folder.mkdir(parents=True, exist_ok=True)
     read = own.gather(options.source, folder / "photos.parquet", options.people, lambda rows: watched(rows, "reading"))
     photos = manifest.read(read.path)
     made = _crop(photos, folder / "faces", options.detector, spec)
-    parted = own.part(manifest.read(made.manifest), seed=options.seed)
+    parted = own.assign_parts(manifest.read(made.manifest), seed=options.seed)
     data = parted.manifest.write(folder / "faces" / "faces.parquet")
     recipe = starter.write(folder / "recipe.toml", parted.manifest, options.trunk, data)
-    _tell(read, made, parted)
+    _report(read, made, parted)
     if options.train:
         _train(recipe, data, folder / "run")
     else:
@@ -93,7 +95,7 @@ def _crop(photos: Manifest, folder: Path, detector: str, spec: PreprocessSpec) -
     from mien.datasets.prepare import prepare
     from mien.recognition.detect import get_detector
 
-    chosen = detector or ("whole" if own.look_cropped(photos) else "yunet")
+    chosen = detector or ("whole" if own.is_cropped(photos) else "yunet")
     return prepare(
         photos,
         folder,
@@ -102,24 +104,24 @@ def _crop(photos: Manifest, folder: Path, detector: str, spec: PreprocessSpec) -
         size=spec.size,
         framed=True,
         interpolation=spec.interpolation,
-        watch=lambda rows: watched(rows, "finding faces"),
+        watch=lambda rows: watched(rows, "detecting faces"),
     )
 
 
-def _tell(read: Indexed, made: Prepared, parted: Parted) -> None:
-    """Say what was read, cropped and drawn, and what to beware of."""
-    from mien.cli.data_check import lines
+def _report(read: Indexed, made: Prepared, parted: Parted) -> None:
+    """Print what was read, cropped and split, and warnings."""
+    from mien.cli.data_check import format_report
     from mien.datasets import guard, own
 
     show_counts(parted.manifest.counts())
-    told = [
-        f"Faces:  {made.detected} of {made.detected + made.undetected} images; look at {made.sheet}",
-        f"Parts:  {_parts(parted)}",
-        *(f"Check:  {line}" for line in lines(guard.check(parted.manifest), parted.manifest)),
-        *(f"Beware: {line}" for line in own.warnings(parted.manifest)),
+    lines = [
+        f"Faces:  {made.detected} of {made.detected + made.undetected} images; check {made.sheet}",
+        f"Parts:  {_describe_splits(parted)}",
+        *(f"Check:  {line}" for line in format_report(guard.check(parted.manifest), parted.manifest)),
+        *(f"Beware: {line}" for line in own.find_warnings(parted.manifest)),
     ]
-    sys.stdout.write("".join(f"{one_line(line)}\n" for line in told))
-    say_passed_over(read)
+    sys.stdout.write("".join(f"{one_line(line)}\n" for line in lines))
+    report_skipped(read)
     for problem in read.first_problems:
         sys.stderr.write(f"mien: {one_line(str(problem))}\n")
     if read.problem_file:
@@ -128,13 +130,13 @@ def _tell(read: Indexed, made: Prepared, parted: Parted) -> None:
         sys.stderr.write(f"mien: no face in {made.undetected} images, all in {made.listed}\n")
 
 
-def _parts(parted: Parted) -> str:
+def _describe_splits(parted: Parted) -> str:
     from mien.datasets.own import PARTS
 
     drawn = [name for name in PARTS if name not in parted.kept]
     if not drawn:
         return "your own, kept"
-    how = f"{_BY[parted.by]}; {parted.copies} images have copies, which share their part"
+    how = f"{_BY[parted.by]}; {parted.copies} images have copies, which stay in the same split"
     return (
         f"{' and '.join(parted.kept)} your own; {drawn[0]} drawn from train, {how}" if parted.kept else f"drawn {how}"
     )

@@ -1,6 +1,6 @@
-"""How results are written: a table for people; json, jsonl and csv for programs, nothing rounded.
+"""Output formats: a table for people; json, jsonl and csv for programs, without rounding.
 
-An unreadable file has an entry of its own, so that the output accounts for every file that went in.
+An unreadable file gets its own entry, so that the output accounts for every input file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 class Writer:
     """One output format on one text stream: ``add`` for each photo, then ``close``.
 
-    passed_over: ending or kind of file → how many of the folders' files were no photos.
+    Attributes:
+        stream: the text stream.
+        labels: the classes.
+        passed_over: file extension or kind of file → number of skipped files, which were not photos.
     """
 
     def __init__(
@@ -53,18 +56,18 @@ class Writer:
             self.begin()
 
     def begin(self) -> None:
-        """Write what stands above the first entry; a resumed output has it already."""
+        """Write the header; a resumed output has one already."""
 
     def add(self, entry: Entry) -> None:
         """Write one photo."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Write what stands below the last entry."""
+        """Write the footer."""
 
 
 class JsonLines(Writer):
-    """``to_dict()`` of one photo a line."""
+    """``to_dict()`` of one photo per line."""
 
     def add(self, entry: Entry) -> None:
         """Write one line."""
@@ -91,7 +94,7 @@ class JsonList(Writer):
 
 
 class Csv(Writer):
-    """A row a face; a photo without faces, and an unreadable one, have a row with the face left empty."""
+    """One row per face; photos without faces and unreadable ones get a row with empty face columns."""
 
     excel = False
 
@@ -115,30 +118,30 @@ class Csv(Writer):
 
 
 class ExcelCsv(Csv):
-    """``Csv`` as Excel opens it: a mark that says UTF-8, and no cell that it would take for a formula."""
+    """``Csv`` for Excel: with a byte order mark, and without cells that Excel would run as formulas."""
 
     excel = True
 
     def begin(self) -> None:
-        """Write the mark and the names of the columns."""
+        """Write the byte order mark and the names of the columns."""
         self.stream.write("\ufeff")
         super().begin()
 
 
 def csv_line(cells: Sequence[object]) -> str:
-    """Return a row of a CSV file with its line end; a cell that holds any kind of line break is quoted."""
+    """Format a row of a CSV file with its line end, quoting cells with any kind of line break."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)  # with this end, Python quotes \r as well as \n
     return line.getvalue()[:-2] + "\n"
 
 
 def neutral(cell: object) -> object:
-    """Return ``cell`` with an apostrophe before a text that a spreadsheet would run as a formula."""
+    """Prefix a text that a spreadsheet would run as a formula with an apostrophe."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 class Table(Writer):
-    """The faces in columns, for reading; it appears when all photos are done, as its widths need them all."""
+    """A table of the faces for people, shown when all photos are done, since its column widths depend on all."""
 
     def begin(self) -> None:
         """Start without rows."""
@@ -146,7 +149,7 @@ class Table(Writer):
         self.counts: Counter[str] = Counter()
 
     def add(self, entry: Entry) -> None:
-        """Keep the rows of one photo, not the photo."""
+        """Store the rows of one photo, not the photo."""
         name = one_line(str(entry.source))
         self.counts["photos"] += 1
         if isinstance(entry, Unreadable):
@@ -158,18 +161,18 @@ class Table(Writer):
             self.counts["faces"] += len(entry.faces)
             self.counts["uncertain"] += sum(face.uncertain for face in entry.faces)
             for position, face in enumerate(entry.faces):
-                self.rows.append(("" if position else name, str(position), *_cells(face)))
+                self.rows.append(("" if position else name, str(position), *_format_face(face)))
 
     def close(self) -> None:
-        """Show the table and what it adds up to."""
-        show(self.stream, self.rows, [self._sum()])
+        """Show the table and its totals."""
+        show(self.stream, self.rows, [self._format_totals()])
 
-    def _sum(self) -> str:
+    def _format_totals(self) -> str:
         photos, faces = self.counts["photos"], self.counts["faces"]
-        said = [f"{photos} {'photo' if photos == 1 else 'photos'}", f"{faces} {'face' if faces == 1 else 'faces'}"]
+        totals = [f"{photos} {'photo' if photos == 1 else 'photos'}", f"{faces} {'face' if faces == 1 else 'faces'}"]
         marked = (("uncertain", "uncertain (?)"), ("unreadable", "unreadable"))
-        said += [f"{self.counts[name]} {words}" for name, words in marked if self.counts[name]]
-        return ", ".join([*said, *([described(self.passed_over)] if self.passed_over else [])])
+        totals += [f"{self.counts[name]} {words}" for name, words in marked if self.counts[name]]
+        return ", ".join([*totals, *([described(self.passed_over)] if self.passed_over else [])])
 
 
 def described(passed_over: Counter[str]) -> str:
@@ -184,7 +187,7 @@ def described(passed_over: Counter[str]) -> str:
 class ParquetParts:
     """The rows of the CSV output as a folder of Parquet files; empty cells are null.
 
-    done: photos that are there already; 0 begins anew.
+    ``done`` is the number of photos already written; 0 starts again.
     """
 
     def __init__(self, folder: Path, labels: Sequence[str], done: int = 0) -> None:
@@ -200,13 +203,13 @@ class ParquetParts:
 
 
 PHOTOS_A_PART = 4096
-"""Photos in one Parquet file: some batches, so that a file ends where a batch does."""
+"""Photos per Parquet file: a multiple of the batch size, so that a file ends with a batch."""
 
 WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
 
 
 def console(stream: TextIO) -> Console:
-    """Return a Rich console on ``stream``; away from a terminal it is wide, to break no file name."""
+    """Create a Rich console on ``stream``; without a terminal it is wide enough not to break file names."""
     from rich.console import Console
 
     return Console(file=stream, width=None if stream.isatty() else 10_000, highlight=False, emoji=False)
@@ -214,9 +217,9 @@ def console(stream: TextIO) -> Console:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
-    """Open a file beside ``path`` that takes its place when all went well, and is dropped when not."""
+    """Open a draft beside ``path`` that replaces it on success and is deleted on failure."""
     target = path.resolve()
-    if target.exists() and not target.is_file():  # a device or a pipe is written to, never replaced
+    if target.exists() and not target.is_file():  # write to devices and pipes instead of replacing them
         with naming(path), _open(target, "w") as stream:
             yield stream
         return
@@ -231,27 +234,27 @@ def replacing(path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def growing(path: Path, *, fresh: bool) -> Iterator[TextIO]:
-    """Open ``path`` itself, which keeps what was written when the run is cut off."""
+    """Open ``path`` itself, so that an interrupted run keeps what was written."""
     with naming(path), _open(path, "w" if fresh else "a") as stream:
         yield stream
 
 
 @contextmanager
 def standard_output() -> Iterator[TextIO]:
-    """Give stdout where a file would be opened."""
+    """Yield stdout in place of a file."""
     yield sys.stdout
 
 
 def _open(path: Path, mode: str, *, named: Path | None = None) -> TextIO:
     try:
-        # surrogateescape: a file name that is no valid UTF-8 comes out as the bytes it has on the disk.
+        # surrogateescape: a file name that is not valid UTF-8 is written with its original bytes.
         return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")  # type: ignore[return-value]
     except FileNotFoundError:
         raise FileMissingError(f"--out {str(named or path)!r}: its folder does not exist.") from None
 
 
 def _dump(entry: Entry, stream: TextIO) -> str:
-    """Keep letters where the stream can hold them; a name that is no valid text becomes \\u escapes."""
+    """Encode an entry, with \\u escapes only if the stream cannot encode its letters."""
     text = json.dumps(entry.to_dict(), ensure_ascii=False)
     try:
         text.encode(stream.encoding or "utf-8")
@@ -260,11 +263,11 @@ def _dump(entry: Entry, stream: TextIO) -> str:
     return text
 
 
-def _cells(face: Face) -> tuple[str, ...]:
+def _format_face(face: Face) -> tuple[str, ...]:
     best, *others = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
     runner_up = f"{others[0][0]} {others[0][1]:.0%}" if others else ""
-    return (_place(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up, faults(face, ", "))
+    return (_format_box(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up, faults(face, ", "))
 
 
-def _place(box: Box) -> str:
+def _format_box(box: Box) -> str:
     return f"{box.width:.0f}×{box.height:.0f} at {box.left:.0f},{box.top:.0f}"

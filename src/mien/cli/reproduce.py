@@ -1,8 +1,8 @@
-"""Trains a published system's recipes on the corpora given and writes OUT/A.md and so on.
+"""Trains a published system's recipes on the given corpora and writes OUT/A.md and so on.
 
-Such a page holds what the document claims, what was measured, why the two differ, and the document's own statements
-computed again. A needs CK+48 and frontal KDEF photographs, B to E need FER2013. What has been trained stays in OUT, so
-that a run that was cut off goes on, and a finished one only writes its page. --budget 2core takes hours, not days.
+Each page compares the published claims with the measured results, explains the differences, and recomputes the paper's
+own statements. A needs CK+48 and frontal KDEF photographs, B to E need FER2013. Training runs are kept in OUT: an
+interrupted one is resumed, a finished one only gets its page. --budget 2core takes hours, not days.
 
 Next: open OUT/A.md
 """
@@ -27,8 +27,8 @@ def arguments(parser: ArgumentParser) -> None:
     add("system", type=one_of("A", "B", "C", "D", "E", "all"), metavar="SYSTEM", help="A, B, C, D, E or all")
     data_argument(parser)
     add("--out", type=Path, default=Path("reproduced"), metavar="OUT", help="folder (default: reproduced)")
-    add("--page-only", action="store_true", help="train nothing, write the page of what has been run")
-    add("--budget", default="", metavar="NAME", help="the recipes' variant of that name: 2core or smoke")
+    add("--page-only", action="store_true", help="train nothing, only write the page of existing runs")
+    add("--budget", default="", metavar="NAME", help="a variant of the recipes: 2core or smoke")
 
 
 def run(options: Namespace) -> int:

@@ -1,8 +1,8 @@
-"""Taking up a run that was cut off, so that its output ends up equal to an uninterrupted one, byte for byte.
+"""Resume an interrupted run so that its output is byte for byte that of an uninterrupted one.
 
-Beside OUT lies OUT.run.json with the settings that decide its contents. It stays when the run is done, as it
-says what made the numbers. The run goes on at the start of the last batch that was begun, since the last
-digits of a probability may depend on which faces share a batch.
+OUT.run.json beside OUT records the settings that determine its contents. It is kept after the run, to document how the
+results were made. The run resumes at the start of the last batch that was begun, because the last digits of a
+probability may depend on which faces share a batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays of an earlier output: the first ``photos``, up to byte ``end``; those unreadable."""
+    """What is kept of an earlier output: the first ``photos``, up to byte ``end``, and the unreadable ones."""
 
     photos: int = 0
     end: int = 0
@@ -33,76 +33,78 @@ class Kept:
 
 
 def settings_file(out: Path) -> Path:
-    """Return the path of the settings that lie beside ``out``."""
+    """Return the path of the settings of ``out``."""
     return out.with_name(out.name + ".run.json")
 
 
 def write_settings(out: Path, settings: dict[str, Any]) -> None:
-    """Write down what decides the contents of ``out``."""
+    """Record the settings that determine the contents of ``out``."""
     settings_file(out).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def take_up(out: Path, settings: dict[str, Any], sources: Sequence[str]) -> Kept:
-    """Shorten ``out`` to its last complete batch and return what is kept; a missing ``out`` keeps nothing.
+    """Truncate ``out`` to its last complete batch and return what is kept; nothing if there is no ``out``.
 
-    Raises ``OptionError``, and leaves ``out`` as it is, if it has other settings or other photos.
+    Raises ``OptionError``, leaving ``out`` unchanged, if it has other settings or other photos.
     """
     if not out.exists():
         return Kept()
     compare(out, settings)
     if settings["format"] == "parquet":
-        return _kept_parts(out, sources)
+        return _scan_parts(out, sources)
     written = [str(neutral(source)) for source in sources] if settings.get("excel") else sources
-    kept = _kept(out, str(settings["format"]), written)
+    kept = _scan(out, str(settings["format"]), written)
     with out.open("r+b") as stream:
         stream.truncate(kept.end)
     return kept
 
 
 def compare(out: Path, settings: dict[str, Any]) -> None:
-    """Raise ``OptionError`` if ``out`` was written with other settings, or does not say with which."""
+    """Raise ``OptionError`` if ``out`` was written with other or unknown settings."""
     try:
         before = json.loads(settings_file(out).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        raise OptionError(f"--resume needs {str(settings_file(out))!r}, which {str(out)!r} was written with.") from None
+        raise OptionError(f"--resume needs {str(settings_file(out))!r}, the settings of {str(out)!r}.") from None
     before = before if isinstance(before, dict) else {}
     other = [key for key in {**settings, **before} if before.get(key) != settings.get(key)]
     if other:
         raise OptionError(
             f"--resume: {str(out)!r} was made with another {', '.join(other)}. "
-            "Repeat the options of that run, or leave --resume out to start again."
+            "Repeat the options of that run, or start again without --resume."
         )
 
 
-def _kept_parts(out: Path, sources: Sequence[str]) -> Kept:
-    found: dict[str, str] = {}
+def _scan_parts(out: Path, sources: Sequence[str]) -> Kept:
+    errors_by_source: dict[str, str] = {}
     sources = [valid_text(source) for source in sources]
     for row in read_rows(out):
-        if row["source"] not in found and (len(found) == len(sources) or sources[len(found)] != row["source"]):
-            raise _other_photos(out, row["source"], sources, len(found))
-        found.setdefault(row["source"], row["error"] or "")
+        if row["source"] not in errors_by_source and (
+            len(errors_by_source) == len(sources) or sources[len(errors_by_source)] != row["source"]
+        ):
+            raise _photos_differ(out, row["source"], sources, len(errors_by_source))
+        errors_by_source.setdefault(row["source"], row["error"] or "")
     photos = settle(out, PHOTOS_A_PART)
-    unreadable = [Unreadable(source, error) for source, error in islice(found.items(), photos) if error]
+    unreadable = [Unreadable(source, error) for source, error in islice(errors_by_source.items(), photos) if error]
     return Kept(photos, 0, tuple(unreadable))
 
 
-def _other_photos(out: Path, source: str, sources: Sequence[str], place: int) -> OptionError:
+def _photos_differ(out: Path, source: str, sources: Sequence[str], index: int) -> OptionError:
     return OptionError(
         f"--resume: {str(out)!r} holds {source!r} where this run comes to "
-        f"{sources[place] if place < len(sources) else 'its end'!r}. "
+        f"{sources[index] if index < len(sources) else 'its end'!r}. "
         "Name the same photos, or choose another --out."
     )
 
 
-def _kept(out: Path, form: str, sources: Sequence[str]) -> Kept:
+def _scan(out: Path, form: str, sources: Sequence[str]) -> Kept:
     photos, kept, previous = 0, Kept(), None
     unreadable: list[Unreadable] = []
     with out.open("rb") as stream:
-        for start, source, error in _entries(stream, form, out):
+        for start, source, error in _read_entries(stream, form, out):
             if source == previous:
                 continue  # a further face of the same photo
             if photos == len(sources) or source != sources[photos]:
-                raise _other_photos(out, source, sources, photos)
+                raise _photos_differ(out, source, sources, photos)
             if photos and photos % CHUNK == 0:
                 kept = Kept(photos, start, tuple(unreadable))
             if error:
@@ -111,9 +113,9 @@ def _kept(out: Path, form: str, sources: Sequence[str]) -> Kept:
     return kept
 
 
-def _entries(stream: BinaryIO, form: str, out: Path) -> Iterator[tuple[int, str, str]]:
-    """Yield (first byte, source, error) of each whole record; a torn last one is left out."""
-    records = _csv_records(stream) if form == "csv" else _lines(stream)
+def _read_entries(stream: BinaryIO, form: str, out: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (first byte, source, error) of each complete record, without a truncated last one."""
+    records = _csv_records(stream) if form == "csv" else _complete_lines(stream)
     for start, record in records:
         try:
             yield (start, *(_csv_entry(record) if form == "csv" else _json_entry(record)))
@@ -121,7 +123,7 @@ def _entries(stream: BinaryIO, form: str, out: Path) -> Iterator[tuple[int, str,
             raise OptionError(f"--resume: {str(out)!r} is damaged at byte {start}. Choose another --out.") from None
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _complete_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     start = 0
     for line in stream:
         if line.endswith(b"\n"):
@@ -130,9 +132,9 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _csv_records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Join lines while a quote is open, as a file name may hold a line break; skip the column names."""
+    """Join lines while a quote is open, as file names may have line breaks; skip the header."""
     start, record, first = 0, b"", True
-    for _, line in _lines(stream):
+    for _, line in _complete_lines(stream):
         record += line
         if record.count(b'"') % 2:
             continue

@@ -1,10 +1,10 @@
-"""SRC is a folder of photos, of Parquet files with a column of pictures, or of tar shards as WebDataset has them.
-DST becomes a folder of Parquet files, one for each block of photos, with the columns of mien predict; unreadable photos
-are listed in DST/_unreadable too. Both lie on a disk that all machines share, or in a store (s3://bucket/folder).
+"""SRC is a folder of photos, of Parquet files with a column of images, or of tar shards in WebDataset's format. DST
+becomes a folder of Parquet files, one per block of photos, with the columns of mien predict; unreadable photos are also
+listed in DST/_unreadable. Both must be on a disk that all machines share, or in a store (s3://bucket/folder).
 
-Without --address the cores of this computer do the work. A run that was cut off goes on with --resume.
+Without --address the cores of this computer are used. --resume continues an interrupted run.
 
-Exit codes: 0 all read; 2 failed, the message says why; 3 some photos unreadable; 130 Ctrl-C. What was written is whole.
+Exit codes: 0 all read; 2 failed, the message says why; 3 some photos unreadable; 130 Ctrl-C. Files are always complete.
 
 Next: duckdb -c "select emotion, count(*) from 'DST/*.parquet' group by emotion"
 """
@@ -28,36 +28,40 @@ if TYPE_CHECKING:
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien scale predict``."""
-    parser.add_argument("source", metavar="SRC", help="photos, Parquet files or tar shards: folder, file or address")
-    parser.add_argument("out", metavar="DST", help="new folder, or its address in a store")
+    parser.add_argument("source", metavar="SRC", help="photos, Parquet files or tar shards: folder, file or URL")
+    parser.add_argument("out", metavar="DST", help="new folder, or its URL in a store")
     add = parser.add_argument
     add("--address", metavar="A", help="Ray cluster: auto on its machines, or HOST:PORT (default: this computer)")
-    add("--workers", type=count, metavar="N", help="workers (default: as many as there is room for)")
+    add("--workers", type=count, metavar="N", help="number of workers (default: as many as fit)")
     add("--threads", type=count, default=1, metavar="N", help="CPUs of each worker (default: 1)")
     add("--gpus", type=number, default=0, metavar="G", help="GPUs of each worker, 0.5 for a half (default: 0)")
-    add("--resume", action="store_true", help="do the blocks that DST lacks")
+    add("--resume", action="store_true", help="process the blocks missing in DST")
     kinds = ("photos", "parquet", "webdataset")
-    add("--kind", type=one_of(*kinds), metavar="K", help="photos, parquet or webdataset, where SRC holds several")
-    add("--block", type=count, default=4096, metavar="N", help="photos a block, a multiple of 16 (default: 4096)")
-    add("--column", metavar="C", help="Parquet column with the pictures' bytes (default: image, or the only one)")
+    add("--kind", type=one_of(*kinds), metavar="K", help="photos, parquet or webdataset, if SRC has several")
+    add("--block", type=count, default=4096, metavar="N", help="photos per block, a multiple of 16 (default: 4096)")
+    add("--column", metavar="C", help="Parquet column with the encoded images (default: image, or the only one)")
     add("--names", metavar="C", help="Parquet column with the photos' names (default: FILE:ROW)")
     _recognizer_arguments(parser)
-    add("--progress", action=BooleanOptionalAction, help="progress bar on stderr (default: where it is a terminal)")
+    add("--progress", action=BooleanOptionalAction, help="progress bar on stderr (default: if it is a terminal)")
 
 
 def _recognizer_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
-    add("--classes", metavar="C", help="tell these apart: fer2013 (seven), ferplus (eight), or happiness,sadness,…")
-    add("--views", type=one_of(*KINDS), default="single", metavar="V", help="mean of several views: flip, crops")
+    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: each photo is a face")
+    add(
+        "--classes",
+        metavar="C",
+        help="restrict to these classes: fer2013 (seven), ferplus (eight), or happiness,sadness,…",
+    )
+    add("--views", type=one_of(*KINDS), default="single", metavar="V", help="test-time augmentation: flip, crops")
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
-    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
+    add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
 
 
 def run(options: Namespace) -> int:
-    """Read the photos on the cluster and return the exit code."""
+    """Process the photos on the cluster and return the exit code."""
     try:
         from mien.scale import job
     except ModuleNotFoundError as error:
@@ -89,26 +93,24 @@ def _job(options: Namespace) -> Job:
 
 
 def _tell(options: Namespace, outcome: Outcome) -> None:
-    kept = f" ({outcome.kept} were there already)" if outcome.kept else ""
+    kept = f" ({outcome.kept} already existed)" if outcome.kept else ""
     rate = f"{outcome.photos / outcome.seconds:.1f} photos/s on {outcome.workers} workers" if outcome.photos else "done"
     sys.stdout.write(
         f"{outcome.photos} photos, {outcome.faces} faces, {rate}\n{outcome.blocks} blocks in {options.out}{kept}\n"
     )
     if outcome.repeated:
-        sys.stderr.write(f"mien: note: {outcome.repeated} blocks were begun again\n")
+        sys.stderr.write(f"mien: note: {outcome.repeated} blocks were restarted\n")
     if outcome.set_aside:
         sys.stderr.write(f"mien: unreadable: {outcome.set_aside} photos, listed in {options.out}/_unreadable\n")
 
 
 @contextmanager
 def _watching(options: Namespace) -> Iterator[Watcher]:
-    """Show blocks as they are done and the time left."""
+    """Show a progress bar of blocks with the time left."""
     from mien.scale.job import Watcher
 
     def waiting() -> None:
-        sys.stderr.write(
-            "mien: note: no worker has started yet; the cluster may have no room. Waiting (Ctrl-C ends it)\n"
-        )
+        sys.stderr.write("mien: note: no worker has started yet; the cluster may be full. Waiting (Ctrl-C stops)\n")
 
     if not (sys.stderr.isatty() if options.progress is None else options.progress):
         yield Watcher(waiting=waiting)

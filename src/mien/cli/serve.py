@@ -1,8 +1,9 @@
-"""Every option is a variable too: --max-body 5M is MIEN_MAX_BODY=5M; options win. The token is MIEN_TOKEN only.
+"""Every option is also an environment variable: --max-body 5M is MIEN_MAX_BODY=5M; options take precedence. The token
+can only be set by MIEN_TOKEN.
 
-Exit codes: 2 failed, the message says why; 130 Ctrl-C. On SIGTERM what was taken is finished.
+Exit codes: 2 failed, the message says why; 130 Ctrl-C. On SIGTERM accepted requests are finished.
 
-Next: open the address in a browser, or curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' ADDRESS/v1/predict
+Next: open the URL in a browser, or curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' ADDRESS/v1/predict
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ def arguments(parser: ArgumentParser) -> None:
     for one in fields(Settings):
         if one.metadata["flag"]:
             default = ",".join(one.default) if isinstance(one.default, tuple) else f"{one.default}"
-            told = f"{one.metadata['told']} (default: {default})" if default else one.metadata["told"]
-            parser.add_argument(flag_of(one), dest=one.name, metavar="V", help=told)
+            text = f"{one.metadata['help']} (default: {default})" if default else one.metadata["help"]
+            parser.add_argument(flag_of(one), dest=one.name, metavar="V", help=text)
 
 
 def run(options: Namespace) -> int:
-    """Serve until the process is told to stop."""
+    """Serve until the process is stopped."""
     from mien.web.settings import Settings
 
     flags = {name: value for name, value in vars(options).items() if value is not None}
@@ -42,7 +43,7 @@ def run(options: Namespace) -> int:
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien serve (no {error.name})", "serve") from error
     if not settings.token and not _only_here(settings.host):
-        sys.stderr.write(f"mien: note: {settings.host} is open to the network, and MIEN_TOKEN asks for no token\n")
+        sys.stderr.write(f"mien: note: {settings.host} is open to the network, and no MIEN_TOKEN is set\n")
     server.run(settings, _announce)
     return DONE
 

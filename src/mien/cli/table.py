@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 COLUMNS = ("file", "face", "box", "emotion", "confidence", "second guess", "quality")
-"""The columns of a row. ``quality`` is left out where all faces are good."""
+"""The columns of a row; ``quality`` is omitted if all faces are good."""
 
 _RIGHT = ("face", "confidence")
 _DIM = ("face", "box", "second guess", "quality")
 _DROPPED = ("box", "second guess", "quality")
-"""What a narrow window does without, first to last."""
+"""Columns that a narrow window omits, in this order."""
 
 _LEAST_FILE, _MOST_EMOTION, _GAP = 8, 24, 2
 
 
 def show(stream: TextIO, rows: Sequence[tuple[str, ...]], notes: Sequence[str]) -> None:
-    """Write the rows, each with a cell for every column of ``COLUMNS``, and ``notes`` below them.
+    """Write rows with a cell for every column of ``COLUMNS``, and ``notes`` below them.
 
-    Away from a terminal without Rich, whose start-up time would be all that it adds.
+    Rich is used on terminals only; elsewhere it would just cost start-up time.
     """
     columns = COLUMNS if any(row[-1] for row in rows) else COLUMNS[:-1]
     if not stream.isatty():
@@ -33,7 +33,7 @@ def show(stream: TextIO, rows: Sequence[tuple[str, ...]], notes: Sequence[str]) 
     from mien.cli.output import console
 
     screen = console(stream)
-    fitting = _fitting(columns, rows, screen.width)
+    fitting = _fit_columns(columns, rows, screen.width)
     left_out = [name for name in columns if name not in fitting]
     if left_out:
         notes = [f"without {', '.join(left_out)}: widen the window, or --format csv", *notes]
@@ -41,15 +41,15 @@ def show(stream: TextIO, rows: Sequence[tuple[str, ...]], notes: Sequence[str]) 
 
 
 def cell_width(text: str) -> int:
-    """Return how many columns of a terminal ``text`` takes: two for each wide letter, none for a combining one."""
+    """Return the width of ``text`` in terminal columns: two per wide letter, none per combining one."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
-def _fitting(columns: Sequence[str], rows: Sequence[tuple[str, ...]], width: int) -> dict[str, int]:
-    """Return column → width of those for which ``width`` suffices, with file names folded to a third if need be."""
-    needed = {name: _width(name, rows) for name in columns}
+def _fit_columns(columns: Sequence[str], rows: Sequence[tuple[str, ...]], width: int) -> dict[str, int]:
+    """Return column → width of those that fit into ``width``, folding file names to a third of it if necessary."""
+    needed = {name: _column_width(name, rows) for name in columns}
     needed["emotion"] = min(needed["emotion"], _MOST_EMOTION)
     for name in (*_DROPPED, ""):
         others = sum(needed.values()) - needed["file"] + _GAP * (len(needed) - 1)
@@ -59,17 +59,17 @@ def _fitting(columns: Sequence[str], rows: Sequence[tuple[str, ...]], width: int
     return {**needed, "file": min(needed["file"], max(width - others, _LEAST_FILE))}
 
 
-def _width(name: str, rows: Sequence[tuple[str, ...]]) -> int:
+def _column_width(name: str, rows: Sequence[tuple[str, ...]]) -> int:
     at = COLUMNS.index(name)
     return max([cell_width(name), *(cell_width(row[at]) for row in rows)])
 
 
 def _show_plain(stream: TextIO, columns: Sequence[str], rows: Sequence[tuple[str, ...]], notes: Sequence[str]) -> None:
-    widths = [_width(name, rows) for name in columns]
+    widths = [_column_width(name, rows) for name in columns]
     for row in (tuple(columns), *rows):
         cells = [
             " " * (width - cell_width(cell)) + cell if name in _RIGHT else cell + " " * (width - cell_width(cell))
-            for name, cell, width in zip(columns, row, widths, strict=False)  # a row has the columns left out, too
+            for name, cell, width in zip(columns, row, widths, strict=False)  # rows also have the omitted columns
         ]
         stream.write("  ".join(cells).rstrip() + "\n")
     stream.writelines(f"{note}\n" for note in notes)

@@ -1,4 +1,4 @@
-"""Where outputs go: the format by the ending, a file for each photo, and never over a photo that is read."""
+"""Paths of outputs: formats by file extension, one file per photo, and never over an input photo."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ENDINGS = {
 
 
 def chosen_output(out: Path | None, form: str | None) -> tuple[str, Path | None]:
-    """Return the format of an output, by the ending of ``out`` where none is asked for, and the file; None for stdout.
+    """Return the format of an output, by the extension of ``out`` unless one is given, and the file; None for stdout.
 
-    Raises ``OptionError`` for an ending that says another format, or none that is known.
+    Raises ``OptionError`` for an extension that is unknown or contradicts the format.
     """
     if out is None or str(out) == "-":
         return form or "table", None
@@ -42,9 +42,9 @@ def chosen_output(out: Path | None, form: str | None) -> tuple[str, Path | None]
 
 
 def check_output(out: Path, sources: Sequence[str], beside: str = "") -> None:
-    """Raise ``OptionError`` if ``out`` is one of the photos, by whichever name, or its name is too long.
+    """Raise ``OptionError`` if ``out`` is one of the photos, under any name, or its name is too long.
 
-    beside: what is added to the name of a file that will lie beside it.
+    ``beside`` is the suffix of the name of a file that will be written beside it.
     """
     if out.resolve() in {Path(source).resolve() for source in sources} or _identity(out) in _identities(sources):
         raise OptionError(f"--out {str(out)!r} is one of the photos; choose another file.")
@@ -61,12 +61,21 @@ def mirrored(
     *,
     longest: int = LONGEST_NAME,
 ) -> dict[str, Path]:
-    """Return source → file below ``target``, in the folders below the nearest one that all photos share.
+    """Map each source to a file below ``target``, keeping the folders below the photos' nearest common one.
 
-    paths: what the user named, sources: the photos found there.  option: for messages.  rename: gives each its name.
-    longest: bytes of a name. Longer names are shortened, and where two photos would share a file, also one that
-    a case-blind file system would take for the same, one of them is numbered.
-    Raises ``OptionError`` if the files would lie among the photos, or the photos on several drives.
+    Names that are too long are shortened. Names that would collide, also on a case-insensitive file system, are
+    numbered.
+
+    Args:
+        paths: as given by the user.
+        sources: the photos in them.
+        target: the output folder.
+        option: its name in messages.
+        rename: derives the name of an output from that of a photo.
+        longest: maximum bytes of a name.
+
+    Raises:
+        OptionError: outputs would be among the photos, or the photos are on several drives.
     """
     folder = target.resolve()
     folders = [path for path in map(_absolute, paths) if path.is_dir()]
@@ -75,7 +84,7 @@ def mirrored(
     plain = [folder / file.relative_to(base) for file in files]
     wanted = [path.with_name(shortened(path.name, longest)) for path in map(rename, plain)]
     names = _distinct(wanted, [name == path for name, path in zip(wanted, plain, strict=True)], _case_blind(folder))
-    # Drawn into a folder that is read, the pictures would be photos of the next run, or replace this one's.
+    # Outputs in an input folder would be inputs of the next run, or replace those of this one.
     among = {_identity(one) for one in (folder, *folder.parents)} & {_identity(one) for one in folders} - {None}
     over = {file.resolve() for file in files} & set(names) or _identities(sources) & _identities(names)
     if among or over or any(folder.is_relative_to(one.resolve()) for one in folders):
@@ -84,7 +93,7 @@ def mirrored(
 
 
 def _distinct(names: Sequence[Path], kept: Sequence[bool], case_blind: bool) -> list[Path]:
-    """Return the names with those numbered that are taken; a photo that keeps its own name has the first claim."""
+    """Number names that are taken; photos that keep their own name have precedence."""
     chosen: dict[int, Path] = {}
     taken: set[str] = set()
     for at in sorted(range(len(names)), key=lambda at: not kept[at]):
@@ -102,7 +111,7 @@ def _key(path: Path, case_blind: bool) -> str:
 
 
 def _case_blind(folder: Path) -> bool:
-    """Tell whether ``folder`` lies, or will lie, where A.jpg and a.jpg are one file."""
+    """Check whether ``folder`` is, or will be, on a case-insensitive file system."""
     for path in (folder, *folder.parents):
         other = path.with_name(path.name.swapcase())
         if path.exists() and other != path:
@@ -111,8 +120,8 @@ def _case_blind(folder: Path) -> bool:
 
 
 def _identities(paths: Iterable[str | Path]) -> set[tuple[int, int]]:
-    """Return what tells files apart whatever they are called: links and letters' case make no other file."""
-    return {found for found in map(_identity, paths) if found is not None}
+    """Return the identities of files, which do not depend on links or the case of names."""
+    return {identity for identity in map(_identity, paths) if identity is not None}
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:

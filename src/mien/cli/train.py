@@ -1,10 +1,10 @@
-"""Trains on the training part, chooses the epoch on the validation part (FER2013: PublicTest), then writes
-RUN/model.onnx and scores the test part once.
+"""Trains on the training set, selects the epoch on the validation set (FER2013: PublicTest), then writes RUN/model.onnx
+and scores the test set once.
 
-RECIPE is the name of a recipe in the package or a file. --data may be given several times. --budget takes the recipe's
-smaller variant, --set train.rate=0.01 changes a key, --seeds 3 trains three times into RUN/seed-N and states mean and
-standard deviation, --processes 2 shares each batch among two processes (or start it with torchrun).
-A run that was cut off, even by kill -9, goes on with --resume to the same weights. Curves: tensorboard --logdir RUN.
+RECIPE is the name of a recipe in the package or a file. --data is repeatable. --budget selects a smaller variant of the
+recipe, --set train.rate=0.01 changes a key, --seeds 3 trains three times into RUN/seed-N and prints mean and standard
+deviation, --processes 2 splits each batch between two processes (or start it with torchrun).
+--resume continues an interrupted run, even after kill -9, to the same weights. Curves: tensorboard --logdir RUN.
 
 Next: mien predict photo.jpg --model RUN/model.onnx
 """
@@ -22,7 +22,7 @@ from mien.cli.learning import (
     data_argument,
     read_faces,
     recipe_arguments,
-    show_figures,
+    show_metrics,
     show_spread,
     watched,
 )
@@ -45,9 +45,9 @@ def arguments(parser: ArgumentParser) -> None:
     data_argument(parser)
     add = parser.add_argument
     add("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
-    add("--resume", action="store_true", help="go on with the run folder of the same recipe")
-    add("--seeds", type=count, default=1, metavar="N", help="train N times with other seeds (default: 1)")
-    add("--processes", type=count, default=1, metavar="N", help="share each batch among N processes (default: 1)")
+    add("--resume", action="store_true", help="resume the run folder of the same recipe")
+    add("--seeds", type=count, default=1, metavar="N", help="train N times with different seeds (default: 1)")
+    add("--processes", type=count, default=1, metavar="N", help="split each batch among N processes (default: 1)")
 
 
 def run(options: Namespace) -> int:
@@ -59,15 +59,15 @@ def run(options: Namespace) -> int:
     recipe = any_recipe(options)
     folder = options.out or Path("runs") / recipe.name
     faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
-    found = []
-    for each, place in _runs(recipe, folder, options.seeds):
-        figures = _train(each, faces, place, options)
-        if figures is None:  # not the first of several processes, which all take part in every seed
+    scores = []
+    for variant, run_folder in _runs(recipe, folder, options.seeds):
+        metrics = _train(variant, faces, run_folder, options)
+        if metrics is None:  # a further one of several processes, which all take part in every seed
             continue
-        found.append(figures)
-        _tell(figures, place, each.about if each.is_smoke else runs.advise(place))
-    if len(found) > 1:
-        show_spread(found)
+        scores.append(metrics)
+        _report(metrics, run_folder, variant.about if variant.is_smoke else runs.advise(run_folder))
+    if len(scores) > 1:
+        show_spread(scores)
     return DONE
 
 
@@ -78,14 +78,14 @@ def _runs(recipe: AnyRecipe, folder: Path, seeds: int) -> Iterator[tuple[AnyReci
     if seeds == 1:
         yield recipe, folder
     elif not isinstance(recipe, Recipe):
-        raise OptionError(f"{recipe.name} draws nothing at random, so --seeds would repeat one run; leave it out.")
+        raise OptionError(f"{recipe.name} has no randomness, so --seeds would repeat one run; leave it out.")
     else:
-        for each in runs.vary_seed(recipe, seeds):
-            yield each, folder / f"seed-{each.train.seed}"
+        for variant in runs.vary_seed(recipe, seeds):
+            yield variant, folder / f"seed-{variant.train.seed}"
 
 
-def _tell(figures: dict[str, Any], run: Path, advice: str | None) -> None:
-    show_figures(figures)
+def _report(metrics: dict[str, Any], run: Path, advice: str | None) -> None:
+    show_metrics(metrics)
     if advice:
         sys.stdout.write(f"\n{advice}\n")
     model = run / "model.onnx"
@@ -105,7 +105,7 @@ def _train(recipe: AnyRecipe, faces: FaceSet, folder: Path, options: Namespace) 
 
 
 def training_bar() -> Progress:
-    """Return a progress bar of epochs with the time left, on stderr; silent in all processes but the first."""
+    """Create a progress bar of epochs with the time left, on stderr; silent in all processes but the first."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -125,16 +125,16 @@ def training_bar() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    # An epoch can last minutes: the speed is taken over all of them, not over the default half minute.
+    # An epoch can last minutes: estimate the speed over all epochs, not over the default half minute.
     return Progress(*columns, console=Console(stderr=True, quiet=rank() > 0), speed_estimate_period=86_400)
 
 
 def epoch_watcher(bar: Progress, recipe: Recipe) -> Watcher:
-    """Return a watcher that prints each epoch of a recipe and moves the bar, which says what is computed in."""
+    """Return a watcher that prints each epoch and advances the bar, which also shows the precision."""
     from mien.learning import arithmetic
 
-    told = f"{recipe.name} seed {recipe.train.seed}, {arithmetic.precision(recipe)}"
-    task = bar.add_task(told, total=recipe.train.epochs)
+    description = f"{recipe.name} seed {recipe.train.seed}, {arithmetic.precision(recipe)}"
+    task = bar.add_task(description, total=recipe.train.epochs)
 
     def watch(epoch: Epoch) -> None:
         bar.console.print(

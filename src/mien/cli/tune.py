@@ -1,10 +1,9 @@
-"""Searches keys of RECIPE with Optuna for the best accuracy on the validation part (FER2013: PublicTest); the test part
-is not used. The first trial has the recipe's own values, hopeless trials are cut off early.
+"""Searches keys of RECIPE with Optuna for the best accuracy on the validation set (FER2013: PublicTest); the test set
+is not used. The first trial uses the recipe's own values; unpromising trials are pruned.
 
---space train.rate=1e-4:1e-1:log draws a number from a range, --space train.batch_size=16,32,64 one of the choices;
-it is given once for each key. The same command again goes on where the search was cut off, and started twice at a time
-it shares the work; --trials is the number of all trials together. FOLDER gets trials.csv, best.toml, history.png and
-importance.png.
+--space train.rate=1e-4:1e-1:log samples a range, --space train.batch_size=16,32,64 a list of choices; give it once per
+key. The same command resumes an interrupted search, and several processes with the same FOLDER share the work; --trials
+is their total. Writes trials.csv, best.toml, history.png and importance.png to FOLDER.
 
 Next: mien train FOLDER/best.toml --data DATA
 """
@@ -36,13 +35,13 @@ def arguments(parser: ArgumentParser) -> None:
     data_argument(parser)
     add = parser.add_argument
     add("--space", action="append", required=True, metavar="K=…", help="LOW:HIGH, LOW:HIGH:log or a,b,c; repeatable")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the study; one that is there goes on")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the study; an existing one is resumed")
     add("--trials", type=count, default=20, metavar="N", help="trials of all processes together (default: 20)")
-    add("--seed", type=seed, default=0, metavar="N", help="seed of the draws (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="seed of the sampler (default: 0)")
 
 
 def run(options: Namespace) -> int:
-    """Search, print what was won; return the exit code."""
+    """Search and print the result; return the exit code."""
     try:
         from mien.learning import space, tune
     except ModuleNotFoundError as error:
@@ -54,58 +53,58 @@ def run(options: Namespace) -> int:
     faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
     with training_bar() as bar:
         task = bar.add_task("trials", total=options.trials)
-        found = tune.search(
+        trials = tune.search(
             recipe,
             faces,
             options.out,
             searched,
             trials=options.trials,
             seed=options.seed,
-            watch=lambda _number, done, epoch: _moved(bar, task, done, epoch),
-            ended=lambda trial: bar.console.print(_line(trial), highlight=False, markup=False),
+            watch=lambda _number, done, epoch: _advance(bar, task, done, epoch),
+            ended=lambda trial: bar.console.print(_format_trial(trial), highlight=False, markup=False),
         )
-    _tell(found, [dimension.key for dimension in searched], options)
+    _report(trials, [dimension.key for dimension in searched], options)
     return DONE
 
 
-def _moved(bar: Progress, task: TaskID, done: float, epoch: Epoch) -> None:
-    told = f"trials; epoch {epoch.epoch + 1}: {epoch.validation_accuracy:.1%}"
-    bar.update(task, completed=round(done, 2), description=told)
+def _advance(bar: Progress, task: TaskID, done: float, epoch: Epoch) -> None:
+    description = f"trials; epoch {epoch.epoch + 1}: {epoch.validation_accuracy:.1%}"
+    bar.update(task, completed=round(done, 2), description=description)
 
 
-def _line(trial: Trial) -> str:
-    values = "  ".join(f"{key} {_short(value)}" for key, value in trial.values.items())
+def _format_trial(trial: Trial) -> str:
+    values = "  ".join(f"{key} {_format_value(value)}" for key, value in trial.values.items())
     score = "" if trial.accuracy is None else f"{trial.accuracy:.2%}"
-    told = f"trial {trial.number:3}  {trial.state:8} {score:>7}  {trial.minutes:.1f} min  {values}  {trial.reason}"
-    return told.rstrip()
+    line = f"trial {trial.number:3}  {trial.state:8} {score:>7}  {trial.minutes:.1f} min  {values}  {trial.reason}"
+    return line.rstrip()
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "network's own"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _tell(found: Sequence[Trial], keys: Sequence[str], options: Namespace) -> None:
-    """Print the recipe's own values beside the best ones, what the other trials came to, and the next command."""
+def _report(trials: Sequence[Trial], keys: Sequence[str], options: Namespace) -> None:
+    """Print the recipe's own values beside the best ones, the states of all trials, and the next command."""
     from rich.console import Console
     from rich.table import Table
 
     from mien.learning.tune import best
 
-    top = best(found)
-    shown = [trial for trial in found if trial.defaults and trial.counts][:1] + ([top] if top else [])
+    top = best(trials)
+    shown = [trial for trial in trials if trial.defaults and trial.counts][:1] + ([top] if top else [])
     table = Table("", "validation accuracy", *keys)
     for name, trial in zip(("the recipe's own", f"best: trial {shown[-1].number}")[-len(shown) :], shown, strict=True):
         score = trial.state if trial.accuracy is None else f"{trial.accuracy:.2%}"
-        table.add_row(name, score, *(_short(trial.values[key]) for key in keys))
+        table.add_row(name, score, *(_format_value(trial.values[key]) for key in keys))
     Console().print(table)
-    states = [trial.state for trial in found]
-    told = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    sys.stdout.write(f"Trials: {told}\n")
+    states = [trial.state for trial in trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    sys.stdout.write(f"Trials: {counts}\n")
     if "running" in states:
         sys.stdout.write(
-            "Another process is at the running ones; if it has died, the same command goes on in a minute.\n"
+            "Another process runs the remaining trials; if it has died, the same command resumes them in a minute.\n"
         )
     data = [word for path in options.data for word in ("--data", str(path))]
     best_recipe = options.out / "best.toml"

@@ -1,10 +1,10 @@
-"""SOURCE is a film, the number of a camera (0) or its device, or an address (rtsp://…, https://…). What has an end is
-read whole, at an address too.
+"""SOURCE is a video file, the number of a camera (0) or its device, or a URL (rtsp://…, https://…). Videos with an end
+are processed completely, also from a URL.
 
 Without --out or --format, a table of the people is shown at the end.
 
-Exit codes: 0 all read; 2 failed, the message says why; 3 the film is damaged, what it had was read; 130 Ctrl-C,
-SIGTERM or SIGHUP: files end well.
+Exit codes: 0 all read; 2 failed, the message says why; 3 the video is damaged, its readable part was processed;
+130 Ctrl-C, SIGTERM or SIGHUP: outputs are closed properly.
 
 Next: mien video film.mp4 --out film.csv --subtitles film.vtt --annotated drawn.mp4 --summary page
 """
@@ -39,54 +39,58 @@ FORMATS = ("csv", "jsonl", "parquet")
 
 
 class Sink(Protocol):
-    """Anything made of the frames and their results."""
+    """An output made of frames and their results."""
 
     def add(self, frame: FilmFrame, result: FrameResult) -> None:
-        """Take a frame."""
+        """Add a frame."""
         ...
 
     def close(self) -> None:
-        """End well, also where the film was cut off."""
+        """Finish the output, also if the video was interrupted."""
         ...
 
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien video``."""
-    parser.add_argument("source", metavar="SOURCE", help="film, camera (0, /dev/video0) or address (rtsp://…)")
+    parser.add_argument("source", metavar="SOURCE", help="video file, camera (0, /dev/video0) or URL (rtsp://…)")
     add = parser.add_argument
-    add("--out", type=Path, metavar="FILE", help="write every frame there; .csv, .jsonl or, a folder, .parquet")
-    add("--format", type=one_of(*FORMATS), metavar="F", help="csv, jsonl or parquet (default: by the ending of FILE)")
-    add("--resume", action="store_true", help="go on with the cut-off FILE of the same command")
-    add("--subtitles", type=Path, metavar="FILE", help="write who shows what as WebVTT")
+    add(
+        "--out", type=Path, metavar="FILE", help="write the results of every frame: .csv, .jsonl or .parquet (a folder)"
+    )
+    add(
+        "--format", type=one_of(*FORMATS), metavar="F", help="csv, jsonl or parquet (default: by the extension of FILE)"
+    )
+    add("--resume", action="store_true", help="resume the interrupted FILE of the same command")
+    add("--subtitles", type=Path, metavar="FILE", help="write people and emotions as WebVTT")
     add("--events", type=Path, metavar="FILE", help="write onset, apex and offset of each emotion as CSV")
-    add("--annotated", type=Path, metavar="FILE", help="write the film with boxes drawn in (.mp4, .mkv, .mov)")
-    add("--no-sound", action="store_true", help="leave the sound out of --annotated")
-    add("--blur", action="store_true", help="hide the faces in what --annotated and --summary show")
-    add("--summary", type=Path, metavar="DIR", help="write a page with the people, a figure and the events")
-    add("--every", type=count, default=1, metavar="N", help="read each Nth frame")
-    add("--fps", type=positive, metavar="N", help="read at most N frames a second")
-    add("--reconnect", type=not_negative, default=0.0, metavar="S", help="try a lost camera again for S seconds")
-    add("--seconds", type=positive, metavar="S", help="stop after S seconds of the film")
+    add("--annotated", type=Path, metavar="FILE", help="write the video with boxes drawn in (.mp4, .mkv, .mov)")
+    add("--no-sound", action="store_true", help="omit the sound from --annotated")
+    add("--blur", action="store_true", help="blur the faces in --annotated and --summary")
+    add("--summary", type=Path, metavar="DIR", help="write a page with the people, a plot and the events")
+    add("--every", type=count, default=1, metavar="N", help="process every Nth frame")
+    add("--fps", type=positive, metavar="N", help="process at most N frames per second")
+    add("--reconnect", type=not_negative, default=0.0, metavar="S", help="try to reconnect a lost camera for S seconds")
+    add("--seconds", type=positive, metavar="S", help="stop after S seconds of the video")
     following_arguments(parser)
-    add("--progress", action=BooleanOptionalAction, help="progress bar on stderr (default: where it is a terminal)")
+    add("--progress", action=BooleanOptionalAction, help="progress bar on stderr (default: if it is a terminal)")
 
 
 def following_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of how people are found and followed."""
+    """Declare the options of detection and tracking."""
     add = parser.add_argument
-    add("--detect-every", type=count, default=1, metavar="N", help="search faces in each Nth frame that is read")
-    add("--bridge", type=not_negative, metavar="S", help="wait S seconds for a face that is not found (default: 1)")
+    add("--detect-every", type=count, default=1, metavar="N", help="detect faces in every Nth processed frame")
+    add("--bridge", type=not_negative, metavar="S", help="keep a lost face for S seconds (default: 1)")
     add("--smooth", type=not_negative, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the frame is a face")
+    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: each frame is a face")
     add("--max-faces", type=count, metavar="N", help="keep the N best faces of each frame")
     add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
-    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
-    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
+    add("--threads", type=count, metavar="N", help="threads of the network (default: one per core)")
 
 
 def following_of(options: Namespace) -> Following:
-    """Return what the options of ``following_arguments`` say of following."""
+    """Return the tracking settings of the options of ``following_arguments``."""
     from mien.recognition.stream import Following
 
     chosen = {"detect_every": options.detect_every, "bridge": options.bridge, "smooth": options.smooth}
@@ -94,7 +98,7 @@ def following_of(options: Namespace) -> Following:
 
 
 def recognizer_of(options: Namespace) -> Recognizer:
-    """Load what the options of ``following_arguments`` name."""
+    """Load the recognizer that the options of ``following_arguments`` name."""
     from mien.recognition.recognizer import load
 
     names = ("detector", "threads", "max_faces", "min_size", "threshold")
@@ -102,7 +106,7 @@ def recognizer_of(options: Namespace) -> Recognizer:
 
 
 def run(options: Namespace) -> int:
-    """Follow the people of a film and write what was asked for; return the exit code."""
+    """Follow the people of a video and write the outputs; return the exit code."""
     from mien.recognition.stream import Follower
     from mien.video.film import Film
     from mien.video.follow import Newest, follow
@@ -111,7 +115,7 @@ def run(options: Namespace) -> int:
     _check(options, form)
     film = Film(options.source, every=options.every, fps=options.fps, reconnect=options.reconnect)
     following, recognizer = following_of(options), recognizer_of(options)
-    about = film.about  # last: a camera goes on while a model is loaded
+    about = film.about  # last: a camera keeps recording while a model is loaded
     done = _take_up(options, form, film, recognizer, following)
     frames = Newest(film) if about.live else film
     steps = follow(Follower(recognizer, following), frames, _kept(options, form, recognizer, done))
@@ -135,7 +139,7 @@ def run(options: Namespace) -> int:
 
 
 def _form(options: Namespace) -> str | None:
-    """Return the format of the timeline, or None where there is none."""
+    """Return the format of the timeline, or None without one."""
     if options.format or options.out is None:
         return options.format  # type: ignore[no-any-return]
     ending = options.out.suffix.lower().lstrip(".")
@@ -173,7 +177,7 @@ def _check(options: Namespace, form: str | None) -> None:
 
 
 def _take_up(options: Namespace, form: str | None, film: Film, recognizer: Recognizer, following: Following) -> int:
-    """Return how many frames an earlier run has written already; note the settings of this one."""
+    """Return the number of frames written by an earlier run; record the settings of this one."""
     if form is None or options.out is None:
         return 0
     from mien.cli.resume import compare, write_settings
@@ -230,7 +234,7 @@ def _timeline(options: Namespace, form: str, recognizer: Recognizer, done: int, 
 def _sinks(
     options: Namespace, film: Film, recognizer: Recognizer, following: Following, stack: ExitStack
 ) -> tuple[list[Sink], Digest]:
-    """Open the outputs; each is closed by ``stack``, also on Ctrl-C, and is then whole as far as it goes."""
+    """Open the outputs; ``stack`` closes them, also on Ctrl-C, and leaves complete files."""
     from mien.video.annotate import Annotated
     from mien.video.digest import Digest
     from mien.video.events import EventList
@@ -260,7 +264,7 @@ def _write_summary(options: Namespace, film: Film, digest: Digest) -> None:
 
 
 def _shown(options: Namespace, film: Film, steps: Iterable[Step]) -> Iterator[Step]:
-    """Pass the frames on, up to ``--seconds``, with a bar on stderr."""
+    """Yield the frames, up to ``--seconds``, with a progress bar on stderr."""
     steps = _until(options.seconds, film.about.start, steps)
     if not (sys.stderr.isatty() if options.progress is None else options.progress):
         yield from steps

@@ -1,6 +1,6 @@
-"""SOURCE is the number of a camera (default: 0) or its device, the address of a stream (rtsp://…), or a film.
+"""SOURCE is the number of a camera (default: 0) or its device, the URL of a stream (rtsp://…), or a video file.
 
-A camera's newest frame is read; those that came meanwhile are passed over. q, Esc or Ctrl-C ends. Nothing is stored.
+Only the newest frame of a camera is processed; others are skipped. q, Esc or Ctrl-C ends. Nothing is stored.
 
 Next: mien video 0 --out session.csv --annotated session.mp4
 """
@@ -34,7 +34,7 @@ class View(Protocol):
     """Where the frames are shown."""
 
     def show(self, result: FrameResult, rate: float) -> bool:
-        """Show a frame, read at ``rate`` frames a second; False if the user wants to end."""
+        """Show a frame, processed at ``rate`` frames per second; return False if the user wants to end."""
         ...
 
     def close(self) -> None:
@@ -44,15 +44,17 @@ class View(Protocol):
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien watch``."""
-    parser.add_argument("source", nargs="?", default="0", metavar="SOURCE", help="camera, address or film (default: 0)")
+    parser.add_argument(
+        "source", nargs="?", default="0", metavar="SOURCE", help="camera, URL or video file (default: 0)"
+    )
     parser.add_argument(
         "--view",
         type=one_of("window", "terminal"),
         metavar="V",
-        help="window (default where there is a screen) or terminal",
+        help="window (default if there is a screen) or terminal",
     )
     parser.add_argument(
-        "--reconnect", type=not_negative, default=0.0, metavar="S", help="try a lost camera again for S seconds"
+        "--reconnect", type=not_negative, default=0.0, metavar="S", help="try to reconnect a lost camera for S seconds"
     )
     parser.add_argument("--seconds", type=not_negative, metavar="S", help="end after S seconds")
     following_arguments(parser)
@@ -65,8 +67,8 @@ def run(options: Namespace) -> int:
 
     film, following = Film(options.source, reconnect=options.reconnect), following_of(options)
     recognizer = recognizer_of(options)
-    _ = film.about  # a camera that is not there is said before a window opens
-    frames = Newest(film) if film.live else _paced(film)
+    _ = film.about  # report a missing camera before a window opens
+    frames = Newest(film) if film.live else _yield_in_real_time(film)
     view = _view(options.view)
     try:
         pixels = isinstance(view, _Window)
@@ -83,14 +85,14 @@ def _watch(view: View, results: Iterable[FrameResult], seconds: float | None) ->
     begun, times = time.monotonic(), [time.monotonic()]
     for result in results:
         now = time.monotonic()
-        times = [*(each for each in times if now - each < _SECONDS_OF_RATE), now]
+        times = [*(shown for shown in times if now - shown < _SECONDS_OF_RATE), now]
         rate = (len(times) - 1) / max(now - times[0], 1e-9)
         if not view.show(result, rate) or (seconds is not None and now - begun >= seconds):
             return
 
 
-def _paced(film: Film) -> Iterator[Frame]:
-    """Give a film's frames when they are due; when reading them takes longer, leave some out."""
+def _yield_in_real_time(film: Film) -> Iterator[Frame]:
+    """Yield a video's frames in real time, dropping frames if processing is too slow."""
     begun: float | None = None
     for frame in film:
         begun = time.monotonic() - frame.seconds if begun is None else begun
@@ -112,7 +114,7 @@ def _view(chosen: str | None) -> View:
 
 
 class _Window:
-    """A window of Tk, which comes with most Pythons."""
+    """A window of Tk, which most Python installations include."""
 
     def __init__(self) -> None:
         try:
@@ -132,10 +134,10 @@ class _Window:
             self._root.bind(key, self._end)
 
     def show(self, result: FrameResult, rate: float) -> bool:
-        """Show the frame with its boxes; the rate stands in the title."""
+        """Show the frame with its boxes and the rate in the title."""
         from PIL import ImageTk
 
-        self._picture = ImageTk.PhotoImage(result.draw(), master=self._root)  # Tk itself keeps no reference
+        self._picture = ImageTk.PhotoImage(result.draw(), master=self._root)  # Tk keeps no reference
         self._label.configure(image=self._picture)
         self._root.title(f"Mien: {rate:.0f} frames/s")
         self._root.update()
@@ -150,7 +152,7 @@ class _Window:
 
 
 class _Terminal:
-    """A table in the terminal; where stdout is none, the last one is printed at the end."""
+    """A live table in the terminal; if stdout is not a terminal, only the last table is printed."""
 
     def __init__(self) -> None:
         from rich.live import Live
@@ -161,12 +163,12 @@ class _Terminal:
         self._live.start()
 
     def show(self, result: FrameResult, rate: float) -> bool:
-        """Show a row a person."""
+        """Show one row per person."""
         self._live.update(_table(result, rate), refresh=sys.stdout.isatty())
         return True
 
     def close(self) -> None:
-        """Leave the last table standing."""
+        """Stop, leaving the last table visible."""
         self._live.stop()
 
 

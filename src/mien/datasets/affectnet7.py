@@ -1,7 +1,7 @@
-"""AffectNet's seven-class copy: ``affectnet7/train/angry/12.webp``, the face's oval on black.
+"""AffectNet's seven-class copy: ``affectnet7/train/angry/12.webp``, faces masked to an oval on black.
 
-Two lists beside the corpus name what is wrong with it: test images that stand nearly the same in training, and equal
-training images, some with several labels. Rows on them are flagged; ``mien data check --drop-leaks`` drops them.
+Two lists beside the corpus name its faults: test images with a near duplicate in training, and duplicate training
+images, some with conflicting labels. Listed rows are flagged; ``mien data check --drop-leaks`` drops them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAME = re.compile(r"(?:(.*/)?affectnet7/)?((train|test)/[a-z]+/\d+)\.\w+")
 
 @dataclass
 class Faults:
-    """What the lists say: image key (``train/angry/12``) → flag; ``problems`` for lists that are not there."""
+    """Listed faults: image key (``train/angry/12``) → flag; ``problems`` reports missing lists."""
 
     flags: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -42,14 +42,14 @@ def evidence(source: Source, names: Sequence[str]) -> str | None:
 
 
 def rows(source: Source, _: Options) -> Iterator[Item]:
-    """Yield every image with its class; training is carved into train and validation, and listed faults are flagged."""
+    """Yield every image with its class, training split into train and validation, listed faults flagged."""
     faults = read_faults(source)
     yield from faults.problems
     for item in labelled(source, CORPUS):
-        yield item if isinstance(item, Problem) else _row(item, faults)
+        yield item if isinstance(item, Problem) else _split_and_flag(item, faults)
 
 
-def _row(row: Row, faults: Faults) -> Item:
+def _split_and_flag(row: Row, faults: Faults) -> Item:
     match = _NAME.fullmatch(row.member)
     if match is None:
         return Problem(row.member, "does not lie in {train,test}/<emotion>/<number>")
@@ -59,32 +59,34 @@ def _row(row: Row, faults: Faults) -> Item:
 
 
 def read_faults(source: Source) -> Faults:
-    """Read the two lists beside the corpus, or in it where it is a folder; a missing one is a problem that is kept.
+    """Read the two fault lists beside the corpus, or inside it if it is a folder.
 
-    Raises ``DataError`` if a list lacks its columns.
+    A missing list is reported as a problem; the rows are kept. Raises ``DataError`` if a list lacks its columns.
     """
     faults = Faults()
-    with_list = {name: _open_list(source, name, faults) for name in (LEAKS, DUPLICATES)}
+    with_list = {name: _read_list(source, name, faults) for name in (LEAKS, DUPLICATES)}
     for record in with_list[LEAKS]:
-        faults.flags[_key(record["test"])] = LISTED_LEAK
+        faults.flags[_strip_suffix(record["test"])] = LISTED_LEAK
     groups: dict[str, list[dict[str, str]]] = defaultdict(list)
     for record in with_list[DUPLICATES]:
         groups[record["group"]].append(record)
     for group in groups.values():
         conflicting = group[0]["labels_in_group"] != "1"
         for record in group if conflicting else group[1:]:
-            faults.flags[_key(record["image"])] = LISTED_CONFLICT if conflicting else LISTED_DUPLICATE
+            faults.flags[_strip_suffix(record["image"])] = LISTED_CONFLICT if conflicting else LISTED_DUPLICATE
     return faults
 
 
 _COLUMNS = {LEAKS: ("test", "train", "same_label"), DUPLICATES: ("group", "image", "labels_in_group")}
 
 
-def _open_list(source: Source, name: str, faults: Faults) -> list[dict[str, str]]:
-    places = [source.path / name, source.path.parent / name] if source.path.is_dir() else [source.path.parent / name]
-    path = next((place for place in places if place.exists()), None)
+def _read_list(source: Source, name: str, faults: Faults) -> list[dict[str, str]]:
+    candidates = (
+        [source.path / name, source.path.parent / name] if source.path.is_dir() else [source.path.parent / name]
+    )
+    path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:
-        what = "is not beside the corpus, so the duplicates it lists are not flagged. Put it there and index again"
+        what = "is missing beside the corpus, so its duplicates are not flagged. Put it there and index again"
         faults.problems.append(Problem(name, what, kept=True))
         return []
     with open_source(path) as table:
@@ -95,5 +97,5 @@ def _open_list(source: Source, name: str, faults: Faults) -> list[dict[str, str]
     return [record[1] for record in records if not isinstance(record, Problem)]
 
 
-def _key(path: str) -> str:
+def _strip_suffix(path: str) -> str:
     return str(PurePosixPath(path).with_suffix(""))

@@ -24,11 +24,11 @@ def evidence(source: Source, names: Sequence[str]) -> str | None:
 
 
 def rows(source: Source, _: Options) -> Iterator[Item]:
-    """Yield every image, in the carved train, validation or test."""
+    """Yield every image with the split that the package's list gives it: train, validation or test."""
     for name in source.members():
         if not _NAME.fullmatch(name):
             yield Problem(name, "is not named <number>.webp in affectnet_contempt/")
         elif not is_image(name):
-            yield Problem(name, f"{PurePosixPath(name).suffix or 'no ending'} is no image's")
+            yield Problem(name, f"{PurePosixPath(name).suffix or 'no extension'} is not an image format")
         else:
             yield Row(name, "contempt", CORPUS, split_of(CORPUS, PurePosixPath(name).stem))

@@ -1,7 +1,7 @@
-"""Folders, zips and tars behind one door: member names in order, and the bytes of one member at a time.
+"""One interface to folders, zips and tars: member names in order, and the bytes of one member at a time.
 
-Nothing is unpacked to disk. The table of members is kept compact (a name and two integers each): ``zipfile`` keeps
-an object of about 550 bytes for each, which made the memory of indexing grow with the number of images.
+Nothing is unpacked to disk. The member table is compact (a name and two integers per member): ``zipfile`` keeps an
+object of about 550 bytes per member, which made the memory of indexing grow with the number of images.
 """
 
 from __future__ import annotations
@@ -26,21 +26,20 @@ from mien.errors import DataError, FileMissingError
 from mien.files import is_hidden
 
 MAX_MEMBER = 400_000_000
-"""Bytes of a member that is read whole: an image of 100 megapixels without compression fits."""
+"""Maximum size in bytes of a member that is read whole; an uncompressed image of 100 megapixels fits."""
 
 MAX_GROWTH, FREE_GROWTH = 100, 100_000_000
-"""How many times its size a file may unpack to, beyond the bytes that are always allowed; lists of pixels reach 10."""
+"""Maximum ratio of unpacked to packed size, and bytes allowed regardless of it; CSVs of pixels reach a ratio of 10."""
 
 
-def bounded_size(name: str, size: int) -> int:
-    """Return ``size``. Raises ``DataError`` for a member that is too large to be read whole."""
+def check_size(name: str, size: int) -> None:
+    """Check a member's size. Raises ``DataError`` if it is too large to be read whole."""
     if size > MAX_MEMBER:
-        raise DataError(f"{name} has {size} bytes; expected at most {MAX_MEMBER}. It is no image of a face.")
-    return size
+        raise DataError(f"{name} has {size} bytes; expected at most {MAX_MEMBER} for an image.")
 
 
-def most_unpacked(packed: int) -> int:
-    """Return to how many bytes something of ``packed`` bytes may unpack."""
+def max_unpacked_size(packed: int) -> int:
+    """Return the number of bytes that ``packed`` bytes may unpack to."""
     return MAX_GROWTH * packed + FREE_GROWTH
 
 
@@ -49,20 +48,20 @@ def open_source(path: str | Path) -> Source:
 
     Raises ``FileMissingError`` for a missing path and ``DataError`` for a damaged archive.
     """
-    place = Path(path)
-    if not place.exists():
-        raise FileMissingError(f"{place} does not exist; expected a folder, a zip, a tar or a CSV file.")
-    if place.is_dir():
-        return FolderSource(place)
-    if zipfile.is_zipfile(place) or place.suffix.lower() == ".zip":
-        return ZipSource(place)
-    if place.suffix.lower() != ".csv" and _is_tar(place):
-        return TarSource(place)
-    return FileSource(place)
+    path = Path(path)
+    if not path.exists():
+        raise FileMissingError(f"{path} does not exist; expected a folder, a zip, a tar or a CSV file.")
+    if path.is_dir():
+        return FolderSource(path)
+    if zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
+        return ZipSource(path)
+    if path.suffix.lower() != ".csv" and _is_tar(path):
+        return TarSource(path)
+    return FileSource(path)
 
 
-def unsafe(name: str) -> bool:
-    """Say whether a member's name leaves its archive: absolute, with a drive letter, or climbing with ``..``."""
+def is_unsafe(name: str) -> bool:
+    """Check whether a member's name points outside its archive: absolute, with a drive letter, or with ``..``."""
     parts = name.replace("\\", "/").split("/")
     return name.startswith(("/", "\\")) or ".." in parts or bool(re.match(r"[A-Za-z]:", name)) or "\0" in name
 
@@ -70,8 +69,9 @@ def unsafe(name: str) -> bool:
 class Source(ABC):
     """A corpus on disk.
 
-    problems:    what was wrong with the member list: unsafe or repeated names.
-    passed_over: hidden or system file or folder (``.ipynb_checkpoints``) → how many files it kept out.
+    Attributes:
+        problems: unsafe or repeated names in the member list.
+        passed_over: hidden or system file or folder (``.ipynb_checkpoints``) → number of files skipped because of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +116,7 @@ class Source(ABC):
         """Return the number of bytes on disk."""
         return self.path.stat().st_size
 
-    def close(self) -> None:  # noqa: B027 - a folder holds nothing open
+    def close(self) -> None:  # noqa: B027 - a folder keeps no file open
         """Close the file behind the source."""
 
     @abstractmethod
@@ -126,7 +126,7 @@ class Source(ABC):
         return False
 
     def _add(self, name: str, *numbers: int) -> None:
-        if unsafe(name):
+        if is_unsafe(name):
             self.problems.append(Problem(name, "unsafe name, not followed: it points outside the archive"))
             return
         hidden = next(filter(is_hidden, PurePosixPath(name).parts), None)
@@ -135,7 +135,7 @@ class Source(ABC):
         else:
             self._directory.add(name, *numbers)
 
-    def _place(self, name: str) -> list[int]:
+    def _look_up(self, name: str) -> list[int]:
         index = self._directory.find(name)
         if index < 0:
             raise DataError(f"{self.path} has no member {name!r}.")
@@ -143,17 +143,17 @@ class Source(ABC):
 
 
 class FolderSource(Source):
-    """A folder, read with all the folders in it; links to folders are not followed."""
+    """A folder, read recursively; links to folders are not followed."""
 
     def read(self, name: str) -> bytes:
         """Return one file's content."""
         with self.open(name) as file:
-            bounded_size(name, os.fstat(file.fileno()).st_size)
+            check_size(name, os.fstat(file.fileno()).st_size)
             return file.read()
 
     def open(self, name: str) -> BinaryIO:
         """Open one file."""
-        if unsafe(name):
+        if is_unsafe(name):
             raise DataError(f"{name!r} is an unsafe name: it points outside {self.path}.")
         try:
             return (self._root() / name).open("rb")
@@ -161,7 +161,7 @@ class FolderSource(Source):
             raise DataError(f"{name} cannot be read: {error.strerror or error}") from error
 
     def digest(self) -> str:
-        """Return the sha256 of names and sizes; of all contents it would take as long as reading the corpus."""
+        """Return the sha256 of names and sizes; hashing the contents would take as long as reading the corpus."""
         digest = hashlib.sha256()
         for name in self.members():
             digest.update(f"{name}\0{(self.path / name).stat().st_size}\n".encode("utf-8", "surrogateescape"))
@@ -200,7 +200,7 @@ class FolderSource(Source):
 
 
 class FileSource(FolderSource):
-    """A single file, such as a CSV; ``read`` and ``open`` also reach the files beside and below it."""
+    """A single file, such as a CSV; ``read`` and ``open`` also reach files in its folder and below."""
 
     def digest(self) -> str:
         """Return the sha256 of the file."""
@@ -214,7 +214,7 @@ class FileSource(FolderSource):
         return self.path.parent
 
     def _list(self) -> None:
-        self._directory.add(self.path.name)  # what is named is read, hidden or not
+        self._directory.add(self.path.name)  # named explicitly, so read even if hidden
 
 
 class ZipSource(Source):
@@ -222,18 +222,18 @@ class ZipSource(Source):
 
     def read(self, name: str) -> bytes:
         """Return one member's content, its checksum verified."""
-        place = self._place(name)[0]
-        bounded_size(name, max(self._table.sizes(place)))
-        return self._table.read(name, place)
+        offset = self._look_up(name)[0]
+        check_size(name, max(self._table.sizes(offset)))
+        return self._table.read(name, offset)
 
     def open(self, name: str) -> BinaryIO:
-        """Open one member as a stream. Raises ``DataError`` for one that unpacks to far more than it takes."""
-        size, stored = self._table.sizes(self._place(name)[0])
-        if size > most_unpacked(stored):
-            raise DataError(f"{name} unpacks from {stored} to {size} bytes, which no list of faces does.")
-        if not name.isascii():  # zipfile may have it under other letters
+        """Open one member as a stream. Raises ``DataError`` if its compression ratio is implausible."""
+        size, stored = self._table.sizes(self._look_up(name)[0])
+        if size > max_unpacked_size(stored):
+            raise DataError(f"{name} would unpack from {stored} to {size} bytes; it looks like a zip bomb.")
+        if not name.isascii():  # zipfile may decode the name differently
             return super().open(name)
-        self._place(name)
+        self._look_up(name)
         return zipfile.ZipFile(self.path).open(name)  # type: ignore[return-value]
 
     def close(self) -> None:
@@ -242,18 +242,18 @@ class ZipSource(Source):
 
     def _list(self) -> None:
         self._table = ZipTable(self.path)
-        for name, place in self._table.entries():
+        for name, offset in self._table.entries():
             if not name.endswith("/"):
-                self._add(name, place)
+                self._add(name, offset)
 
 
 class TarSource(Source):
-    """A tar, plain or compressed. A compressed one is read in its own order: going back would start it again."""
+    """A tar, plain or compressed; the latter is read in archive order, as seeking back would restart decompression."""
 
     def read(self, name: str) -> bytes:
         """Return one member's content."""
-        start, size = self._place(name)[:2]
-        bounded_size(name, size)
+        start, size = self._look_up(name)[:2]
+        check_size(name, size)
         try:
             self._file.seek(start)
             content = self._file.read(size)
@@ -266,7 +266,7 @@ class TarSource(Source):
     def open(self, name: str) -> BinaryIO:
         """Open one member as a stream."""
         info = tarfile.TarInfo(name)
-        info.offset_data, info.size = self._place(name)[:2]
+        info.offset_data, info.size = self._look_up(name)[:2]
         return self._tar.extractfile(info)  # type: ignore[return-value]
 
     def close(self) -> None:
@@ -278,7 +278,7 @@ class TarSource(Source):
             self._tar = _Tar.open(self.path)
             self._file: IO[bytes] = self._tar.fileobj  # type: ignore[assignment]
             while (info := self._tar.next()) is not None:
-                self._tar.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps an object for each
+                self._tar.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps an object per member
                 self._entry(info)
         except (tarfile.TarError, OSError, EOFError) as error:
             self.problems.append(Problem(self.path.name, f"the archive ends early or is damaged: {error}"))
@@ -294,26 +294,26 @@ class TarSource(Source):
 
 
 class _Bounded:
-    """An unpacked stream that ends with an error where it grows beyond all measure."""
+    """A decompressed stream that raises once it exceeds ``most`` bytes."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
         self.file, self.most = file, most
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read as the file does."""
+        """Read from the stream."""
         if size > MAX_MEMBER:
-            raise tarfile.ReadError(f"a part of {size} bytes; expected at most {MAX_MEMBER}")
+            raise tarfile.ReadError(f"a read of {size} bytes; expected at most {MAX_MEMBER}")
         self._check(self.file.tell())
         return self.file.read(size)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Move as the file does."""
+        """Move within the stream."""
         self._check(offset)
         return self.file.seek(offset, whence)
 
     def _check(self, position: int) -> None:
         if position > self.most:
-            raise tarfile.ReadError(f"it unpacks to more than {self.most} bytes, which no corpus does")
+            raise tarfile.ReadError(f"it unpacks to more than {self.most} bytes; it looks like a decompression bomb")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
@@ -324,9 +324,9 @@ class _Tar(tarfile.TarFile):
 
     @classmethod
     def taropen(cls, name: Any, mode: Any = "r", fileobj: Any = None, **options: Any) -> Self:
-        """Open what the methods for each compression hand over."""
+        """Open the stream that tarfile's opener of this compression hands over, bounded."""
         if fileobj is not None:
-            fileobj = _Bounded(fileobj, most_unpacked(Path(name).stat().st_size))
+            fileobj = _Bounded(fileobj, max_unpacked_size(Path(name).stat().st_size))
         return super().taropen(name, mode, fileobj, **options)
 
 

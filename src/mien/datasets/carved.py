@@ -1,8 +1,8 @@
-"""Validation and test images that Mien has drawn from a corpus that brings none: drawn once, kept as lists.
+"""Fixed validation and test splits for corpora that come without them.
 
-``splits/<corpus>.csv`` names every held-out image (or person) with its split; all others stay in training. The lists
-were drawn by ``scripts/carve_splits.py`` and are part of the package, so that no later run, machine or library
-version draws other ones.
+``splits/<corpus>.csv`` lists every held-out image (or person) with its split; all others stay in training. The lists
+were drawn once by ``scripts/carve_splits.py`` and ship with the package, so that the split does not depend on the run,
+the machine or a library version.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ HELD_OUT = ("validation", "test")
 
 
 def split_of(corpus: str, key: str) -> str:
-    """Return the carved split of an image or a person: ``train``, ``validation`` or ``test``.
+    """Look up the split of an image or a person: ``train``, ``validation`` or ``test``.
 
     Args:
         corpus: the name of a list in ``splits``, such as ``rafdb``.
-        key: what the list names: an image's stem or path, or a person.
+        key: as in the list: an image's stem or path, or a person.
 
     Raises:
         DataError: there is no list for ``corpus``, or it is damaged.
@@ -34,7 +34,7 @@ def split_of(corpus: str, key: str) -> str:
 
 @lru_cache
 def held_out(corpus: str) -> Mapping[str, str]:
-    """Return key → split of everything that is held out of training. Raises ``DataError`` as ``split_of``."""
+    """Return key → split of everything held out of training. Raises ``DataError`` as ``split_of`` does."""
     path = FOLDER / f"{corpus}.csv"
     if not path.exists():
         lists = ", ".join(sorted(file.stem for file in FOLDER.glob("*.csv")))

@@ -1,4 +1,4 @@
-"""``mien data clean``: images that show no face, labels that are probably wrong; a page and a list to review."""
+"""``mien data clean``: find images without a face and probably wrong labels; write a page and a list to review."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets import page, referee, review, sheets, suspects
-from mien.datasets.explore import training_side
+from mien.datasets.explore import training_split
 from mien.datasets.manifest import Manifest
 from mien.datasets.review import Verdict
 from mien.errors import DataError
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 
 FACE = 0.05
-"""Images that score below are proposed as non-faces. On FER2013 a quarter of these are; below 0.3 one in twelve."""
+"""Images with a lower face score are proposed as non-faces. On FER2013 a quarter of these are non-faces; with a
+threshold of 0.3 only one in twelve would be."""
 
 RELABEL, DROP = 0.8, 0.05
-"""A doubtful label is replaced if another class is at least so probable, where half of the new labels are FER+'s; the
-image is dropped if its own class is less probable than ``DROP``, where 62 % of the labels are not FER+'s. What is
-doubtful but neither is listed with the action ``keep``, for a person to decide."""
+"""Thresholds for doubtful labels. If another class has at least probability ``RELABEL``, the label is replaced; half of
+the new labels agree with FER+. Otherwise, if its own class is less probable than ``DROP``, the image is dropped; 62 %
+of such labels disagree with FER+. Other doubtful rows are listed with the action ``keep``, for a person to decide."""
 
 _SHOWN = 120
 
@@ -37,8 +38,11 @@ _SHOWN = 120
 class Cleaned:
     """What was written and proposed.
 
-    page, review: files.  non_faces, drop, relabel, keep: rows listed as such (non-faces are among drop).
-    referee: what is judged by FER+ → figures; empty without votes.
+    Attributes:
+        page, review: the files written.
+        rows: number of images checked.
+        non_faces, drop, relabel, keep: number of rows proposed as such; non-faces are included in ``drop``.
+        referee: kind of proposal → its metrics against FER+; empty without votes.
     """
 
     page: Path
@@ -65,39 +69,47 @@ def clean(
 ) -> Cleaned:
     """Write ``index.html`` and ``review.csv`` into the folder ``out``; the manifest stays as it is.
 
-    detector: with a threshold near 0; see ``suspects.look``.
-    splits: which to clean. None takes the training side only: who removes hard images from a held-out split
-            measures another test.
-    watch:  wraps an iterable under a name, for a progress bar.
+    Args:
+        manifest: the images to check.
+        out: the folder to write to.
+        detector: with a threshold near 0; see ``suspects.score_images``.
+        splits: splits to clean. None takes the training split only: removing hard images from a held-out split
+            would change what it measures.
+        face, relabel, drop: thresholds, see ``FACE``, ``RELABEL`` and ``DROP``.
+        seed: of the cross-validation folds.
+        watch: wraps an iterable under a name, for a progress bar.
+
+    Raises:
+        DataError: no rows in ``splits``, or too few to cross-check labels.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = set(splits) if splits else {training_side(manifest.counts())}
+    chosen = set(splits) if splits else {training_split(manifest.counts())}
     rows = manifest.where(np.isin(manifest.array("split"), sorted(chosen)))
     if not len(rows):
         raise DataError(f"No rows in {', '.join(sorted(chosen))}; this manifest has {', '.join(manifest.counts())}.")
-    faces, features = suspects.look(rows, detector, (lambda items: watch(items, "looking")) if watch else None)
+    faces, features = suspects.score_images(rows, detector, (lambda items: watch(items, "looking")) if watch else None)
     bar = (lambda items: watch(items, "cross-checking")) if watch else None
-    labels = _labels(rows, features, faces >= face, seed, bar)
+    labels = _cross_check(rows, features, faces >= face, seed, bar)
     verdicts = [
         Verdict(name, "drop", "", "no face", float(score))
         for name, score in zip(rows.column("id"), faces, strict=True)
         if score < face
     ]
-    verdicts += _doubts(rows, labels, relabel, drop)
-    verdicts.sort(key=lambda each: (each.reason != "no face", each.score))
-    figures = referee.figures(rows, faces, face, labels.believed, labels.doubted)
+    verdicts += _propose_labels(rows, labels, relabel, drop)
+    verdicts.sort(key=lambda verdict: (verdict.reason != "no face", verdict.score))
+    metrics = referee.score_proposals(rows, faces, face, labels.believed, labels.doubted)
     written = review.write(verdicts, folder / "review.csv")
-    shown = _page(rows, verdicts, figures, folder)
-    kinds = [each.action for each in verdicts]
+    shown = _write_page(rows, verdicts, metrics, folder)
+    kinds = [verdict.action for verdict in verdicts]
     nobody = int((faces < face).sum())
     drops, relabels, keeps = (kinds.count(action) for action in review.ACTIONS)
-    return Cleaned(shown, written, len(rows), nobody, drops, relabels, keeps, figures)
+    return Cleaned(shown, written, len(rows), nobody, drops, relabels, keeps, metrics)
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """Per row: probability of its label, the most probable other class, that one's probability, and the doubt."""
+    """Per row: probability of its label, the most probable other class, its probability, and whether it is doubtful."""
 
     believed: NDArray[np.float32]
     other: NDArray[np.str_]
@@ -105,63 +117,63 @@ class _Labels:
     doubted: NDArray[np.bool_]
 
 
-def _labels(rows: Manifest, features: NDArray[Any], usable: NDArray[np.bool_], seed: int, watch: Any) -> _Labels:
+def _cross_check(rows: Manifest, features: NDArray[Any], usable: NDArray[np.bool_], seed: int, watch: Any) -> _Labels:
     words = rows.array("label")
     labelled = np.flatnonzero((words != "") & usable)
     names = np.unique(words[labelled])
     codes = np.searchsorted(names, words[labelled]).astype(np.int64)
     groups = np.unique(rows.array("sha256")[labelled], return_inverse=True)[1]
-    shares = suspects.out_of_fold(features[labelled], codes, groups, seed=seed, watch=watch)
+    shares = suspects.predict_out_of_fold(features[labelled], codes, groups, seed=seed, watch=watch)
     own = shares[np.arange(len(codes)), codes]
     others = shares.copy()
     others[np.arange(len(codes)), codes] = -1
-    found = _Labels(
+    checked = _Labels(
         np.ones(len(rows), np.float32), words.copy(), np.zeros(len(rows), np.float32), np.zeros(len(rows), bool)
     )
-    found.believed[labelled], found.sure[labelled] = own, others.max(axis=1)
-    found.other[labelled] = names[others.argmax(axis=1)]
-    found.doubted[labelled] = suspects.doubtful(shares, codes)
-    return found
+    checked.believed[labelled], checked.sure[labelled] = own, others.max(axis=1)
+    checked.other[labelled] = names[others.argmax(axis=1)]
+    checked.doubted[labelled] = suspects.find_doubtful(shares, codes)
+    return checked
 
 
-def _doubts(rows: Manifest, labels: _Labels, relabel: float, drop: float) -> list[Verdict]:
+def _propose_labels(rows: Manifest, labels: _Labels, relabel: float, drop: float) -> list[Verdict]:
     ids, words = rows.column("id"), rows.array("label")
-    found = []
-    for at in np.flatnonzero(labels.doubted).tolist():
-        other, sure = str(labels.other[at]), float(labels.sure[at])
-        own = float(labels.believed[at])
+    verdicts = []
+    for row in np.flatnonzero(labels.doubted).tolist():
+        other, sure = str(labels.other[row]), float(labels.sure[row])
+        own = float(labels.believed[row])
         action = "relabel" if sure >= relabel else "drop" if own < drop else "keep"
-        reason = f"label {words[at]} {own:.0%}, {other} {sure:.0%}"
-        found.append(Verdict(ids[at], action, other if action == "relabel" else "", reason, own))
-    return found
+        reason = f"label {words[row]} {own:.0%}, {other} {sure:.0%}"
+        verdicts.append(Verdict(ids[row], action, other if action == "relabel" else "", reason, own))
+    return verdicts
 
 
-def _page(rows: Manifest, verdicts: list[Verdict], figures: dict[str, dict[str, float]], folder: Path) -> Path:
+def _write_page(rows: Manifest, verdicts: list[Verdict], metrics: dict[str, dict[str, float]], folder: Path) -> Path:
     sections = []
     for heading, kind in (("Non-faces", "no face"), ("Doubtful labels", "label")):
-        chosen = [each for each in verdicts if each.reason.startswith(kind)]
-        told = f"{len(chosen):,} proposed, the most suspect first; {min(_SHOWN, len(chosen))} shown, all in review.csv."
-        sections.append((heading, [page.paragraph(told), page.tiles(_tiles(rows, chosen[:_SHOWN]))]))
-    if figures:
-        table = [(name, *values.values()) for name, values in figures.items()]
-        head = ("score against FER+", *next(iter(figures.values())))
-        told = "Precision and recall are those of the proposals, AUC that of the ranking of all rows with votes."
-        sections.append(("Referee", [page.table(head, table), page.paragraph(told, "soft")]))
+        chosen = [verdict for verdict in verdicts if verdict.reason.startswith(kind)]
+        lead = f"{len(chosen):,} proposed, the most suspect first; {min(_SHOWN, len(chosen))} shown, all in review.csv."
+        sections.append((heading, [page.paragraph(lead), page.tiles(_build_tiles(rows, chosen[:_SHOWN]))]))
+    if metrics:
+        table = [(name, *values.values()) for name, values in metrics.items()]
+        head = ("score against FER+", *next(iter(metrics.values())))
+        note = "Precision and recall measure the proposals; AUC measures the ranking of all rows with votes."
+        sections.append(("Check against FER+", [page.table(head, table), page.paragraph(note, "soft")]))
     lead = (
-        f"{len(rows):,} images looked at. Edit the column action of review.csv (drop, relabel, keep), then: "
+        f"{len(rows):,} images checked. Edit the column action of review.csv (drop, relabel, keep), then: "
         "mien data apply-review MANIFEST review.csv OUT"
     )
     return page.write(folder / "index.html", "Images to review", lead, sections)
 
 
-def _tiles(rows: Manifest, verdicts: list[Verdict]) -> list[str]:
-    places = {name: at for at, name in enumerate(rows.column("id"))}
-    chosen = [places[each.id] for each in verdicts]
+def _build_tiles(rows: Manifest, verdicts: list[Verdict]) -> list[str]:
+    positions = {name: at for at, name in enumerate(rows.column("id"))}
+    chosen = [positions[verdict.id] for verdict in verdicts]
     images = rows.pixels(chosen) if chosen else []
     labels = rows.array("label")[chosen].tolist() if chosen else []
-    found = []
-    for each, image, label in zip(verdicts, images, labels, strict=True):
-        action = f"{each.action} → {each.new_label}" if each.new_label else each.action
-        lines = (f"{label}: {action}", each.reason, f"score {each.score:.3f}", each.id)
-        found.append(page.tile(sheets.thumbnail_uri(image), lines))
-    return found
+    tiles = []
+    for verdict, image, label in zip(verdicts, images, labels, strict=True):
+        action = f"{verdict.action} → {verdict.new_label}" if verdict.new_label else verdict.action
+        lines = (f"{label}: {action}", verdict.reason, f"score {verdict.score:.3f}", verdict.id)
+        tiles.append(page.tile(sheets.thumbnail_uri(image), lines))
+    return tiles

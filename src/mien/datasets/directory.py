@@ -1,4 +1,4 @@
-"""The member table of an archive: names sorted, two integers each, in flat buffers."""
+"""The member table of an archive: sorted names with two integers each, in flat buffers."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ class Directory:
 
     def add(self, name: str, *numbers: int) -> None:
         """Append one member with up to two integers."""
-        # A name that is not valid Unicode, as tars allow, is kept with its odd bytes written out.
+        # Tars allow names that are not valid Unicode; their invalid bytes are escaped.
         self._text += name.encode("utf-8", "backslashreplace")
         self._ends.append(len(self._text))
         self._values.extend((*numbers, 0, 0)[:_WIDTH])
 
     def freeze(self, *, order: bool = False) -> list[str]:
-        """Sort by name and return the names that occur again, which are left out.
+        """Sort by name, drop repeated names and return them.
 
-        order: iterate in the order of the first integer, the place in the archive, instead of by name.
+        Args:
+            order: iterate in the order of the first integer, the position in the archive, instead of by name.
         """
-        # Arrow looks at the very buffers that were filled: a copy would double the peak.
+        # Arrow uses the filled buffers themselves: a copy would double peak memory.
         names = pa.StringArray.from_buffers(len(self._ends) - 1, pa.py_buffer(self._ends), pa.py_buffer(self._text))
         rank = pc.sort_indices(names).to_numpy()  # stable, and byte order of UTF-8 is Python's order of str
-        # One table is sorted and let go before the next: this is where memory peaks.
+        # Each table is sorted and freed before the next: memory peaks here.
         numbers = np.frombuffer(self._values, np.int64).reshape(-1, _WIDTH)[rank]
         self._values = array("q")
         names = names.take(pa.array(rank))
@@ -53,15 +54,15 @@ class Directory:
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self._names), _CHUNK):
-            places = np.arange(start, min(start + _CHUNK, len(self._names)))
-            places = places if self._order is None else self._order[places]
-            names = self._names.take(pa.array(places)).to_pylist()
-            # Content is nearly always asked for in the order of iteration: remember this chunk's places.
-            self._near = dict(zip(names, places.tolist(), strict=True))
+            indices = np.arange(start, min(start + _CHUNK, len(self._names)))
+            indices = indices if self._order is None else self._order[indices]
+            names = self._names.take(pa.array(indices)).to_pylist()
+            # Content is nearly always requested in iteration order: remember this chunk's indices.
+            self._near = dict(zip(names, indices.tolist(), strict=True))
             yield from names
 
     def find(self, name: str) -> int:
-        """Return the place of a name, -1 if there is none."""
+        """Return the index of a name, -1 if there is none."""
         near = self._near.get(name)
         if near is not None:
             return near
@@ -74,6 +75,6 @@ class Directory:
                 high = middle
         return low if low < len(self._names) and self._names[low].as_py() == name else -1
 
-    def numbers(self, place: int) -> list[int]:
-        """Return the two integers of the member at a place."""
-        return self._numbers[place].tolist()  # type: ignore[no-any-return]
+    def numbers(self, index: int) -> list[int]:
+        """Return the two integers of the member at an index."""
+        return self._numbers[index].tolist()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""``mien data explore``: what a corpus holds, before anything is trained on it; one page and its figures."""
+"""``mien data explore``: describe a corpus before anything is trained on it; a page with its plots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.datasets import figures, guard, page, sheets
 from mien.datasets.manifest import BLANK, Manifest
-from mien.datasets.measures import Measured, extremes, measure
+from mien.datasets.measures import Measured, find_extremes, measure
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Watch = Callable[[Iterable[Any]], Iterable[Any]]
 
 DISTANCE = 4
-"""Near copies are looked for up to this many hash bits here; ``mien data check`` looks further, and at more pixels."""
+"""Maximum hash distance of near duplicates here; ``mien data check`` searches further and compares more pixels."""
 
 SAMPLES, PAIRS, PROBLEMS = 10, 12, 50
 
 
 @dataclass(frozen=True)
 class Explored:
-    """What was written: the page, and the PNG and SVG of every figure."""
+    """The page written, the PNG and SVG file of every plot, and the facts in JSON-ready form."""
 
     page: Path
     figures: tuple[Path, ...]
@@ -50,12 +50,12 @@ class _Work:
     written: list[Path] = field(default_factory=list)
 
     def tiles(self, name: str, texts: Sequence[str] | None = None) -> list[tuple[NDArray[np.uint8], str]]:
-        """Return the images that were ``wanted`` under a name, with a caption each."""
-        places = self.wanted[name]
-        return [(self.images[at], text) for at, text in zip(places, texts or [""] * len(places), strict=True)]
+        """Return the images stored under a name in ``wanted``, each with a caption."""
+        rows = self.wanted[name]
+        return [(self.images[row], text) for row, text in zip(rows, texts or [""] * len(rows), strict=True)]
 
     def figure(self, name: str, drawn: Figure, text: str) -> str:
-        """Write a figure as PNG and SVG, and return it for the page."""
+        """Write a plot as PNG and SVG, and return its HTML for the page."""
         content = figures.render(drawn, "png")
         for kind, value in (("png", content), ("svg", figures.render(drawn, "svg"))):
             path = self.out / f"{name}.{kind}"
@@ -73,28 +73,36 @@ def explore(
     seed: int = 0,
     watch: Watch | None = None,
 ) -> Explored:
-    """Write ``index.html`` and the figures into the folder ``out``.
+    """Write ``index.html`` and its plots into the folder ``out``.
 
-    problems: the list that indexing wrote, ``MANIFEST.problems.csv``, if it exists.  sample: images in the PCA.
-    watch: wraps the iterable of images, for a progress bar.
-    Raises ``DataError`` or ``FileMissingError`` if a source has gone, ``MissingExtraError`` without ``mien[train]``.
+    Args:
+        manifest: the corpus.
+        out: the folder to write to.
+        problems: the list that indexing wrote, ``MANIFEST.problems.csv``; it need not exist.
+        sample: number of images in the PCA.
+        seed: of the random samples.
+        watch: wraps the iterable of images, for a progress bar.
+
+    Raises:
+        DataError, FileMissingError: a source is missing or has changed.
+        MissingExtraError: without ``mien[train]``.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     work = _gather(manifest, folder, sample, seed, watch)
-    balance = _balance(manifest)
+    balance = _measure_balance(manifest)
     listed = Path(problems) if problems else None
     sections = [
-        ("Shape and types", _shape(work)),
-        ("Missing and broken", _missing(manifest, listed)),
-        ("Classes", _classes(work, balance)),
-        ("Samples", [_samples(work)]),
-        ("Mean faces", [_means(work)]),
-        ("Image quality", _quality(work)),
-        ("Duplicates", _duplicates(work)),
-        ("Principal components", _components(work)),
+        ("Shape and types", _describe_shape(work)),
+        ("Missing and broken", _describe_missing(manifest, listed)),
+        ("Classes", _describe_classes(work, balance)),
+        ("Samples", [_show_samples(work)]),
+        ("Mean faces", [_show_means(work)]),
+        ("Image quality", _show_quality(work)),
+        ("Duplicates", _describe_duplicates(work)),
+        ("Principal components", _project(work)),
     ]
-    names = ", ".join(Path(each["path"]).name for each in manifest.info.get("sources", []))
+    names = ", ".join(Path(source["path"]).name for source in manifest.info.get("sources", []))
     lead = f"{len(manifest):,} images of {names or 'a manifest'}, as Mien {manifest.info.get('mien', '')} indexed them."
     written = page.write(folder / "index.html", "What the data holds", lead, sections)
     facts = {"images": len(manifest), "counts": manifest.counts(), **balance, "duplicates": work.report.to_dict()}
@@ -102,37 +110,37 @@ def explore(
 
 
 def _gather(manifest: Manifest, folder: Path, sample: int, seed: int, watch: Watch | None) -> _Work:
-    """Measure, compare, and fetch all images that will be shown in one go: opening a large zip takes a while."""
+    """Measure and compare the images, and read all that will be shown at once: opening a large zip takes a while."""
     measured = measure(manifest, sample=sample, seed=seed, watch=watch)
     report = guard.check(manifest, distance=DISTANCE, images=measured.images)
     measured.images = {}
     labels, draw = manifest.array("label"), np.random.default_rng(seed)
     wanted: dict[str, list[int]] = {}
-    for name in _names(manifest):
-        places = np.flatnonzero(labels == name)
-        wanted[f"class {name}"] = draw.choice(places, min(SAMPLES, len(places)), replace=False).tolist()
+    for name in _class_names(manifest):
+        rows = np.flatnonzero(labels == name)
+        wanted[f"class {name}"] = draw.choice(rows, min(SAMPLES, len(rows)), replace=False).tolist()
     for name, numbers in measured.values.items():
-        wanted[f"lowest\n{name}"], wanted[f"highest\n{name}"] = extremes(numbers, SAMPLES)
+        wanted[f"lowest\n{name}"], wanted[f"highest\n{name}"] = find_extremes(numbers, SAMPLES)
     for kind in guard.KINDS:
         pairs = [pair for leak in report.leaks if leak.kind == kind for pair in leak.pairs][: PAIRS // 2]
-        wanted[f"{kind}\npairs"] = [place for pair in pairs for place in pair]
-    images = _look(manifest, [place for places in wanted.values() for place in places])
+        wanted[f"{kind}\npairs"] = [row for pair in pairs for row in pair]
+    images = _thumbnails(manifest, [row for rows in wanted.values() for row in rows])
     return _Work(manifest, folder, measured, report, wanted, images)
 
 
-def _names(manifest: Manifest) -> list[str]:
+def _class_names(manifest: Manifest) -> list[str]:
     return sorted(set(manifest.array("label").tolist()) - {""})
 
 
-def training_side(counts: dict[str, dict[str, int]]) -> str:
-    """Return the split that a network would learn from: by name, else the largest."""
+def training_split(counts: dict[str, dict[str, int]]) -> str:
+    """Return the training split: by name, else the largest split."""
     known = [name for name in ("Training", "train") if name in counts]
     return known[0] if known else max(counts, key=lambda name: sum(counts[name].values()))
 
 
-def _balance(manifest: Manifest) -> dict[str, Any]:
+def _measure_balance(manifest: Manifest) -> dict[str, Any]:
     counts = manifest.counts()
-    split = training_side(counts)
+    split = training_split(counts)
     row = {name: count for name, count in counts[split].items() if name}
     if not row:
         return {"split": split, "imbalance": 1.0, "weights": {}}
@@ -140,58 +148,64 @@ def _balance(manifest: Manifest) -> dict[str, Any]:
     return {"split": split, "imbalance": max(row.values()) / min(row.values()), "weights": weights}
 
 
-def _shape(work: _Work) -> list[str]:
+def _describe_shape(work: _Work) -> list[str]:
     rows = work.manifest
     sizes = Counter(zip(rows.column("width"), rows.column("height"), strict=True))
     shown = [(f"{width} × {height}", count) for (width, height), count in sizes.most_common(8)]
     if len(sizes) > 8:
         shown.append((f"{len(sizes) - 8} other sizes", len(rows) - sum(count for _, count in shown)))
-    sources = [(Path(each["path"]).name, each["reader"], int(each["rows"])) for each in rows.info.get("sources", [])]
+    sources = [
+        (Path(source["path"]).name, source["reader"], int(source["rows"])) for source in rows.info.get("sources", [])
+    ]
     kinds = [("grey", len(rows) - work.measured.colour), ("RGB", work.measured.colour)]
-    told = "Pixels are 8-bit unsigned integers, 0 to 255. A file whose three channels are equal counts as grey."
+    note = "Pixels are 8-bit unsigned integers, 0 to 255. A file whose three channels are equal counts as grey."
     return [
         page.table(("source", "format", "images"), sources),
         page.table(("width × height", "images"), shown),
         page.table(("colour", "images"), [kind for kind in kinds if kind[1]]),
-        page.paragraph(told, "soft"),
+        page.paragraph(note, "soft"),
     ]
 
 
-def _missing(manifest: Manifest, listed: Path | None) -> list[str]:
+def _describe_missing(manifest: Manifest, listed: Path | None) -> list[str]:
     optional = ("label", "split", "subject", "session", "pose")
     gaps = [(name, int((manifest.array(name) == "").sum())) for name in optional]
-    gaps.append(("votes", sum(each is None for each in manifest.column("votes"))))
-    flags = Counter(flag for each in manifest.column("flags") for flag in each)
-    found = [
+    gaps.append(("votes", sum(votes is None for votes in manifest.column("votes"))))
+    flags = Counter(flag for flags in manifest.column("flags") for flag in flags)
+    parts = [
         page.table(("column", "rows without a value"), gaps),
         page.table(("flag", "rows"), sorted(flags.items()) or [("none", 0)]),
     ]
     problems, dropped = manifest.info.get("problems", 0), manifest.info.get("dropped", 0)
     if not problems:
-        return [*found, page.paragraph("Indexing met no broken rows.")]
-    found.append(page.paragraph(f"Indexing met {problems:,} problems; {dropped:,} rows were left out.", "warn"))
+        return [*parts, page.paragraph("Indexing found no broken rows.")]
+    parts.append(page.paragraph(f"Indexing found {problems:,} problems; {dropped:,} rows were left out.", "warn"))
     if listed is None or not listed.exists():
-        return [*found, page.paragraph("The list that indexing wrote of them is not beside the manifest.", "soft")]
+        return [*parts, page.paragraph("The list of them that indexing wrote is missing beside the manifest.", "soft")]
     with listed.open(newline="", encoding="utf-8") as file:
         rows = [(row["where"], row["what"], row["kept"]) for row in islice(csv.DictReader(file), PROBLEMS)]
-    rest = [page.paragraph(f"The first {PROBLEMS}; all are in {listed.name}.", "soft")] if problems > PROBLEMS else []
-    return [*found, page.table(("where", "what", "kept"), rows), *rest]
+    rest = (
+        [page.paragraph(f"Only the first {PROBLEMS} are shown; {listed.name} lists all.", "soft")]
+        if problems > PROBLEMS
+        else []
+    )
+    return [*parts, page.table(("where", "what", "kept"), rows), *rest]
 
 
-def _classes(work: _Work, balance: dict[str, Any]) -> list[str]:
-    names, counts = _names(work.manifest), work.manifest.counts()
+def _describe_classes(work: _Work, balance: dict[str, Any]) -> list[str]:
+    names, counts = _class_names(work.manifest), work.manifest.counts()
     if not names:
         return [page.paragraph("No row has a label.", "warn")]
     unlabelled = sum(row.get("", 0) for row in counts.values())
-    ordered = guard.in_order(counts)
+    ordered = guard.sort_splits(counts)
     drawn = figures.classes({split: {n: counts[split].get(n, 0) for n in names} for split in ordered}, names)
-    told = (
+    note = (
         f"Imbalance ratio, largest class over smallest, of {balance['split'] or 'all images'}: "
         f"{balance['imbalance']:.1f}. A class weight is N / (classes × count)."
     )
     parts = [
         work.figure("classes", drawn, "Bar chart of the number of images per class in each split"),
-        page.paragraph(told),
+        page.paragraph(note),
         work.figure(
             "weights",
             figures.weights(balance["weights"], balance["imbalance"], balance["split"]),
@@ -201,62 +215,62 @@ def _classes(work: _Work, balance: dict[str, Any]) -> list[str]:
     return [*parts, page.paragraph(f"{unlabelled:,} rows have no label.", "warn")] if unlabelled else parts
 
 
-def _samples(work: _Work) -> str:
-    rows = {name: work.tiles(f"class {name}") for name in _names(work.manifest)}
+def _show_samples(work: _Work) -> str:
+    rows = {name: work.tiles(f"class {name}") for name in _class_names(work.manifest)}
     if not rows:
         return page.paragraph("No row has a label.")
     return work.figure("samples", figures.grid(rows, SAMPLES), f"{SAMPLES} images of each class, drawn at random")
 
 
-def _means(work: _Work) -> str:
+def _show_means(work: _Work) -> str:
     means = work.measured.means
     if not means:
         return page.paragraph("No row has a label.")
     tiles = [(np.clip(mean, 0, 255).astype(np.uint8), name) for name, mean in means.items()]
     drawn = figures.grid({"": tiles}, len(tiles))
     return work.figure("means", drawn, "The mean face of each class") + page.paragraph(
-        "The sharper a mean face, the more alike its images are framed.", "soft"
+        "The sharper a mean face, the more consistent the framing of its images.", "soft"
     )
 
 
-def _quality(work: _Work) -> list[str]:
+def _show_quality(work: _Work) -> list[str]:
     values = work.measured.values
     drawn = figures.qualities(values)
     parts = [work.figure("quality", drawn, "Histograms of brightness, contrast, sharpness and entropy")]
     rows = {}
     for name, numbers in values.items():
         for side in (f"lowest\n{name}", f"highest\n{name}"):
-            rows[side] = work.tiles(side, [_short(float(numbers[at])) for at in work.wanted[side]])
+            rows[side] = work.tiles(side, [_format_short(float(numbers[at])) for at in work.wanted[side]])
     parts.append(work.figure("extremes", figures.grid(rows, SAMPLES), "The images with the most extreme values"))
     blank = int(work.manifest.flagged(BLANK).sum())
-    return [*parts, page.paragraph(f"Blank images, all of whose pixels have one value: {blank:,}.")]
+    return [*parts, page.paragraph(f"Blank images (all pixels have one value): {blank:,}.")]
 
 
-def _short(value: float) -> str:
+def _format_short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _duplicates(work: _Work) -> list[str]:
+def _describe_duplicates(work: _Work) -> list[str]:
     report = work.report
     leaks = [(leak.kind, leak.training, leak.held_out, leak.copies) for leak in report.leaks]
-    told = (
-        f"{report.repeated:,} images equal an earlier one pixel by pixel; {report.conflicts:,} groups of equal images "
-        "have more than one label. mien data check looks further, and drops copies from the training side."
+    summary = (
+        f"{report.repeated:,} images are pixel-identical to an earlier one; {report.conflicts:,} groups of identical "
+        "images have more than one label. mien data check searches further and can drop copies from the training split."
     )
-    found = [page.paragraph(told)]
-    found += [page.paragraph(f"{each}.", "warn") for each in report.subjects]
-    found += [page.paragraph(str(part), "" if part.expected else "warn") for part in report.parts]
+    parts = [page.paragraph(summary)]
+    parts += [page.paragraph(f"{shared}.", "warn") for shared in report.subjects]
+    parts += [page.paragraph(str(split), "" if split.expected else "warn") for split in report.parts]
     if not leaks:
-        return [*found, page.paragraph("No image of one split was found in another.")]
-    found.append(page.table(("kind of copy", "in", "also in", "images"), leaks))
+        return [*parts, page.paragraph("No image occurs in more than one split.")]
+    parts.append(page.table(("kind of copy", "in", "also in", "images"), leaks))
     labels = work.manifest.array("label")
     names = [f"{kind}\npairs" for kind in guard.KINDS]
     rows = {name: work.tiles(name, labels[work.wanted[name]].tolist()) for name in names if work.wanted[name]}
     drawn = figures.grid(rows, PAIRS)
-    return [*found, work.figure("duplicates", drawn, "Pairs of copies that stand in two splits, with their labels")]
+    return [*parts, work.figure("duplicates", drawn, "Pairs of copies in two splits, with their labels")]
 
 
-def _components(work: _Work) -> list[str]:
+def _project(work: _Work) -> list[str]:
     try:
         from sklearn.decomposition import PCA
     except ImportError:
@@ -268,20 +282,20 @@ def _components(work: _Work) -> list[str]:
     model = PCA(3, svd_solver="randomized", random_state=0).fit(flat)
     points, labels = model.transform(flat), work.manifest.array("label")[measured.sample]
     share = model.explained_variance_ratio_.tolist()
-    told = (
-        f"{len(flat):,} images drawn at random, 48 × 48 pixels each, projected on the directions of their greatest "
-        "variance. Classes that overlap here are not told apart by raw pixels."
+    note = (
+        f"{len(flat):,} random images of 48 × 48 pixels, projected on their first principal components. "
+        "Classes that overlap here cannot be separated by raw pixels."
     )
     return [
-        page.paragraph(told, "soft"),
+        page.paragraph(note, "soft"),
         work.figure("pca2", figures.scatter(points[:, :2], labels, share[:2]), "Scatter of two components by class"),
         work.figure("pca3", figures.scatter(points, labels, share), "Scatter of three components by class"),
     ]
 
 
-def _look(manifest: Manifest, places: list[int]) -> dict[int, NDArray[np.uint8]]:
-    """Return what the rows at ``places`` look like, no larger than 96 pixels a side."""
-    distinct = sorted(set(places))
+def _thumbnails(manifest: Manifest, rows: list[int]) -> dict[int, NDArray[np.uint8]]:
+    """Return row → its image, scaled down to at most 96 pixels a side."""
+    distinct = sorted(set(rows))
     images = manifest.pixels(np.array(distinct, np.int64)) if distinct else []
     shown = (image if max(image.shape[:2]) <= 96 else np.asarray(sheets.thumbnail(image)) for image in images)
     return dict(zip(distinct, shown, strict=True))

@@ -1,4 +1,4 @@
-"""What learning consumes: face crops with labels and splits, in memory, from a manifest or straight from a corpus."""
+"""Labelled face crops in memory, for training and evaluation, from a manifest or directly from a corpus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.datasets import packed
 from mien.datasets.pixels import checksum
-from mien.datasets.rows import Row, strictly
+from mien.datasets.rows import Row, raise_problems
 from mien.errors import DataError, ImageError, nearest
 from mien.labels import FERPLUS, LabelSet, Scheme, distribution, smallest
 from mien.preprocess import grey
@@ -22,23 +22,29 @@ if TYPE_CHECKING:
     from mien.datasets.manifest import Batch, Manifest
 
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
-Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+Convert = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 SAME_PART = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
-"""FER2013's words for its parts, and what other corpora's parts of the same role are called."""
+"""FER2013's names of its splits → the usual names."""
 
 
 @dataclass(frozen=True)
 class FaceSet:
     """N labelled face crops, of one corpus or of several.
 
-    pixels: uint8 (N, H, W) grey or (N, H, W, 3) RGB.  labels: int64 (N,), index into ``label_set``.
-    splits: (N,) strings, the corpus's own parts.  ids: N names that point back to the source.
-    subjects: (N,) strings, corpus and person; '' where unknown; None if nobody is known.
-    votes: float32 (N, C), each row the people's votes as shares of 1, or zeros where there are none; None if no face
-    has any.  left_out: how many rows had no class in ``label_set``.  datasets: (N,) strings, the corpus of each face;
-    None where it is not known.  columns: name → (N,) objects, what the corpus and the user's own columns of a manifest
-    say of each face: str, int, float, bool, or None where nothing is known; ``session`` and ``pose`` are always there.
+    Attributes:
+        label_set: the C classes.
+        pixels: uint8 (N, H, W) grey or (N, H, W, 3) RGB.
+        labels: int64 (N,), indices into ``label_set``.
+        splits: (N,) strings, the corpus's own splits.
+        ids: N names that point back to the source.
+        left_out: number of rows without a class in ``label_set``.
+        subjects: (N,) strings, corpus and person; '' where unknown; None if no subject is known.
+        votes: float32 (N, C), the annotators' votes as shares that sum to 1, or zeros in rows without votes; None if
+            no face has any.
+        datasets: (N,) strings, the corpus of each face; None if unknown.
+        columns: name → (N,) objects, further columns of the corpus or of the manifest: str, int, float, bool, or None
+            for a missing value; ``session`` and ``pose`` are always present.
     """
 
     label_set: LabelSet
@@ -54,8 +60,8 @@ class FaceSet:
 
     def __post_init__(self) -> None:
         lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
-        lengths |= {len(each) for each in (self.subjects, self.votes, self.datasets) if each is not None}
-        lengths |= {len(each) for each in self.columns.values()}
+        lengths |= {len(values) for values in (self.subjects, self.votes, self.datasets) if values is not None}
+        lengths |= {len(values) for values in self.columns.values()}
         if len(lengths) != 1 or not self._are_images() or self.pixels.dtype != np.uint8:
             raise DataError(
                 f"FaceSet of pixels {self.pixels.shape} {self.pixels.dtype}, {len(self.labels)} labels, "
@@ -69,20 +75,20 @@ class FaceSet:
         return len(self.labels)
 
     def split_named(self, split: str) -> str:
-        """Return what this data calls a split: ``Training`` may be ``train``. Raises ``DataError`` if it has none."""
+        """Return this data's name of a split: ``Training`` may be ``train``. Raises ``DataError`` if there is none."""
         present = sorted(set(self.splits.tolist()))
         other = {theirs: ours for ours, theirs in SAME_PART.items()} | SAME_PART
         name = split if split in present else other.get(split, split)
         if name not in present:
-            told = ", ".join(name or "no split at all" for name in present)
-            hint = "" if split in other else nearest(split, present)  # a part's own name is no slip of the pen
-            raise DataError(f"No split {split!r}; this data has {told}.{hint}")
+            names = ", ".join(name or "no split at all" for name in present)
+            hint = "" if split in other else nearest(split, present)  # the name of another corpus's split is not a typo
+            raise DataError(f"No split {split!r}; this data has {names}.{hint}")
         return name
 
     def part(self, split: str) -> FaceSet:
-        """Return one split's faces in the same order; ``Training`` also finds ``train`` and the reverse, and so on.
+        """Return one split's faces in the same order; equivalent names match, such as ``Training`` and ``train``.
 
-        Raises ``DataError`` naming the splits there are.
+        Raises ``DataError`` that lists the splits if there is none of that name.
         """
         return self.where(self.splits == self.split_named(split))
 
@@ -102,7 +108,7 @@ class FaceSet:
         )
 
     def resplit(self, splits: Sequence[str] | NDArray[np.str_]) -> FaceSet:
-        """Return the same faces in other parts; a face whose part is '' is left out."""
+        """Assign the faces to other splits; faces whose split is '' are left out."""
         moved = replace(self, splits=np.asarray(splits, str))
         return moved if (moved.splits != "").all() else moved.where(moved.splits != "")
 
@@ -115,12 +121,18 @@ class FaceSet:
     def from_manifest(
         cls, manifest: Manifest, scheme: Scheme | None = None, watch: Watch | None = None, *, colour: bool = False
     ) -> FaceSet:
-        """Return the faces of a manifest that have a class in ``scheme``; the others are counted in ``left_out``.
+        """Load the faces of a manifest that have a class in ``scheme``; the others are counted in ``left_out``.
 
-        scheme: None takes the smallest label set that holds all labels.  colour: as in ``load``.
-        Raises ``DataError`` if the images differ in size, or a source has changed.
+        Args:
+            manifest: the rows to load.
+            scheme: None takes the smallest label set that contains all labels.
+            watch: wraps the iterable of rows, for a progress bar.
+            colour: as in ``load``.
+
+        Raises:
+            DataError: the images differ in size, or a source has changed.
         """
-        return _collect(_manifest_rows(manifest, scheme, watch, _TURN[colour]), scheme)
+        return _collect(_manifest_rows(manifest, scheme, watch, _CONVERT[colour]), scheme)
 
 
 def load(
@@ -131,43 +143,50 @@ def load(
     watch: Watch | None = None,
     colour: bool = False,
 ) -> FaceSet:
-    """Read a manifest, or any corpus that ``readers.detect`` knows, or several of them, into memory.
+    """Load one or more manifests or corpora into memory.
 
-    scheme: None takes the smallest label set that holds all labels.  reader: None finds the format by itself.
-    watch:  wraps the iterable of rows, for a progress bar.
-    colour: False turns colour into luminance grey, pixels (N, H, W); True keeps it, pixels (N, H, W, 3) RGB in which
-            grey images stand three times.
-    Raises ``FileMissingError`` and ``DataError``; the latter names file and row of the first thing that is broken.
-    To go on without broken rows, index the corpus (``mien data index``), which lists them, and load the manifest.
+    To skip broken rows, index the corpus (``mien data index``), which lists them, and load the manifest.
+
+    Args:
+        path: a manifest, or a corpus in any format that ``readers.detect`` recognises, or several of them.
+        scheme: None takes the smallest label set that contains all labels.
+        reader: the corpus format; None detects it.
+        watch: wraps the iterable of rows, for a progress bar.
+        colour: False converts colour to luminance grey, pixels (N, H, W). True keeps it, pixels (N, H, W, 3) RGB, with
+            the channel of grey images repeated three times.
+
+    Raises:
+        FileMissingError: a path does not exist.
+        DataError: a broken file or row, which the message names.
     """
     from mien.datasets import manifest
 
     rows: list[Row] = []
-    for each in [path] if isinstance(path, str | Path) else path:
-        if manifest.is_manifest(each):
-            rows += _manifest_rows(manifest.read(each), scheme, watch, _TURN[colour])
+    for source in [path] if isinstance(path, str | Path) else path:
+        if manifest.is_manifest(source):
+            rows += _manifest_rows(manifest.read(source), scheme, watch, _CONVERT[colour])
         else:
-            rows += _corpus_rows(each, reader, watch, _TURN[colour])
+            rows += _corpus_rows(source, reader, watch, _CONVERT[colour])
     return _collect(rows, scheme)
 
 
-def _repeated(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return uint8 (H, W, 3); of a grey image a view, which takes no memory of its own."""
+def _repeat_channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 (H, W, 3); a grey image becomes a view, which takes no memory."""
     return np.broadcast_to(image[:, :, None], (*image.shape, 3)) if image.ndim == 2 else image
 
 
-_TURN: dict[bool, Turn] = {False: grey, True: _repeated}
+_CONVERT: dict[bool, Convert] = {False: grey, True: _repeat_channels}
 
 
-def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | None, turn: Turn) -> list[Row]:
-    """Return the rows of a manifest; those without a class in ``scheme`` keep no pixels, which are not even read."""
+def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | None, convert: Convert) -> list[Row]:
+    """Return the rows of a manifest; pixels are read only for rows with a class in ``scheme``."""
     nouns, datasets = manifest.column("label"), manifest.column("dataset")
     known = [bool(noun) and (scheme is None or scheme.of(noun, dataset) is not None)
              for noun, dataset in zip(nouns, datasets, strict=True)]  # fmt: skip
     names = ("id", "label", "dataset", "split", "subject", "votes", "session", "pose")
-    columns = zip(*(manifest.column(name) for name in names), _own(manifest), strict=True)
+    columns = zip(*(manifest.column(name) for name in names), _own_values(manifest), strict=True)
     images = manifest.where(np.array(known, bool)).images(watch=watch)
-    pixels = (turn(image) for batch in images for image in _verified(batch))
+    pixels = (convert(image) for batch in images for image in _verify(batch))
     return [
         Row(
             name,
@@ -187,22 +206,22 @@ def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | Non
     ]
 
 
-def _verified(batch: Batch) -> Iterable[NDArray[np.uint8]]:
-    """Return a batch's pixels. Raises ``DataError`` where a row of an array is not the crop that the manifest lists.
+def _verify(batch: Batch) -> Iterable[NDArray[np.uint8]]:
+    """Return a batch's pixels. Raises ``DataError`` if a row of an array is not the crop that the manifest lists.
 
-    A row has no name of its own in the array, so that only its checksum tells it from its neighbours.
+    Rows of an array have no names, so only the checksum can reveal a shifted or replaced row.
     """
     members, checksums = batch.rows.column("member"), batch.rows.column("sha256")
     for member, expected, image in zip(members, checksums, batch.pixels, strict=True):
         if packed.parse(member) and checksum(image) != expected:
             raise DataError(
-                f"{member} is not the crop that the manifest lists, by its sha256. "
+                f"{member} is not the crop that the manifest lists: its sha256 differs. "
                 "Delete the folder and run mien data prepare again."
             )
     return batch.pixels
 
 
-def _own(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
+def _own_values(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
     """Return each row's values in the user's own columns."""
     names = manifest.own_columns
     if not names:
@@ -211,18 +230,18 @@ def _own(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None, turn: Turn) -> list[Row]:
+def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None, convert: Convert) -> list[Row]:
     from mien.datasets import index, readers
     from mien.datasets.archive import open_source
     from mien.datasets.pixels import PixelReader
 
     rows = []
     with open_source(path) as source:
-        found = strictly(index.items(source, reader or readers.detect(source)[0]))
+        items = raise_problems(index.items(source, reader or readers.detect(source)[0]))
         read = PixelReader(source)
-        for row in watch(found) if watch else found:
+        for row in watch(items) if watch else items:
             try:
-                rows.append(replace(row, pixels=turn(index.load(read, row)[0])))
+                rows.append(replace(row, pixels=convert(index.load(read, row)[0])))
             except (DataError, ImageError) as error:
                 raise DataError(f"{path}: {row.member}: {error}") from error
     return rows
@@ -233,60 +252,60 @@ def _collect(rows: Sequence[Row], scheme: Scheme | None) -> FaceSet:
     classes = [scheme.of(row.label, row.dataset) for row in rows]
     kept = [(row, word) for row, word in zip(rows, classes, strict=True) if word is not None]
     if not kept:
-        raise DataError(f"The data holds no row with a class of {scheme.classes.name}; {len(rows)} rows have none.")
+        raise DataError(f"None of {len(rows)} rows has a class of the label set {scheme.classes.name}.")
     images = [row.pixels for row, _ in kept if row.pixels is not None]
     shapes = sorted({image.shape[:2] for image in images})
     if len(shapes) > 1:
         sizes = ", ".join(f"{shape[1]}×{shape[0]}" for shape in shapes[:4])
         raise DataError(f"Images of {len(shapes)} sizes ({sizes}); expected one. Crop them with mien data prepare.")
-    places = {word: place for place, word in enumerate(scheme.classes.labels)}
+    indices = {word: index for index, word in enumerate(scheme.classes.labels)}
     subjects = np.array([f"{row.dataset}/{row.subject}" if row.subject else "" for row, _ in kept], str)
     return FaceSet(
         scheme.classes,
         np.stack(images),
-        np.array([places[word] for _, word in kept], np.int64),
+        np.array([indices[word] for _, word in kept], np.int64),
         np.array([row.split for row, _ in kept], str),
         tuple(row.member for row, _ in kept),
         len(rows) - len(kept),
         subjects if (subjects != "").any() else None,
-        _shares([row.votes for row, _ in kept], scheme) if any(row.votes for row, _ in kept) else None,
+        _vote_shares([row.votes for row, _ in kept], scheme) if any(row.votes for row, _ in kept) else None,
         np.array([row.dataset for row, _ in kept], str),
-        _columns([row for row, _ in kept]),
+        _collect_columns([row for row, _ in kept]),
     )
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+def _collect_columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     names = dict.fromkeys(name for row in rows for name in row.own or ())
-    found = {"session": [row.session or None for row in rows], "pose": [row.pose or None for row in rows]}
-    found |= {name: [(row.own or {}).get(name) for row in rows] for name in names}
-    columns = {}
-    for name, values in found.items():
-        columns[name] = np.empty(len(rows), object)
-        columns[name][:] = values
-    return columns
+    values_of = {"session": [row.session or None for row in rows], "pose": [row.pose or None for row in rows]}
+    values_of |= {name: [(row.own or {}).get(name) for row in rows] for name in names}
+    arrays = {}
+    for name, values in values_of.items():
+        arrays[name] = np.empty(len(rows), object)
+        arrays[name][:] = values
+    return arrays
 
 
-def _shares(votes: Sequence[tuple[int, ...] | None], scheme: Scheme) -> NDArray[np.float32]:
-    """Return float32 (N, C): FER+ votes as shares of the scheme's classes; zeros where no vote is for one of them."""
+def _vote_shares(votes: Sequence[tuple[int, ...] | None], scheme: Scheme) -> NDArray[np.float32]:
+    """Return float32 (N, C): FER+ votes as shares of the scheme's classes; zeros for rows without such votes."""
     classes = [scheme.of(noun) for noun in FERPLUS.labels]
-    turn = np.array([[word == name for name in scheme.classes.labels] for word in classes], np.float32)
-    found = np.zeros((len(votes), len(scheme.classes)), np.float32)
-    for place, counts in enumerate(votes):
+    membership = np.array([[word == name for name in scheme.classes.labels] for word in classes], np.float32)
+    weights = np.zeros((len(votes), len(scheme.classes)), np.float32)
+    for row, counts in enumerate(votes):
         shares = distribution(counts) if counts else None
         if shares:
-            found[place] = np.asarray(shares, np.float32) @ turn
-    totals = found.sum(axis=1, keepdims=True)
-    shares_of_one: NDArray[np.float32] = np.divide(found, totals, out=np.zeros_like(found), where=totals > 0)
+            weights[row] = np.asarray(shares, np.float32) @ membership
+    totals = weights.sum(axis=1, keepdims=True)
+    shares_of_one: NDArray[np.float32] = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
     return shares_of_one
 
 
 def also_in(faces: FaceSet, others: FaceSet) -> NDArray[np.bool_]:
-    """Return bool (N,): which of ``faces`` stand pixel for pixel in ``others`` too (exact copies only).
+    """Return bool (N,): which of ``faces`` also occur, pixel for pixel, in ``others``.
 
-    Blank images, all pixels of one value, are no copies of a face: FER2013's one blank PublicTest image equals
-    eleven blank Training images, and is the difference between 280 equal images and 279 copies.
+    Blank images (all pixels of one value) do not count as duplicates of a face: FER2013's one blank PublicTest image
+    equals eleven blank Training images, which explains 280 equal images but 279 duplicates.
     """
-    # Digests, not the pixels: 70,000 colour crops would be kept a second time, 2.6 GB.
+    # Digests instead of pixels: a second copy of 70,000 colour crops would take 2.6 GB.
     seen = {_digest(image) for image in others.pixels}
     return np.fromiter((_digest(image) in seen and bool(np.ptp(image)) for image in faces.pixels), bool, len(faces))
 

@@ -1,4 +1,4 @@
-"""The figures of ``mien data explore``: Okabe–Ito colours, class names, labelled axes."""
+"""The plots of ``mien data explore``: Okabe–Ito colours, class names, labelled axes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]
 
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C", "#000000", "#F0E442")
-"""Colours told apart with any kind of colour vision (Okabe and Ito 2008); yellow last, as it is pale."""
+"""A palette for every kind of colour vision (Okabe and Ito 2008); yellow comes last because it is pale."""
 
-ORANGE, GREEN, BLUE, RED, GREY, BLACK = (OKABE_ITO[place] for place in (0, 2, 4, 5, 6, 7))
+ORANGE, GREEN, BLUE, RED, GREY, BLACK = (OKABE_ITO[index] for index in (0, 2, 4, 5, 6, 7))
 
 _CELL = 96
 
@@ -39,12 +39,12 @@ _STYLE: Any = {
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each class; names beyond the nine colours begin again."""
-    return {name: OKABE_ITO[place % len(OKABE_ITO)] for place, name in enumerate(names)}
+    """Assign a colour to each class; after nine classes the colours repeat."""
+    return {name: OKABE_ITO[index % len(OKABE_ITO)] for index, name in enumerate(names)}
 
 
 def new(width: float, height: float) -> Figure:
-    """Return an empty figure, size in inches, that no global state knows of."""
+    """Create an empty figure, size in inches, without registering it in pyplot's global state."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -53,55 +53,55 @@ def new(width: float, height: float) -> Figure:
 
 
 def percent(axis: Axis) -> None:
-    """Label an axis of shares in [0, 1] in percent, with as many digits as its ticks differ in."""
+    """Format an axis of shares in [0, 1] as percentages, with as many decimals as its ticks need."""
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(1))
 
 
 def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
-    """Return a figure as the content of a file, ``png`` or ``svg``."""
+    """Render a figure as ``png`` or ``svg`` and return the content of the file."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     with rc_context(_STYLE):
         _make_legible(figure)
         figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
-    figure.set_layout_engine("none")  # a second format keeps the layout: computing it costs as much as drawing
+    figure.set_layout_engine("none")  # a second format reuses the layout, whose computation costs as much as drawing
     return buffer.getvalue()
 
 
 def _make_legible(figure: Figure) -> None:
-    """Give texts whose letters matplotlib's font lacks a font that has them, or write them in letters that it has."""
+    """Give texts with letters that matplotlib's font lacks a font that has them, or transliterate them."""
     from matplotlib.text import Text
 
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             words = [label.get_text() for label in axis.get_majorticklabels()]
-            lacking = _lacking("".join(words))
+            lacking = _missing_letters("".join(words))
             if lacking:
-                axis.set_ticks(axis.get_majorticklocs(), [_legible(text) for text in words])
-                axis.set_tick_params(labelfontfamily=_families(lacking))
+                axis.set_ticks(axis.get_majorticklocs(), [_make_text_legible(text) for text in words])
+                axis.set_tick_params(labelfontfamily=_font_families(lacking))
     for text in figure.findobj(Text):
-        lacking = _lacking(text.get_text())
+        lacking = _missing_letters(text.get_text())
         if lacking:
-            text.set_fontfamily(_families(lacking))
-            text.set_text(_legible(text.get_text()))
+            text.set_fontfamily(_font_families(lacking))
+            text.set_text(_make_text_legible(text.get_text()))
 
 
-def _lacking(text: str) -> str:
-    """Return the letters of a text that matplotlib's own font does not have, each once."""
+def _missing_letters(text: str) -> str:
+    """Return the distinct letters of a text that matplotlib's default font lacks."""
     own = _own_font()
     return "".join(sorted({letter for letter in text if not letter.isascii() and not fonts.has_letters(own, letter)}))
 
 
-def _legible(text: str) -> str:
-    lacking = _lacking(text)
+def _make_text_legible(text: str) -> str:
+    lacking = _missing_letters(text)
     return text if not lacking or fonts.font_file(lacking) else fonts.plain(text)
 
 
-def _families(lacking: str) -> list[str]:
-    """Return matplotlib's font and, for letters that it lacks, one of this computer that has them."""
+def _font_families(lacking: str) -> list[str]:
+    """Return matplotlib's font and, if there is one, an installed font that has the missing letters."""
     from matplotlib import font_manager
 
     path = fonts.font_file(lacking)
@@ -118,12 +118,12 @@ def _own_font() -> str:
 
 
 def styled(draw: Any) -> Any:
-    """Give a function that returns a figure the house's style, and the message with the pip command."""
+    """Decorate a plotting function: apply the plot style, and raise ``MissingExtraError`` without matplotlib."""
     from functools import wraps
 
     @wraps(draw)
     def wrapped(*given: Any, **named: Any) -> Any:
-        figure = new(1, 1)  # raises the message with the pip command before anything else
+        figure = new(1, 1)  # raises MissingExtraError before anything else
         from matplotlib import rc_context
 
         del figure
@@ -135,7 +135,7 @@ def styled(draw: Any) -> Any:
 
 @styled
 def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Figure:
-    """Class counts per split: a panel each, all bars with their number."""
+    """Plot class counts, one panel per split, with the number at each bar."""
     width = max(4.5, 3.1 * len(counts) + 0.8)
     figure = new(width, 0.36 * len(names) + 1.2)
     panels = np.atleast_1d(figure.subplots(1, len(counts), sharey=True))
@@ -153,7 +153,7 @@ def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Fi
 
 @styled
 def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
-    """Class weights N / (classes × count): what each image of a class has to count for balance."""
+    """Plot class weights N / (classes × count), which balance the classes."""
     figure = new(6.4, 0.36 * len(values) + 1.2)
     axes = figure.subplots()
     bars = axes.barh(list(values), list(values.values()), color=list(colours(list(values)).values()))
@@ -166,9 +166,9 @@ def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
 
 @styled
 def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figure:
-    """Rows of images, the row's name to the left, a caption under an image that has one.
+    """Plot rows of images with the row's name to the left and optional captions below the images.
 
-    All images are one picture on one pair of axes: a pair for each of 80 images took 20 s to lay out.
+    All images share one pair of axes: the layout of 80 pairs took 20 s.
     """
     captions = any(text for row in rows.values() for _, text in row)
     rise = _CELL + (18 if captions else 4)
@@ -177,9 +177,9 @@ def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figur
     axes = figure.subplots()
     for line, (name, tiles) in enumerate(rows.items()):
         axes.text(-8, line * rise + _CELL / 2, name, ha="right", va="center")
-        for place, (image, text) in enumerate(tiles[:columns]):
-            _paste(canvas, image, line * rise, place * (_CELL + 4))
-            left, below = place * (_CELL + 4) + _CELL / 2, (line + 1) * rise - (rise - _CELL) + 2
+        for column, (image, text) in enumerate(tiles[:columns]):
+            _paste(canvas, image, line * rise, column * (_CELL + 4))
+            left, below = column * (_CELL + 4) + _CELL / 2, (line + 1) * rise - (rise - _CELL) + 2
             axes.text(left, below, text, ha="center", va="top", fontsize=8)
     axes.imshow(canvas, interpolation="nearest")
     axes.set_axis_off()
@@ -187,7 +187,7 @@ def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figur
 
 
 def _paste(canvas: Image, image: Image, top: int, left: int) -> None:
-    """Put an image, scaled to fit, into the middle of its cell."""
+    """Paste an image, scaled to fit, into the centre of its cell."""
     import cv2
 
     height, width = image.shape[:2]
@@ -202,7 +202,7 @@ def _paste(canvas: Image, image: Image, top: int, left: int) -> None:
 
 @styled
 def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
-    """Histograms of the four measures; sharpness on a logarithmic axis, as it spans decades."""
+    """Plot histograms of the four measures; sharpness has a logarithmic axis, as it spans decades."""
     figure = new(8.4, 5.2)
     for axes, (name, given) in zip(figure.subplots(2, 2).flat, values.items(), strict=True):
         wide = name == "sharpness"
@@ -222,7 +222,7 @@ def qualities(values: Mapping[str, NDArray[np.float32]]) -> Figure:
 
 @styled
 def scatter(points: NDArray[np.float64], labels: NDArray[np.str_], share: Sequence[float]) -> Figure:
-    """PCA in 2-D or 3-D, by the number of columns of ``points``, coloured by class; the axes say their variance."""
+    """Plot PCA points, (N, 2) or (N, 3), coloured by class; axis labels give the explained variance."""
     deep = points.shape[1] == 3
     figure = new(7.6, 5.6)
     axes: Any = figure.add_subplot(projection="3d" if deep else None)
@@ -230,11 +230,11 @@ def scatter(points: NDArray[np.float64], labels: NDArray[np.str_], share: Sequen
     for name, colour in colours(names).items():
         chosen = points[labels == name]
         axes.scatter(*chosen.T, s=9, alpha=0.5, color=colour, linewidths=0, label=name or "no label", rasterized=True)
-    unit = "" if deep else " of variance"  # three long labels would run into each other
-    told = [f"component {place} ({part:.1%}{unit})" for place, part in enumerate(share, 1)]
-    axes.set(xlabel=told[0], ylabel=told[1])
+    unit = "" if deep else " of variance"  # three long labels would overlap
+    axis_labels = [f"component {number} ({part:.1%}{unit})" for number, part in enumerate(share, 1)]
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     if deep:
-        axes.set_zlabel(told[2], labelpad=4)
+        axes.set_zlabel(axis_labels[2], labelpad=4)
         axes.tick_params(labelsize=8)
         axes.set_box_aspect(None, zoom=0.88)
     handles = figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, title="class").legend_handles

@@ -1,4 +1,4 @@
-"""FER2013's parts recognised by their class counts, whatever a folder calls them."""
+"""Recognise FER2013's splits by their class counts, whatever a folder calls them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = {
 """Images of each class, in the order of ``labels.FER2013``."""
 
 TOLERANCE = 0.01
-"""Share of images that may be missing or extra; the nearest two parts, PublicTest and PrivateTest, differ by 3.1 %."""
+"""Share of images that may be missing or extra; the closest splits, PublicTest and PrivateTest, differ by 3.1 %."""
 
 _MEANT = {
     "Training": {"Training", "train"},
@@ -27,7 +27,13 @@ _MEANT = {
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A split whose class counts are those of some of FER2013's parts. off: by how many images in all."""
+    """A split whose class counts match one or more splits of FER2013.
+
+    Attributes:
+        split: its name.
+        parts: the splits of FER2013 that it consists of.
+        off: number of images missing or extra, summed over classes.
+    """
 
     split: str
     parts: tuple[str, ...]
@@ -35,40 +41,41 @@ class Fingerprint:
 
     @property
     def expected(self) -> bool:
-        """Whether the split is called as what it is."""
+        """Whether the split's name agrees with its content."""
         return len(self.parts) == 1 and self.split in _MEANT[self.parts[0]]
 
     def __str__(self) -> str:
-        return f"{self.split or 'the rows without a split'} is {' + '.join(self.parts)}{self._called()}{self._nearly()}"
+        split = self.split or "the rows without a split"
+        return f"{split} is {' + '.join(self.parts)}{self._describe_name()}{self._describe_difference()}"
 
-    def _called(self) -> str:
+    def _describe_name(self) -> str:
         if self.expected:
             return ""
         if len(self.parts) == 1:
             return f" called {self.split!r}" if self.split else ""
         if "PrivateTest" in self.parts:
-            return ": whatever is chosen on it is chosen on PrivateTest"
+            return ": anything chosen on it is chosen on PrivateTest"
         return ""
 
-    def _nearly(self) -> str:
+    def _describe_difference(self) -> str:
         return f" ({self.off} images more or fewer)" if self.off else ""
 
 
-def fingerprints(counts: Mapping[str, Mapping[str, int]]) -> list[Fingerprint]:
-    """Return what is recognised among splits, given as split → noun → number of images."""
-    found = (_recognise(split, counts[split]) for split in sorted(counts))
-    return [each for each in found if each]
+def recognise_splits(counts: Mapping[str, Mapping[str, int]]) -> list[Fingerprint]:
+    """Recognise splits of FER2013 among splits given as split → label → number of images."""
+    candidates = (_recognise(split, counts[split]) for split in sorted(counts))
+    return [fingerprint for fingerprint in candidates if fingerprint]
 
 
-def _recognise(split: str, nouns: Mapping[str, int]) -> Fingerprint | None:
-    if not set(nouns) - {""} <= set(FER2013.labels):
+def _recognise(split: str, label_counts: Mapping[str, int]) -> Fingerprint | None:
+    if not set(label_counts) - {""} <= set(FER2013.labels):
         return None
-    given = [nouns.get(noun, 0) for noun in FER2013.labels]
+    given = [label_counts.get(label, 0) for label in FER2013.labels]
     candidates = []
     for number in range(1, len(COUNTS) + 1):
         for parts in combinations(COUNTS, number):
-            goal = [sum(COUNTS[part][place] for part in parts) for place in range(len(FER2013))]
+            goal = [sum(COUNTS[part][index] for part in parts) for index in range(len(FER2013))]
             off = sum(abs(one - other) for one, other in zip(given, goal, strict=True))
             if off <= TOLERANCE * sum(goal):
                 candidates.append(Fingerprint(split, parts, off))
-    return min(candidates, key=lambda each: each.off, default=None)
+    return min(candidates, key=lambda candidate: candidate.off, default=None)

@@ -1,8 +1,8 @@
-"""The guard: images and people that stand on both sides of a split, and parts that are not what they are called.
+"""Leakage checks: images and people in more than one split, and splits whose names belie their content.
 
-Exact copies are found by checksum. Near copies (re-encoded, resized, brightened, shifted by a pixel, mirrored, and, if
-asked for, turned or zoomed) are found in two steps: candidates by the distance of their hashes, which is one matrix
-product for all pairs, then a comparison of pixels. ``docs/data.md`` holds the measurements behind the thresholds.
+Exact duplicates are found by checksum. Near duplicates (re-encoded, resized, brightened, shifted by a pixel, mirrored,
+and optionally rotated or zoomed) are found in two steps: candidates by hash distance, which is one matrix product for
+all pairs, then a comparison of pixels. ``docs/data.md`` has the measurements behind the thresholds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets import compare
-from mien.datasets.fingerprints import Fingerprint, fingerprints
+from mien.datasets.fingerprints import Fingerprint, recognise_splits
 from mien.datasets.manifest import BLANK, Manifest
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ LISTED = {
     LISTED_CONFLICT: "training images of listed duplicate groups with several labels",
     LISTED_DUPLICATE: "training images that repeat another of their listed group",
 }
-"""Flags of rows that a list brought with the corpus declares faulty, and what they mean; ``drop_leaks`` drops them."""
+"""Flags of rows that the corpus's own lists report as faulty → their meaning; ``drop_leaks`` drops them."""
 
 _RANK = {"Training": 0, "train": 0, "PublicTest": 1, "validation": 1, "PrivateTest": 2, "test": 2}
 
@@ -39,10 +39,13 @@ Watch = Callable[[Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Leak:
-    """Images that stand in a training-side split and in a held-out one.
+    """Images that occur both in a training split and in a held-out one.
 
-    kind: one of ``KINDS``.  pairs: (place in ``training``, place in ``held_out``), rows of the manifest.
-    evidence: for each pair the correlation of the pixels, 1.0 for exact copies.
+    Attributes:
+        kind: one of ``KINDS``.
+        training, held_out: names of the splits.
+        pairs: (row in ``training``, row in ``held_out``), rows of the manifest.
+        evidence: correlation of the pixels of each pair, 1.0 for exact copies.
     """
 
     kind: str
@@ -53,7 +56,7 @@ class Leak:
 
     @property
     def copies(self) -> int:
-        """How many images of the held-out split have a copy."""
+        """Number of images of the held-out split that have a copy."""
         return len({held for _, held in self.pairs})
 
     def __str__(self) -> str:
@@ -63,7 +66,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class SharedSubjects:
-    """People who stand in both splits, of the number of people in the held-out one."""
+    """Subjects who occur in both splits; ``people`` is the number of subjects in the held-out one."""
 
     training: str
     held_out: str
@@ -71,18 +74,24 @@ class SharedSubjects:
     people: int
 
     def __str__(self) -> str:
-        return f"{len(self.shared)} of the {self.people} people of {self.held_out} stand in {self.training} too"
+        return f"{len(self.shared)} of the {self.people} people of {self.held_out} are also in {self.training}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What ``check`` found.
+    """The result of ``check``.
 
-    leaks: one for each kind and pair of splits that share images.  subjects: where people are shared.
-    parts: FER2013 parts recognised by their class counts.  blank: split → number of blank images.
-    repeated: number of images that equal an earlier one, in whichever split.  conflicts: groups of equal images
-    with more than one label.  with_subjects: whether the manifest names people at all.  listed: flag of ``LISTED`` →
-    number of rows that carry it.
+    Attributes:
+        splits: split → number of rows.
+        leaks: one per kind and pair of splits that share images.
+        subjects: one per pair of splits that share people.
+        parts: splits of FER2013, recognised by their class counts.
+        blank: split → number of blank images.
+        repeated: number of images equal to an earlier one, in any split.
+        conflicts: number of groups of equal images with more than one label.
+        with_subjects: whether the manifest names any subject.
+        settings: the thresholds used.
+        listed: flag of ``LISTED`` → number of rows with that flag.
     """
 
     splits: dict[str, int]
@@ -98,7 +107,7 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Whether no image and no person is on both sides, none is listed, no part is called by another's name."""
+        """Whether there is no leak, no shared or listed row, and every recognised split has the right name."""
         return not (self.leaks or self.subjects or self.listed) and all(part.expected for part in self.parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,9 +121,9 @@ class Report:
                 for leak in self.leaks
             ],
             "subjects": [
-                {"training": each.training, "held_out": each.held_out, "shared": len(each.shared),
-                 "people": each.people, "names": list(each.shared)}
-                for each in self.subjects
+                {"training": people.training, "held_out": people.held_out, "shared": len(people.shared),
+                 "people": people.people, "names": list(people.shared)}
+                for people in self.subjects
             ],
             "parts": [{"split": part.split, "is": list(part.parts), "off": part.off} for part in self.parts],
             "blank": self.blank,
@@ -134,13 +143,17 @@ def check(
     images: dict[int, NDArray[np.uint8]] | None = None,
     watch: Watch | None = None,
 ) -> Report:
-    """Look for what would make a score on a held-out split too good.
+    """Check for leakage that would make scores on held-out splits optimistic.
 
-    distance, correlation: thresholds of near copies; see ``compare``.
-    augmented: also look for turned, shifted and zoomed copies, which takes about six times as long.
-    images: row → what it looks like in grey 48×48, of rows that were read already; they are not read again.
-    watch: wraps the iterable of steps, for a progress bar.
-    Raises ``DataError`` or ``FileMissingError`` if a source has gone: near copies are told by pixels.
+    Args:
+        manifest: the images and their splits.
+        distance, correlation: thresholds of near duplicates; see ``compare``.
+        augmented: also search for rotated, shifted and zoomed copies, which takes about six times as long.
+        images: row → uint8 (48, 48) grey, of rows read earlier; they are not read again.
+        watch: wraps the iterable of steps, for a progress bar.
+
+    Raises:
+        DataError, FileMissingError: a source is missing or has changed; near duplicates are compared by pixels.
     """
     splits = manifest.array("split")
     pairs = _pairs_of_splits(splits)
@@ -152,28 +165,27 @@ def check(
         sides = np.flatnonzero(splits == training), np.flatnonzero(splits == held_out)
         kind = variant.kind if variant else "exact"
         for first, second, value in search.near(*sides, variant) if variant else search.exact(*sides):
-            found = leaks[kind, training, held_out]
-            found[first, second] = max(value, found.get((first, second), value))
+            values = leaks[kind, training, held_out]
+            values[first, second] = max(value, values.get((first, second), value))
     return Report(
         {str(name): int((splits == name).sum()) for name in np.unique(splits)},
-        tuple(_leaks(leaks)),
-        tuple(_shared(manifest, pairs)),
-        tuple(fingerprints(manifest.counts())),
-        _blank(manifest),
-        *_repeated(manifest),
+        tuple(_build_leaks(leaks)),
+        tuple(_find_shared_subjects(manifest, pairs)),
+        tuple(recognise_splits(manifest.counts())),
+        _count_blank(manifest),
+        *_count_repeated(manifest),
         with_subjects=bool((manifest.array("subject") != "").any()),
         settings={"distance": distance, "correlation": correlation, "augmented": augmented},
-        listed=_listed(manifest),
+        listed=_count_listed(manifest),
     )
 
 
 def drop_leaks(manifest: Manifest, report: Report, kinds: Iterable[str] = KINDS) -> Manifest:
-    """Return the manifest without listed rows, and without the training-side image of every other leak of ``kinds``.
+    """Drop listed rows and the training image of every other leak of ``kinds``; return the new manifest.
 
-    Rows that carry a flag of ``LISTED`` go first, those of held-out parts too: the corpus's own list names them. A
-    leak whose held-out image goes that way costs no training image. Otherwise held-out parts stay whole.
-    Shared people are not dropped: of an image-level split that can be nearly all of the training side. Split by
-    subject instead.
+    Rows with a flag of ``LISTED`` are dropped first, even from held-out splits, since the corpus itself reports them;
+    a leak whose held-out image is dropped this way costs no training image. Otherwise held-out splits are unchanged.
+    Shared people are kept: after an image-level split that could be most of the training set. Split by subject instead.
     """
     chosen = set(kinds)
     keep = ~np.logical_or.reduce([manifest.flagged(flag) for flag in LISTED])
@@ -186,27 +198,27 @@ def drop_leaks(manifest: Manifest, report: Report, kinds: Iterable[str] = KINDS)
     return Manifest(clean.table, {**clean.info, "dropped_leaks": record}, clean.base)
 
 
-def in_order(splits: Iterable[str]) -> list[str]:
-    """Return the names of splits, train before validation before test before others."""
+def sort_splits(splits: Iterable[str]) -> list[str]:
+    """Sort names of splits: train, validation, test, then others."""
     return sorted(splits, key=lambda name: (_RANK.get(name, 3), name))
 
 
 def _pairs_of_splits(splits: NDArray[Any]) -> list[tuple[str, str]]:
-    """Return (training side, held-out side) of all splits."""
-    return list(combinations(in_order(set(splits.tolist()) - {""}), 2))
+    """Return (training, held-out) for all pairs of splits."""
+    return list(combinations(sort_splits(set(splits.tolist()) - {""}), 2))
 
 
-def _leaks(found: dict[tuple[str, str, str], dict[tuple[int, int], float]]) -> Iterator[Leak]:
-    """Build the leaks, a pair only under the first kind that it was found as."""
-    told: set[tuple[int, int]] = set()
-    for (kind, training, held_out), values in sorted(found.items(), key=lambda item: KINDS.index(item[0][0])):
-        pairs = tuple(pair for pair in sorted(values) if pair not in told)
-        told.update(pairs)
+def _build_leaks(values_by_kind: dict[tuple[str, str, str], dict[tuple[int, int], float]]) -> Iterator[Leak]:
+    """Build the leaks, reporting each pair only under the first kind that matches."""
+    reported: set[tuple[int, int]] = set()
+    for (kind, training, held_out), values in sorted(values_by_kind.items(), key=lambda item: KINDS.index(item[0][0])):
+        pairs = tuple(pair for pair in sorted(values) if pair not in reported)
+        reported.update(pairs)
         if pairs:
             yield Leak(kind, training, held_out, pairs, tuple(values[pair] for pair in pairs))
 
 
-def _shared(manifest: Manifest, pairs: list[tuple[str, str]]) -> Iterator[SharedSubjects]:
+def _find_shared_subjects(manifest: Manifest, pairs: list[tuple[str, str]]) -> Iterator[SharedSubjects]:
     people: dict[str, set[str]] = defaultdict(set)
     columns = (manifest.column(name) for name in ("split", "dataset", "subject"))
     for split, dataset, subject in zip(*columns, strict=True):
@@ -218,19 +230,19 @@ def _shared(manifest: Manifest, pairs: list[tuple[str, str]]) -> Iterator[Shared
             yield SharedSubjects(training, held_out, tuple(sorted(shared)), len(people[held_out]))
 
 
-def _listed(manifest: Manifest) -> dict[str, int]:
+def _count_listed(manifest: Manifest) -> dict[str, int]:
     counts = {flag: int(manifest.flagged(flag).sum()) for flag in LISTED}
     return {flag: count for flag, count in counts.items() if count}
 
 
-def _blank(manifest: Manifest) -> dict[str, int]:
+def _count_blank(manifest: Manifest) -> dict[str, int]:
     names, counts = np.unique(manifest.array("split")[manifest.flagged(BLANK)], return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
-def _repeated(manifest: Manifest) -> tuple[int, int]:
+def _count_repeated(manifest: Manifest) -> tuple[int, int]:
     labels: dict[str, set[str]] = defaultdict(set)
     rows = manifest.where(~manifest.flagged(BLANK))
     for checksum, label in zip(rows.column("sha256"), rows.array("label").tolist(), strict=True):
         labels[checksum].add(label)
-    return len(rows) - len(labels), sum(len(each - {""}) > 1 for each in labels.values())
+    return len(rows) - len(labels), sum(len(names - {""}) > 1 for names in labels.values())

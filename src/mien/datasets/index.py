@@ -1,4 +1,4 @@
-"""Corpora → manifest: every image decoded once, in order, in memory that does not grow with their number."""
+"""Index corpora into a manifest: decode every image once, in order, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.datasets import manifest, readers
 from mien.datasets.archive import Source, open_source
 from mien.datasets.arrow import pa, parquet
 from mien.datasets.ferplus import Join, open_join
-from mien.datasets.pixels import PixelReader, checksum, decode, hashes, true_kind
+from mien.datasets.pixels import PixelReader, checksum, compute_hashes, decode, find_true_format
 from mien.datasets.rows import Item, Options, Problem, Row
 from mien.errors import DataError, ImageError
 from mien.files import appearing
@@ -36,9 +36,18 @@ Loaded = tuple[Row, "NDArray[np.uint8]"]
 
 @dataclass
 class Indexed:
-    """What an index run found: rows written, problems (all of them in ``problem_file``), the FER+ join's counts.
+    """The result of indexing.
 
-    passed_over: hidden or system file or folder → how many files it kept out.
+    Attributes:
+        path: the manifest.
+        rows: number of rows written.
+        flags: flag → number of rows that have it.
+        nouns: the labels present.
+        sources: what the metadata records of each source.
+        problems: number of problems, all listed in ``problem_file``; ``first_problems`` are the first ``SHOWN``.
+        dropped: number of rows left out because of a problem.
+        votes: kind of FER+ match → number of rows.
+        passed_over: hidden or system file or folder → number of files skipped because of it.
     """
 
     path: Path
@@ -57,10 +66,10 @@ class Indexed:
         """Return the metadata of the manifest."""
         from mien import __version__
 
-        found = {"schema": manifest.SCHEMA, "mien": __version__, "sources": self.sources, "problems": self.problems}
-        found["dropped"] = self.dropped
-        found["labels"] = labels.smallest(self.nouns).classes.name if self.nouns else ""
-        return {**found, "votes": self.votes} if self.votes else found
+        info = {"schema": manifest.SCHEMA, "mien": __version__, "sources": self.sources, "problems": self.problems}
+        info["dropped"] = self.dropped
+        info["labels"] = labels.smallest(self.nouns).classes.name if self.nouns else ""
+        return {**info, "votes": self.votes} if self.votes else info
 
 
 def index(
@@ -76,34 +85,43 @@ def index(
 ) -> Indexed:
     """Read corpora, decode every image and write the manifest ``out``.
 
-    reader:  a name in ``READERS``; found by itself if None.  options: see ``Options``.
-    votes:   FER+'s ``fer2013new.csv``, or the folder that holds it, to join.  vote_rule: see ``ferplus.Join``.
-    strict:  raise ``DataError`` at the first problem. Otherwise what cannot be read is left out, counted, and
-             listed with its reason in ``<out>.problems.csv``.
-    watch:   wraps the iterable of items, for a progress bar.
-    Raises ``FileMissingError``, ``DataError`` and ``OptionError``; ``out`` then stays as it was.
+    Args:
+        paths: the corpora.
+        out: the manifest; unchanged if an error is raised.
+        reader: a name in ``READERS``; None detects it.
+        options: see ``Options``.
+        votes: FER+'s ``fer2013new.csv`` to join, or its folder.
+        vote_rule: see ``ferplus.Join``.
+        strict: raise ``DataError`` at the first problem. Otherwise rows that cannot be read are left out, counted, and
+            listed with the reason in ``<out>.problems.csv``.
+        watch: wraps the iterable of items, for a progress bar.
+
+    Raises:
+        FileMissingError: a corpus or the votes do not exist.
+        DataError: a corpus is damaged, of unknown layout or has no usable image.
+        OptionError: an unknown reader, option or rule.
     """
-    place = Path(out)
-    found = Indexed(place)
+    path = Path(out)
+    indexed = Indexed(path)
     join = open_join(votes, vote_rule) if votes else None
-    with appearing(place) as draft:
-        with _Writer(draft) as writer, _Problems(found, strict=strict) as report:
-            sources = [Path(path) for path in paths]
-            how = _How(reader, options or Options(), join, watch)
-            for path in sources:
-                with open_source(path) as source:
-                    prefix = f"{path.name}/" if len(sources) > 1 else ""
-                    found.sources.append(_one_source(source, prefix, how, report, writer))
-            if not found.rows:
-                raise DataError(_nothing(sources, found))
-            found.votes = dict(join.counts) if join else {}
-            writer.finish(found.info())
+    with appearing(path) as draft:
+        with _Writer(draft) as writer, _Problems(indexed, strict=strict) as report:
+            sources = [Path(corpus) for corpus in paths]
+            settings = _Settings(reader, options or Options(), join, watch)
+            for corpus in sources:
+                with open_source(corpus) as source:
+                    prefix = f"{corpus.name}/" if len(sources) > 1 else ""
+                    indexed.sources.append(_index_source(source, prefix, settings, report, writer))
+            if not indexed.rows:
+                raise DataError(_describe_empty(sources, indexed))
+            indexed.votes = dict(join.counts) if join else {}
+            writer.finish(indexed.info())
         _add_own(draft, writer.own)
-    return found
+    return indexed
 
 
 def _add_own(path: Path, own: list[Mapping[str, Any] | None]) -> None:
-    """Put the user's own columns into a manifest; None where a source has no such column."""
+    """Add the user's own columns to a manifest; None for sources without the column."""
     names = dict.fromkeys(name for values in own for name in values or ())
     if names:
         made = manifest.read(path)
@@ -113,22 +131,22 @@ def _add_own(path: Path, own: list[Mapping[str, Any] | None]) -> None:
 
 
 def items(source: Source, reader: str, options: Options | None = None, join: Join | None = None) -> Iterator[Item]:
-    """Yield a source's problems and a reader's items, with FER+ votes where there is a ``join``."""
+    """Yield a source's problems and a reader's items, with FER+ votes if a ``join`` is given."""
     yield from source.problems
-    found = readers.get(reader).rows(source, options or Options())
-    yield from found if join is None else (item for item in map(join, found) if item is not None)
+    rows = readers.get(reader).rows(source, options or Options())
+    yield from rows if join is None else (item for item in map(join, rows) if item is not None)
 
 
 def load(read: PixelReader, row: Row) -> tuple[NDArray[np.uint8], Problem | None]:
-    """Return a row's pixels, and the problem of a file whose ending belies its content.
+    """Read a row's pixels; also return a problem if the file extension does not match the content.
 
-    Raises ``DataError`` and ``ImageError`` if there are no pixels, or not those the corpus promises.
+    Raises ``DataError`` or ``ImageError`` if the pixels cannot be read or do not have the corpus's size.
     """
     problem = None
     if row.pixels is not None:
         return row.pixels, None
     content = read.source.read(row.member)
-    kind = true_kind(content, PurePosixPath(row.member).suffix)
+    kind = find_true_format(content, PurePosixPath(row.member).suffix)
     if kind:
         problem = Problem(row.member, f"wrong extension: the file is a {kind}; read as such", kept=True)
     pixels = decode(content)
@@ -139,36 +157,38 @@ def load(read: PixelReader, row: Row) -> tuple[NDArray[np.uint8], Problem | None
 
 
 @dataclass(frozen=True)
-class _How:
+class _Settings:
     reader: str | None
     options: Options
     join: Join | None
     watch: Watch | None
 
 
-def _one_source(source: Source, prefix: str, how: _How, report: _Problems, writer: _Writer) -> dict[str, Any]:
+def _index_source(
+    source: Source, prefix: str, settings: _Settings, report: _Problems, writer: _Writer
+) -> dict[str, Any]:
     """Write the rows of one source and return what the metadata records of it."""
-    found = report.found
-    found.passed_over.update(source.passed_over)
-    detect = readers.detect_own if how.options.own else readers.detect
-    name, evidence = (how.reader, "named") if how.reader else detect(source)
-    stored, before = manifest.relative(source.path, found.path.parent), found.rows
-    all_items: Iterable[Item] = items(source, name, how.options, how.join)
-    with _closing(how.watch(all_items) if how.watch else all_items) as watched:
+    indexed = report.indexed
+    indexed.passed_over.update(source.passed_over)
+    detect = readers.detect_own if settings.options.own else readers.detect
+    name, evidence = (settings.reader, "named") if settings.reader else detect(source)
+    stored, before = manifest.relative(source.path, indexed.path.parent), indexed.rows
+    all_items: Iterable[Item] = items(source, name, settings.options, settings.join)
+    with _closing(settings.watch(all_items) if settings.watch else all_items) as watched:
         for batch in _batches(source, watched, report):
-            columns = _columns(batch, stored, prefix)
-            found.rows += len(batch)
-            found.flags.update(flag for flags in columns["flags"] for flag in flags)
-            found.nouns.update(label for label in columns["label"] if label)
+            columns = _build_columns(batch, stored, prefix)
+            indexed.rows += len(batch)
+            indexed.flags.update(flag for flags in columns["flags"] for flag in flags)
+            indexed.nouns.update(label for label in columns["label"] if label)
             writer.add(columns)
             writer.own += [row.own for row, _ in batch]
     about = {"path": stored, "reader": name, "evidence": evidence, "digest": source.digest()}
-    return {**about, "bytes": source.size(), "rows": found.rows - before}
+    return {**about, "bytes": source.size(), "rows": indexed.rows - before}
 
 
 @contextmanager
 def _closing(watched: Iterable[Item]) -> Iterator[Iterable[Item]]:
-    """End a progress bar before an error is told, not when its generator happens to be collected."""
+    """Close a progress bar before an error is reported, not when its generator is garbage-collected."""
     try:
         yield watched
     finally:
@@ -177,7 +197,7 @@ def _closing(watched: Iterable[Item]) -> Iterator[Iterable[Item]]:
 
 
 def _batches(source: Source, all_items: Iterable[Item], report: _Problems) -> Iterator[list[Loaded]]:
-    """Decode item by item and yield up to ``BATCH`` of them, fewer of large images."""
+    """Decode items and yield batches of up to ``BATCH``, smaller for large images."""
     read, batch, size = PixelReader(source), list[Loaded](), 0
     for item in all_items:
         if isinstance(item, Problem):
@@ -199,7 +219,7 @@ def _batches(source: Source, all_items: Iterable[Item], report: _Problems) -> It
         yield batch
 
 
-def _columns(batch: list[Loaded], source: str, prefix: str) -> dict[str, list[Any]]:
+def _build_columns(batch: list[Loaded], source: str, prefix: str) -> dict[str, list[Any]]:
     rows = [row for row, _ in batch]
     images = [pixels for _, pixels in batch]
     return {
@@ -216,21 +236,21 @@ def _columns(batch: list[Loaded], source: str, prefix: str) -> dict[str, list[An
         "width": [pixels.shape[1] for pixels in images],
         "height": [pixels.shape[0] for pixels in images],
         "sha256": [checksum(pixels) for pixels in images],
-        "phash": hashes(images).tolist(),
-        "flags": [_flags(row, pixels) for row, pixels in batch],
+        "phash": compute_hashes(images).tolist(),
+        "flags": [_compute_flags(row, pixels) for row, pixels in batch],
     }
 
 
-def _flags(row: Row, pixels: NDArray[np.uint8]) -> list[str]:
+def _compute_flags(row: Row, pixels: NDArray[np.uint8]) -> list[str]:
     first = pixels.flat[0]
-    # Comparing one line first spares a pass over nearly every image.
+    # Comparing the first line avoids a full pass over nearly every image.
     blank = bool((pixels[0] == first).all()) and bool((pixels == first).all())
     return [*row.flags, manifest.BLANK] if blank else list(row.flags)
 
 
-def _nothing(sources: list[Path], found: Indexed) -> str:
-    told = "; ".join(map(str, found.first_problems[:3]))
-    return f"{', '.join(map(str, sources))} holds no usable image. {found.problems} problems: {told or 'none'}."
+def _describe_empty(sources: list[Path], indexed: Indexed) -> str:
+    examples = "; ".join(map(str, indexed.first_problems[:3]))
+    return f"{', '.join(map(str, sources))} holds no usable image. {indexed.problems} problems: {examples or 'none'}."
 
 
 class _Writer:
@@ -269,9 +289,9 @@ class _Writer:
 class _Problems:
     """Counts problems, keeps the first few, writes all of them to a CSV; raises the first if ``strict``."""
 
-    def __init__(self, found: Indexed, *, strict: bool) -> None:
-        self.found, self._strict = found, strict
-        self._path = found.path.with_name(found.path.name + ".problems.csv")
+    def __init__(self, indexed: Indexed, *, strict: bool) -> None:
+        self.indexed, self._strict = indexed, strict
+        self._path = indexed.path.with_name(indexed.path.name + ".problems.csv")
         self._file: TextIO | None = None
 
     def __enter__(self) -> _Problems:
@@ -288,9 +308,9 @@ class _Problems:
         if self._file is None:
             self._file = self._path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
             csv.writer(self._file).writerow(("where", "what", "kept"))
-            self.found.problem_file = self._path
+            self.indexed.problem_file = self._path
         csv.writer(self._file).writerow((problem.where, problem.what, problem.kept))
-        self.found.problems += 1
-        self.found.dropped += not problem.kept
-        if len(self.found.first_problems) < SHOWN:
-            self.found.first_problems.append(problem)
+        self.indexed.problems += 1
+        self.indexed.dropped += not problem.kept
+        if len(self.indexed.first_problems) < SHOWN:
+            self.indexed.first_problems.append(problem)

@@ -15,14 +15,14 @@ _NAME = re.compile(r"([A-Z]{2})[.-](AN|DI|FE|HA|NE|SA|SU)(\d)[.-](\d{1,3})", re.
 
 
 def evidence(_: Source, names: Sequence[str]) -> str | None:
-    """Say how many images follow JAFFE's naming."""
-    found = [PurePosixPath(name).stem for name in names if is_image(name)]
-    own = [stem for stem in found if _NAME.fullmatch(stem)]
-    return f"files such as {own[0]} follow JAFFE's naming" if len(own) * 2 > len(found) else None
+    """Give an example if most images follow JAFFE's naming."""
+    stems = [PurePosixPath(name).stem for name in names if is_image(name)]
+    matching = [stem for stem in stems if _NAME.fullmatch(stem)]
+    return f"files such as {matching[0]} follow JAFFE's naming" if len(matching) * 2 > len(stems) else None
 
 
 def rows(source: Source, _: Options) -> Iterator[Item]:
-    """Yield every image: subject, emotion and take (as session) by name."""
+    """Yield every image; the name gives subject, emotion and take (kept as session)."""
     for name in source.members():
         if not is_image(name):
             continue

@@ -1,4 +1,4 @@
-"""Which images ``mien data prepare`` is done with: a line of JSON for each, written after its crop."""
+"""Journal of the images that ``mien data prepare`` has finished: a line of JSON per image, written after its crop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien.datasets import packed
-from mien.datasets.pixels import checksum, hashes, plain
+from mien.datasets.pixels import checksum, collapse_grey, compute_hashes
 from mien.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -23,11 +23,18 @@ ARRAY = "crops.npy"
 
 @dataclass(frozen=True)
 class Settings:
-    """detector: its name.  clahe: clip 2.0, 8 × 8 tiles.  size: side of a crop.  keep_undetected: take whole images.
+    """How crops are made.
 
-    framed: the crop is what ``mien predict`` shows a network with this detector: found in colour, the detector's own
-    framing, eyes level.  interpolation: as in ``PreprocessSpec``.  colour: RGB crops instead of grey ones.
-    store: ``png`` writes a file a crop into ``crops/``, ``array`` all of them into ``crops.npy``.
+    Attributes:
+        detector: its name.
+        clahe: apply CLAHE with clip 2.0 and 8 × 8 tiles.
+        size: side of a crop in pixels.
+        keep_undetected: keep images without a detection whole.
+        framed: crop as ``mien predict`` does with this detector: detected in colour, the detector's own margins, eyes
+            level.
+        interpolation: as in ``PreprocessSpec``.
+        colour: RGB crops instead of grey ones.
+        store: ``png`` writes one file per crop to ``crops/``, ``array`` writes all to ``crops.npy``.
     """
 
     detector: str
@@ -46,17 +53,21 @@ class Settings:
 
 
 class Journal:
-    """The crops of a folder by the checksum of the image they were cut from; ``with`` opens it for more.
+    """The crops of a folder, by the checksum of the image they were cut from; used in ``with``, it accepts more.
 
-    done: checksum → box, score, landmarks, and where a crop was kept its member, checksum and perceptual hash.
-    Raises ``OptionError`` if the folder holds crops made with other settings, ``DataError`` if it is damaged.
+    Attributes:
+        done: checksum → box, score, landmarks, and for a kept crop its member, checksum and perceptual hash.
+
+    Raises:
+        OptionError: the folder holds crops made with other settings.
+        DataError: the folder is damaged.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.path = folder, folder / "journal.jsonl"
         self.done: dict[str, dict[str, Any]] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = list(self._lines())
+        lines = list(self._read_lines())
         if lines and {**asdict(Settings(settings.detector)), **lines[0]} != asdict(settings):
             raise OptionError(
                 f"{folder} holds crops made with {lines[0]}; this run asks for {asdict(settings)}. "
@@ -66,7 +77,7 @@ class Journal:
         self._settings, self._empty = settings, not lines
 
     def __enter__(self) -> Journal:
-        self._array = self._opened() if self._settings.store == "array" else None
+        self._array = self._open_array() if self._settings.store == "array" else None
         self._file = self.path.open("a", encoding="utf-8")
         if self._empty:
             self._write(asdict(self._settings))
@@ -83,45 +94,45 @@ class Journal:
         if face is not None:
             entry |= {"box": face.box.to_dict(), "score": face.score, "landmarks": face.landmarks}
         if crop is not None:
-            entry |= self._kept(name, crop)
+            entry |= self._save_crop(name, crop)
         self.done[name] = entry
         self._write(entry)
 
-    def _kept(self, name: str, crop: NDArray[np.uint8]) -> dict[str, Any]:
+    def _save_crop(self, name: str, crop: NDArray[np.uint8]) -> dict[str, Any]:
         if self._array is not None:
             member = f"{ARRAY}:{self._array.add(crop)}"
         else:
-            crop = plain(crop)  # as it will be decoded
+            crop = collapse_grey(crop)  # as it will be decoded
             member = f"{name[:2]}/{name[:32]}.png"
-            _save(crop, self.folder / "crops" / member)
-        return {"member": member, "crop": checksum(crop), "phash": int(hashes([crop])[0])}
+            _save_png(crop, self.folder / "crops" / member)
+        return {"member": member, "crop": checksum(crop), "phash": int(compute_hashes([crop])[0])}
 
-    def _opened(self) -> packed.Writer:
+    def _open_array(self) -> packed.Writer:
         kept = sum("member" in entry for entry in self.done.values())
         path = self.folder / ARRAY
         if kept and not path.exists():
-            raise DataError(f"{path} is missing, which {self.path} lists {kept} crops of. Delete the folder.")
+            raise DataError(f"{path} is missing, but {self.path} lists {kept} crops in it. Delete the folder.")
         return packed.Writer(path, self._settings.shape, kept)
 
     def _write(self, value: dict[str, Any]) -> None:
         self._file.write(json.dumps(value) + "\n")
         self._file.flush()
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _read_lines(self) -> Iterator[dict[str, Any]]:
         if not self.path.exists():
             return
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):  # a run was cut off in the middle of a line
+        if len(whole) < len(content):  # a run was interrupted in the middle of a line
             self.path.write_bytes(whole)
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 yield json.loads(line)
             except ValueError as error:
-                raise DataError(f"{self.path}:{number} is no journal entry: {error}. Delete the folder.") from error
+                raise DataError(f"{self.path}:{number} is not a journal entry: {error}. Delete the folder.") from error
 
 
-def _save(crop: NDArray[np.uint8], path: Path) -> None:
+def _save_png(crop: NDArray[np.uint8], path: Path) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

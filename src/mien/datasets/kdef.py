@@ -1,4 +1,4 @@
-"""KDEF (Lundqvist, Flykt & Öhman 1998): everything is in the file name, ``AF01ANS.JPG``."""
+"""KDEF (Lundqvist, Flykt & Öhman 1998): all annotations are in the file name, ``AF01ANS.JPG``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NAME = re.compile(rf"([AB])([FM]\d\d)(AN|DI|AF|HA|NE|SA|SU)({'|'.join(ANGLES)})
 
 
 def evidence(_: Source, names: Sequence[str]) -> str | None:
-    """Say how many images follow KDEF's naming."""
-    found = [PurePosixPath(name).stem for name in names if is_image(name)]
-    own = [stem for stem in found if _NAME.fullmatch(stem)]
-    return f"files such as {own[0]} follow KDEF's naming" if len(own) * 2 > len(found) else None
+    """Give an example if most images follow KDEF's naming."""
+    stems = [PurePosixPath(name).stem for name in names if is_image(name)]
+    matching = [stem for stem in stems if _NAME.fullmatch(stem)]
+    return f"files such as {matching[0]} follow KDEF's naming" if len(matching) * 2 > len(stems) else None
 
 
 def rows(source: Source, options: Options) -> Iterator[Item]:
-    """Yield the images at ``options.angles``: session A/B, subject (sex and number), emotion and angle by name."""
+    """Yield the images at ``options.angles``; the name gives session A/B, subject (sex and number), emotion, angle."""
     wrong = set(options.angles) - set(ANGLES)
     if wrong:
         raise OptionError(f"No KDEF angle {', '.join(sorted(wrong))}; there are {', '.join(ANGLES)}.")

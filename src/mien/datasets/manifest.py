@@ -1,4 +1,4 @@
-"""The manifest: one Parquet row per image, and all that is known of it but the pixels, which stay in their source."""
+"""The manifest: one Parquet row per image with all of its metadata; the pixels stay in their source."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ COLUMNS = pa.schema(
         ("flags", pa.list_(pa.string())),
     ]
 )
-"""The columns that every manifest has; ``docs/data.md`` says what each holds. A user may add some."""
+"""The columns of every manifest, documented in ``docs/data.md``; users may add their own."""
 
 BLANK = "blank"
 """Flag of an image whose pixels all have one value."""
@@ -54,7 +54,7 @@ BLANK = "blank"
 
 @dataclass(frozen=True)
 class Batch:
-    """Some consecutive rows of a manifest with their pixels, each uint8 (H, W) grey or (H, W, 3) RGB."""
+    """Consecutive rows of a manifest and their pixels, each image uint8 (H, W) grey or (H, W, 3) RGB."""
 
     start: int
     rows: Manifest
@@ -66,12 +66,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A table of images. Changing it gives a new one; ``write`` puts it on disk.
+    """An immutable table of images: methods return new manifests, ``write`` saves one.
 
-    table: the columns of ``COLUMNS``, then the user's own.  info: what the file's metadata records, JSON-ready: schema,
-    mien (version), sources (path, reader, evidence, digest, bytes, rows), labels, problems, and split once there was
-    one.
-    base: the folder that relative source paths start from.
+    Attributes:
+        table: the columns of ``COLUMNS``, then the user's own.
+        info: the file's metadata, JSON-ready: schema, mien (version), sources (path, reader, evidence, digest, bytes,
+            rows), labels, problems, and split after splitting.
+        base: the folder that source paths are relative to.
     """
 
     table: Any
@@ -91,68 +92,73 @@ class Manifest:
         return [name for name in self.table.column_names if name not in COLUMNS.names]
 
     def array(self, name: str) -> NDArray[Any]:
-        """Return one column as an array: str columns as str (None as ''), numbers as they are, lists as objects."""
+        """Return one column as an array: str columns as str (None as ''), integers unchanged, lists as objects."""
         column = self._column(name)
         if pa.types.is_integer(column.type):
             return column.to_numpy()  # type: ignore[no-any-return]
         values = column.to_pylist()
         if pa.types.is_list(column.type):
-            found = np.empty(len(values), object)
-            found[:] = values
-            return found
+            lists = np.empty(len(values), object)
+            lists[:] = values
+            return lists
         return np.array([value or "" for value in values], str)
 
     def flagged(self, flag: str) -> NDArray[np.bool_]:
-        """Return bool (N,): which rows carry a flag."""
+        """Return bool (N,): which rows have a flag."""
         return np.fromiter((flag in flags for flags in self.column("flags")), bool, len(self))
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return split → noun → number of rows, in alphabetical order; '' stands for no split or no label."""
+        """Count rows: split → label → number, in alphabetical order; '' means no split or no label."""
         pairs = Counter(zip(self.array("split").tolist(), self.array("label").tolist(), strict=True))
-        found: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for (split, label), count in sorted(pairs.items()):
-            found.setdefault(split, {})[label] = count
-        return found
+            counts.setdefault(split, {})[label] = count
+        return counts
 
     def where(self, mask: NDArray[np.bool_]) -> Manifest:
         """Return the rows for which ``mask``, bool (N,), is true, in their order."""
         return replace(self, table=self.table.filter(pa.array(np.asarray(mask, bool))))
 
-    def take(self, places: Sequence[int] | NDArray[np.integer]) -> Manifest:
-        """Return the rows at ``places``, in that order."""
-        return replace(self, table=self.table.take(pa.array(np.asarray(places, np.int64))))
+    def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Manifest:
+        """Return the given rows (indices), in that order."""
+        return replace(self, table=self.table.take(pa.array(np.asarray(rows, np.int64))))
 
     def with_column(self, name: str, values: Sequence[Any], **recorded: Any) -> Manifest:
         """Return a manifest with one column replaced; ``recorded`` goes into its metadata."""
         if name not in COLUMNS.names:
             raise self._unknown(name)
         column = pa.array(values, COLUMNS.field(name).type)
-        place = self.table.schema.get_field_index(name)
-        return replace(self, table=self.table.set_column(place, name, column), info={**self.info, **recorded})
+        index = self.table.schema.get_field_index(name)
+        return replace(self, table=self.table.set_column(index, name, column), info={**self.info, **recorded})
 
     def with_own(self, name: str, values: Sequence[Any]) -> Manifest:
-        """Return a manifest with a column of the user's own, added or replaced: str, int, float, bool or None a row.
+        """Add or replace a column of the user's own: a str, int, float, bool or None per row.
 
-        Raises ``OptionError`` for the name of a column of ``COLUMNS``, another number of values, or mixed types.
+        Raises ``OptionError`` for a name in ``COLUMNS``, a wrong number of values, or mixed types.
         """
         if name in COLUMNS.names or len(values) != len(self):
             raise OptionError(
-                f"A column {name!r} of {len(values)} values for {len(self)} rows; expected a value a row, and a name "
-                f"that no manifest has itself ({', '.join(COLUMNS.names)})."
+                f"A column {name!r} of {len(values)} values for {len(self)} rows; expected one value per row and a "
+                f"name other than those of every manifest ({', '.join(COLUMNS.names)})."
             )
         try:
             column = pa.array(values)
         except pa.ArrowException as error:
             raise OptionError(f"The column {name!r} cannot be kept: {error}. Give values of one type.") from error
-        place = self.table.schema.get_field_index(name)
-        kept = self.table if place < 0 else self.table.remove_column(place)
+        index = self.table.schema.get_field_index(name)
+        kept = self.table if index < 0 else self.table.remove_column(index)
         return replace(self, table=kept.append_column(name, column))
 
     def images(self, batch: int = 256, watch: Watch | None = None) -> Iterator[Batch]:
-        """Yield all rows with their pixels, ``batch`` at a time; no more than one batch is held.
+        """Yield all rows with their pixels in batches; at most one batch is in memory.
 
-        watch: wraps the iterable of row numbers, for a progress bar. Raises ``DataError`` where a source has gone
-        or holds something else by now; the message names the member.
+        Args:
+            batch: number of rows per batch.
+            watch: wraps the iterable of row numbers, for a progress bar.
+
+        Raises:
+            FileMissingError: a source is missing.
+            DataError: a source has changed; the message names the member.
         """
         numbers: Iterable[int] = range(len(self))
         pixels: list[NDArray[np.uint8]] = []
@@ -167,44 +173,46 @@ class Manifest:
                     yield Batch(start, part, tuple(pixels))
                     pixels = []
 
-    def pixels(self, places: Sequence[int] | NDArray[np.integer]) -> list[NDArray[np.uint8]]:
-        """Return the pixels of the rows at ``places``, in that order."""
-        order = np.argsort(places, kind="stable")  # sources are fastest in their own order
-        part = self.take(np.asarray(places)[order])
-        read = (image for each in part.images() for image in each.pixels)
-        found: list[Any] = [None] * len(order)
-        for place, image in zip(order.tolist(), read, strict=True):
-            found[place] = image
-        return found
+    def pixels(self, rows: Sequence[int] | NDArray[np.integer]) -> list[NDArray[np.uint8]]:
+        """Return the pixels of the given rows (indices), in that order."""
+        order = np.argsort(rows, kind="stable")  # sources are read fastest in their own order
+        part = self.take(np.asarray(rows)[order])
+        read = (image for batch in part.images() for image in batch.pixels)
+        images: list[Any] = [None] * len(order)
+        for row, image in zip(order.tolist(), read, strict=True):
+            images[row] = image
+        return images
 
     def write(self, path: str | Path) -> Path:
         """Write the manifest as Parquet and return its path."""
-        place = Path(path)
-        moved = self._rebased(place)
+        path = Path(path)
+        moved = self._rebase(path)
         schema = pa.schema([*COLUMNS, *(moved.table.schema.field(name) for name in moved.own_columns)])
         metadata = {KEY: json.dumps(moved.info, ensure_ascii=False)}
-        with appearing(place) as draft:
+        with appearing(path) as draft:
             parquet.write_table(moved.table.cast(schema).replace_schema_metadata(metadata), draft)
-        return place
+        return path
 
     def source_path(self, name: str) -> Path:
-        """Return where a source of this manifest lies. Raises ``FileMissingError``."""
-        place = self.base / name
-        if not place.exists():
+        """Return the path of a source. Raises ``FileMissingError`` if it does not exist."""
+        path = self.base / name
+        if not path.exists():
             raise FileMissingError(
-                f"The manifest's source {name} is not at {place}. Put it there, or index it again where it is now."
+                f"The manifest's source {name} is not at {path}. Put it there, or index it again at its new path."
             )
-        return place
+        return path
 
-    def _rebased(self, place: Path) -> Manifest:
-        """Return the manifest with its source paths relative to the folder of ``place``."""
+    def _rebase(self, path: Path) -> Manifest:
+        """Make source paths relative to the folder of ``path``."""
         names = sorted(set(self.column("source")))
-        moved = {name: relative(self.base / name, place.parent) for name in names}
+        moved = {name: relative(self.base / name, path.parent) for name in names}
         if all(name == there for name, there in moved.items()):
-            return replace(self, base=place.parent)
+            return replace(self, base=path.parent)
         column = [moved[name] for name in self.column("source")]
-        sources = [{**each, "path": moved.get(each["path"], each["path"])} for each in self.info.get("sources", [])]
-        return replace(self.with_column("source", column, sources=sources), base=place.parent)
+        sources = [
+            {**source, "path": moved.get(source["path"], source["path"])} for source in self.info.get("sources", [])
+        ]
+        return replace(self.with_column("source", column, sources=sources), base=path.parent)
 
     def _column(self, name: str) -> Any:
         if name not in self.table.column_names:
@@ -217,7 +225,7 @@ class Manifest:
 
 
 class Sources:
-    """The open sources of a manifest; called with a source and a member, returns pixels."""
+    """Keeps the sources of a manifest open; called with a source and a member, it returns the pixels."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest, self._stack = manifest, ExitStack()
@@ -234,7 +242,7 @@ class Sources:
         self._stack.close()
 
     def __call__(self, name: str, member: str) -> NDArray[np.uint8]:
-        """Return the pixels of a source's member. Raises ``DataError`` if it has gone or cannot be read."""
+        """Return the pixels of a source's member. Raises ``DataError`` if it is missing or cannot be read."""
         if name not in self._readers:
             source = self._stack.enter_context(open_source(self._manifest.source_path(name)))
             self._readers[name] = PixelReader(source)
@@ -246,30 +254,30 @@ class Sources:
 
 
 def is_manifest(path: str | Path) -> bool:
-    """Say whether a path is called like a manifest."""
+    """Check whether a path has the file extension of a manifest."""
     return Path(path).suffix.lower() == ".parquet"
 
 
 def read(path: str | Path) -> Manifest:
     """Read a manifest. Raises ``FileMissingError``, and ``DataError`` for any other file."""
-    place = Path(path)
-    if not place.exists():
-        raise FileMissingError(f"{place} does not exist; write it with mien data index CORPUS --out {place}.")
+    path = Path(path)
+    if not path.exists():
+        raise FileMissingError(f"{path} does not exist; write it with mien data index CORPUS --out {path}.")
     try:
-        file = parquet.ParquetFile(place)
+        file = parquet.ParquetFile(path)
         info = json.loads((file.metadata.metadata or {})[KEY])
         table = file.read()
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        raise DataError(f"{place} is no manifest of Mien: {error}. Write one with mien data index.") from error
+        raise DataError(f"{path} is not a manifest of Mien: {error}. Write one with mien data index.") from error
     if info.get("schema") != SCHEMA or not set(COLUMNS.names) <= set(table.column_names):
-        raise DataError(f"{place} is a manifest of schema {info.get('schema')}; expected {SCHEMA}. Index again.")
+        raise DataError(f"{path} is a manifest of schema {info.get('schema')}; expected {SCHEMA}. Index again.")
     own = [name for name in table.column_names if name not in COLUMNS.names]
-    return Manifest(table.select([*COLUMNS.names, *own]).replace_schema_metadata(None), info, place.parent)
+    return Manifest(table.select([*COLUMNS.names, *own]).replace_schema_metadata(None), info, path.parent)
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Return ``path`` as seen from ``folder``, with forward slashes, so that both can be moved together."""
+    """Return ``path`` relative to ``folder``, with forward slashes, so that both can be moved together."""
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # another drive of Windows
+    except ValueError:  # on another Windows drive
         return path.resolve().as_posix()

@@ -1,4 +1,4 @@
-"""What can be measured on each image without knowing what it shows, and the averages over classes; one pass."""
+"""Measure image quality (brightness, contrast, sharpness, entropy) and class means, in one pass over a corpus."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ MEASURES = {
     "sharpness": "variance of the Laplacian (low = blurred)",
     "entropy": "entropy of grey levels, bits (0–8)",
 }
-"""Measure → what it is, as an axis says it."""
+"""Measure → its axis label."""
 
 SIDE = 48
 
 KEPT = 100_000
-"""Images that are held for the comparisons that follow: 230 MB, against opening and decoding the corpus again."""
+"""Maximum number of images kept for later comparisons (230 MB), which saves decoding the corpus again."""
 
 
 @dataclass
 class Measured:
-    """values: measure → float32 (N,), in the order of the manifest.  means: class → float64 (48, 48) mean face.
+    """Measurements of a corpus of N images.
 
-    sample: rows drawn for the PCA, and ``pixels``, uint8 (S, 48, 48), what they look like.  colour: images with colour.
-    images: row → grey 48×48, of all rows of a corpus with no more than ``KEPT``; of a larger one, none.
+    Attributes:
+        values: measure → float32 (N,), in the order of the manifest.
+        means: class → float64 (48, 48), mean face.
+        sample: intp (S,), rows drawn for the PCA.
+        pixels: uint8 (S, 48, 48), the images of ``sample``.
+        colour: number of colour images.
+        images: row → uint8 (48, 48) grey; empty for corpora of more than ``KEPT`` images.
     """
 
     values: dict[str, NDArray[np.float32]]
@@ -53,34 +58,34 @@ def measure(
     seed: int = 0,
     watch: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
 ) -> Measured:
-    """Measure every image of a manifest; one batch of pixels is held at a time. Raises as ``Manifest.images``."""
+    """Measure every image of a manifest, with one batch of pixels in memory. Raises as ``Manifest.images`` does."""
     count = len(manifest)
-    found = Measured({name: np.empty(count, np.float32) for name in MEASURES})
+    measured = Measured({name: np.empty(count, np.float32) for name in MEASURES})
     draw = np.random.default_rng(seed)
-    found.sample = np.sort(draw.choice(count, min(sample, count), replace=False))
-    chosen, kept = np.isin(np.arange(count), found.sample), list[np.ndarray]()
+    measured.sample = np.sort(draw.choice(count, min(sample, count), replace=False))
+    chosen, kept = np.isin(np.arange(count), measured.sample), list[np.ndarray]()
     labels = manifest.array("label")
     sums: dict[str, NDArray[np.float64]] = {}
     for batch in manifest.images(watch=watch):
-        stack = _small([grey(image) for image in batch.pixels])
-        places = slice(batch.start, batch.start + len(batch))
-        found.colour += sum(image.ndim == 3 for image in batch.pixels)
+        stack = _resize([grey(image) for image in batch.pixels])
+        span = slice(batch.start, batch.start + len(batch))
+        measured.colour += sum(image.ndim == 3 for image in batch.pixels)
         for row, image in enumerate(batch.pixels, batch.start):
             for name, value in of_image(grey(image)).items():
-                found.values[name][row] = value
-        for label in set(labels[places].tolist()) - {""}:
-            part = stack[labels[places] == label]
+                measured.values[name][row] = value
+        for label in set(labels[span].tolist()) - {""}:
+            part = stack[labels[span] == label]
             sums[label] = sums.get(label, np.zeros((SIDE, SIDE))) + part.sum(axis=0, dtype=np.float64)
         if count <= KEPT:
-            found.images.update(enumerate(stack, batch.start))
-        kept.append(stack[chosen[places]])
-    found.means = {label: total / int((labels == label).sum()) for label, total in sorted(sums.items())}
-    found.pixels = np.concatenate(kept) if kept else found.pixels
-    return found
+            measured.images.update(enumerate(stack, batch.start))
+        kept.append(stack[chosen[span]])
+    measured.means = {label: total / int((labels == label).sum()) for label, total in sorted(sums.items())}
+    measured.pixels = np.concatenate(kept) if kept else measured.pixels
+    return measured
 
 
 def of_image(image: NDArray[np.uint8]) -> dict[str, float]:
-    """Return the ``MEASURES`` of a grey image, uint8 (H, W), in their order."""
+    """Compute the ``MEASURES`` of a grey image, uint8 (H, W), in their order."""
     import cv2
 
     counts = np.bincount(image.ravel(), minlength=256)
@@ -94,16 +99,19 @@ def of_image(image: NDArray[np.uint8]) -> dict[str, float]:
     return dict(zip(MEASURES, values, strict=True))
 
 
-def _small(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _resize(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     import cv2
 
     area = cv2.INTER_AREA
     return np.stack(
-        [each if each.shape == (SIDE, SIDE) else cv2.resize(each, (SIDE, SIDE), interpolation=area) for each in images]
+        [
+            image if image.shape == (SIDE, SIDE) else cv2.resize(image, (SIDE, SIDE), interpolation=area)
+            for image in images
+        ]
     ).astype(np.uint8, copy=False)
 
 
-def extremes(values: NDArray[np.float32], count: int = 8) -> tuple[list[int], list[int]]:
-    """Return the rows with the lowest and with the highest values, the most extreme first."""
+def find_extremes(values: NDArray[np.float32], count: int = 8) -> tuple[list[int], list[int]]:
+    """Return the rows with the lowest and the highest values, the most extreme first."""
     order = np.argsort(values, kind="stable")
     return order[:count].tolist(), order[::-1][:count].tolist()

@@ -1,6 +1,6 @@
-"""A folder of somebody's own photos → crops in parts, with what must be known before they are trained on.
+"""Prepare a user's own photos for training: index them, split them, and warn about small or imbalanced classes.
 
-Photos of one person, and copies of one photo, stay in one part: a model is not to be measured on what it was shown.
+Photos of one person, and copies of one photo, stay in one split, so that no model is tested on what it was trained on.
 """
 
 from __future__ import annotations
@@ -29,46 +29,54 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "test")
 
 FEW = 30
-"""Fewer images of a class than this are called few: of ten in the test part each is worth ten points of its recall."""
+"""A class with fewer images gets a warning: with ten in the test set, each is worth ten points of its recall."""
 
 UNEVEN = 3.0
-"""Classes whose sizes differ by more than this factor are called uneven."""
+"""Classes are imbalanced if the largest has more than this many times the images of the smallest."""
 
 _CROP_SIDE = 256
 
 
 def gather(source: str | Path, out: str | Path, people: str = "", watch: Watch | None = None) -> Indexed:
-    """Write the manifest ``out`` of class folders (a folder, zip or tar) or of a CSV list; words stay as they are.
+    """Index class folders or a CSV list, with the user's own classes, into the manifest ``out``.
 
-    people: a regular expression that finds in each file's path who is on it; a CSV may say it in a column ``subject``.
-    Raises ``OptionError`` for a pattern that is none, ``DataError`` if it does not fit some file or there are fewer
-    than two classes, and as ``index`` does.
+    Args:
+        source: a folder, zip or tar of class folders, or a CSV.
+        out: the manifest to write.
+        people: a regular expression that finds the person in each file's path; a CSV may have a column ``subject``.
+        watch: wraps the iterable of items, for a progress bar.
+
+    Raises:
+        OptionError: ``people`` is not a regular expression.
+        DataError: ``people`` does not match every file, there are fewer than two classes, or as ``index`` raises it.
     """
-    pattern(people)
-    found = index([source], out, options=Options(own=True, people=people), watch=watch)
-    whole = manifest.read(found.path)
-    if len(found.nouns) < 2:
-        raise DataError(f"{source} has the classes {sorted(found.nouns)}; expected two or more, a folder for each.")
+    check_pattern(people)
+    indexed = index([source], out, options=Options(own=True, people=people), watch=watch)
+    whole = manifest.read(indexed.path)
+    if len(indexed.nouns) < 2:
+        raise DataError(
+            f"{source} has the classes {sorted(indexed.nouns)}; expected at least two, each in its own folder."
+        )
     unknown = np.flatnonzero(whole.array("subject") == "")
     if people and len(unknown):
         raise DataError(
-            f"The pattern {people!r} fits {len(whole) - len(unknown)} of {len(whole)} files, and not "
-            f"{whole.column('member')[unknown[0]]}; expected one that fits all of them."
+            f"The pattern {people!r} matches {len(whole) - len(unknown)} of {len(whole)} files, but not "
+            f"{whole.column('member')[unknown[0]]}; expected one that matches all of them."
         )
-    return found
+    return indexed
 
 
-def pattern(people: str) -> str:
-    """Return a regular expression. Raises ``OptionError`` for one that is none."""
+def check_pattern(people: str) -> str:
+    """Check a regular expression and return it. Raises ``OptionError`` if it is invalid."""
     try:
         re.compile(people)
     except re.error as error:
-        raise OptionError(f"{people!r} is no regular expression: {error}. Give one such as 'P[0-9]+'.") from None
+        raise OptionError(f"{people!r} is not a regular expression: {error}. Give one such as 'P[0-9]+'.") from None
     return people
 
 
-def look_cropped(whole: Manifest) -> bool:
-    """Say whether images are crops of faces and no photos: all square, of one size, at most 256 pixels a side."""
+def is_cropped(whole: Manifest) -> bool:
+    """Check whether images are face crops rather than photos: all square, of one size, at most 256 pixels a side."""
     sizes = set(zip(whole.column("width"), whole.column("height"), strict=True))
     width, height = next(iter(sizes))
     return len(sizes) == 1 and width == height <= _CROP_SIDE
@@ -76,11 +84,13 @@ def look_cropped(whole: Manifest) -> bool:
 
 @dataclass(frozen=True)
 class Parted:
-    """What each image's part is, and how it came to it.
+    """A split of a user's images.
 
-    manifest: with the parts.  copies: images that another resembles.
-    by: ``folders`` where all parts were there, else what was drawn, ``people`` or ``images``.
-    kept: parts that are those of the folders or the list; the others are drawn.
+    Attributes:
+        manifest: the manifest with its splits.
+        by: ``folders`` if all splits were given, else the unit that was drawn, ``people`` or ``images``.
+        copies: number of images with a duplicate.
+        kept: splits that were given by the folders or the list; the others were drawn.
     """
 
     manifest: Manifest
@@ -89,30 +99,39 @@ class Parted:
     kept: tuple[str, ...] = ()
 
 
-def part(whole: Manifest, shares: tuple[float, float, float] = (70, 15, 15), seed: int = 0) -> Parted:
-    """Give each image a part: that of its folder or list, and draw what is missing, with people and copies together.
+def assign_parts(whole: Manifest, shares: tuple[float, float, float] = (70, 15, 15), seed: int = 0) -> Parted:
+    """Assign each image to a split: that of its folder or list, or a random one that keeps people and copies together.
 
-    Parts that are given are kept. A validation or test part that is not there is drawn from the training part; without
-    any, or with one part alone, all are drawn. Copies are exact, near and mirrored ones, as ``guard.check`` finds them.
-    Raises ``DataError`` if some class cannot be in every part, if images lie outside the parts that others are in, or
-    if there are parts and none is for training.
+    Given splits are kept. A missing validation or test set is drawn from the training set. Without splits, or with only
+    one, all three are drawn. Copies are exact, near and mirrored ones, as found by ``guard.check``.
+
+    Args:
+        whole: the manifest.
+        shares: of the training, validation and test set; they are divided by their sum.
+        seed: of the random draw.
+
+    Raises:
+        DataError: a class cannot be in every split, some images are outside the given splits, or the given splits do
+            not include a training set.
     """
     given = [part_of(name) or name for name in whole.column("split")]
-    kept = _given_parts(given, whole)
+    kept = _find_given_parts(given, whole)
     if set(kept) == set(PARTS):
-        return Parted(_checked(whole.with_column("split", given, split={"method": "official"})), "folders", 0, kept)
+        return Parted(
+            _check_classes(whole.with_column("split", given, split={"method": "official"})), "folders", 0, kept
+        )
     subjects = whole.array("subject")
-    groups, copies = _together(whole, subjects)
+    groups, copies = _group_rows(whole, subjects)
     people = bool((subjects != "").all())
     recipe = {"method": "groups", "by": "people and copies" if people else "copies", "shares": list(shares),
               "seed": seed, "kept": list(kept)}  # fmt: skip
-    drawn = _drawn(whole.array("label"), groups, given if kept else None, shares, seed)
-    parted = _checked(whole.with_column("split", drawn, split=recipe))
+    drawn = _draw_missing(whole.array("label"), groups, given if kept else None, shares, seed)
+    parted = _check_classes(whole.with_column("split", drawn, split=recipe))
     return Parted(parted, "people" if people else "images", copies, kept)
 
 
-def _given_parts(given: Sequence[str], whole: Manifest) -> tuple[str, ...]:
-    """Return the parts that images have already; none if all lie in one. Raises ``DataError`` for half a split."""
+def _find_given_parts(given: Sequence[str], whole: Manifest) -> tuple[str, ...]:
+    """Return the splits given by the source, none if there is only one. Raises ``DataError`` if they are incomplete."""
     counts = Counter(given)
     kept = tuple(name for name in PARTS if counts[name])
     if len(kept) < 2:
@@ -122,22 +141,22 @@ def _given_parts(given: Sequence[str], whole: Manifest) -> tuple[str, ...]:
         at = next(row for row, name in enumerate(given) if name == foreign[0])
         outside = sum(counts[name] for name in foreign)
         raise DataError(
-            f"{outside} of {counts.total()} images lie in none of the parts {', '.join(kept)}, such as "
-            f"{whole.column('member')[at]}. Put them into a part, or leave the parts out."
+            f"{outside} of {counts.total()} images are in none of the splits {', '.join(kept)}, such as "
+            f"{whole.column('member')[at]}. Move them into one, or give no splits at all."
         )
     if "train" not in kept:
-        raise DataError(f"There are the parts {' and '.join(kept)}, and none for training. Add a folder train.")
+        raise DataError(f"There are the splits {' and '.join(kept)}, but none for training. Add a folder train.")
     return kept
 
 
-def _drawn(
+def _draw_missing(
     labels: NDArray[Any],
     groups: NDArray[Any],
     given: Sequence[str] | None,
     shares: tuple[float, float, float],
     seed: int,
 ) -> list[str]:
-    """Draw all parts, or the one that ``given`` lacks, out of the training part."""
+    """Draw all splits, or the one missing from ``given`` out of the training set."""
     if given is None:
         return split.parts(labels, shares, subjects=groups, seed=seed)
     missing = next(name for name in PARTS if name not in given)
@@ -150,18 +169,18 @@ def _drawn(
     return parts
 
 
-def _together(whole: Manifest, subjects: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """Return the name of each row's group (N,): rows of one person, or linked by copies, share it; and the copies."""
+def _group_rows(whole: Manifest, subjects: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return each row's group, str (N,), shared by rows of one person or linked by copies; and the number of copies."""
     try:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
     except ImportError as error:
         raise MissingExtraError.for_extra("Splitting", "train") from error
-    rows, links = np.arange(len(whole)), []
+    indices, links = np.arange(len(whole)), []
     search = compare.Search(whole)
     for variant in compare.QUICK:
-        links += [(one, other) for one, other, _ in search.near(rows, rows, variant) if one < other]
-    copies = len({place for pair in links for place in pair})
+        links += [(left, right) for left, right, _ in search.near(indices, indices, variant) if left < right]
+    copies = len({row for pair in links for row in pair})
     first: dict[str, int] = {}
     links += [(first.setdefault(name, row), row) for row, name in enumerate(subjects.tolist()) if name]
     ends = np.array(links, np.intp).reshape(-1, 2)
@@ -169,7 +188,7 @@ def _together(whole: Manifest, subjects: NDArray[Any]) -> tuple[NDArray[Any], in
     return connected_components(graph, directed=False)[1].astype(str), copies
 
 
-def _checked(whole: Manifest) -> Manifest:
+def _check_classes(whole: Manifest) -> Manifest:
     counts = whole.counts()
     classes = sorted(set(whole.array("label").tolist()))
     lacking = [
@@ -177,27 +196,28 @@ def _checked(whole: Manifest) -> Manifest:
     ]
     if lacking:
         raise DataError(
-            f"Every class must have images in train, validation and test, and {'; '.join(lacking)}. Add images of it, "
+            f"Every class must have images in train, validation and test, but {'; '.join(lacking)}. Add images of it, "
             "of more people, or leave the class out."
         )
     return whole
 
 
-def warnings(whole: Manifest) -> list[str]:
-    """Return what makes a model of these images, or its figures, worse than it looks; a sentence each."""
+def find_warnings(whole: Manifest) -> list[str]:
+    """Return warnings about small or imbalanced classes, one sentence each."""
     sizes = Counter(whole.array("label").tolist())
     few = sorted((name, count) for name, count in sizes.items() if count < FEW)
-    found = [f"{name} has {count} images, which is few: its figures will say little." for name, count in few]
+    messages = [f"{name} has {count} images, which is few: its metrics will be unreliable." for name, count in few]
     ratio = max(sizes.values()) / min(sizes.values())
     if ratio > UNEVEN:
         large, small = max(sizes, key=lambda name: sizes[name]), min(sizes, key=lambda name: sizes[name])
-        found.append(
-            f"Classes are uneven: {large} has {ratio:.1f} times the images of {small}; the recipe weighs them."
+        messages.append(
+            f"Classes are imbalanced: {large} has {ratio:.1f} times the images of {small}; "
+            "the recipe uses class weights."
         )
-    return found
+    return messages
 
 
-def uneven(whole: Manifest) -> bool:
-    """Say whether the recipe should weigh classes: whether their sizes differ by more than ``UNEVEN``."""
+def is_uneven(whole: Manifest) -> bool:
+    """Check whether class sizes differ by more than ``UNEVEN``, so that the recipe should use class weights."""
     sizes = Counter(whole.array("label").tolist()).values()
     return max(sizes) > UNEVEN * min(sizes)

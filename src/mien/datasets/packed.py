@@ -1,4 +1,4 @@
-"""Many crops of one size in one NumPy file: 75,000 faces are mapped into memory where as many PNGs are decoded.
+"""Many crops of one size in one NumPy file, which is memory-mapped instead of decoding 75,000 PNGs.
 
 ``crops.npy`` is an ordinary ``.npy`` of uint8 (N, H, W) or (N, H, W, 3); ``crops.npy:17`` names its row 17, from 0.
 """
@@ -23,15 +23,15 @@ _MEMBER = re.compile(r"(.+\.npy):(\d+)", re.IGNORECASE)
 
 
 def parse(member: str) -> tuple[str, int] | None:
-    """Return file and row of a member that is a row of an array, else None."""
+    """Return the file and row of a member that names a row of an array, else None."""
     match = _MEMBER.fullmatch(member)
     return (match[1], int(match[2])) if match else None
 
 
 def open_array(source: Source, name: str) -> NDArray[np.uint8]:
-    """Return an array of crops, mapped from disk where the source is a folder or file, read whole from an archive.
+    """Open an array of crops: memory-mapped from a folder or file, read whole from an archive.
 
-    Raises ``DataError`` for a file that is no array of uint8 (N, H, W) or (N, H, W, 3), or is too short.
+    Raises ``DataError`` for a file that is not an array of uint8 (N, H, W) or (N, H, W, 3), or is truncated.
     """
     with source.open(name) as stream:
         try:
@@ -41,10 +41,10 @@ def open_array(source: Source, name: str) -> NDArray[np.uint8]:
             shape, in_columns, dtype = np.lib.format.read_array_header_1_0(stream)
             if dtype != np.uint8 or in_columns or not _is_crops(shape):
                 raise ValueError(f"{dtype} {shape}")
-            return _content(stream, shape)
+            return _read_content(stream, shape)
         except ValueError as error:
             raise DataError(
-                f"{name} is no array of crops: {error}; expected uint8 (N, H, W) or (N, H, W, 3). "
+                f"{name} is not an array of crops: {error}; expected uint8 (N, H, W) or (N, H, W, 3). "
                 "Delete the folder and run mien data prepare again."
             ) from error
 
@@ -53,7 +53,7 @@ def _is_crops(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
 
 
-def _content(stream: BinaryIO, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _read_content(stream: BinaryIO, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if isinstance(stream, io.BufferedReader):
         return np.asarray(
             np.memmap(stream, np.uint8, "r", stream.tell(), shape)
@@ -62,12 +62,12 @@ def _content(stream: BinaryIO, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 class Writer:
-    """Appends crops of one shape to a ``.npy``; rows beyond ``rows``, of a run that was cut off, are overwritten."""
+    """Appends crops of one shape to a ``.npy``; rows beyond ``rows``, left by an interrupted run, are overwritten."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], rows: int) -> None:
         self._shape, self.rows = shape, rows
         self._file = path.open("r+b" if path.exists() else "w+b")
-        self._head()
+        self._write_header()
         self._file.seek(self._start + rows * int(np.prod(shape)))
 
     def add(self, crop: NDArray[np.uint8]) -> int:
@@ -82,11 +82,11 @@ class Writer:
     def close(self) -> None:
         """Write the number of rows into the header and close the file."""
         self._file.truncate(self._start + self.rows * int(np.prod(self._shape)))
-        self._head()
+        self._write_header()
         self._file.close()
 
-    def _head(self) -> None:
-        """Write the header, which has one length for any number of rows."""
+    def _write_header(self) -> None:
+        """Write the header, whose length does not depend on the number of rows."""
         self._file.seek(0)
         head = io.BytesIO()
         shape = (self.rows, *self._shape)

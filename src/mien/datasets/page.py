@@ -1,4 +1,4 @@
-"""HTML pages in one file: style and pictures inside, no script, light and dark, readable on a phone."""
+"""Self-contained HTML pages: inline style and images, no script, light and dark mode, readable on a phone."""
 
 from __future__ import annotations
 
@@ -37,33 +37,36 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; numbers stand to the right."""
+    """Return a table; numbers are right-aligned."""
     body = list(rows)
     numeric = [all(isinstance(row[at], int | float) for row in body) and bool(body) for at in range(len(head))]
-    marks = [' class="n"' if each else "" for each in numeric]
+    marks = [' class="n"' if is_number else "" for is_number in numeric]
     lines = ["".join(f"<th{mark}>{escape(name)}</th>" for name, mark in zip(head, marks, strict=True))]
     lines += [
-        "".join(f"<td{mark or _kept(cell)}>{_cell(cell)}</td>" for cell, mark in zip(row, marks, strict=True))
+        "".join(
+            f"<td{mark or _mark_unbroken(cell)}>{_format_cell(cell)}</td>"
+            for cell, mark in zip(row, marks, strict=True)
+        )
         for row in body
     ]
     return f'<div class="wide"><table>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>'
 
 
-def _kept(value: object) -> str:
-    """Return the mark of a cell that is not to be broken: figures with their signs, such as an interval."""
+def _mark_unbroken(value: object) -> str:
+    """Return the class of a cell that must not wrap: numbers with signs, such as an interval."""
     return ' class="k"' if isinstance(value, str) and re.fullmatch(r"[\d\s.,%–±×]+", value) else ""
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, float) and isnan(value):  # NaN: there is no such figure
+    if isinstance(value, float) and isnan(value):  # undefined
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else escape(str(value))
 
 
 def figure(uri: str, text: str) -> str:
-    """Return a figure; ``text`` says what it shows to those who cannot see it."""
+    """Return a figure with the alternative text ``text``."""
     return f'<div class="wide figure"><img src="{uri}" alt="{escape(text)}"></div>'
 
 

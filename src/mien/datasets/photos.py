@@ -1,4 +1,4 @@
-"""Labelled photos in class folders (KDEF, CK+, anybody's own): encoded files, not yet detected or cropped."""
+"""Labelled photos in class folders (KDEF, CK+, users' own): encoded files, neither detected nor cropped yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.labels import canonical
 
 @dataclass(frozen=True)
 class Photo:
-    """One labelled photo: its path inside the corpus, Mien's noun for its class, and the encoded file."""
+    """One labelled photo: its path inside the corpus, its label, and the encoded file."""
 
     id: str
     label: str
@@ -24,8 +24,13 @@ class Photo:
 def read(path: str | Path, words: Collection[str] = ()) -> Iterator[Photo]:
     """Yield the photos of class folders (``…/<emotion>/name.jpg``), from a folder, a zip or a tar, sorted by path.
 
-    words: a model's classes, which are kept as they are; other folders' names are translated to Mien's nouns.
-    Raises ``FileMissingError`` for a missing path, ``DataError`` for a class no known corpus uses or no photos.
+    Args:
+        path: the corpus.
+        words: a model's classes, kept unchanged; other folder names are translated to Mien's labels.
+
+    Raises:
+        FileMissingError: the path does not exist.
+        DataError: there are no photos, or a folder's name is no known class.
     """
     count = 0
     with open_source(path) as source:
@@ -36,4 +41,4 @@ def read(path: str | Path, words: Collection[str] = ()) -> Iterator[Photo]:
                 word = member.parent.name
                 yield Photo(name, word if word in words else canonical(word), source.read(name))
     if not count:
-        raise DataError(f"{path} holds no photos; expected class folders such as happy/, with image files in them.")
+        raise DataError(f"{path} has no photos; expected class folders such as happy/, with image files in them.")

@@ -1,4 +1,4 @@
-"""Encoded files and CSV rows → pixels, and pixels → the checksum and the perceptual hash of a manifest."""
+"""Decode images, rows of a CSV and rows of an array; compute the checksum and perceptual hash of a manifest."""
 
 from __future__ import annotations
 
@@ -48,50 +48,50 @@ _SIGNATURES = (
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:
-    """Return an encoded image as uint8 (H, W) where all its pixels are grey, else (H, W, 3) RGB; upright.
+    """Decode an image to uint8 (H, W) if all its pixels are grey, else (H, W, 3) RGB, with EXIF orientation applied.
 
-    Grey files of the common kinds are decoded directly, at a third of the cost; everything else goes through
-    ``images.load``, which gives the same pixels. Raises ``ImageError``.
+    Grey files of common formats are decoded directly, at a third of the cost; all others go through ``images.load``,
+    which gives the same pixels. Raises ``ImageError``.
     """
-    pixels = _plain_grey(content)
+    pixels = _decode_grey(content)
     if pixels is not None:
         return pixels
-    return plain(images.load(content))
+    return collapse_grey(images.load(content))
 
 
-def plain(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return uint8 (H, W) of an RGB image in which all pixels are grey; any other image as it is."""
+def collapse_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert an RGB image whose pixels are all grey to uint8 (H, W); return any other image unchanged."""
     if pixels.ndim == 2 or (pixels[..., :1] != pixels[..., 1:]).any():
         return pixels
     return np.ascontiguousarray(pixels[..., 0])
 
 
-def _plain_grey(content: bytes) -> NDArray[np.uint8] | None:
+def _decode_grey(content: bytes) -> NDArray[np.uint8] | None:
     from PIL import Image
 
     slim = next((slim for mark, slim in SLIM.items() if content.startswith(mark)), None)
     content = content if slim is None else slim(content)
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            if image.mode != "L" or image.info.keys() & {"exif", "transparency"} or _large(image):
+            if image.mode != "L" or image.info.keys() & {"exif", "transparency"} or _is_large(image):
                 return None
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError):
-        return None  # images.load says what is wrong with it
+        return None  # images.load reports what is wrong
 
 
-def _large(image: PILImage.Image) -> bool:
+def _is_large(image: PILImage.Image) -> bool:
     return image.width * image.height > images.MAX_PIXELS
 
 
-def true_kind(content: bytes, suffix: str) -> str:
-    """Return the format a file really has, if that is not what its ending says; '' if it is."""
+def find_true_format(content: bytes, suffix: str) -> str:
+    """Return the actual format of a file if it differs from its extension, else ''."""
     kind = next((kind for mark, kind in _SIGNATURES if content.startswith(mark)), "")
     return kind if kind and suffix.lower() not in _SUFFIXES[kind] else ""
 
 
-def csv_pixels(text: str, side: int) -> NDArray[np.uint8]:
-    """Return ``side``² numbers 0–255, blanks or commas between them, as uint8 (side, side). Raises ``DataError``."""
+def parse_csv_pixels(text: str, side: int) -> NDArray[np.uint8]:
+    """Parse ``side``² numbers 0–255, separated by spaces or commas, to uint8 (side, side). Raises ``DataError``."""
     try:
         values = bytes(map(int, text.replace(",", " ").split()))
     except ValueError as error:
@@ -102,7 +102,7 @@ def csv_pixels(text: str, side: int) -> NDArray[np.uint8]:
 
 
 class PixelReader:
-    """Reads the pixels of a source's members: images, rows of a CSV (read on from the last one), rows of an array."""
+    """Reads the pixels of a source's members: images, rows of a CSV (sequentially if in order), rows of an array."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -113,83 +113,86 @@ class PixelReader:
     def __call__(self, member: str) -> NDArray[np.uint8]:
         """Return one member's pixels, as ``decode`` does. Raises ``DataError`` and ``ImageError``."""
         if (packed_row := packed.parse(member)) is not None:
-            return self._packed(*packed_row)
+            return self._read_packed(*packed_row)
         match = _LINE.fullmatch(member)
-        return self._row(match[1], int(match[2])) if match else decode(self.source.read(member))
+        return self._read_row(match[1], int(match[2])) if match else decode(self.source.read(member))
 
-    def _packed(self, name: str, row: int) -> NDArray[np.uint8]:
+    def _read_packed(self, name: str, row: int) -> NDArray[np.uint8]:
         if name not in self._arrays:
             self._arrays[name] = packed.open_array(self.source, name)
         array = self._arrays[name]
         if row >= len(array):
-            raise DataError(f"{name} has {len(array)} rows, and no row {row}.")
+            raise DataError(f"{name} has {len(array)} rows, but no row {row}.")
         return array[row]  # type: ignore[no-any-return]
 
-    def _row(self, name: str, line: int) -> NDArray[np.uint8]:
+    def _read_row(self, name: str, line: int) -> NDArray[np.uint8]:
         if self._stream is None or name != self._name or line <= self._line:
             self.close()
             self._stream, self._name, self._line = self.source.open(name), name, 0
         text = b""
         while self._line < line:
             text, self._line = read_line(self._stream), self._line + 1
-        numbers = _numbers(text.decode("utf-8", "replace"))
-        return csv_pixels(" ".join(numbers), int(len(numbers) ** 0.5))
+        numbers = _find_numbers(text.decode("utf-8", "replace"))
+        return parse_csv_pixels(" ".join(numbers), int(len(numbers) ** 0.5))
 
     def close(self) -> None:
-        """Close the CSV that stands open."""
+        """Close the open CSV, if any."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
 
 
-def _numbers(line: str) -> list[str]:
-    """Return the pixels of a line: what its longest cell holds, or its longest run of numbers with commas between."""
+def _find_numbers(line: str) -> list[str]:
+    """Return the pixels of a line: those of its longest cell, or its longest run of comma-separated numbers."""
     numbers = max(re.split(r"[,;\t]", line), key=len).strip().strip('"').split()
     if len(numbers) > 1:
         return numbers
     numbers = max(_RUN.findall(line), key=len, default="").replace(",", " ").split()
     square = int(len(numbers) ** 0.5) ** 2
-    return numbers[-square:]  # without quotes, the emotion before the pixels seems to be one of them
+    return numbers[-square:]  # without quotes, the emotion before the pixels looks like one of them
 
 
 def checksum(pixels: NDArray[np.uint8]) -> str:
-    """Return the sha256 of shape and pixels: equal exactly where two images are, whatever their files."""
+    """Return the sha256 of shape and pixels, which is equal for equal images whatever their file format."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
 FREQUENCIES = sorted((u * u + v * v, u, v) for u in range(12) for v in range(12) if u or v)[:64]
-"""The 64 lowest spatial frequencies but the mean, (u² + v², u down, v across), one for each bit of a hash."""
+"""The 64 lowest spatial frequencies except the mean, (u² + v², u down, v across), one per bit of a hash."""
 
 _ROWS = np.array([u for _, u, _ in FREQUENCIES])
 _COLUMNS = np.array([v for _, _, v in FREQUENCIES])
 
 MIRROR = np.uint64(int("".join(str(v % 2) for _, _, v in FREQUENCIES), 2))
-"""``hash ^ MIRROR`` is the hash of the mirrored image: a mirror turns the odd frequencies across round."""
+"""``hash ^ MIRROR`` is the hash of the mirrored image: mirroring flips the sign of odd horizontal frequencies."""
 
 
-def hashes(batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint64]:
-    """Return uint64 (N,): bit k is the sign of the image's k-th lowest cosine frequency (a DCT hash).
+def compute_hashes(batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint64]:
+    """Compute perceptual hashes, uint64 (N,): bit k is the sign of the k-th lowest cosine frequency (a DCT hash).
 
-    batch: uint8 (H, W) or (H, W, 3) of any sizes. Brightness and contrast do not change it, re-encoding changes
-    a bit or two. Images are first averaged down to 32×32, so that one picture in two sizes has one hash.
+    Brightness and contrast do not change a hash, re-encoding changes a bit or two. Images are first averaged down to
+    32×32, so that a picture has the same hash at any size.
+
+    Args:
+        batch: N images, uint8 (H, W) or (H, W, 3) of any sizes.
     """
-    found = np.empty(len(batch), np.uint64)
+    codes = np.empty(len(batch), np.uint64)
     shapes: dict[tuple[int, ...], list[int]] = {}
-    for place, pixels in enumerate(batch):
-        shapes.setdefault(pixels.shape[:2], []).append(place)
-    for (height, width), places in shapes.items():
-        stack = np.stack([grey(batch[place]) for place in places]).astype(np.float32)
-        spectrum = _basis(height) @ stack @ _basis(width).T
+    for index, pixels in enumerate(batch):
+        shapes.setdefault(pixels.shape[:2], []).append(index)
+    for (height, width), indices in shapes.items():
+        stack = np.stack([grey(batch[index]) for index in indices]).astype(np.float32)
+        spectrum = _cosine_basis(height) @ stack @ _cosine_basis(width).T
         bits = spectrum[:, _ROWS, _COLUMNS] > 0
-        found[places] = np.ascontiguousarray(np.packbits(bits, axis=1)).view(">u8")[:, 0]
-    return found
+        codes[indices] = np.ascontiguousarray(np.packbits(bits, axis=1)).view(">u8")[:, 0]
+    return codes
 
 
 @lru_cache(maxsize=64)
-def _basis(size: int, reduced: int = 32, count: int = 12) -> NDArray[np.float32]:
-    """Return float32 (count, size): averaging ``size`` samples to ``reduced``, then the first cosine waves."""
+def _cosine_basis(size: int, reduced: int = 32, count: int = 12) -> NDArray[np.float32]:
+    """Return float32 (count, size): averaging of ``size`` samples to ``reduced``, then the first cosine waves."""
     edges = np.linspace(0, size, reduced + 1)
     samples = np.arange(size)
     overlap = np.minimum(edges[1:, None], samples + 1) - np.maximum(edges[:-1, None], samples)

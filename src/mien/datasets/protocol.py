@@ -1,7 +1,7 @@
-"""The cross-corpus protocol: which faces of which corpora ``mien evaluate --suite`` scores, and by which labels.
+"""The cross-corpus protocol: the corpora, splits and labels that ``mien evaluate --suite`` scores.
 
-An entry is a corpus file below one folder (``MIEN_DATA``), one of its parts, and the classes that are told apart.
-Nothing here decodes a picture: a sample holds the encoded file, so that photos go the way of ``mien predict``.
+An entry is a corpus file in one folder (``MIEN_DATA``), one of its splits, and the classes to distinguish. Images are
+not decoded here: a sample holds the encoded file, so that photos take the same path as in ``mien predict``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from mien.datasets import ferplus, index, readers
 from mien.datasets.archive import Source, open_source
 from mien.datasets.guard import LISTED
-from mien.datasets.rows import Row, strictly
+from mien.datasets.rows import Row, raise_problems
 from mien.errors import DataError, OptionError, nearest
 from mien.labels import FER2013, FERPLUS, LabelSet
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Frame = Literal["detector", "own"]
-"""How a face is cut out: by the detector (the whole picture where it finds no face), or as the corpus frames it."""
+"""How a face is cropped: by the detector (the whole image without a detection), or as the corpus frames it."""
 
 VALIDATION = ("validation", "PublicTest")
-"""Names of parts on which a model may be chosen; every other part is only scored."""
+"""Names of splits on which models may be selected; all others are for scoring only."""
 
 GROUPS = ("sex", "age", "origin")
-"""Properties of people by which gaps are reported where a corpus names them."""
+"""Attributes of people by which performance gaps are reported if a corpus provides them."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class Entry:
     """One corpus of the protocol.
 
     Attributes:
-        name: the word for ``--corpora``.
-        title: what the table shows.
-        file: the corpus below the data folder.
-        classes: the classes that are told apart; a model's other classes are left out and their share divided.
-        trained: names in a model's ``trained_on`` that mean its faces, or their neighbours, were trained on.
-        test: the part that the suite scores, ``""`` for the whole corpus.
-        validation: the part that ``--validation`` scores; None to pass the corpus over.
-        frames: how faces are cut out, one row of the table for each.
-        votes: the folder of FER+'s votes below the data folder; labels are then their majority.
+        name: its name in ``--corpora``.
+        title: its name in the table.
+        file: its file in the data folder.
+        classes: the classes to distinguish; the probabilities of a model's other classes are redistributed.
+        trained: names in a model's ``trained_on`` that mean it was trained on these or related faces.
+        test: the split that the suite scores, ``""`` for the whole corpus.
+        validation: the split that ``--validation`` scores; None to skip the corpus.
+        frames: how faces are cropped, one row of the table each.
+        votes: the folder of FER+'s votes in the data folder; the label is then their majority.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Entry:
     votes: str = ""
 
     def part(self, *, validation: bool) -> str | None:
-        """Return the part to score; None if the corpus has none in this mode."""
+        """Return the split to score; None if the corpus has none in this mode."""
         return self.validation if validation else self.test
 
 
@@ -84,19 +84,19 @@ PROTOCOL: tuple[Entry, ...] = (
         frames=("own",),
     ),
 )  # fmt: skip
-"""The corpora in the order of the table. RAF-DB's official test part is kept out of reach: its validation tenth is
-scored in either mode."""
+"""The corpora in the order of the table. RAF-DB's official test set is never scored here; its validation tenth is used
+in both modes."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled picture.
+    """One labelled image.
 
     Attributes:
-        id: where the corpus holds it.
-        label: its class, one of Mien's nouns.
-        image: the encoded file, or uint8 (H, W) grey or (H, W, 3) RGB where the corpus holds pixels as text.
-        groups: what is known of the person: a name of ``GROUPS`` → value.
+        id: its member in the corpus.
+        label: one of Mien's labels.
+        image: the encoded file, or uint8 (H, W) grey or (H, W, 3) RGB if the corpus stores pixels as text.
+        groups: known attributes of the person: a name of ``GROUPS`` → value.
     """
 
     id: str
@@ -111,11 +111,11 @@ class Material:
 
     Attributes:
         entry: the corpus.
-        part: the part of it, ``""`` for all.
+        part: its split, ``""`` for all.
         samples: in the order of the corpus.
-        available: how many samples there are without a limit.
-        left_out: reason → rows that are not scored: ``no label``, ``ambiguous votes``, ``listed leak`` and other faults
-            that a list of the corpus names, or a class that is not among the entry's.
+        available: number of samples without a limit.
+        left_out: reason → number of rows not scored: ``no label``, ``ambiguous votes``, ``listed leak`` and other
+            faults listed by the corpus, or a class that is not among the entry's.
     """
 
     entry: Entry
@@ -125,7 +125,7 @@ class Material:
     left_out: Mapping[str, int]
 
     def digest(self) -> str:
-        """Return the SHA-256 (hex) of ids and pictures, in their order; labels and groups do not count."""
+        """Return the SHA-256 (hex) of ids and images, in order; labels and groups are not included."""
         whole = hashlib.sha256()
         for sample in self.samples:
             content = sample.image if isinstance(sample.image, bytes) else sample.image.tobytes()
@@ -133,8 +133,8 @@ class Material:
         return whole.hexdigest()
 
 
-def chosen(text: str | None) -> tuple[Entry, ...]:
-    """Return the entries that ``rafdb,kdef`` names, in the protocol's order; None is all of them.
+def select_entries(text: str | None) -> tuple[Entry, ...]:
+    """Select entries by a list of names such as ``rafdb,kdef``, in the protocol's order; None selects all.
 
     Raises:
         OptionError: an unknown name, or none at all.
@@ -147,40 +147,40 @@ def chosen(text: str | None) -> tuple[Entry, ...]:
         if name not in known:
             raise OptionError(f"No corpus {name!r}; there are {', '.join(known)}.{nearest(name, known)}")
     if not names:
-        raise OptionError(f"--corpora names none; expected some of {', '.join(known)}.")
+        raise OptionError(f"--corpora is empty; expected some of {', '.join(known)}.")
     return tuple(entry for entry in PROTOCOL if entry.name in names)
 
 
 def read(entry: Entry, folder: Path, part: str, limit: int | None = None) -> Material:
-    """Read the samples of one part of a corpus, encoded.
+    """Read the encoded samples of one split of a corpus.
 
     Args:
         entry: the corpus.
         folder: the data folder.
         part: a split of the corpus, ``""`` for all of it.
-        limit: at most so many, evenly spread over the corpus's order; None takes all.
+        limit: maximum number of samples, evenly spaced in the corpus's order; None takes all.
 
     Raises:
-        FileMissingError: the corpus or its votes are not there.
-        DataError: a broken corpus, or no sample in this part.
+        FileMissingError: the corpus or its votes do not exist.
+        DataError: the corpus is damaged, or has no sample in this split.
         OptionError: a limit below 1.
     """
     if limit is not None and limit < 1:
-        raise OptionError(f"limit = {limit}: expected 1 or more faces a corpus.")
+        raise OptionError(f"limit = {limit}: expected at least 1 face per corpus.")
     left_out: Counter[str] = Counter()
     with open_source(folder / entry.file) as source:
-        every = strictly(index.items(source, readers.detect(source)[0]))
-        in_part = (row for row in every if not part or row.split == part)
-        voted = _voted(in_part, folder / entry.votes, left_out) if entry.votes else in_part
-        rows = [row for row in voted if _usable(row, entry.classes, left_out)]
+        all_rows = raise_problems(index.items(source, readers.detect(source)[0]))
+        in_part = (row for row in all_rows if not part or row.split == part)
+        voted = _join_votes(in_part, folder / entry.votes, left_out) if entry.votes else in_part
+        rows = [row for row in voted if _is_usable(row, entry.classes, left_out)]
         if not rows:
-            raise DataError(f"{source.path} has no sample of the part {part or 'all'!r}; is this the right corpus?")
-        samples = tuple(_sample(row, source) for row in _spread(rows, limit))
+            raise DataError(f"{source.path} has no sample in the split {part or 'all'!r}; is this the right corpus?")
+        samples = tuple(_read_sample(row, source) for row in _sample_evenly(rows, limit))
     return Material(entry, part, samples, len(rows), dict(sorted(left_out.items())))
 
 
-def _voted(rows: Iterator[Row], votes: Path, left_out: Counter[str]) -> Iterator[Row]:
-    """Yield the rows with the majority of FER+'s votes as labels; count those whose votes cannot be told apart."""
+def _join_votes(rows: Iterator[Row], votes: Path, left_out: Counter[str]) -> Iterator[Row]:
+    """Yield the rows with the majority of FER+'s votes as label; count those whose votes are ambiguous."""
     join = ferplus.open_join(votes, "majority")
     for row in rows:
         joined = join(row)
@@ -190,8 +190,8 @@ def _voted(rows: Iterator[Row], votes: Path, left_out: Counter[str]) -> Iterator
             left_out["ambiguous votes"] += 1
 
 
-def _usable(row: Row, classes: LabelSet, left_out: Counter[str]) -> bool:
-    """Say whether a row is scored; count it if not: a list of its corpus calls it faulty, or it has no such class."""
+def _is_usable(row: Row, classes: LabelSet, left_out: Counter[str]) -> bool:
+    """Check whether a row is scored; count it if not: listed as faulty by its corpus, or of another class."""
     fault = next((flag for flag in row.flags if flag in LISTED), "")
     if row.label in classes.labels and not fault:
         return True
@@ -199,28 +199,28 @@ def _usable(row: Row, classes: LabelSet, left_out: Counter[str]) -> bool:
     return False
 
 
-def _spread(rows: Sequence[Row], limit: int | None) -> Iterator[Row]:
+def _sample_evenly(rows: Sequence[Row], limit: int | None) -> Iterator[Row]:
     if limit is None or limit >= len(rows):
         return iter(rows)
-    # Class folders stand one after another: the first N would be one class.
+    # Class folders come one after another: the first N samples would be of one class.
     return (rows[number] for number in np.linspace(0, len(rows) - 1, limit).round().astype(int).tolist())
 
 
-def _sample(row: Row, source: Source) -> Sample:
+def _read_sample(row: Row, source: Source) -> Sample:
     image = source.read(row.member) if row.pixels is None else row.pixels
-    return Sample(row.member, row.label or "", image, _groups(row))
+    return Sample(row.member, row.label or "", image, _find_groups(row))
 
 
-def _groups(row: Row) -> dict[str, str]:
-    """Return what is known of the person: columns of the corpus, and the sex in KDEF's subjects (F01, M01)."""
+def _find_groups(row: Row) -> dict[str, str]:
+    """Return the person's attributes: columns of the corpus, and the sex in KDEF's subjects (F01, M01)."""
     own = {name: str(value) for name in GROUPS if (value := (row.own or {}).get(name)) not in (None, "")}
     if row.dataset == "kdef" and row.subject[:1] in ("F", "M"):
         own["sex"] = {"F": "female", "M": "male"}[row.subject[0]]
     return own
 
 
-def without(material: Material, classes: Sequence[str]) -> Material:
-    """Return the samples of ``classes`` alone; the others are counted in ``left_out``."""
+def keep_classes(material: Material, classes: Sequence[str]) -> Material:
+    """Keep only the samples of ``classes``; the others are counted in ``left_out``."""
     kept = tuple(sample for sample in material.samples if sample.label in classes)
     dropped = Counter(sample.label for sample in material.samples if sample.label not in classes)
     return replace(material, samples=kept, left_out=dict(sorted((dropped + Counter(material.left_out)).items())))

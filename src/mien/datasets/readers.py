@@ -1,4 +1,4 @@
-"""The readers, by name, and how the right one is found."""
+"""The registry of corpus readers, and the detection of a corpus's format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ SAMPLE = 5000
 
 @dataclass(frozen=True)
 class Reader:
-    """evidence: what in a source speaks for this reader, None for nothing.  rows: the items of a source."""
+    """A corpus format.
+
+    Attributes:
+        evidence: returns what in a source indicates this format, None for nothing.
+        rows: yields the items of a source.
+        general: used only if no other reader has evidence.
+    """
 
     evidence: Callable[[Source, Sequence[str]], str | None]
     rows: Callable[[Source, Options], Iterator[Item]]
@@ -53,20 +59,20 @@ READERS: dict[str, Reader] = {
     "csv": Reader(folders.csv_evidence, folders.csv_rows, general=True),
     "folders": Reader(folders.evidence, folders.rows, general=True),
 }
-"""Name → reader. A ``general`` one is taken only where no other has evidence, the first of them before the others."""
+"""Name → reader. General readers are tried only if no other has evidence, in this order."""
 
 
 def get(name: str) -> Reader:
-    """Return a reader by its name. Raises ``OptionError`` naming the nearest."""
+    """Return a reader by its name. Raises ``OptionError`` that suggests the nearest name."""
     if name not in READERS:
         raise OptionError(f"No format {name!r}; there are {', '.join(READERS)}.{nearest(name, tuple(READERS))}")
     return READERS[name]
 
 
 def detect(path: str | Path | Source) -> tuple[str, str]:
-    """Return the name of the reader that fits a corpus, and the evidence for it.
+    """Detect a corpus's format: return the name of its reader and the evidence for it.
 
-    Raises ``DataError`` if none fits or if two do; the message holds the evidence of both.
+    Raises ``DataError`` if no reader matches or several do; the message gives the evidence.
     """
     if isinstance(path, Source):
         return _detect(path)
@@ -75,19 +81,19 @@ def detect(path: str | Path | Source) -> tuple[str, str]:
 
 
 def detect_own(source: Source) -> tuple[str, str]:
-    """Return the reader of a corpus with own classes, and why: ``csv`` if it has a list, else ``folders``."""
+    """Return the reader of a corpus with the user's own classes, and the evidence: ``csv`` or ``folders``."""
     listed = folders.csv_evidence(source, list(islice(source.members(), SAMPLE)))
     return ("csv", listed) if listed else ("folders", "each folder is a class")
 
 
 def _detect(source: Source) -> tuple[str, str]:
     names = list(islice(source.members(), SAMPLE))
-    found = {name: reader.evidence(source, names) for name, reader in READERS.items() if not reader.general}
-    found = {name: evidence for name, evidence in found.items() if evidence}
-    if len(found) > 1:
-        told = "; ".join(f"{name} ({evidence})" for name, evidence in found.items())
-        raise DataError(f"{source.path} could be {told}. Name the one you mean with --format.")
-    for name, evidence in found.items():
+    matches = {name: reader.evidence(source, names) for name, reader in READERS.items() if not reader.general}
+    matches = {name: evidence for name, evidence in matches.items() if evidence}
+    if len(matches) > 1:
+        candidates = "; ".join(f"{name} ({evidence})" for name, evidence in matches.items())
+        raise DataError(f"{source.path} could be {candidates}. Name the one you mean with --format.")
+    for name, evidence in matches.items():
         return name, str(evidence)
     for name, reader in READERS.items():
         general = reader.evidence(source, names) if reader.general else None
@@ -95,6 +101,6 @@ def _detect(source: Source) -> tuple[str, str]:
             return name, general
     sample = ", ".join(names[:3]) or "nothing"
     raise DataError(
-        f"{source.path} has the layout of no known corpus (it holds {sample}). Expected one of {', '.join(READERS)}: "
+        f"{source.path} does not have the layout of a known corpus (it holds {sample}). Expected {', '.join(READERS)}: "
         "for instance class folders such as happy/ with images in them, or a CSV with the columns path and label."
     )

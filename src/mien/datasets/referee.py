@@ -1,4 +1,4 @@
-"""How right the proposals of ``mien data clean`` are, judged by FER+'s ten votes per face."""
+"""Evaluate the proposals of ``mien data clean`` against FER+'s ten votes per face."""
 
 from __future__ import annotations
 
@@ -16,68 +16,79 @@ if TYPE_CHECKING:
 
 NO_VOTES = "no_votes"
 WITHIN = "AUC within a class"
-"""The mean over classes: labels of some classes are wrong more often, which alone makes a ranking look good."""
+"""Mean of the AUC within each class. Error rates differ between classes, which alone inflates the overall AUC."""
 
 
-def figures(
+def score_proposals(
     rows: Manifest, faces: NDArray[np.float32], face: float, believed: NDArray[np.float32], doubted: Rows
 ) -> dict[str, dict[str, float]]:
-    """Return what is judged → positives, rows, precision, recall and auc; empty without votes.
+    """Score the proposals against FER+'s votes.
 
-    faces, believed: (N,) scores, low for suspects.  face: threshold of a non-face.  doubted: proposed mislabels.
-    FER+ holds single votes to be outliers; two NF votes of ten count. FER+ gave ten NF votes to 176 rows; 173 of
-    them are among the 177 that no image of FER2013 could be joined to, and so are, but for four, the 177 images
-    without votes: the second figure takes those as non-faces as well.
+    FER+ treats single votes as outliers, so two "not a face" (NF) votes of ten count. It gave ten NF votes to 176 rows;
+    173 of them are among the 177 rows that match no image of FER2013. The 177 images without votes are therefore all
+    but four of them non-faces, and the third row of the table counts them as such.
+
+    Args:
+        rows: the images checked.
+        faces: float32 (N,), face scores; low for suspects.
+        face: threshold below which an image is proposed as a non-face.
+        believed: float32 (N,), probability of each row's label; low for suspects.
+        doubted: bool (N,), labels proposed as wrong.
+
+    Returns:
+        Kind of proposal → positives, rows, precision, recall and AUC; empty without votes.
     """
     votes = rows.column("votes")
-    voted = np.array([each is not None for each in votes], bool)
+    voted = np.array([row_votes is not None for row_votes in votes], bool)
     if not voted.any():
         return {}
-    counts = np.array([each or [0] * len(VOTES) for each in votes])
+    counts = np.array([row_votes or [0] * len(VOTES) for row_votes in votes])
     left_over = rows.flagged(NO_VOTES)
     no_face = counts[:, -1]
-    found: dict[str, dict[str, float]] = {}
+    metrics: dict[str, dict[str, float]] = {}
     for name, positive, among in (
         ("non-face: one NF vote or more", no_face >= 1, voted),
         ("non-face: two NF votes or more", no_face >= 2, voted),
         ("non-face: two NF votes, or left over by FER+", (no_face >= 2) | left_over, voted | left_over),
     ):
-        found |= _judged(name, positive, among, faces, faces < face)
-    return found | _mislabels(rows, counts, voted, believed, doubted)
+        metrics |= _score(name, positive, among, faces, faces < face)
+    return metrics | _score_mislabels(rows, counts, voted, believed, doubted)
 
 
-def _mislabels(
+def _score_mislabels(
     rows: Manifest, counts: NDArray[np.int64], voted: Rows, believed: NDArray[np.float32], doubted: Rows
 ) -> dict[str, dict[str, float]]:
     labels = rows.array("label")
-    verdict = np.array([majority(each) if seen else "" for each, seen in zip(counts.tolist(), voted, strict=True)])
-    sure = voted & (verdict != UNKNOWN) & (verdict != NO_FACE) & (labels != "")
+    verdict = np.array(
+        [majority(row) if has_votes else "" for row, has_votes in zip(counts.tolist(), voted, strict=True)]
+    )
+    decided = voted & (verdict != UNKNOWN) & (verdict != NO_FACE) & (labels != "")
     most = np.array(FERPLUS.labels)[counts[:, : len(FERPLUS)].argmax(axis=1)]
-    every = voted & (labels != "")
-    found = _judged("mislabel: FER+ majority differs", verdict != labels, sure, believed, doubted)
-    found |= _judged("mislabel: most votes differ, no majority needed", most != labels, every, believed, doubted)
-    within = [
-        _auc((verdict != labels)[sure & (labels == name)], believed[sure & (labels == name)])
-        for name in np.unique(labels[sure])
+    labelled = voted & (labels != "")
+    metrics = _score("mislabel: FER+ majority differs", verdict != labels, decided, believed, doubted)
+    metrics |= _score("mislabel: most votes differ, no majority needed", most != labels, labelled, believed, doubted)
+    class_aucs = [
+        _auc((verdict != labels)[decided & (labels == name)], believed[decided & (labels == name)])
+        for name in np.unique(labels[decided])
     ]
-    known = [each for each in within if not np.isnan(each)]
-    if known and "mislabel: FER+ majority differs" in found:
-        found["mislabel: FER+ majority differs"][WITHIN] = float(np.mean(known))
-    return found
+    known = [auc for auc in class_aucs if not np.isnan(auc)]
+    if known and "mislabel: FER+ majority differs" in metrics:
+        metrics["mislabel: FER+ majority differs"][WITHIN] = float(np.mean(known))
+    return metrics
 
 
-def _judged(
+def _score(
     name: str, positive: Rows, among: Rows, score: NDArray[np.float32], proposed: Rows
 ) -> dict[str, dict[str, float]]:
-    truth, said = positive[among], proposed[among]
+    truth, predicted = positive[among], proposed[among]
     if not truth.any() or truth.all():
         return {}
-    hits = int((truth & said).sum())
+    hits = int((truth & predicted).sum())
     return {
         name: {
             "positives": int(truth.sum()),
             "rows": len(truth),
-            "precision": hits / max(1, int(said.sum())),
+            "precision": hits / max(1, int(predicted.sum())),
             "recall": hits / int(truth.sum()),
             "AUC": _auc(truth, score[among]),
             WITHIN: float("nan"),

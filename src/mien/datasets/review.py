@@ -1,4 +1,4 @@
-"""The review list: ``review.csv``, which ``mien data clean`` proposes, a person edits, and later stages honour."""
+"""The review list ``review.csv``: proposed by ``mien data clean``, edited by a person, applied to the manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIONS = ("drop", "relabel", "keep")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to happen to one row. new_label: the noun for ``relabel``, else ''.  score: 0 suspect – 1 fine."""
+    """The decision about one row. new_label: the label for ``relabel``, else ''.  score: 0 suspect – 1 fine."""
 
     id: str
     action: str
@@ -31,24 +31,24 @@ def write(verdicts: Iterable[Verdict], path: Path) -> Path:
     """Write the list as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow([each.name for each in fields(Verdict)])
-        table.writerows(astuple(each) for each in verdicts)
+        table.writerow([column.name for column in fields(Verdict)])
+        table.writerows(astuple(verdict) for verdict in verdicts)
     return path
 
 
 def read(path: str | Path) -> list[Verdict]:
-    """Read a list. Raises ``FileMissingError``, and ``DataError`` naming the line that is wrong."""
-    place = Path(path)
-    if not place.exists():
-        raise FileMissingError(f"{place} does not exist; mien data clean writes a review.csv.")
-    with place.open(newline="", encoding="utf-8-sig") as file:
+    """Read a list. Raises ``FileMissingError``, or ``DataError`` that names the invalid line."""
+    path = Path(path)
+    if not path.exists():
+        raise FileMissingError(f"{path} does not exist; mien data clean writes a review.csv.")
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if not {"id", "action"} <= set(rows.fieldnames or ()):
-            raise DataError(f"{place} has the columns {rows.fieldnames}; expected id, action, new_label.")
-        return [_verdict(row, f"{place.name}:{rows.line_num}") for row in rows]
+            raise DataError(f"{path} has the columns {rows.fieldnames}; expected id, action, new_label.")
+        return [_parse_verdict(row, f"{path.name}:{rows.line_num}") for row in rows]
 
 
-def _verdict(row: dict[str, str], where: str) -> Verdict:
+def _parse_verdict(row: dict[str, str], where: str) -> Verdict:
     action = (row["action"] or "").strip().lower()
     if action not in ACTIONS:
         raise DataError(f"{where}: action {action!r}; expected {', '.join(ACTIONS)}.{nearest(action, ACTIONS)}")
@@ -61,22 +61,22 @@ def _verdict(row: dict[str, str], where: str) -> Verdict:
 
 
 def apply(manifest: Manifest, verdicts: Iterable[Verdict]) -> Manifest:
-    """Return the manifest without the rows to drop, and with the new labels; the metadata counts both.
+    """Drop and relabel rows of a manifest; the metadata counts the actions.
 
-    Raises ``DataError`` for an id that the manifest does not have, or that has two verdicts.
+    Raises ``DataError`` for an id that is not in the manifest or has two verdicts.
     """
     ids = manifest.column("id")
-    places = {name: place for place, name in enumerate(ids)}
+    indices = {name: index for index, name in enumerate(ids)}
     labels, keep = list(manifest.column("label")), np.ones(len(ids), bool)
     seen: set[str] = set()
     counts = dict.fromkeys(ACTIONS, 0)
-    for each in verdicts:
-        if each.id not in places or each.id in seen:
-            what = "stands twice in the review" if each.id in seen else "is no id of this manifest"
-            raise DataError(f"{each.id!r} {what}. Review and manifest have to belong together.")
-        seen.add(each.id)
-        counts[each.action] += 1
-        keep[places[each.id]] = each.action != "drop"
-        if each.action == "relabel":
-            labels[places[each.id]] = each.new_label
+    for verdict in verdicts:
+        if verdict.id not in indices or verdict.id in seen:
+            what = "occurs twice in the review" if verdict.id in seen else "is not an id of this manifest"
+            raise DataError(f"{verdict.id!r} {what}. Review and manifest must belong together.")
+        seen.add(verdict.id)
+        counts[verdict.action] += 1
+        keep[indices[verdict.id]] = verdict.action != "drop"
+        if verdict.action == "relabel":
+            labels[indices[verdict.id]] = verdict.new_label
     return manifest.with_column("label", labels, review=counts).where(keep)

@@ -1,4 +1,4 @@
-"""What a reader yields: a ``Row`` for every image, a ``Problem`` for everything that cannot be one."""
+"""The items that readers yield: a ``Row`` for every image, a ``Problem`` for everything that cannot be used."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image of a corpus, its pixels not yet read unless the corpus holds them as text.
+    """One image of a corpus; its pixels are read later unless the corpus stores them as text.
 
-    member:  where the source holds it: ``folder/name.png``, or ``fer2013.csv:17`` for line 17 of a CSV.
-    label:   Mien's noun, or None where the corpus gives none.
-    split:   the corpus's own part, '' if it has none.  subject, session, pose: '' where unknown.
-    votes:   ten counts in the order of ``labels.VOTES``: FER+'s, or another corpus's shares of raters in hundredths.
-    pixels:  uint8 (H, W) grey or (H, W, 3) RGB; None to read them from the source by ``member``.
-    side:    width and height that the corpus promises; None for any.
-    own:     the values of further columns: the user's own, or what a corpus says beyond its classes (AffectNet's
-             valence and arousal).
+    Attributes:
+        member: its member in the source: ``folder/name.png``, or ``fer2013.csv:17`` for line 17 of a CSV.
+        label: one of Mien's labels, or None if the corpus gives none.
+        dataset: the name of the corpus.
+        split: the corpus's own split, '' if it has none.
+        subject, session, pose: '' where unknown.
+        votes: ten counts in the order of ``labels.VOTES``: FER+'s, or another corpus's shares of raters in hundredths.
+        flags: remarks such as ``duplicate``.
+        pixels: uint8 (H, W) grey or (H, W, 3) RGB; None to read them from the source by ``member``.
+        side: width and height that images of the corpus must have; None for any.
+        own: values of further columns: the user's own, or the corpus's, such as AffectNet's valence and arousal.
     """
 
     member: str
@@ -43,10 +46,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in a corpus that is not as it should be.
+    """A fault in a corpus.
 
-    where: ``file:line`` or the member's name.  what: what was found and what was expected.
-    kept:  True if the row is used all the same, as with a JPEG that is called .png.
+    Attributes:
+        where: ``file:line`` or the member's name.
+        what: what is wrong and what was expected.
+        kept: True if the row is used nevertheless, such as a JPEG named .png.
     """
 
     where: str
@@ -59,13 +64,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Options:
-    """What a reader may be asked for.
+    """Options of the readers.
 
-    last:    CK+ sequences: how many of the last frames are the expression's apex.
-    neutral: CK+ sequences: whether the first frame is taken as neutral.
-    angles:  KDEF: the angles to read (FL HL S HR FR); empty for all.
-    own:     class folders and CSV lists: the classes are the user's own words, kept as they are.
-    people:  the same: a regular expression that finds in a file's path who is on it; its first group counts.
+    Attributes:
+        last: CK+ sequences: number of final frames that count as the apex.
+        neutral: CK+ sequences: use the first frame as neutral.
+        angles: KDEF: the angles to read (FL HL S HR FR); empty for all.
+        own: class folders and CSV lists: keep class names unchanged instead of translating them to Mien's labels.
+        people: class folders and CSV lists with ``own``: a regular expression that finds the person in a file's path;
+            its first group is used, if it has one.
     """
 
     last: int = 3
@@ -78,8 +85,8 @@ class Options:
 Item = Row | Problem
 
 
-def strictly(items: Iterable[Item]) -> Iterator[Row]:
-    """Pass rows on and raise ``DataError`` at the first problem."""
+def raise_problems(items: Iterable[Item]) -> Iterator[Row]:
+    """Yield rows and raise ``DataError`` at the first problem."""
     for item in items:
         if isinstance(item, Problem):
             raise DataError(str(item))

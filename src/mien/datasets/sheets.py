@@ -1,4 +1,4 @@
-"""Pictures of many small pictures: contact sheets as PNG, and thumbnails for pages."""
+"""Contact sheets as PNG, and thumbnails for HTML pages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TILE, CAPTION, GAP = 96, 16, 6
 
 
 def data_uri(content: bytes, kind: str = "image/png") -> str:
-    """Return a file's content as the source of an inlined picture."""
+    """Encode a file's content as a data URI for an inlined image."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = TILE) -> Image:
-    """Return a picture whose long side is ``side``; enlarged ones keep their pixels sharp up to a factor of 2."""
+    """Resize an image so that its long side is ``side``."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)
@@ -35,7 +35,7 @@ def thumbnail(pixels: NDArray[np.uint8], side: int = TILE) -> Image:
 
 
 def thumbnail_uri(pixels: NDArray[np.uint8], side: int = TILE) -> str:
-    """Return a thumbnail as an inlined JPEG, a tenth of the size of a PNG, so that pages of hundreds stay light."""
+    """Encode a thumbnail as an inlined JPEG, a tenth of the size of a PNG, which keeps pages of hundreds small."""
     buffer = io.BytesIO()
     thumbnail(pixels, side).save(buffer, "JPEG", quality=80)
     return data_uri(buffer.getvalue(), "image/jpeg")
@@ -44,8 +44,8 @@ def thumbnail_uri(pixels: NDArray[np.uint8], side: int = TILE) -> str:
 Group = tuple[str, Sequence[tuple["NDArray[np.uint8]", str]]]
 
 
-def sheet(groups: Sequence[Group], columns: int = 10) -> Image:
-    """Return a picture with a heading for each group and a caption under each of its images."""
+def draw_sheet(groups: Sequence[Group], columns: int = 10) -> Image:
+    """Draw a contact sheet with a heading for each group and a caption under each image."""
     from PIL import Image, ImageDraw
 
     step, rise, head = TILE + GAP, TILE + CAPTION + GAP, 34
@@ -57,18 +57,18 @@ def sheet(groups: Sequence[Group], columns: int = 10) -> Image:
         pen.text((GAP, top + 8), legible, fill="black", font=large)
         if not tiles:
             pen.text((GAP, top + head), "none", fill="#555555", font=fonts.choose("none", 11)[0])
-        for place, (pixels, caption) in enumerate(tiles):
-            left, down = GAP + place % columns * step, top + head + place // columns * rise
+        for index, (pixels, caption) in enumerate(tiles):
+            left, down = GAP + index % columns * step, top + head + index // columns * rise
             tile = thumbnail(pixels)
             picture.paste(tile, (left + (TILE - tile.width) // 2, down + (TILE - tile.height) // 2))
             small, legible = fonts.choose(caption, 11)
-            pen.text((left, down + TILE + 1), _fitted(legible, small), fill="black", font=small)
+            pen.text((left, down + TILE + 1), _truncate(legible, small), fill="black", font=small)
         top += head + count * rise
     return picture
 
 
-def _fitted(text: str, font: object) -> str:
-    """Cut a caption to the width of a tile."""
+def _truncate(text: str, font: object) -> str:
+    """Truncate a caption to the width of a tile."""
     length = font.getlength  # type: ignore[attr-defined]
     if length(text) <= TILE:
         return text
@@ -78,7 +78,7 @@ def _fitted(text: str, font: object) -> str:
 
 
 def save(picture: Image, path: Path) -> Path:
-    """Write a picture as PNG, its folder too."""
+    """Save an image as PNG, creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as draft:
         picture.save(draft, "PNG")

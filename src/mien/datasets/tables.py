@@ -1,4 +1,4 @@
-"""CSV files inside a source, line by line, so that a broken line costs one row and not the file."""
+"""Read CSV files of a source line by line, so that a broken line costs one row and not the whole file."""
 
 from __future__ import annotations
 
@@ -15,31 +15,37 @@ if TYPE_CHECKING:
     from mien.datasets.archive import Source
 
 MAX_LINE = 10_000_000
-"""Bytes of a line; a face of 1,000 × 1,000 pixels takes 4,000,000."""
+"""Maximum bytes of a line; a face of 1,000 × 1,000 pixels takes 4,000,000."""
 
 Record = tuple[int, dict[str, str]]
 
 
 def header(source: Source, name: str) -> list[str]:
-    """Return a CSV's column names, blanks around them removed; empty if the file is no text or cannot be read."""
+    """Return a CSV's column names, stripped; empty if the file is not text or cannot be read."""
     try:
         with source.open(name) as file:
             line = file.readline(65_536).decode("utf-8-sig")
-            return [word.strip() for word in next(csv.reader([line], delimiter=_delimiter(line)), [])]
+            return [word.strip() for word in next(csv.reader([line], delimiter=_detect_delimiter(line)), [])]
     except (UnicodeDecodeError, csv.Error, DataError):
         return []
 
 
-def _delimiter(header: str) -> str:
-    """Return what stands between the columns: a comma, or a semicolon or tab where the header has no comma."""
+def _detect_delimiter(header: str) -> str:
+    """Detect the delimiter: a comma, or a semicolon or tab if the header has no comma."""
     return next((mark for mark in ",;\t" if mark in header), ",")
 
 
 def records(source: Source, name: str, needed: Sequence[str], numbers: str = "") -> Iterator[Record | Problem]:
     """Yield (line number from 1, column → text) of each line below the header; ``Problem`` for a broken line.
 
-    numbers: a column of many numbers, between which some write commas without quotes: cells too many are its.
-    Raises ``DataError`` if the file lacks one of the ``needed`` columns or is not text.
+    Args:
+        source: holds the file.
+        name: the CSV's member.
+        needed: columns that must exist.
+        numbers: a column of many numbers that may be separated by unquoted commas: surplus cells are joined to it.
+
+    Raises:
+        DataError: the file lacks a ``needed`` column or is not text.
     """
     columns = header(source, name)
     missing = sorted(set(needed) - set(columns))
@@ -49,15 +55,15 @@ def records(source: Source, name: str, needed: Sequence[str], numbers: str = "")
         delimiter = ","
         for number, raw in enumerate(iter(partial(read_line, file), b""), 1):
             if number == 1:
-                delimiter = _delimiter(raw.decode("utf-8-sig", "replace"))
+                delimiter = _detect_delimiter(raw.decode("utf-8-sig", "replace"))
             elif len(raw) > MAX_LINE:
                 yield Problem(f"{name}:{number}", f"the line has more than {MAX_LINE} bytes")
             elif raw.strip():
-                yield _record(raw, number, _Form(columns, delimiter, numbers), f"{name}:{number}")
+                yield _parse_line(raw, number, _Form(columns, delimiter, numbers), f"{name}:{number}")
 
 
 def read_line(file: BinaryIO) -> bytes:
-    """Return the next line, empty at the end; of one with more than ``MAX_LINE`` bytes the first ``MAX_LINE`` + 1."""
+    """Read the next line, empty at the end of the file; lines are truncated to ``MAX_LINE`` + 1 bytes."""
     rest = line = file.readline(MAX_LINE + 1)
     while len(rest) > MAX_LINE and not rest.endswith(b"\n"):
         rest = file.readline(MAX_LINE + 1)
@@ -70,8 +76,8 @@ class _Form:
     delimiter: str
     numbers: str
 
-    def joined(self, cells: list[str]) -> list[str]:
-        """Return the cells with those that are too many joined in the column of numbers."""
+    def join_surplus(self, cells: list[str]) -> list[str]:
+        """Join surplus cells to the column of numbers."""
         surplus = len(cells) - len(self.columns)
         if surplus <= 0 or self.numbers not in self.columns:
             return cells
@@ -79,14 +85,14 @@ class _Form:
         return [*cells[:at], " ".join(cells[at : at + surplus + 1]), *cells[at + surplus + 1 :]]
 
 
-def _record(raw: bytes, number: int, form: _Form, where: str) -> Record | Problem:
+def _parse_line(raw: bytes, number: int, form: _Form, where: str) -> Record | Problem:
     columns = form.columns
     try:
-        cells = form.joined(next(csv.reader([raw.decode("utf-8")], delimiter=form.delimiter, strict=True), []))
+        cells = form.join_surplus(next(csv.reader([raw.decode("utf-8")], delimiter=form.delimiter, strict=True), []))
     except (UnicodeDecodeError, csv.Error) as error:
         return Problem(where, f"the line cannot be read: {error}")
     if [cell.strip() for cell in cells] == columns:
-        return Problem(where, "the header stands here again")
+        return Problem(where, "the header is repeated here")
     if len(cells) > len(columns):
         return Problem(where, f"{len(cells)} cells; expected {len(columns)}")
     return number, dict(zip(columns, [*map(str.strip, cells), *[""] * len(columns)], strict=False))

@@ -1,4 +1,4 @@
-"""Under which terms each corpus, and each set of starting weights, is given out. Model files repeat it in one line."""
+"""Terms of use of each corpus and each set of pretrained weights; model files include them in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mien.recognition.corpus import Corpus
 
 @dataclass(frozen=True)
 class Terms:
-    """title: the full name.  terms: one line, as the owners state them.  source: the paper, or who gives it out."""
+    """title: the full name.  terms: one line, as the owners state them.  source: the paper or the distributor."""
 
     title: str
     terms: str
@@ -90,13 +90,15 @@ _LABELS_ONLY = {"ferplus": "fer2013"}
 
 
 def corpus(name: str, use: str = "training") -> Corpus:
-    """Return a corpus as a model file names it; one that is not in ``TERMS`` is somebody's own."""
+    """Build the record of a corpus for a model file; a name that is not in ``TERMS`` is a user's own data."""
     known = TERMS.get(name)
     printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
     return Corpus(printable or "own", known.terms if known else OWN, use)
 
 
 def corpora(names: Iterable[str]) -> tuple[Corpus, ...]:
-    """Return the corpora of a training by name, without repeats; labels of another corpus's images bring it along."""
-    every = [each for name in names for each in (_LABELS_ONLY.get(name), name) if each is not None]
-    return tuple(corpus(name) for name in dict.fromkeys(every))
+    """Build the records of a run's corpora, without repeats; FER+ also adds FER2013, whose images it labels."""
+    names_used = [
+        corpus_name for name in names for corpus_name in (_LABELS_ONLY.get(name), name) if corpus_name is not None
+    ]
+    return tuple(corpus(name) for name in dict.fromkeys(names_used))

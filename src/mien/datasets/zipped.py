@@ -1,4 +1,4 @@
-"""The central directory of a zip as a stream, and one member's bytes (PKWARE APPNOTE 6.3, §4.3–4.5)."""
+"""Stream the central directory of a zip, and read single members (PKWARE APPNOTE 6.3, §4.3–4.5)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _ENCRYPTED, _UTF8 = 1, 1 << 11
 
 
 class ZipTable:
-    """An open zip. Raises ``DataError`` if its directory, which stands at its end, is missing or damaged."""
+    """An open zip. Raises ``DataError`` if the directory at its end is missing or damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = path.open("rb")
         try:
-            self._start, self._size, self._shift = self._end()
+            self._start, self._size, self._shift = self._find_directory()
         except DataError:
             self.close()
             raise
@@ -37,37 +37,37 @@ class ZipTable:
         self._file.close()
 
     def entries(self) -> Iterator[tuple[str, int]]:
-        """Yield each member's name and the place of its entry in the directory, which is what ``read`` needs."""
-        place, end = self._start, self._start + self._size
-        self._file.seek(place)
-        while end - place >= _ENTRY.size:
-            fields = self._entry()
+        """Yield each member's name and the offset of its directory entry, which ``read`` needs."""
+        offset, end = self._start, self._start + self._size
+        self._file.seek(offset)
+        while end - offset >= _ENTRY.size:
+            fields = self._read_entry()
             name, extra, comment = fields[10:13]
-            raw = self._take(name)
-            self._take(extra + comment)
-            yield _name(raw, utf8=bool(fields[3] & _UTF8)).replace("\\", "/"), place
-            place += _ENTRY.size + name + extra + comment
+            raw = self._read_exactly(name)
+            self._read_exactly(extra + comment)
+            yield _decode_name(raw, utf8=bool(fields[3] & _UTF8)).replace("\\", "/"), offset
+            offset += _ENTRY.size + name + extra + comment
 
-    def sizes(self, place: int) -> tuple[int, int]:
-        """Return how many bytes a member has, unpacked and packed."""
-        self._file.seek(place)
-        fields = self._entry()
-        self._take(fields[10])
-        return _wide(self._take(fields[11]), fields[9], fields[8], fields[16])[:2]
+    def sizes(self, offset: int) -> tuple[int, int]:
+        """Return the unpacked and packed size of a member in bytes."""
+        self._file.seek(offset)
+        fields = self._read_entry()
+        self._read_exactly(fields[10])
+        return _resolve_zip64(self._read_exactly(fields[11]), fields[9], fields[8], fields[16])[:2]
 
-    def read(self, name: str, place: int) -> bytes:
-        """Return one member's content. Raises ``DataError`` if it is damaged, encrypted or packed otherwise.
+    def read(self, name: str, entry: int) -> bytes:
+        """Return one member's content. Raises ``DataError`` if it is damaged, encrypted or of another compression.
 
-        Place, sizes and checksum are read again from the directory: keeping them would take 24 bytes a member.
+        Offset, sizes and checksum are read again from the directory: keeping them would take 24 bytes per member.
         """
-        self._file.seek(place)
-        fields = self._entry()
+        self._file.seek(entry)
+        fields = self._read_entry()
         method, crc = fields[4], fields[7]
         if fields[3] & _ENCRYPTED or method not in (_STORED, _DEFLATED):
             raise DataError(f"{name} is encrypted or packed with method {method}; expected stored or deflated.")
-        self._take(fields[10])
-        size, stored, offset = _wide(self._take(fields[11]), fields[9], fields[8], fields[16])
-        content = self._stored(name, offset + self._shift, stored)
+        self._read_exactly(fields[10])
+        size, stored, offset = _resolve_zip64(self._read_exactly(fields[11]), fields[9], fields[8], fields[16])
+        content = self._read_stored(name, offset + self._shift, stored)
         try:
             content = zlib.decompressobj(-15).decompress(content, size + 1) if method else content
         except zlib.error as error:
@@ -78,7 +78,7 @@ class ZipTable:
             )
         return content
 
-    def _stored(self, name: str, offset: int, stored: int) -> bytes:
+    def _read_stored(self, name: str, offset: int, stored: int) -> bytes:
         self._file.seek(offset)
         header = self._file.read(_LOCAL.size)
         if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
@@ -87,46 +87,46 @@ class ZipTable:
         self._file.seek(fields[9] + fields[10], 1)
         return self._file.read(stored)
 
-    def _entry(self) -> tuple[Any, ...]:
-        fields = _ENTRY.unpack(self._take(_ENTRY.size))
+    def _read_entry(self) -> tuple[Any, ...]:
+        fields = _ENTRY.unpack(self._read_exactly(_ENTRY.size))
         if fields[0] != b"PK\x01\x02":
             raise DataError(f"{self.path}: the zip's directory is damaged. Download or pack it again.")
         return fields
 
-    def _take(self, count: int) -> bytes:
+    def _read_exactly(self, count: int) -> bytes:
         content = self._file.read(count)
         if len(content) < count:
             raise DataError(f"{self.path}: the zip's directory is cut off. Download or pack it again.")
         return content
 
-    def _end(self) -> tuple[int, int, int]:
-        """Return the directory's place and size, and how far offsets are off (a program packed in front)."""
+    def _find_directory(self) -> tuple[int, int, int]:
+        """Return the directory's offset and size, and the shift of all offsets (by a program packed in front)."""
         length = self._file.seek(0, 2)
         tail_start = max(0, length - 65_557 - _LOCATOR.size)
         self._file.seek(tail_start)
         tail = self._file.read()
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or len(tail) < at + _END.size:
-            raise DataError(f"{self.path} is not a whole zip: it has no directory at its end. Download it again.")
+            raise DataError(f"{self.path} is not a complete zip: it has no directory at its end. Download it again.")
         size, start = _END.unpack_from(tail, at)[5:7]
         end = tail_start + at
         if at >= _LOCATOR.size and tail[at - _LOCATOR.size : at][:4] == b"PK\x06\x07":
             end = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2]
             self._file.seek(end)
-            size, start = _END64.unpack(self._take(_END64.size))[8:10]
+            size, start = _END64.unpack(self._read_exactly(_END64.size))[8:10]
         return end - size, size, end - size - start
 
 
-def _name(raw: bytes, *, utf8: bool) -> str:
-    """Return a member's name; macOS and others write UTF-8 without the flag that says so."""
+def _decode_name(raw: bytes, *, utf8: bool) -> str:
+    """Decode a member's name; macOS and others write UTF-8 without setting its flag."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("utf-8" if utf8 else "cp437", "backslashreplace")
 
 
-def _wide(extra: bytes, size: int, stored: int, offset: int) -> tuple[int, int, int]:
-    """Replace the numbers that did not fit in 32 bits by those of the zip64 extra field."""
+def _resolve_zip64(extra: bytes, size: int, stored: int, offset: int) -> tuple[int, int, int]:
+    """Replace numbers that did not fit in 32 bits by those of the zip64 extra field."""
     values = [size, stored, offset]
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<2H", extra)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.protocol import VALIDATION, Entry, Frame, Material, without
+from mien.datasets.protocol import VALIDATION, Entry, Frame, Material, keep_classes
 from mien.errors import DataError
 from mien.evaluation import significance
 from mien.evaluation.calibration import BINS, calibration_error
@@ -187,7 +187,7 @@ def select_samples(material: Material, labels: Sequence[str]) -> Material:
         DataError: no sample has such a class, or fewer than two classes are shared.
     """
     classes = select_classes(material.entry, labels)
-    kept = without(material, classes)
+    kept = keep_classes(material, classes)
     if len(classes) < 2 or not kept.samples:
         present = ", ".join(sorted({sample.label for sample in material.samples}))
         raise DataError(

@@ -52,7 +52,7 @@ def write(recipe: Recipe, faces: FaceSet, out: str | Path, *, count: int = 32, s
             ("the same faces", "before degradation and augmentation", plain),
         )
     ]
-    sheets.save(sheets.sheet(groups, columns=8), Path(out))
+    sheets.save(sheets.draw_sheet(groups, columns=8), Path(out))
     return caption
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from mien.datasets.manifest import Manifest
-from mien.datasets.own import uneven
+from mien.datasets.own import is_uneven
 from mien.errors import OptionError
 from mien.files import appearing
 from mien.learning import recipe
@@ -53,7 +53,7 @@ def write(path: Path, faces: Manifest, trunk: str, data: Path) -> Path:
         "about": f"{', '.join(classes)}: a new last layer on {trunk}.",
         "data": {"classes": classes},
         "preprocess": {key: value for key, value in own.items() if value != getattr(plain, key)},
-        "head": {"trunk": trunk, **({"class_weights": 1.0} if uneven(faces) else {})},
+        "head": {"trunk": trunk, **({"class_weights": 1.0} if is_uneven(faces) else {})},
     }
     recipe.parse_any(values, str(path))  # do not write an invalid recipe
     text = tomli_w.dumps({key: value for key, value in values.items() if value})

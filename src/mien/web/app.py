@@ -1,4 +1,4 @@
-"""The application: API, page and stream around one service; all that it needs is passed in."""
+"""The FastAPI application: API, page and stream around one service."""
 
 from __future__ import annotations
 
@@ -39,15 +39,19 @@ if TYPE_CHECKING:
 
 STATIC = Path(__file__).parent / "static"
 
-_ABOUT = """Faces in photos and what they show. Nothing that is sent is kept or logged. An emotion read here is what
-people who label photos would call the expression; it is not what a person feels, and no ground for deciding about
-anyone."""
+_ABOUT = """Facial expressions in photos. Uploads are neither stored nor logged. A predicted emotion is what annotators
+would call the expression; it is not what a person feels, and must not be the basis of decisions about anyone."""
 
 
 def create_app(settings: Settings, recognizer: Recognizer | None = None) -> FastAPI:
     """Build the application; models are loaded when the server starts.
 
-    recognizer: used instead of the models that ``settings`` name. Raises ``OptionError`` for an unreadable rate.
+    Args:
+        settings: of the server.
+        recognizer: used instead of the models that ``settings`` names.
+
+    Raises:
+        OptionError: an invalid rate.
     """
     service = Service(settings, recognizer)
     app = FastAPI(
@@ -59,8 +63,9 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
         redoc_url=None,
         lifespan=lifespan,
         exception_handlers={
-            ProblemError: _problem, RequestValidationError: _invalid, HTTPException: _http, OptionError: _option,
-            DataError: _option, MissingExtraError: _option, MemoryError: _memory, Exception: _mistake,
+            ProblemError: _problem, RequestValidationError: _invalid_option, HTTPException: _http_error,
+            OptionError: _bad_option, DataError: _bad_option, MissingExtraError: _bad_option,
+            MemoryError: _out_of_memory, Exception: _internal_error,
         },
         middleware=list(_middleware(settings, service)),
     )  # fmt: skip
@@ -74,7 +79,7 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Warm up before the port opens; finish what was taken before the process ends."""
+    """Warm up before the port opens; finish accepted requests before the process ends."""
     service: Service = app.state.service
     await service.start()
     yield
@@ -82,7 +87,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def page(_request: Request) -> Response:
-    """Return the page."""
+    """Serve the page."""
     return FileResponse(STATIC / "index.html", media_type="text/html; charset=utf-8")
 
 
@@ -109,36 +114,38 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
 
 
 async def _problem(request: Request, error: ProblemError) -> Response:
-    request.state.told["kind"] = error.kind
+    request.state.log_fields["kind"] = error.kind
     return error.response(request.state.request_id)
 
 
-async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    told = "; ".join(f"{one['loc'][-1]} = {str(one.get('input'))[:80]!r}: {one['msg']}" for one in error.errors())
-    return await _problem(request, ProblemError("bad-option", f"{told}. /v1/openapi.json has all options."))
+async def _invalid_option(request: Request, error: RequestValidationError) -> Response:
+    faults = "; ".join(
+        f"{fault['loc'][-1]} = {str(fault.get('input'))[:80]!r}: {fault['msg']}" for fault in error.errors()
+    )
+    return await _problem(request, ProblemError("bad-option", f"{faults}. /v1/openapi.json has all options."))
 
 
-async def _option(request: Request, error: Exception) -> Response:
+async def _bad_option(request: Request, error: Exception) -> Response:
     return await _problem(request, ProblemError("bad-option", str(error)))
 
 
-async def _http(request: Request, error: HTTPException) -> Response:
+async def _http_error(request: Request, error: HTTPException) -> Response:
     kinds = {404: "not-found", 405: "wrong-method"}
-    detail = f"{request.method} here: {error.detail}. /v1/openapi.json lists the addresses."
+    detail = f"{request.method} here: {error.detail}. /v1/openapi.json lists all paths."
     return await _problem(request, ProblemError(kinds.get(error.status_code, "bad-request"), detail, error.headers))
 
 
-async def _memory(request: Request, error: Exception) -> Response:
-    """Answer for a photo that memory does not suffice for; it may be whole, so the client may send it again."""
-    log.error("no memory left for a photo", extra={"request_id": request.state.request_id}, exc_info=error)
-    return await _problem(request, overloaded("There is no memory left for the photo.", 5))
+async def _out_of_memory(request: Request, error: Exception) -> Response:
+    """Respond to a photo that does not fit in memory; it may be valid, so the client may retry."""
+    log.error("out of memory for a photo", extra={"request_id": request.state.request_id}, exc_info=error)
+    return await _problem(request, overloaded("There is not enough memory for the photo.", 5))
 
 
-async def _mistake(request: Request, _error: Exception) -> Response:
-    """Answer for a mistake of our own; the server logs where it was made.
+async def _internal_error(request: Request, _error: Exception) -> Response:
+    """Respond to an unexpected exception, which the server logs.
 
-    Starlette answers this outside of all middleware, so that the headers which that adds are added here.
+    Starlette sends this response outside of all middleware, so the headers that middleware adds are set here.
     """
     headers = {**HEADERS, "Cache-Control": "no-store", "X-Request-ID": request.state.request_id}
-    problem = ProblemError("internal", "Nothing you sent explains it. The log has the reason.", headers)
+    problem = ProblemError("internal", "Internal server error; see the server log.", headers)
     return await _problem(request, problem)

@@ -1,4 +1,4 @@
-"""Bodies under way: how many may be sent at once, how much memory all take, and who has to make room."""
+"""Request bodies in transit: limits on their number and memory, and which slow sender is evicted."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PATIENCE = 1.0
-"""Seconds after which a sender counts as slow if nothing comes, or less than ``PACE`` came each second."""
+"""Seconds without data, or below ``PACE`` on average, after which a sender counts as slow."""
 
 PACE = 20_000
-"""Bytes a second; a telephone in a poor network sends five times as many."""
+"""Minimum bytes per second; a phone on a poor network sends five times as many."""
 
 
 @dataclass(eq=False)
 class Body:
-    """One request's body, from its head to its answer.
+    """One request's body, from the request's head to the response.
 
-    weight: bytes of memory that each of its bytes takes until the answer.
+    Attributes:
+        address: the client.
+        weight: bytes of memory that each byte of the body takes until the response.
+        begun, latest: ``time.monotonic`` of the head and of the latest data.
+        size: bytes received.
+        sending: whether more is expected.
+        deadline: the timeout of receiving it.
     """
 
     address: str
@@ -37,25 +43,26 @@ class Body:
     deadline: asyncio.Timeout | None = None
 
     def is_slow(self) -> bool:
-        """Tell whether its sender holds a place for nothing."""
+        """Check whether its sender occupies a slot without sending fast enough."""
         now = time.monotonic()
         late, age = now - self.latest > PATIENCE, now - self.begun
         return self.sending and (late or (age > PATIENCE and self.size < PACE * age))
 
     def give_up(self) -> None:
-        """Have its sender answered with 408 at once."""
+        """Respond to its sender with 408 at once."""
         self.sending = False
         if self.deadline is not None and not self.deadline.expired():
             self.deadline.reschedule(asyncio.get_running_loop().time())
 
 
 class Bodies:
-    """All bodies under way. Of the event loop's thread only.
+    """All request bodies in transit; used in the event loop's thread only.
 
-    senders: bodies that may be on their way at once. Where all places are taken, a newcomer gets that of a slow sender,
-             of the address that has most of them; so nobody keeps others out by sending drop by drop.
-    memory:  bytes of memory for all bodies until they are answered; one alone is always let in.
-    watch:   told how many bodies are held whenever that changes.
+    Attributes:
+        senders: maximum number of bodies in transit. When it is reached, a new one replaces a slow sender, of the
+            address with the most bodies, so that nobody can block others by sending slowly.
+        memory: maximum bytes of memory of all bodies until their responses; a single body is always accepted.
+        watch: called with the number of bodies held whenever it changes.
     """
 
     def __init__(self, senders: int, memory: int, watch: Callable[[int], None] = lambda held: None) -> None:
@@ -63,8 +70,8 @@ class Bodies:
         self._all: set[Body] = set()
 
     @contextmanager
-    def entered(self, address: str, weight: int) -> Iterator[Body]:
-        """Hold a sender's place, until ``arrived``, and its memory. Raises ``ProblemError`` (503) without a place."""
+    def hold(self, address: str, weight: int) -> Iterator[Body]:
+        """Occupy a slot until ``finish``, and memory until the end. Raises ``ProblemError`` (503) if none is free."""
         if sum(body.sending for body in self._all) >= self.senders:
             self._make_room()
         body = Body(address, weight)
@@ -76,20 +83,20 @@ class Bodies:
             self._all.discard(body)
             self._watch(len(self._all))
 
-    def take(self, body: Body, count: int) -> None:
-        """Count bytes that came. Raises ``ProblemError`` (503) where they do not fit beside the other bodies."""
-        body.size, body.latest = body.size + count, time.monotonic()
+    def count(self, body: Body, size: int) -> None:
+        """Count received bytes. Raises ``ProblemError`` (503) if they do not fit in memory beside other bodies."""
+        body.size, body.latest = body.size + size, time.monotonic()
         others = sum(other.size * other.weight for other in self._all if other is not body)
         if others and others + body.size * body.weight > self.memory:
-            raise overloaded(f"Other bodies take {others} bytes of {self.memory} already.", 1)
+            raise overloaded(f"Other requests use {others} of {self.memory} bytes already.", 1)
 
-    def arrived(self, body: Body) -> None:
-        """Give the sender's place back."""
+    def finish(self, body: Body) -> None:
+        """Free the sender's slot."""
         body.sending = False
 
     def _make_room(self) -> None:
-        places = Counter(body.address for body in self._all if body.sending)
+        senders = Counter(body.address for body in self._all if body.sending)
         slow = [body for body in self._all if body.is_slow()]
         if not slow:
-            raise overloaded(f"{self.senders} requests are under way already.", 1)
-        max(slow, key=lambda body: (places[body.address], -body.size)).give_up()
+            raise overloaded(f"{self.senders} requests are being received already.", 1)
+        max(slow, key=lambda body: (senders[body.address], -body.size)).give_up()

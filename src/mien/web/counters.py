@@ -1,4 +1,4 @@
-"""Counters of several worker processes: files in one folder, which Prometheus's client adds up."""
+"""Metrics of several worker processes: files in one folder, which Prometheus's client sums."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Collection, Iterable
 from itertools import count
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder; without it each process counts for itself."""
+"""Environment variable with the folder; without it each process counts separately."""
 
 _MASTER = "master"
 
 
 class _Process:
-    """What this process is called in the names of its files, and the folder that it made and has to delete."""
+    """This process's name in its files' names, and the folder that it created and must delete."""
 
     writer = ""
     folder = ""
 
 
 def share() -> None:
-    """Make the folder for this process and those that it forks, unless the variable names one already."""
+    """Create the folder for this process and its forks, unless the variable is set."""
     if VARIABLE not in os.environ:
         os.environ[VARIABLE] = _Process.folder = tempfile.mkdtemp(prefix="mien-metrics-")
     _Process.writer = _MASTER
@@ -35,20 +35,20 @@ def remove() -> None:
 
 
 def free_slot(taken: Iterable[int]) -> int:
-    """Return the lowest slot that no living worker has.
+    """Return the lowest slot that no live worker has.
 
-    A worker writes under its slot's name and goes on with the counters of the one that had the slot before. Named by
-    process ids, every recycled worker would leave two files for ever.
+    A worker's files are named after its slot, so it continues the counters of the slot's previous worker. Named after
+    process IDs, every recycled worker would leave two files forever.
     """
     used: Collection[int] = frozenset(taken)
     return next(slot for slot in count() if slot not in used)
 
 
 def write_as(slot: int) -> None:
-    """Write under this slot's name from now on; called after the fork."""
+    """Name this process's files after a slot; called after the fork."""
     _Process.writer, _Process.folder = str(slot), ""
 
 
 def writer() -> str:
-    """Return the name under which this process writes: its slot, or its process id where it has none."""
+    """Return this process's name in its files' names: its slot, or its process ID without one."""
     return _Process.writer or str(os.getpid())

@@ -1,4 +1,4 @@
-"""Who asks: the client's address and scheme as a trusted proxy gives them, counted from the right."""
+"""The client's address and scheme as reported by trusted proxies."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SCHEMES = {"http": "ws", "https": "wss"}
 class Forwarded:
     """Pure ASGI middleware in front of all others.
 
-    Each proxy appends to ``X-Forwarded-For`` the address that it was asked from. What stands left of the proxies' own
-    entries is the client's claim, and any client may claim anything. So the address is the first one from the right
-    that is no trusted proxy's; where every peer is trusted (``*``), the entry of the outermost of ``hops`` proxies.
-    A peer on a UNIX socket is a proxy on this computer and always trusted.
+    Each proxy appends the address of its peer to ``X-Forwarded-For``. Entries to the left of those of the proxies come
+    from the client, which may claim anything. So the client's address is the first one from the right that is not a
+    trusted proxy's; if every peer is trusted (``*``), it is the entry of the outermost of ``hops`` proxies. A peer on a
+    UNIX socket is a proxy on this computer and always trusted.
 
-    root: the path below which a proxy shows the application. Requests get it in front of theirs where the proxy took it
-    off, so that redirects lead back to where the client asked.
+    ``root`` is the path at which a proxy serves the application. It is prepended to the path of requests if the proxy
+    stripped it, so that redirects lead back to the URL that the client used.
     """
 
     def __init__(self, app: ASGIApp, proxies: str, hops: int, root: str = "") -> None:
@@ -34,14 +34,14 @@ class Forwarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with the client's address and scheme."""
         if scope["type"] in ("http", "websocket"):
-            self._correct(scope)
+            self._rewrite(scope)
         await self.app(scope, receive, send)
 
-    def _correct(self, scope: Scope) -> None:
+    def _rewrite(self, scope: Scope) -> None:
         peer = scope["client"][0] if scope.get("client") else None
         if peer is None or self._trusts(peer):
             headers = Headers(scope=scope)
-            address = self._client(", ".join(headers.getlist("x-forwarded-for")))
+            address = self._find_client(", ".join(headers.getlist("x-forwarded-for")))
             scheme = headers.get("x-forwarded-proto", "").strip()
             if address is not None:
                 scope["client"] = (address, 0)
@@ -58,8 +58,8 @@ class Forwarded:
         address = read_address(host)
         return address is not None and any(address in network for network in self.networks)
 
-    def _client(self, forwarded: str) -> str | None:
-        hosts = [_without_port(entry.strip()) for entry in forwarded.split(",")]
+    def _find_client(self, forwarded: str) -> str | None:
+        hosts = [_strip_port(entry.strip()) for entry in forwarded.split(",")]
         if self.networks is None:
             chosen = hosts[-self.hops] if self.hops <= len(hosts) else hosts[0]
         else:
@@ -67,14 +67,14 @@ class Forwarded:
         return chosen if read_address(chosen) is not None else None
 
 
-def _without_port(entry: str) -> str:
+def _strip_port(entry: str) -> str:
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
 
 
 def read_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address, an IPv4 one as such where it comes mapped into IPv6; None for what is none."""
+    """Parse an address, unmapping IPv4 from IPv6; None if it is invalid."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Headers that every answer carries: what a browser may do with it, and nothing kept in any cache."""
+"""Security and cache headers of every response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mien.web.access import own_path
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Nothing but this server's own files; blob: and data: are the photos that the page itself shows.
+# Only this server's own files; blob: and data: are the photos that the page shows.
 _POLICY = "; ".join(
     (
         "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' blob: data:",
@@ -32,18 +32,20 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """Pure ASGI middleware; answers about photos are kept by no cache, the page's files are asked for anew."""
+    """Pure ASGI middleware; responses about photos are never cached, the page's files are revalidated."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and add the headers to its answer."""
+        """Pass the request on and add the headers to its response."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
 
-        kept = "no-cache" if own_path(scope).startswith("/static/") else "no-store"  # now: a mount changes the scope
+        kept = (
+            "no-cache" if own_path(scope).startswith("/static/") else "no-store"
+        )  # read now, as a mount changes the scope
 
         async def with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):

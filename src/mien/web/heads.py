@@ -1,4 +1,4 @@
-"""HEAD wherever there is GET: the same headers without the body (RFC 9110, section 9.3.2)."""
+"""HEAD for every GET route: the same headers without the body (RFC 9110, section 9.3.2)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 class Heads:
-    """ASGI middleware that answers HEAD as it would answer GET; FastAPI's routes know GET alone."""
+    """ASGI middleware that handles HEAD like GET, which FastAPI's routes do not."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, a HEAD as a GET whose body is dropped."""
+        """Pass the request on; a HEAD becomes a GET whose body is dropped."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return

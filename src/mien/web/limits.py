@@ -1,4 +1,4 @@
-"""Who may ask, and how often: origin, token and rate, before anything of a body is read."""
+"""Access control before a body is read: origin, token and rate limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mien.web.settings import Settings
 
 PROTOCOL = "mien.v1"
-"""The WebSocket's subprotocol. A page cannot set headers there, so it offers ``bearer.TOKEN`` beside it."""
+"""The WebSocket's subprotocol. Pages cannot set headers on WebSockets, so they also offer ``bearer.TOKEN``."""
 
 
 _WRONG_TOKENS = limits.parse("30/minute")
@@ -43,15 +43,15 @@ class Guard:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer with a problem document."""
-        if scope["type"] not in ("http", "websocket") or not self._guarded(own_path(scope)):
+        """Pass the request on, or respond with a problem document."""
+        if scope["type"] not in ("http", "websocket") or not self._is_guarded(own_path(scope)):
             await self.app(scope, receive, send)
             return
         try:
             self._check(scope)
         except ProblemError as problem:
             response = problem.response(scope["state"]["request_id"])
-            scope["state"]["told"]["kind"] = problem.kind
+            scope["state"]["log_fields"]["kind"] = problem.kind
             if scope["type"] == "websocket":
                 await WebSocket(scope, receive, send).send_denial_response(response)
             else:
@@ -59,7 +59,7 @@ class Guard:
             return
         await self.app(scope, receive, send)
 
-    def _guarded(self, path: str) -> bool:
+    def _is_guarded(self, path: str) -> bool:
         return (path.startswith("/v1/") and path != "/v1/openapi.json") or path == "/metrics"
 
     def _check(self, scope: Scope) -> None:
@@ -80,7 +80,7 @@ class Guard:
             self._check_rate(_WRONG_TOKENS, f"token {address}", "30 wrong tokens a minute")
             raise ProblemError(
                 "no-token",
-                "No token was sent, or a wrong one: expected the header Authorization: Bearer TOKEN.",
+                "The token is missing or wrong: expected the header Authorization: Bearer TOKEN.",
                 {"WWW-Authenticate": "Bearer"},
             )
 
@@ -96,16 +96,16 @@ class Guard:
 
 
 class Gate:
-    """Counts what is under way and refuses what is too much."""
+    """Limits the number of concurrent holders."""
 
     def __init__(self, most: int, what: str) -> None:
         self.most, self.what, self.inside = most, what, 0
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Hold one place. Raises ``ProblemError`` (503) if there is none."""
+    def hold(self) -> Iterator[None]:
+        """Hold one slot. Raises ``ProblemError`` (503) if none is free."""
         if self.inside >= self.most:
-            raise overloaded(f"{self.most} {self.what} are under way already.", 1)
+            raise overloaded(f"{self.most} {self.what} are open already.", 1)
         self.inside += 1
         try:
             yield
@@ -114,31 +114,31 @@ class Gate:
 
 
 def check_origin(headers: Headers, allowed: tuple[str, ...]) -> None:
-    """Raise ``ProblemError`` (403) for a request that a page of another site made; programs send no Origin.
+    """Raise ``ProblemError`` (403) for a request by a page of another site; programs send no Origin.
 
-    CORS alone would only keep that page from reading the answer, and does not hold for WebSockets at all. Hosts are
-    compared and not schemes: behind a proxy that ends TLS this server does not know its own.
+    CORS alone would only prevent that page from reading the response, and does not apply to WebSockets. Hosts are
+    compared but not schemes, because behind a TLS-terminating proxy the server does not know its own.
     """
     origin = headers.get("origin")
     if origin is None or origin in allowed or urlsplit(origin).netloc.lower() == headers.get("host", "").lower():
         return
     raise ProblemError(
-        "foreign-origin", f"Origin {origin[:80]!r}: expected this server's own page, or one that MIEN_ORIGINS names."
+        "foreign-origin", f"Origin {origin[:80]!r}: expected this server's own page, or an origin in MIEN_ORIGINS."
     )
 
 
 def read_rate(text: str) -> limits.RateLimitItem | None:
-    """Read such as ``60/minute``; None for no limit. Raises ``OptionError``."""
+    """Parse a rate such as ``60/minute``; None for no limit. Raises ``OptionError``."""
     if not text:
         return None
     try:
         return limits.parse(text)
     except ValueError:
-        raise OptionError(f"rate = {text!r}: expected such as 60/minute or 1000/hour.") from None
+        raise OptionError(f"rate = {text!r}: expected a rate such as 60/minute or 1000/hour.") from None
 
 
 def client_address(scope: Scope) -> str:
-    """Return what counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which one subscriber has."""
+    """Return the key of a client: its IPv4 address, or its IPv6 /64 network, which one subscriber owns."""
     host = str(scope["client"][0]) if scope.get("client") else "unknown"
     address = read_address(host)
     if address is None or address.version == 4:

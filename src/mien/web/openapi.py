@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what the routes' types say: bodies, examples, problems, the token."""
+"""Parts of the OpenAPI document that the routes' types do not give: bodies, examples, problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PHOTO: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "One photo as it is, several as files of a form, or several in JSON.",
+        "description": "One photo as raw bytes, several as files of a form, or several in JSON.",
         "content": {
             "image/jpeg": _PHOTO,
             "image/png": _PHOTO,
@@ -40,7 +40,7 @@ BODY: dict[str, Any] = {
         },
     }
 }
-"""The body that ``/v1/predict`` and ``/v1/explain`` take."""
+"""The request body of ``/v1/predict`` and ``/v1/explain``."""
 
 FACE: dict[str, Any] = {
     "box": {"left": 178.2, "top": 63.4, "width": 90.1, "height": 113.0},
@@ -71,29 +71,29 @@ PREDICTED: dict[str, Any] = {
         {"source": "notes.txt", "error": "12 bytes is not a picture in a known format: expected JPEG, PNG, …"},
     ]
 }
-"""An example of an answer: one photo read, one that could not be."""
+"""An example of a response: one photo read, one unreadable."""
 
 
 def problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """Return the ``responses`` of a route that may answer with these problems."""
-    found: dict[int | str, dict[str, Any]] = {}
+    """Return the ``responses`` of a route that may return these problems."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         status, title = KINDS[kind]
-        entry = found.setdefault(
+        entry = responses.setdefault(
             status, {"description": title, "content": {MEDIA_TYPE: {"schema": _schema(), "examples": {}}}}
         )
         entry["content"][MEDIA_TYPE]["examples"][kind] = {"value": _example(kind)}
-    return found
+    return responses
 
 
 COMMON = ("no-token", "foreign-origin", "too-many-requests", "overloaded")
-"""Problems that every address under /v1 may answer with."""
+"""Problems that every route under /v1 may return."""
 
 TAKING = (
     *COMMON, "bad-request", "body-too-slow", "body-too-large", "too-many-images", "wrong-type", "bad-option",
     "unreadable-image",
 )  # fmt: skip
-"""Problems of the addresses that take photos."""
+"""Problems that routes for photos may return."""
 
 
 def _schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What Uvicorn lacks: a limit on the time of a head, answers that reach who still sends, an end to lost connections."""
+"""A Uvicorn protocol with a timeout for request heads, lingering close, and immediate cleanup of lost connections."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 DRAIN = 1.0
-"""Seconds for which a stopping server waits for the next request of an idle connection."""
+"""Seconds that a stopping server waits for another request on an idle connection."""
 
 _CLOSE = (b"connection", b"close")
 
 
 class _Line:
-    """A connection's transport, whose ``close`` is another's decision."""
+    """A connection's transport with ``close`` replaced."""
 
     def __init__(self, transport: Any, close: Callable[[], None]) -> None:
         self.raw, self.close = transport, close
@@ -28,19 +28,19 @@ class _Line:
         return getattr(self.raw, name)
 
 
-def patient(head: float, body: float) -> type[H11Protocol]:
-    """Return Uvicorn's HTTP protocol, closing a connection whose next head takes more than ``head`` seconds.
+def build_protocol(head: float, body: float) -> type[H11Protocol]:
+    """Build a subclass of Uvicorn's HTTP protocol that closes connections whose next head takes over ``head`` seconds.
 
-    For a new connection the time runs from the moment it is made, so that a silent one is closed too. A connection that
-    ends with an error is let go at once: Uvicorn's timer for idle ones, 75 s below Gunicorn, would keep it with what
-    came of its body and was not read, 25 MB in 20 s of overload (docs/deploy.md).
+    For a new connection the timeout starts when it is made, so silent ones are closed too. A connection that ends with
+    an error is released at once: Uvicorn's timer for idle ones, 75 s under Gunicorn, would keep it and the unread part
+    of its body, 25 MB in 20 s of overload (docs/deploy.md).
 
-    A client may be answered before its body is whole. What it still sends is then read and thrown away until it ends,
-    for ``body`` seconds at most: closed at once, its system would be told of a reset, and most lose the answer by it
+    A response may be sent before the request's body is complete. The rest of the body is then read and discarded, for
+    at most ``body`` seconds: an immediate close would cause a TCP reset, by which most clients lose the response
     (RFC 9112, section 9.6).
 
-    A server that stops, as each worker does that is recycled, says ``Connection: close`` with every answer, and closes
-    idle connections only after ``DRAIN`` seconds: closed at once, a request that is on its way would be lost.
+    A stopping server, such as a recycled worker, sends ``Connection: close`` with every response and closes idle
+    connections only after ``DRAIN`` seconds, because an immediate close would lose requests in transit.
     """
 
     class Patient(H11Protocol):
@@ -48,10 +48,10 @@ def patient(head: float, body: float) -> type[H11Protocol]:
         _lingering = False
 
         def connection_made(self, transport: Any) -> None:
-            self._line = _Line(transport, self._leave)
+            self._line = _Line(transport, self._linger)
             super().connection_made(self._line)  # type: ignore[arg-type]
             self._arm()
-            if _CLOSE in self.server_state.default_headers:  # accepted while the server stops
+            if _CLOSE in self.server_state.default_headers:  # accepted while the server is stopping
                 self._drain()
 
         def shutdown(self) -> None:
@@ -68,41 +68,41 @@ def patient(head: float, body: float) -> type[H11Protocol]:
                 return
             self._arm()
             super().data_received(data)
-            if self._answering():
+            if self._is_responding():
                 self._disarm()
 
         def handle_websocket_upgrade(self, event: h11.Request) -> None:
-            self._let_go()  # the connection is another protocol's from here on
+            self._release()  # another protocol takes over the connection
             super().handle_websocket_upgrade(event)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._let_go()
+            self._release()
             super().connection_lost(exc)
             if self.timeout_keep_alive_task is not None:
                 self.timeout_keep_alive_task.cancel()
                 self.timeout_keep_alive_task = None
 
-        def _answering(self) -> bool:
-            """Tell whether a whole head has come and its answer has not gone yet."""
+        def _is_responding(self) -> bool:
+            """Check whether a complete head has arrived whose response has not been sent."""
             return self.cycle is not None and not self.cycle.response_complete
 
-        def _sending(self) -> bool:
-            """Tell whether the client has more to send of what was answered; of a broken head nobody knows the end."""
+        def _is_sending(self) -> bool:
+            """Check whether the client is still sending the answered request; the end of a broken one is unknown."""
             return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
-        def _let_go(self) -> None:
-            self._line.close = self._line.raw.close  # a circle would keep what came until the garbage collector's turn
+        def _release(self) -> None:
+            self._line.close = self._line.raw.close  # a reference cycle would keep the data until garbage collection
             self._disarm()
 
         def _drain(self) -> None:
             self.loop.call_later(DRAIN, self._end)
 
         def _end(self) -> None:
-            if not self._answering():
+            if not self._is_responding():
                 self._line.raw.close()
 
-        def _leave(self) -> None:
-            if self._lingering or self._answering() or self._line.is_closing() or not self._sending():
+        def _linger(self) -> None:
+            if self._lingering or self._is_responding() or self._line.is_closing() or not self._is_sending():
                 self._line.raw.close()
                 return
             self._lingering = True
@@ -112,8 +112,8 @@ def patient(head: float, body: float) -> type[H11Protocol]:
             self._arm()
 
         def _arm(self) -> None:
-            if self._deadline is None and not self._answering():
-                self._deadline = self.loop.call_later(body if self._sending() else head, self._give_up)
+            if self._deadline is None and not self._is_responding():
+                self._deadline = self.loop.call_later(body if self._is_sending() else head, self._give_up)
 
         def _disarm(self) -> None:
             if self._deadline is not None:
@@ -122,7 +122,7 @@ def patient(head: float, body: float) -> type[H11Protocol]:
 
         def _give_up(self) -> None:
             self._deadline = None
-            if not self._answering():
+            if not self._is_responding():
                 self._line.raw.close()
 
     return Patient

@@ -1,9 +1,9 @@
-"""A bounded queue of photos in front of a few threads, each of which reads one photo at a time.
+"""A bounded queue of photos, processed by a few threads, one photo at a time each.
 
-Not batches across requests: they were measured (benchmarks/serve_batching.py, 640×480 photos with one face, 2 cores,
-photos a second): one call after the other with 2 threads inside the engines 87, batches of 4 with the same 96, of 16
-93, and two threads that each read whole photos with a detector of their own 111. Nine tenths of a photo's time is its
-search for faces, which no batch makes cheaper, and a batch would make the first photo wait for the last.
+Batching across requests was measured and rejected (benchmarks/serve_batching.py, 640×480 photos with one face, 2 cores,
+photos per second): sequential calls with 2 threads inside the engines 87, batches of 4 with the same 96, of 16 93, and
+two threads that each process whole photos with their own detector 111. Nine tenths of the time is face detection, which
+batching does not speed up, and a batch would make the first photo wait for the last.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ T = TypeVar("T")
 
 
 class Pool:
-    """Threads that work and places to wait; full is full.
+    """A thread pool with a bounded queue.
 
-    threads: photos worked on at once.
-    queue:   photos that may wait; what does not fit is refused at once, so that whoever is let in is served in time.
-    watch:   told how many photos are held whenever that changes, from any thread.
+    Attributes:
+        threads: number of photos processed at once.
+        queue: number of photos that may wait; more are refused at once, so that accepted ones finish in time.
+        watch: called with the number of photos held whenever it changes, from any thread.
     """
 
     def __init__(self, threads: int, queue: int, watch: Callable[[int], None] = lambda held: None) -> None:
@@ -34,57 +35,57 @@ class Pool:
         self._executor = ThreadPoolExecutor(threads, "mien-photo")
         self._lock = threading.Lock()
         self._held = 0
-        self._typical = 0.05  # seconds a job; the first jobs correct it
+        self._typical = 0.05  # seconds per job; an initial guess that the first jobs correct
 
     @property
     def held(self) -> int:
-        """How many photos are worked on or wait."""
+        """Number of photos being processed or waiting."""
         return self._held
 
     def has_room(self) -> bool:
-        """Tell whether one more photo would be let in."""
+        """Check whether one more photo would be accepted."""
         return self._held < self.threads + self.queue
 
-    def wait(self) -> int:
-        """Return in how many seconds, at least 1, what is held now will be done."""
+    def estimate_wait(self) -> int:
+        """Estimate the seconds, at least 1, until the photos held now are done."""
         return max(1, math.ceil(self._held * self._typical / self.threads))
 
     async def run(self, jobs: Sequence[Callable[[], T]], timeout: float) -> list[T]:
-        """Run all jobs or none, and return their answers in order.
+        """Run all jobs or none, and return their results in order.
 
-        Raises ``ProblemError`` (503) without room, or if the answers take longer than ``timeout`` seconds; jobs that
-        still wait are then dropped, and one that a thread works on is finished for nothing, as no thread can be ended.
+        Raises ``ProblemError`` (503) if there is no room, or after ``timeout`` seconds; jobs that still wait are then
+        dropped, and running ones finish unused, as threads cannot be stopped.
         """
-        self._take(len(jobs))
+        self._reserve(len(jobs))
         futures = [self._submit(job) for job in jobs]
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.gather(*map(asyncio.wrap_future, futures))
         except TimeoutError:
-            raise overloaded(f"The answer took longer than {timeout:g} s.", self.wait()) from None
+            raise overloaded(f"Processing took longer than {timeout:g} s.", self.estimate_wait()) from None
         finally:
             for future in futures:
                 future.cancel()
 
     def close(self) -> None:
-        """Finish what was taken, then end the threads."""
+        """Finish accepted jobs, then stop the threads."""
         self._executor.shutdown(wait=True)
 
-    def _take(self, count: int) -> None:
+    def _reserve(self, count: int) -> None:
         with self._lock:
             room = self.threads + self.queue - self._held
             if count <= room:
                 self._held += count
                 self._watch(self._held)
                 return
-        raise overloaded(f"{count} photos were sent and there is room for {room}.", self.wait())
+        raise overloaded(f"{count} photos were sent, but there is room for {room}.", self.estimate_wait())
 
     def _submit(self, job: Callable[[], T]) -> Future[T]:
-        future = self._executor.submit(self._timed, job)
+        future = self._executor.submit(self._run_timed, job)
         future.add_done_callback(self._release)
         return future
 
-    def _timed(self, job: Callable[[], T]) -> T:
+    def _run_timed(self, job: Callable[[], T]) -> T:
         begun = time.perf_counter()
         try:
             return job()

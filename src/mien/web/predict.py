@@ -1,4 +1,4 @@
-"""What is done with one photo: bytes in, one item of ``results`` out, as JSON; runs in a thread of the pool."""
+"""Process one photo in a thread of the pool: encoded bytes to one JSON item of ``results``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What a request asks for: model and detector (None: the server's), the most faces, and the classes to explain."""
+    """Options of a request: model and detector (None: the server's default), maximum faces, and classes to explain."""
 
     model: str | None
     detector: str | None
@@ -31,51 +31,53 @@ class Options:
 
 @dataclass(frozen=True)
 class Item:
-    """One photo's answer, encoded, with its number of faces; or the reason why it could not be read."""
+    """One photo's encoded result and number of faces; or the reason why it could not be read."""
 
     content: bytes
     faces: int = 0
     error: str = ""
 
 
-def predicted(models: Models, upload: Upload, options: Options, max_pixels: int) -> Item:
-    """Read one photo.
+def predict_photo(models: Models, upload: Upload, options: Options, max_pixels: int) -> Item:
+    """Recognise the faces of one photo.
 
-    Raises ``OptionError``, ``DataError`` or ``MissingExtraError`` for options with which no photo could be read.
+    Raises ``OptionError``, ``DataError`` or ``MissingExtraError`` for invalid options.
     """
-    return _item(models, upload, options, max_pixels, _told)
+    return _process(models, upload, options, max_pixels, _predict)
 
 
-def explained(models: Models, upload: Upload, options: Options, max_pixels: int) -> Item:
-    """Read one photo and say where in each face the classes were read."""
-    return _item(models, upload, options, max_pixels, _explained)
+def explain_photo(models: Models, upload: Upload, options: Options, max_pixels: int) -> Item:
+    """Recognise the faces of one photo and compute a map for each face and class."""
+    return _process(models, upload, options, max_pixels, _explain)
 
 
-def _item(models: Models, upload: Upload, options: Options, max_pixels: int, tell: Any) -> Item:
-    recognizer, best = models.limited(options.model, options.detector, options.max_faces)
-    class_indices(recognizer, options.classes, np.zeros(len(recognizer.labels)))  # also where no face would ask for it
+def _process(models: Models, upload: Upload, options: Options, max_pixels: int, compute: Any) -> Item:
+    recognizer, best = models.limit(options.model, options.detector, options.max_faces)
+    class_indices(
+        recognizer, options.classes, np.zeros(len(recognizer.labels))
+    )  # checks the classes even if there is no face
     try:
-        told = tell(recognizer, upload, options, max_pixels)
+        result = compute(recognizer, upload, options, max_pixels)
     except ImageError as error:
-        return Item(_json({"source": upload.name, "error": str(error)}), error=str(error))
-    told |= {"faces_found": best.found, "truncated": best.found > len(told["faces"])}
-    return Item(_json(told), len(told["faces"]))
+        return Item(_encode({"source": upload.name, "error": str(error)}), error=str(error))
+    result |= {"faces_found": best.count, "truncated": best.count > len(result["faces"])}
+    return Item(_encode(result), len(result["faces"]))
 
 
-def _told(recognizer: Recognizer, upload: Upload, _options: Options, max_pixels: int) -> dict[str, Any]:
+def _predict(recognizer: Recognizer, upload: Upload, _options: Options, max_pixels: int) -> dict[str, Any]:
     result = recognizer.read(upload.content, keep_pixels=False, max_pixels=max_pixels)
     return replace(result, source=upload.name).to_dict()
 
 
-def _explained(recognizer: Recognizer, upload: Upload, options: Options, max_pixels: int) -> dict[str, Any]:
+def _explain(recognizer: Recognizer, upload: Upload, options: Options, max_pixels: int) -> dict[str, Any]:
     explanation = explain_image(recognizer, upload.content, options.classes, max_pixels=max_pixels)
     return {**explanation.to_dict(), "source": upload.name}
 
 
-def joined(items: Sequence[Item]) -> bytes:
-    """Return the body of the answer."""
+def join(items: Sequence[Item]) -> bytes:
+    """Join items into the body of the response."""
     return b'{"results":[' + b",".join(item.content for item in items) + b"]}"
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _encode(value: dict[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False).encode()

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request cannot be understood"),
-    "no-token": (401, "A token is needed"),
-    "foreign-origin": (403, "Pages of another site may not use this server"),
-    "not-found": (404, "There is nothing at this address"),
-    "wrong-method": (405, "This address does not take this method"),
+    "no-token": (401, "A token is required"),
+    "foreign-origin": (403, "Pages of other sites may not use this server"),
+    "not-found": (404, "Not found"),
+    "wrong-method": (405, "Method not allowed"),
     "body-too-slow": (408, "The body did not arrive in time"),
     "body-too-large": (413, "The body is too large"),
-    "too-many-images": (413, "There are too many photos in one request"),
-    "wrong-type": (415, "The body is of a type that is not taken"),
-    "bad-option": (422, "An option has a value that is not allowed"),
+    "too-many-images": (413, "Too many photos in one request"),
+    "wrong-type": (415, "Unsupported content type"),
+    "bad-option": (422, "An option is invalid"),
     "unreadable-image": (422, "The photo cannot be read"),
-    "too-many-requests": (429, "There were too many requests from this address"),
-    "internal": (500, "The server made a mistake"),
-    "overloaded": (503, "The server has no room now"),
+    "too-many-requests": (429, "Too many requests from this address"),
+    "internal": (500, "Internal server error"),
+    "overloaded": (503, "The server is overloaded"),
 }
 """Kind → status and title. The document's ``type`` is ``urn:mien:problem:KIND``."""
 
@@ -36,9 +36,10 @@ MEDIA_TYPE = "application/problem+json"
 class ProblemError(Exception):
     """A request that is answered with a problem document.
 
-    kind:    a key of ``KINDS``.
-    detail:  what was given, what was expected, what to do.
-    headers: further headers of the answer.
+    Attributes:
+        kind: a key of ``KINDS``.
+        detail: what was given, what was expected, what to do.
+        headers: further headers of the response.
     """
 
     kind: str
@@ -61,16 +62,16 @@ class ProblemError(Exception):
         }
 
     def response(self, request_id: str) -> Response:
-        """Return the answer."""
+        """Build the response."""
         content = json.dumps(self.document(request_id), ensure_ascii=False).encode("utf-8", "backslashreplace")
         return Response(content, KINDS[self.kind][0], dict(self.headers or {}), MEDIA_TYPE)
 
 
-def closing(kind: str, detail: str) -> ProblemError:
-    """Return a problem found before the body was read: the rest of it is not waited for."""
+def close_with(kind: str, detail: str) -> ProblemError:
+    """Return a problem that closes the connection without waiting for the rest of the body."""
     return ProblemError(kind, detail, {"Connection": "close"})
 
 
 def overloaded(detail: str, wait: int) -> ProblemError:
-    """Return a 503 that asks to come again in ``wait`` seconds."""
+    """Return a 503 that asks to retry in ``wait`` seconds."""
     return ProblemError("overloaded", f"{detail} Try again in {wait} s.", {"Retry-After": str(wait)})

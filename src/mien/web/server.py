@@ -1,4 +1,4 @@
-"""The process around the application: Uvicorn by itself (``mien serve``), or below Gunicorn (deploy/)."""
+"""Run the application: Uvicorn alone (``mien serve``), or under Gunicorn (deploy/)."""
 
 from __future__ import annotations
 
@@ -15,43 +15,48 @@ import uvicorn
 
 from mien.web import logs
 from mien.web.app import create_app
-from mien.web.patience import patient
+from mien.web.patience import build_protocol
 from mien.web.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_GRACE = 5  # seconds beyond a request's own limit until a stopping server cuts what is left
+_GRACE = 5  # seconds beyond a request's timeout until a stopping server closes what is left
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP, then finish what was taken.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then finish accepted requests.
 
-    ``announce`` gets the address once the server is warm and takes requests. Raises ``OSError`` where it cannot listen
-    there, and what loading a model raises.
+    Args:
+        settings: of the server.
+        announce: called with the URL once the server is warm and accepts requests.
+
+    Raises:
+        OSError: the server cannot listen on this address.
+        MienError: a model cannot be loaded.
     """
     logs.configure(settings.log_level)
-    logging.captureWarnings(True)  # Pillow warns of odd metadata; the log is JSON lines and nothing else
-    one_thread_each()
+    logging.captureWarnings(True)  # Pillow warns of odd metadata; the log must be JSON Lines only
+    limit_opencv_threads()
     app = create_app(settings)
-    app.state.service.load()  # before the port opens, so that a wrong model is one plain line and no traceback
+    app.state.service.load()  # before the port opens, so that a wrong model gives one line and no traceback
     with listen(settings.host, settings.port) as listener:
         config = uvicorn.Config(app, **uvicorn_options(settings))
-        server = _Server(config, lambda: announce(_address(listener)))
-        with _hang_up(server):
+        server = _Server(config, lambda: announce(_format_url(listener)))
+        with _stop_on_hangup(server):
             server.run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the port; ``::`` listens to IPv4 as well, where the system has both. Raises ``OSError``."""
+    """Open the port; ``::`` also listens on IPv4 if the system supports it. Raises ``OSError``."""
     both = host == "::" and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
 
 
 @contextmanager
-def _hang_up(server: uvicorn.Server) -> Iterator[None]:
-    """Stop on SIGHUP, which a closed terminal sends, as on SIGTERM: what was taken is finished."""
+def _stop_on_hangup(server: uvicorn.Server) -> Iterator[None]:
+    """Treat SIGHUP, which a closed terminal sends, like SIGTERM: finish accepted requests, then stop."""
     if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -66,18 +71,18 @@ def application() -> FastAPI:
     """Build the application from ``MIEN_*`` variables: ``gunicorn "mien.web.server:application()"``."""
     settings = Settings.from_environment(os.environ)
     logging.captureWarnings(True)
-    one_thread_each()
+    limit_opencv_threads()
     return create_app(settings)
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
-    """Return what Uvicorn is told, in ``mien serve`` and below Gunicorn alike."""
+    """Return Uvicorn's options, for ``mien serve`` and Gunicorn alike."""
     return {
         "loop": "asyncio",
-        "http": patient(settings.header_timeout, settings.body_timeout),
+        "http": build_protocol(settings.header_timeout, settings.body_timeout),
         "ws": "websockets-sansio",
         "ws_max_size": settings.max_body,
-        "ws_per_message_deflate": False,  # JPEG does not shrink, and inflating is a way to fill memory
+        "ws_per_message_deflate": False,  # JPEG does not compress, and decompression could exhaust memory
         "log_config": None,
         "access_log": False,
         "server_header": False,
@@ -86,27 +91,27 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def one_thread_each() -> None:
-    """Keep OpenCV from starting threads of its own in this process: the pool's threads keep the cores busy."""
+def limit_opencv_threads() -> None:
+    """Limit OpenCV to one thread in this process: the pool's threads keep the cores busy."""
     import cv2
 
     cv2.setNumThreads(1)
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, which says when it takes requests."""
+    """A Uvicorn server that calls back once it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._tell = started
+        self._on_start = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
+        """Start, then call back."""
         await super().startup(sockets)
         if self.started:
-            self._tell()
+            self._on_start()
 
 
-def _address(listener: socket.socket) -> str:
+def _format_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,4 +1,4 @@
-"""What the routes of one application share: settings, models, the pool of threads, counters."""
+"""State shared by the routes of one application: settings, models, thread pool, metrics."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Service:
-    """Built with the application; models and threads come when the server starts, after a fork if there is one.
+    """Created with the application; models and threads are created when the server starts, after any fork.
 
-    ONNX Runtime and OpenCV must not be used before Gunicorn forks its workers: their threads do not go along.
+    ONNX Runtime and OpenCV must not be used before Gunicorn forks its workers, as threads do not survive a fork.
     """
 
     settings: Settings
@@ -39,12 +39,12 @@ class Service:
         self.streams = Gate(self.settings.streams, "live streams")
 
     def load(self) -> None:
-        """Load the models, if that has not been done. Raises what loading a model raises."""
+        """Load the models unless they are loaded. Raises as ``Models.load``."""
         if not hasattr(self, "models"):
             self.models = Models.of(self.recognizer) if self.recognizer else Models.load(self.settings)
 
     async def start(self) -> None:
-        """Load and warm up; the server opens its port only when this is done."""
+        """Load and warm up; the server opens its port afterwards."""
         settings = self.settings
         self.load()
         self.pool = Pool(settings.threads, settings.queue, self.metrics.held.set)
@@ -52,7 +52,7 @@ class Service:
         self.ready = True
 
     def stop(self) -> None:
-        """Finish what was taken."""
+        """Finish accepted photos."""
         self.ready = False
         self.pool.close()
 

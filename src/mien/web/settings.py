@@ -1,7 +1,7 @@
-"""What the server may be told: a frozen value from ``MIEN_*`` variables and the flags of ``mien serve``.
+"""Server settings: a frozen value from ``MIEN_*`` variables and the flags of ``mien serve``.
 
 Every setting is a field below; its variable is ``MIEN_`` and the name in capitals, its flag ``--`` and the name with
-hyphens. The token has no flag, as a process list would show it.
+hyphens. The token has no flag, because process lists would show it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PREFIX = "MIEN_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FOREIGN = {"MIEN_DATA", "MIEN_WEIGHTS"}
-"""Variables of that prefix which other parts of Mien read."""
+"""Variables with this prefix that other parts of Mien read."""
 
 _ADDRESS = r"[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*"
 _LINK = r"_PORT_[0-9]{1,5}_(TCP|UDP|SCTP)"
@@ -30,40 +30,40 @@ _SERVICE_LINKS = {
     f"_PORT|{_LINK}": rf"(tcp|udp|sctp)://({_ADDRESS}|\[[0-9A-Fa-f:.]+\]):[0-9]{{1,5}}",
     f"{_LINK}_PROTO": r"tcp|udp|sctp",
 }
-"""End of the name → value of the variables that Kubernetes gives containers for a Service ``mien`` or ``mien-…``."""
+"""Suffix → value, as patterns, of the variables that Kubernetes sets for a Service named ``mien`` or ``mien-…``."""
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
 
 def whole(text: str) -> int:
-    """Read a whole number."""
+    """Parse a whole number."""
     if not re.fullmatch(r"[0-9]{1,12}", text):
         raise ValueError("a whole number")
     return int(text)
 
 
 def amount(text: str) -> int:
-    """Read a whole number that may end in K, M or G (thousands, millions, thousand millions)."""
-    found = re.fullmatch(r"([0-9]{1,12})([KMG]?)", text.strip().upper())
-    if not found:
+    """Parse a whole number with an optional suffix K, M or G (10³, 10⁶, 10⁹)."""
+    match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", text.strip().upper())
+    if not match:
         raise ValueError("a whole number, such as 20000000 or 20M")
-    return int(found[1]) * _UNITS[found[2]]
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def seconds(text: str) -> float:
-    """Read a number of seconds."""
+    """Parse a number of seconds."""
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
         raise ValueError("a number of seconds, such as 20 or 0.5")
     return float(text)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Read words with commas between them."""
+    """Parse comma-separated words."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def read_proxies(text: str) -> tuple[Network, ...] | None:
-    """Read addresses and networks with commas; None for ``*``, all. Raises ``OptionError`` for anything else."""
+    """Parse comma-separated addresses and networks; None for ``*``, all. Raises ``OptionError`` if invalid."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     if words == ["*"]:
         return None
@@ -71,13 +71,13 @@ def read_proxies(text: str) -> tuple[Network, ...] | None:
         return tuple(ipaddress.ip_network(word) for word in words)
     except ValueError as error:
         raise OptionError(
-            f"proxies = {text!r}: {error}. Expected addresses or networks such as 127.0.0.1 or 10.0.0.0/8 with commas, "
-            "or * where nobody but proxies can connect."
+            f"proxies = {text!r}: {error}. Expected comma-separated addresses or networks, "
+            "such as 127.0.0.1,10.0.0.0/8, or * if only proxies can connect."
         ) from None
 
 
-def _option(default: Any, read: Callable[[str], Any], told: str, *, flag: bool = True) -> Any:
-    return field(default=default, metadata={"read": read, "told": told, "flag": flag})
+def _option(default: Any, read: Callable[[str], Any], text: str, *, flag: bool = True) -> Any:
+    return field(default=default, metadata={"read": read, "help": text, "flag": flag})
 
 
 @dataclass(frozen=True)
@@ -87,32 +87,30 @@ class Settings:
     host: str = _option("127.0.0.1", str, "address to listen on; 0.0.0.0 opens the server to the network")
     port: int = _option(8000, whole, "port to listen on; 0 takes a free one")
     models: tuple[str, ...] = _option(
-        (), words, "names, .onnx files or run folders, the first is the default; empty: all shipped"
+        (), words, "names, .onnx files or run folders; the first is the default; empty: all shipped"
     )
-    detector: str = _option("yunet", str, "face detector where a request names none")
-    threads: int = _option(0, whole, "photos worked on at once; 0: one a usable core")
+    detector: str = _option("yunet", str, "face detector unless a request names another")
+    threads: int = _option(0, whole, "photos processed at once; 0: one per usable core")
     queue: int = _option(32, whole, "photos that may wait; more are refused with 503")
-    uploads: int = _option(32, whole, "requests whose body may be under way at once; more are refused with 503")
+    uploads: int = _option(32, whole, "request bodies received at once; more are refused with 503")
     streams: int = _option(4, whole, "live streams at once")
-    max_body: int = _option(20_000_000, amount, "bytes of a request's body")
-    max_held: int = _option(
-        128_000_000, amount, "bytes of memory for the bodies of all requests together; more are refused with 503"
-    )
-    max_images: int = _option(16, whole, "photos in a request")
-    max_pixels: int = _option(25_000_000, amount, "pixels of a photo")
-    max_faces: int = _option(100, whole, "faces of a photo that are read, those found best")
-    explain_faces: int = _option(8, whole, "faces of a photo that are explained, those found best")
-    timeout: float = _option(20.0, seconds, "seconds from a whole body to its answer")
-    body_timeout: float = _option(15.0, seconds, "seconds in which a body must have arrived")
-    header_timeout: float = _option(10.0, seconds, "seconds in which a request's head must have arrived")
-    token: str = _option("", str, "bearer token that /v1 and /metrics ask for; empty: none", flag=False)
-    rate: str = _option("", str, "requests to /v1 for each client address, such as 60/minute; empty: no limit")
+    max_body: int = _option(20_000_000, amount, "maximum bytes of a request's body")
+    max_held: int = _option(128_000_000, amount, "bytes of memory for all request bodies; more are refused with 503")
+    max_images: int = _option(16, whole, "maximum photos in a request")
+    max_pixels: int = _option(25_000_000, amount, "maximum pixels of a photo")
+    max_faces: int = _option(100, whole, "maximum faces per photo, best detections first")
+    explain_faces: int = _option(8, whole, "maximum faces explained per photo, best detections first")
+    timeout: float = _option(20.0, seconds, "seconds from a complete body to its response")
+    body_timeout: float = _option(15.0, seconds, "seconds within which a body must arrive")
+    header_timeout: float = _option(10.0, seconds, "seconds within which a request's head must arrive")
+    token: str = _option("", str, "bearer token required by /v1 and /metrics; empty: none", flag=False)
+    rate: str = _option("", str, "requests to /v1 per client address, such as 60/minute; empty: no limit")
     origins: tuple[str, ...] = _option((), words, "other origins whose pages may use the API (CORS); empty: none")
     proxies: str = _option(
-        "127.0.0.1", str, "addresses or networks of proxies whose X-Forwarded-For is believed; *: whoever connects"
+        "127.0.0.1", str, "addresses or networks of proxies whose X-Forwarded-For is trusted; *: all peers"
     )
-    hops: int = _option(1, whole, "proxies in a row in front of the server, where proxies is *")
-    root_path: str = _option("", str, "path below which a proxy shows the server, such as /mien; empty: its own root")
+    hops: int = _option(1, whole, "number of proxies in front of the server, if proxies is *")
+    root_path: str = _option("", str, "path at which a proxy serves the application, such as /mien; empty: the root")
     log_level: str = _option("info", str, "debug, info, warning or error")
 
     def __post_init__(self) -> None:
@@ -142,14 +140,16 @@ class Settings:
             raise OptionError(f"port = {self.port}: expected 0 to 65535.")
         if self.max_images > self.queue:
             raise OptionError(
-                f"max_images = {self.max_images} and queue = {self.queue}: a request of that many photos would never "
-                "find room. Raise queue, or lower max_images."
+                f"max_images = {self.max_images} and queue = {self.queue}: a request with so many photos "
+                "would always be refused. Raise queue, or lower max_images."
             )
         if self.token and not re.fullmatch(r"[A-Za-z0-9._~-]{16,512}", self.token):
-            raise OptionError("The token has to be 16 to 512 letters, digits or . _ ~ -.")
+            raise OptionError("The token must have 16 to 512 letters, digits or . _ ~ -.")
         read_proxies(self.proxies)
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
-            raise OptionError(f"root_path = {self.root_path!r}: expected such as /mien, without a slash at its end.")
+            raise OptionError(
+                f"root_path = {self.root_path!r}: expected a path such as /mien, without a trailing slash."
+            )
         levels = ("debug", "info", "warning", "error")
         if self.log_level not in levels:
             raise OptionError(
@@ -161,10 +161,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:
-        """Read variables, then flags (both as text, by the names of the fields), which win.
+        """Parse variables and flags, both as text; flags, keyed by field name, take precedence.
 
-        Raises ``OptionError`` for an unknown variable that begins with ``MIEN_``, or a value of the wrong form.
-        Variables that Kubernetes makes of Services (``is_service_link``) are not settings.
+        Variables that Kubernetes sets for Services (``is_service_link``) are ignored. Raises ``OptionError`` for any
+        other unknown variable that begins with ``MIEN_``, or an invalid value.
         """
         known = {PREFIX + one.name.upper(): one for one in fields(cls)}
         given = {
@@ -185,10 +185,10 @@ class Settings:
 
 
 def is_service_link(name: str, value: str) -> bool:
-    """Return whether Kubernetes made a variable, such as ``MIEN_PORT=tcp://10.0.0.1:80``, for a Service.
+    """Check whether Kubernetes set a variable, such as ``MIEN_PORT=tcp://10.0.0.1:80``, for a Service.
 
-    Name and value must both have the form of a Service's variable, so that ``MIEN_PORT=8000`` stays a setting and
-    ``MIEN_PROT`` an error. Source: Kubernetes, "Service", environment variables.
+    Both name and value must match, so that ``MIEN_PORT=8000`` remains a setting and ``MIEN_PROT`` an error. Source:
+    Kubernetes, "Service", environment variables.
     """
     return any(
         re.fullmatch(rf"MIEN(_[A-Z0-9]+)*({end})", name) and re.fullmatch(expected, value)

@@ -1,4 +1,4 @@
-"""The answers' shapes for the OpenAPI document; ``to_dict`` makes the answers, and a test holds the two together."""
+"""Response models of the OpenAPI document; responses come from ``to_dict``, and a test compares both."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class BoxShape(_Shape):
 
 
 class QualityShape(_Shape):
-    """How well the photo shows a face."""
+    """The quality of a face in the photo."""
 
     size: float = Field(ge=0, description="pixels of the photo")
-    sharpness: float = Field(ge=0, description="detail at the size that networks see")
-    turn: float | None = Field(ge=0, le=90, description="degrees aside, roughly; null without landmarks")
+    sharpness: float = Field(ge=0, description="detail at the networks' input size")
+    turn: float | None = Field(ge=0, le=90, description="approximate yaw in degrees; null without landmarks")
     inside: float = Field(ge=0, le=1, description="share of the face within the photo")
-    reasons: list[str] = Field(description="what is wrong: tiny, blurred, turned, cut off")
-    good: bool = Field(description="nothing is wrong")
+    reasons: list[str] = Field(description="problems: tiny, blurred, turned, cut off")
+    good: bool = Field(description="there are no problems")
 
 
 class FaceShape(_Shape):
-    """One face and what it shows."""
+    """One face and its emotion."""
 
     box: BoxShape
-    score: float = Field(ge=0, le=1, description="how sure the detector is")
+    score: float = Field(ge=0, le=1, description="the detector's confidence")
     landmarks: list[tuple[float, float]] | None = Field(
         description="right eye, left eye, nose, right and left mouth corner; right is the person's"
     )
@@ -43,11 +43,11 @@ class FaceShape(_Shape):
     confidence: float = Field(ge=0, le=1, description="the probability of emotion")
     uncertain: bool = Field(description="confidence is below the threshold of the model file")
     quality: QualityShape | None
-    probabilities: dict[str, float] = Field(description="every label; sum 1")
+    probabilities: dict[str, float] = Field(description="label to probability, sum 1")
 
 
 class MapShape(_Shape):
-    """What in a face speaks for a class."""
+    """A map of the regions of a face that support a class."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     of: str = Field(alias="class")
@@ -56,33 +56,33 @@ class MapShape(_Shape):
     faithfulness: dict[str, Any] = Field(
         description="deletion areas against random maps; score above 0 is better than chance"
     )
-    map: list[list[float]] = Field(description="rows; above 0 speaks for the class, below 0 against it")
+    map: list[list[float]] = Field(description="rows; values above 0 support the class, below 0 oppose it")
 
 
 class ExplainedFaceShape(FaceShape):
-    """One face with a map for each class asked for."""
+    """One face with a map for each requested class."""
 
     corners: list[tuple[float, float]] = Field(
-        description="where the map's upper left, upper right, lower left corners lie"
+        description="positions of the map's upper left, upper right and lower left corners"
     )
     maps: list[MapShape]
 
 
 class ImageShape(_Shape):
-    """One photo; without a face ``faces`` is empty."""
+    """One photo; ``faces`` is empty if none was detected."""
 
-    source: str | None = Field(description="the file's name as it was sent, without folders")
+    source: str | None = Field(description="the file's name as uploaded, without folders")
     width: int
     height: int
     model: str
     detector: str
     faces: list[FaceShape] = Field(description="best detection first")
-    faces_found: int = Field(ge=0, description="faces in the photo, of which max_faces at most are listed")
-    truncated: bool = Field(description="more faces were found than are listed")
+    faces_found: int = Field(ge=0, description="faces detected in the photo, of which at most max_faces are listed")
+    truncated: bool = Field(description="more faces were detected than are listed")
 
 
 class ExplainedImageShape(_Shape):
-    """One photo, its faces explained."""
+    """One photo with explanations of its faces."""
 
     source: str | None
     width: int
@@ -90,42 +90,42 @@ class ExplainedImageShape(_Shape):
     model: str
     detector: str
     faces: list[ExplainedFaceShape]
-    faces_found: int = Field(ge=0, description="faces in the photo, of which max_faces at most are explained")
-    truncated: bool = Field(description="more faces were found than are explained")
+    faces_found: int = Field(ge=0, description="faces detected in the photo, of which at most max_faces are explained")
+    truncated: bool = Field(description="more faces were detected than are explained")
 
 
 class UnreadableShape(_Shape):
-    """A photo that could not be read, among others that could."""
+    """A photo that could not be read, among several photos."""
 
     source: str | None
     error: str
 
 
 class Predictions(_Shape):
-    """The photos in the order in which they were sent."""
+    """Results in the order of the uploaded photos."""
 
     results: list[ImageShape | UnreadableShape]
 
 
 class Explanations(_Shape):
-    """The photos in the order in which they were sent."""
+    """Results in the order of the uploaded photos."""
 
     results: list[ExplainedImageShape | UnreadableShape]
 
 
 class CorpusShape(_Shape):
-    """A corpus that a model learned from."""
+    """A corpus that a model was trained on."""
 
     name: str
-    terms: str = Field(description="under which the corpus is given out")
+    terms: str = Field(description="terms of use of the corpus")
     use: str = Field(description="training, pretraining or distillation")
 
 
 class ModelShape(_Shape):
-    """What a model file says of itself."""
+    """The metadata of a model file."""
 
-    model: str = Field(description="the word for the option model, as results carry it")
-    aliases: list[str] = Field(description="other words for it")
+    model: str = Field(description="its name in the option model and in results")
+    aliases: list[str] = Field(description="other names for the option model")
     default: bool
     name: str
     labels: list[str]
@@ -141,7 +141,7 @@ class ModelShape(_Shape):
 
 
 class Limits(_Shape):
-    """What the server takes."""
+    """The limits of the server."""
 
     max_body: int
     max_images: int

@@ -1,4 +1,4 @@
-"""Live frames over a WebSocket: the newest frame wins, so that answers never fall behind the camera."""
+"""Live frames over a WebSocket: only the newest frame is processed, so that results never lag behind the camera."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.web import service as services
 from mien.web.decode import Upload
 from mien.web.limits import PROTOCOL
 from mien.web.logs import log
-from mien.web.predict import Options, predicted
+from mien.web.predict import Options, predict_photo
 from mien.web.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from mien.web.service import Service
 
 IDLE = 30.0
-"""Seconds without a frame after which a stream is closed: its place is wanted by others."""
+"""Seconds without a frame after which a stream is closed, to free its slot."""
 
 _TOO_BIG, _WRONG_KIND, _POLICY = 1009, 1003, 1008
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An encoded picture, its number from 1, and when it arrived (``time.perf_counter``)."""
+    """An encoded image, its number from 1, and its time of arrival (``time.perf_counter``)."""
 
     number: int
     arrived: float
@@ -39,7 +39,7 @@ class Frame:
 
 
 class Newest:
-    """A place for one frame: a newer one takes it from an older one that nobody has fetched."""
+    """A buffer for one frame; a newer frame replaces one that has not been taken."""
 
     def __init__(self) -> None:
         self.number = self.passed_over = 0
@@ -48,19 +48,19 @@ class Newest:
         self._changed = asyncio.Event()
 
     def put(self, content: bytes) -> None:
-        """Leave a frame; frames are numbered from 1."""
+        """Store a frame; frames are numbered from 1."""
         self.number += 1
         self.passed_over += self._frame is not None
         self._frame = Frame(self.number, time.perf_counter(), content)
         self._changed.set()
 
     def close(self) -> None:
-        """Say that there will be no more."""
+        """Signal that there will be no more frames."""
         self.closed, self._frame = True, None
         self._changed.set()
 
     async def get(self) -> Frame | None:
-        """Wait for a frame and take it; None when there will be no more."""
+        """Wait for a frame and take it; None if there will be no more."""
         await self._changed.wait()
         self._changed.clear()
         frame, self._frame = self._frame, None
@@ -68,15 +68,15 @@ class Newest:
 
 
 async def stream(socket: WebSocket) -> None:
-    """Take binary messages, each an encoded picture, and send a JSON message for each frame that was read.
+    """Receive binary messages, each an encoded image, and send a JSON message for each frame processed.
 
     A message is ``{"frame", "passed_over", "ms", "result"}``, or ``"error"`` in place of ``"result"``: the frame's
-    number from 1, how many were passed over so far, the milliseconds from its arrival to its answer, and
-    ``ImageResult.to_dict()``. Options stand in the address as in ``/v1/predict``.
+    number from 1, the number of frames skipped so far, the milliseconds from its arrival to its result, and
+    ``ImageResult.to_dict()``. Options are in the query string as in ``/v1/predict``.
     """
     service = services.of(socket)
     try:
-        with service.streams.entered():
+        with service.streams.hold():
             options = _options(socket, service)
             await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
             with service.metrics.streams.track_inprogress():
@@ -103,17 +103,19 @@ async def _serve(socket: WebSocket, service: Service, options: Options) -> None:
     reader = asyncio.create_task(_receive(socket, newest, service.settings.max_body))
     try:
         while (taken := await newest.get()) is not None:
-            await _send(socket, await _read(service, options, newest.passed_over, taken, socket.state.request_id))
+            await _send(
+                socket, await _process_frame(service, options, newest.passed_over, taken, socket.state.request_id)
+            )
     except WebSocketDisconnect:
         pass
     finally:
         reader.cancel()
         service.metrics.frames.labels("passed over").inc(newest.passed_over)
-        socket.state.told.update(photos=newest.number - newest.passed_over)
+        socket.state.log_fields.update(photos=newest.number - newest.passed_over)
 
 
 async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
-    """Leave each frame for the reader; close the stream over what is no frame."""
+    """Store each frame for the reader; close the stream on any other message."""
     try:
         while True:
             async with asyncio.timeout(IDLE):
@@ -122,10 +124,10 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
                 return
             frame = message.get("bytes")
             if not frame:
-                await socket.close(_WRONG_KIND, "expected binary messages, each an encoded picture")
+                await socket.close(_WRONG_KIND, "expected binary messages, each an encoded image")
                 return
             if len(frame) > most:
-                await socket.close(_TOO_BIG, f"expected at most {most} bytes a frame")
+                await socket.close(_TOO_BIG, f"expected at most {most} bytes per frame")
                 return
             newest.put(frame)
     except TimeoutError:
@@ -134,27 +136,29 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
         newest.close()
 
 
-async def _read(service: Service, options: Options, passed_over: int, taken: Frame, request_id: str) -> dict[str, Any]:
-    job = partial(predicted, service.models, Upload(None, taken.content), options, service.settings.max_pixels)
-    told: dict[str, Any] = {"frame": taken.number, "passed_over": passed_over}
+async def _process_frame(
+    service: Service, options: Options, passed_over: int, taken: Frame, request_id: str
+) -> dict[str, Any]:
+    job = partial(predict_photo, service.models, Upload(None, taken.content), options, service.settings.max_pixels)
+    message: dict[str, Any] = {"frame": taken.number, "passed_over": passed_over}
     try:
         item: Item = (await service.pool.run([job], service.settings.timeout))[0]
-    except ProblemError as problem:  # no room: this frame is lost, the stream goes on
+    except ProblemError as problem:  # no room: skip this frame, keep the stream
         service.metrics.frames.labels("refused").inc()
         await asyncio.sleep(0.1)
-        return {**told, "error": problem.detail}
+        return {**message, "error": problem.detail}
     except OutOfMemoryError as error:
-        log.error("no memory left for a frame", extra={"request_id": request_id}, exc_info=error)
+        log.error("out of memory for a frame", extra={"request_id": request_id}, exc_info=error)
         service.metrics.frames.labels("refused").inc()
-        return {**told, "error": str(error)}
+        return {**message, "error": str(error)}
     service.metrics.frames.labels("unreadable" if item.error else "read").inc()
-    told["ms"] = round((time.perf_counter() - taken.arrived) * 1000, 1)
-    return {**told, "error": item.error} if item.error else {**told, "result": json.loads(item.content)}
+    message["ms"] = round((time.perf_counter() - taken.arrived) * 1000, 1)
+    return {**message, "error": item.error} if item.error else {**message, "result": json.loads(item.content)}
 
 
-async def _send(socket: WebSocket, told: dict[str, Any]) -> None:
+async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
     try:
-        await socket.send_text(json.dumps(told))
+        await socket.send_text(json.dumps(message))
     except RuntimeError:
-        # Starlette's word for sending after close; the reader closed the stream, or the client has gone.
+        # Starlette raises this when sending after close: the reader closed the stream, or the client disconnected.
         raise WebSocketDisconnect from None

@@ -1,4 +1,4 @@
-"""Gunicorn's worker: Uvicorn with the options that ``mien serve`` gives it."""
+"""Gunicorn's worker: Uvicorn with the options of ``mien serve``."""
 
 from __future__ import annotations
 
