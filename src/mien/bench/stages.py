@@ -67,12 +67,12 @@ class Stage:
 def of_photo(photo: Path, model: str, threads: int) -> Iterable[Stage]:
     """Yield decoding, detector and the whole way from the file to the result. Raises ``ImageError`` without a face."""
     pixels, detector, recognizer = images.load(photo), get_detector("yunet"), load(model, threads=threads)
-    faces = len(recognizer.read(photo).faces)
+    faces = len(recognizer.predict(photo).faces)
     if not faces:
         raise ImageError(f"{str(photo)!r}: no face was found. Name a photo with a face, or none: a face is drawn then.")
     yield Stage("decode", 1, threads, lambda: images.load(photo))
     yield Stage("detector", 1, threads, lambda: detector.detect(pixels))
-    yield Stage("end to end", 1, threads, lambda: recognizer.read(photo))
+    yield Stage("end to end", 1, threads, lambda: recognizer.predict(photo))
 
 
 def of_network(bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int) -> Iterable[Stage]:

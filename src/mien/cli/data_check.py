@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mien.cli import DONE, PARTLY
 from mien.cli.learning import watched
 from mien.cli.parser import number, one_of
+from mien.cli.words import counted
 from mien.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def lines(report: Report, whole: Manifest) -> list[str]:
     """Return the report as text."""
     from mien.datasets import guard
 
-    found = [f"{name or 'no split'}: {number} images" for name, number in report.splits.items()]
+    found = [f"{name or 'no split'}: {counted(number, 'image')}" for name, number in report.splits.items()]
     found += [f"FER2013: {part}" for part in report.parts]
     for leak in report.leaks:
         found.append(f"LEAK: {leak}")
@@ -110,4 +111,4 @@ def _drop(report: Report, whole: Manifest, options: Namespace) -> None:
     clean = guard.drop_leaks(whole, report, kinds)
     clean.write(options.drop_leaks)
     dropped = len(whole) - len(clean)
-    sys.stdout.write(f"{options.drop_leaks}: {dropped} images dropped, {len(clean)} kept\n")
+    sys.stdout.write(f"{options.drop_leaks}: {counted(dropped, 'image')} dropped, {len(clean)} kept\n")

@@ -17,6 +17,7 @@ from pathlib import Path
 from mien.cli import DONE
 from mien.cli.learning import require_learning, watched
 from mien.cli.parser import number, seed
+from mien.cli.words import counted
 
 _LEAST = 0.01
 
@@ -53,7 +54,7 @@ def run(options: Namespace) -> int:
         watch=watched,
     )
     told = [
-        f"{found.page}: {found.rows} images looked at",
+        f"{found.page}: {counted(found.rows, 'image')} looked at",
         f"proposed: {found.drop} to drop, {found.non_faces} of them as non-faces; {found.relabel} to relabel",
         f"doubtful, for you to decide: {found.keep}",
     ]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.learning import watched
 from mien.cli.parser import count, one_of
+from mien.cli.words import counted
 from mien.errors import OptionError
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def _show(found: Indexed, options: Namespace) -> None:
     if found.problem_file:
         kept = found.problems - found.dropped
         sys.stderr.write(
-            f"mien: {found.problems} problems, all in {found.problem_file}: "
-            f"{found.dropped} rows left out, {kept} kept\n"
+            f"mien: {counted(found.problems, 'problem')}, all in {found.problem_file}: "
+            f"{counted(found.dropped, 'row')} left out, {kept} kept\n"
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from mien.cli import DONE, PARTLY
 from mien.cli.learning import watched
 from mien.cli.parser import count, number
+from mien.cli.words import counted
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -64,11 +65,12 @@ def run(options: Namespace) -> int:
         watch=lambda rows: watched(rows, "detecting"),
     )
     sys.stdout.write(
-        f"{found.manifest}: a face in {found.detected} images ({found.fresh} looked at in this run)\n{found.sheet}\n"
+        f"{found.manifest}: a face in {counted(found.detected, 'image')} ({found.fresh} looked at in this run)\n"
+        f"{found.sheet}\n"
         f"Next: mien train RECIPE --data {found.manifest}\n"
     )
     if found.undetected:
-        sys.stderr.write(f"mien: no face in {found.undetected} images, all in {found.listed}\n")
+        sys.stderr.write(f"mien: no face in {counted(found.undetected, 'image')}, all in {found.listed}\n")
     return PARTLY if found.undetected else DONE
 
 

@@ -63,7 +63,7 @@ def _item(models: Models, upload: Upload, options: Options, max_pixels: int, tel
 
 
 def _told(recognizer: Recognizer, upload: Upload, _options: Options, max_pixels: int) -> dict[str, Any]:
-    result = recognizer.read(upload.content, keep_pixels=False, max_pixels=max_pixels)
+    result = recognizer.predict(upload.content, keep_pixels=False, max_pixels=max_pixels)
     return replace(result, source=upload.name).to_dict()
 
 
