@@ -35,7 +35,7 @@ def photos(folder: Path, count: int, side: int) -> list[Path]:
 def one_by_one(recognizer: mien.Recognizer, paths: list[Path]) -> int:
     """Batches of faces, nothing at the same time."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    return sum(len(result.faces) for chunk in chunks for result in recognizer.read_many(chunk, keep_pixels=False))
+    return sum(len(result.faces) for chunk in chunks for result in recognizer.predict(chunk, keep_pixels=False))
 
 
 def overlapped(recognizer: mien.Recognizer, paths: list[Path]) -> int:

@@ -26,7 +26,7 @@ Work = Callable[[int], object]
 def batches(recognizer: Recognizer, content: bytes, size: int) -> Work:
     """Read photos in batches of ``size``."""
     return lambda count: [
-        recognizer.read_many([content] * min(size, count - start), keep_pixels=False)
+        recognizer.predict([content] * min(size, count - start), keep_pixels=False)
         for start in range(0, count, size)
     ]  # fmt: skip
 

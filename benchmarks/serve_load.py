@@ -42,11 +42,11 @@ else:
 def read(reader):
     count, begun = 0, time.perf_counter()
     while time.perf_counter() - begun < seconds:
-        reader.read(photo, keep_pixels=False)
+        reader.predict(photo, keep_pixels=False)
         count += 1
     return count / (time.perf_counter() - begun)
 for reader in readers:
-    reader.read(photo)
+    reader.predict(photo)
 with ThreadPoolExecutor(len(readers)) as pool:
     print(sum(pool.map(read, readers)))
 """

@@ -42,7 +42,7 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     photo = np.asarray(Image.open(PHOTO).convert("RGB"))
     recognizer = mien.load()
-    result = recognizer.read(photo)
+    result = recognizer.predict(photo)
     save(result.draw(), "predict")
     save(result.draw(blur=True), "blur")
     save(worse(recognizer, photo), "worse")
@@ -103,7 +103,7 @@ def scenes(photo: Pixels) -> Iterator[Pixels]:
 def worse(recognizer: mien.Recognizer, photo: Pixels) -> Image.Image:
     """Return the photo nine times, eight of them made worse, with what is read and which faces are called bad."""
     noise = np.random.default_rng(0).normal(0, 60, photo.shape)
-    (face,) = recognizer.read(photo).faces
+    (face,) = recognizer.predict(photo).faces
     shown = {
         "as it is": photo,
         "dark": cv2.convertScaleAbs(photo, alpha=0.12),
@@ -115,7 +115,7 @@ def worse(recognizer: mien.Recognizer, photo: Pixels) -> Image.Image:
         "sunglasses": covered(photo, face, -0.12, 0.12),
         "mask": covered(photo, face, 0.22, 0.75),
     }
-    tiles = [tile(recognizer.read(pixels), title) for title, pixels in shown.items()]
+    tiles = [tile(recognizer.predict(pixels), title) for title, pixels in shown.items()]
     rows = [np.hstack([np.asarray(each) for each in tiles[start : start + 3]]) for start in (0, 3, 6)]
     return Image.fromarray(np.vstack(rows))
 

@@ -313,7 +313,7 @@ def test_no_permission(tmp_path: Path, request: pytest.FixtureRequest) -> None:
         (np.zeros((4, 4), bool), "255"),
         (np.zeros((4, 4, 4), np.uint8), ":3"),
         (np.zeros((3, 8, 9), np.uint8), "transpose"),
-        (np.zeros((2, 8, 9, 3), np.uint8), "read_many"),
+        (np.zeros((2, 8, 9, 3), np.uint8), "several pictures to predict"),
         (np.zeros((0, 5, 3), np.uint8), "rows"),
         (np.zeros(5, np.uint8), "rows"),
         (np.array(["a"], object), "astype"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import io
 import json
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -47,6 +48,9 @@ def test_equality_ignores_pixels_and_results_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         RESULT.width = 3  # type: ignore[misc]
     assert "array" not in repr(RESULT)
+    assert repr(RESULT) == "<ImageResult a.jpg 64×48, 2 faces: happiness 60%, happiness? 60%>"
+    assert repr(replace(RESULT, faces=())) == "<ImageResult a.jpg 64×48, 0 faces>"
+    assert repr(FACE) == "<Face happiness 60%, 20×24 at 8,6>"
 
 
 def test_to_pandas() -> None:
@@ -55,7 +59,7 @@ def test_to_pandas() -> None:
     assert table.shape == (2, 11 + 7)
     assert table["emotion"].tolist() == ["happiness", "happiness"]
     assert table["face"].tolist() == [0, 1]
-    assert table[list(FER2013.labels)].sum(axis=1).tolist() == pytest.approx([1, 1])
+    assert table[[f"p_{label}" for label in FER2013.labels]].sum(axis=1).tolist() == pytest.approx([1, 1])
     empty = replace(RESULT, faces=()).to_pandas()
     assert len(empty) == 0
     assert list(empty) == list(table)[:11]
@@ -125,7 +129,7 @@ def test_notebook_picture() -> None:
 
 
 def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien import results
+    from mien import saving
 
     def half(path: Path, content: bytes) -> int:
         with path.open("wb") as file:
@@ -134,5 +138,67 @@ def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OptionError, match=r"a\.jpg.*No space left"):
-        results._write(tmp_path / "a.jpg", b"0123456789")
+        saving.write(tmp_path / "a.jpg", b"0123456789")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_a_sequence_of_faces() -> None:
+    assert len(RESULT) == 2
+    assert list(RESULT) == list(RESULT.faces) == [RESULT[0], RESULT[1]]
+    assert RESULT[-1:] == RESULT.faces[-1:]
+    assert RESULT
+    assert not replace(RESULT, faces=())
+    with pytest.raises(IndexError):
+        RESULT[2]
+
+
+def test_largest_and_sorted() -> None:
+    small, large = (replace(FACE, box=Box(left, 0, side, side), score=side / 100) for left, side in ((40, 5), (1, 30)))
+    sure = replace(FACE, box=Box(20, 0, 9, 9), values=(0.9, 0.1, 0, 0, 0, 0, 0), score=0.2)
+    result = replace(RESULT, faces=(small, large, sure))
+    assert result.largest == large
+    assert replace(RESULT, faces=()).largest is None
+    assert result.sorted().faces == (large, sure, small)
+    assert result.sorted("position").faces == (large, sure, small)
+    assert result.sorted("confidence")[0] == sure
+    assert result.sorted("score").faces == (large, sure, small)
+    with pytest.raises(OptionError, match="Did you mean 'position'"):
+        result.sorted("positions")
+
+
+def test_to_json_is_to_dict() -> None:
+    assert json.loads(RESULT.to_json()) == json.loads(RESULT.to_json(indent=2)) == RESULT.to_dict()
+    assert "\n" not in RESULT.to_json()
+
+
+def test_plot_is_the_drawn_picture() -> None:
+    assert np.array_equal(RESULT.plot(), np.asarray(RESULT.draw()))
+    assert np.array_equal(RESULT.plot(labels="de", blur=True), np.asarray(RESULT.draw(labels="de", blur=True)))
+
+
+def test_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import ImageShow
+
+    shown = []
+    monkeypatch.setattr(ImageShow, "show", lambda picture: shown.append(picture) or True)
+    RESULT.show()
+    assert shown[0].size == (64, 48)
+    monkeypatch.setattr(ImageShow, "show", lambda _: False)
+    with pytest.raises(OptionError, match=r"result.save\("):
+        RESULT.show()
+    with pytest.raises(OptionError, match="keep_pixels=True"):
+        replace(RESULT, pixels=None).show()
+
+
+@pytest.mark.parametrize("shape", [(900, 3000, 3), (3000, 1500, 3), (1199, 1200, 3)])
+def test_a_notebook_shows_1200_pixels_at_most(shape: tuple[int, int, int]) -> None:
+    pixels = np.full(shape, 90, np.uint8)
+    box = Box(shape[1] / 2, shape[0] / 2, shape[1] / 4, shape[0] / 4)
+    result = replace(RESULT, width=shape[1], height=shape[0], pixels=pixels, faces=(replace(FACE, box=box),))
+    content = result._repr_png_()
+    assert content is not None
+    picture = Image.open(io.BytesIO(content))
+    assert max(picture.size) == 1200
+    painted = (np.asarray(picture) != 90).any(axis=2)
+    edge = round(picture.width / 2)
+    assert painted[round(picture.height * 0.6), edge - 2 : edge + 3].any()

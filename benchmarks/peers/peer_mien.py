@@ -36,5 +36,5 @@ class Reader:
 
     def photo(self, path: str) -> Any:
         """Answer to a photo."""
-        faces = self.recognizer.read(path, keep_pixels=False).faces
+        faces = self.recognizer.predict(path, keep_pixels=False).faces
         return max(faces, key=lambda face: face.box.width * face.box.height).values if faces else None

@@ -8,7 +8,11 @@ from __future__ import annotations
 TYPE_CHECKING = False  # type checkers take it for true; importing it from typing costs all that this module costs
 if TYPE_CHECKING:
     from mien.errors import MienError
+    from mien.pose import Pose
+    from mien.recognition.many import ImageResults
+    from mien.recognition.names import list_models
     from mien.recognition.recognizer import Recognizer, load
+    from mien.recognition.shortcuts import explain, predict
     from mien.results import Box, Face, FrameResult, ImageResult, Person, Quality
     from mien.video.film import Film
 
@@ -20,31 +24,43 @@ __all__ = [
     "Film",
     "FrameResult",
     "ImageResult",
+    "ImageResults",
     "MienError",
     "Person",
+    "Pose",
     "Quality",
     "Recognizer",
     "__version__",
+    "explain",
+    "list_models",
     "load",
+    "predict",
 ]
 
 _HOMES = {
-    "Box": "mien.results",
+    "Box": "mien.box",
     "Face": "mien.results",
     "Quality": "mien.results",
     "Film": "mien.video.film",
     "FrameResult": "mien.results",
     "ImageResult": "mien.results",
+    "ImageResults": "mien.recognition.many",
     "MienError": "mien.errors",
     "Person": "mien.results",
+    "Pose": "mien.pose",
     "Recognizer": "mien.recognition.recognizer",
+    "explain": "mien.recognition.shortcuts",
+    "list_models": "mien.recognition.names",
     "load": "mien.recognition.recognizer",
+    "predict": "mien.recognition.shortcuts",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
-        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+        from mien.foreign import MODULE, attribute_error  # "from mien import foreign" would come back here
+
+        raise attribute_error("module 'mien'", name, MODULE)
     from importlib import import_module
 
     value: object = getattr(import_module(_HOMES[name]), name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mien import fonts
+from mien import fonts, languages
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -46,24 +47,24 @@ def draw(pixels: NDArray[np.uint8], faces: Iterable[Drawn], *, labels: str = "au
     are as large as the faces and the picture allow, and labels dodge one another.
 
     labels: ``"names"``, ``"numbers"`` (the face's position in ``faces``, from 0, or a person's id, for crowds) or
-    ``"auto"``: numbers from ``CROWD`` faces on.  Raises ``OptionError`` for another.
+    ``"auto"``: numbers from ``CROWD`` faces on; or a language for the names, such as ``"de"``, otherwise as ``"auto"``.
+    Raises ``OptionError`` for another.
     """
     from PIL import Image, ImageDraw
 
-    if labels not in LABELS:
-        raise OptionError(f"labels = {labels!r}: expected one of {', '.join(LABELS)}.{nearest(labels, LABELS)}")
+    check_labels(labels)
     picture = Image.fromarray(pixels).convert("RGB")
     canvas = ImageDraw.Draw(picture)
     extent = (picture.width * picture.height) ** 0.5
     faces = tuple(faces)
-    numbered = labels == "numbers" or (labels == "auto" and len(faces) >= CROWD)
+    numbered = labels == "numbers" or (labels != "names" and len(faces) >= CROWD)
     for face in reversed(faces):
         _frame(canvas, face, _line(face, extent))
     taken = [_corners(face) for face in faces]
     papers: list[Rectangle] = []
     # The best detection has the first choice of a free spot.
     for position, face in enumerate(faces):
-        text = _number(face, position) if numbered else _text(face)
+        text = _number(face, position) if numbered else _text(face, labels)
         others = [*papers, *(corners for at, corners in enumerate(taken) if at != position)]
         papers.append(_label(canvas, face, text, _letters(face, extent), size=picture.size, others=others))
     return picture
@@ -86,10 +87,37 @@ def _number(face: Drawn, position: int) -> str:
     return f"{getattr(face, 'id', position)}{'?' if face.uncertain else ''}"
 
 
-def _text(face: Drawn) -> str:
+def check_labels(labels: str) -> str:
+    """Return ``labels`` if it is one of ``LABELS`` or a language. Raises ``OptionError``."""
+    if labels not in LABELS:
+        try:
+            languages.translate((), labels)
+        except OptionError:
+            known = (*LABELS, *languages.known())
+            raise OptionError(
+                f"labels = {labels!r}: expected one of {', '.join(known)}.{nearest(labels, known)}"
+            ) from None
+    return labels
+
+
+def _text(face: Drawn, labels: str) -> str:
     number = getattr(face, "id", None)
     name = "" if number is None else f"{number}: "
-    return f"{name}{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
+    (word,) = [face.emotion] if labels in LABELS else languages.translate([_english(face)], labels)
+    return f"{name}{word}{'?' if face.uncertain else ''} {face.confidence:.0%}"
+
+
+def shrunk(pixels: NDArray[np.uint8], faces: Sequence[Face], limit: int) -> tuple[NDArray[np.uint8], tuple[Face, ...]]:
+    """Return ``pixels``, uint8 (H, W, 3), with a long side of at most ``limit``, and the faces where they are then."""
+    height, width = pixels.shape[:2]
+    factor = limit / max(width, height)
+    if factor >= 1:
+        return pixels, tuple(faces)
+    import cv2
+
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    small: Any = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return small, tuple(replace(face, box=face.box.scaled(factor)) for face in faces)
 
 
 def hidden(pixels: NDArray[np.uint8], faces: Iterable[Drawn]) -> NDArray[np.uint8]:
@@ -113,7 +141,11 @@ def _hide(pixels: NDArray[np.uint8], box: Box) -> None:
 
 
 def _colour(face: Drawn) -> Colour:
-    return COLOURS.get(face.emotion, _OTHER)
+    return COLOURS.get(_english(face), _OTHER)
+
+
+def _english(face: Drawn) -> str:
+    return languages.english().get(face.emotion, face.emotion)
 
 
 def _corners(face: Drawn) -> tuple[float, float, float, float]:

@@ -90,9 +90,12 @@ def _checkout() -> tuple[str, bool]:
     return (folder, False) if folder and Path(folder).is_dir() else ("", False)
 
 
-def nearest(given: str, allowed: "list[str] | tuple[str, ...]") -> str:
-    """Return `` Did you mean 'x'?`` for the closest of ``allowed``, or an empty string if none is close."""
+def nearest(given: str, allowed: "list[str] | tuple[str, ...]", *, cutoff: float = 0.5) -> str:
+    """Return `` Did you mean 'x'?`` for the closest of ``allowed``, or an empty string if none is close.
+
+    cutoff: how alike two words must be, 0 to 1.
+    """
     import difflib
 
-    close = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(given, allowed, n=1, cutoff=cutoff)
     return f" Did you mean {close[0]!r}?" if close else ""

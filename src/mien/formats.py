@@ -37,7 +37,7 @@ class Format:
 _AVIF = Format("AVIF", ("PIL.AvifImagePlugin", "AvifImageFile"))
 _HEIC = Format("HEIC", ("pillow_heif", "HeifImageFile"), "heic")
 _RAW = Format("camera raw", advice="Develop it to JPEG or PNG, or take the JPEG that the camera saved beside it.")
-_VIDEO = Format("video", advice="Run: mien video FILE")
+_VIDEO = Format("video", advice="Run: mien video FILE; in Python: recognizer.stream(mien.Film(FILE))")
 
 _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"\xff\xd8\xff", Format("JPEG", ("PIL.JpegImagePlugin", "JpegImageFile"))),
@@ -59,6 +59,9 @@ _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"%PDF", Format("PDF")),
     (b"<svg", Format("SVG")),
     (b"\x1aE\xdf\xa3", _VIDEO),
+    (b"\0\0\1\xba", _VIDEO),
+    (b"FLV", _VIDEO),
+    (b"0&\xb2u\x8ef\xcf\x11", _VIDEO),
     (b"P", Format("PPM", ("PIL.PpmImagePlugin", "PpmImageFile"))),
 )
 _WEBP = Format("WebP", ("PIL.WebPImagePlugin", "WebPImageFile"))

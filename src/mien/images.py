@@ -154,8 +154,8 @@ def _check_regular(path: str | PathLike[str], name: str) -> None:
     if stat.S_ISDIR(mode):
         os.scandir(path).close()
         raise ImageError(
-            f"{name!r} is a folder: expected one picture. Run `mien predict` on the folder, or list its files "
-            "and give them to read_many."
+            f"{name!r} is a folder: expected one picture. Give the folder to predict, in Python or as "
+            "`mien predict FOLDER`."
         )
     if not stat.S_ISREG(mode) and not fspath(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/")):
         raise ImageError(
@@ -235,7 +235,8 @@ def _reader(kind: Format | None, name: str, *, empty: bool) -> Callable[[IO[byte
             "the download is complete."
         )
     if kind.reader is None:
-        raise ImageError(f"{name} is a {kind.name} file, which is not read. {kind.advice}")
+        advice = kind.advice.replace("FILE", name) if name.startswith("'") else kind.advice
+        raise ImageError(f"{name} is a {kind.name} file, which is not read. {advice}")
     try:
         module = import_module(kind.reader[0])
     except ImportError:
@@ -365,7 +366,7 @@ def _advice(array: NDArray[np.uint8]) -> str:
         }
         return kinds.get(array.dtype.kind, "For values from 0 to 255: array.astype(np.uint8).")
     if array.ndim == 4:
-        return "Pass several pictures as a list to read_many."
+        return "Pass several pictures to predict."
     if array.ndim == 3 and array.shape[2] == 4:
         return "Drop the alpha channel: array[:, :, :3]."
     if array.ndim == 3 and array.shape[0] in (1, 3):

@@ -113,7 +113,7 @@ def majority(votes: Sequence[int]) -> str:
     of what is left, otherwise the face is ``"unknown"``. Raises ``DataError`` for anything but ten counts.
     """
     counts = _counted(votes)
-    best = max(range(len(VOTES)), key=lambda place: counts[place])
+    best = max(range(len(VOTES)), key=lambda index: counts[index])
     return VOTES[best] if counts[best] * 2 > sum(counts) else UNKNOWN
 
 
@@ -167,7 +167,7 @@ def scheme(name: str) -> Scheme:
 
 def scheme_of(classes: LabelSet) -> Scheme:
     """Return the scheme that leads to ``classes``: its own where Mien knows the set, else each noun to itself."""
-    known = next((each for each in _SCHEMES.values() if each.classes.labels == classes.labels), None)
+    known = next((known for known in _SCHEMES.values() if known.classes.labels == classes.labels), None)
     words = known.words if known else {label: label for label in classes.labels}
     return Scheme(classes, words, known.datasets if known else {})
 
@@ -218,8 +218,8 @@ def smallest(nouns: set[str]) -> Scheme:
 
 
 _SCHEMES = {
-    each.name: Scheme(each, {noun: noun for noun in each.labels})
-    for each in (FER2013, FERPLUS, CKPLUS, KDEF, HARMONISED)
+    classes.name: Scheme(classes, {noun: noun for noun in classes.labels})
+    for classes in (FER2013, FERPLUS, CKPLUS, KDEF, HARMONISED)
 } | {
     "system-a": Scheme(
         SYSTEM_A,

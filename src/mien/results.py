@@ -5,15 +5,17 @@ Nothing is rounded here; rounding is for display.
 
 from __future__ import annotations
 
-import io
 import json
-from dataclasses import asdict, dataclass, field
-from os import PathLike, fspath
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, overload
 
-from mien.errors import FileMissingError, MissingExtraError, OptionError, nearest
-from mien.files import appearing
+from mien import foreign, saving, tables
+from mien.box import Box, Edges, Extent
+from mien.errors import OptionError, nearest
+from mien.pose import Pose, estimate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,26 +23,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+__all__ = [
+    "Box", "Edges", "Extent", "Face", "FrameResult", "ImageResult", "Person", "Point", "Pose", "Quality",
+]  # fmt: skip
+
 Point = tuple[float, float]
 
-_FORMATS = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
-    ".tif": "TIFF", ".tiff": "TIFF",
-}  # fmt: skip
+_PREVIEW = 1200  # pixels of the long side in a notebook, where a photo of 24 megapixels took 9 MB and 6.8 s
+_ORDERS: dict[str, Callable[[Face], float]] = {
+    "size": lambda face: -_size(face),
+    "position": lambda face: face.box.left + face.box.width / 2,
+    "score": lambda face: -face.score,
+    "confidence": lambda face: -face.confidence,
+}
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels of the upright picture; it may lie partly outside."""
+class Photo(Protocol):
+    """The photo that a face was found in, from which it can be cut out."""
 
-    left: float
-    top: float
-    width: float
-    height: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Return ``{"left", "top", "width", "height"}``."""
-        return asdict(self)
+    def crop(self, face: Face, size: int | None, margin: float) -> NDArray[np.uint8]:
+        """Return the face as ``Face.crop`` does."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Face:
     values:    probability per label, sum 1.
     uncertain: True if ``confidence`` is below the threshold of the model file.
     quality:   how well the photo shows the face, and what is wrong if something is; None if nobody has measured it.
+    photo:     what ``crop`` cuts from; None without pixels; not part of equality.
     """
 
     box: Box
@@ -90,6 +94,21 @@ class Face:
     values: tuple[float, ...]
     uncertain: bool
     quality: Quality | None = None
+    photo: Photo | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        left, top, width, height = self.box.xywh
+        return f"<Face {_shown(self)}, {width}×{height} at {left},{top}>"
+
+    def __getitem__(self, key: object) -> NoReturn:
+        """Raise ``OptionError``: a face has fields, no items."""
+        call = foreign.FACE.get(str(key), f"face.{key}" if key in self.to_dict() else "")
+        raise OptionError(f"A face has no item {key!r}. {f'Write: {call}' if call else 'See face.to_dict().'}")
+
+    if not TYPE_CHECKING:  # a type checker would take every name for known
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise foreign.attribute_error("A face", name, foreign.FACE)
 
     @property
     def emotion(self) -> str:
@@ -105,6 +124,23 @@ class Face:
     def probabilities(self) -> dict[str, float]:
         """Probability by label."""
         return dict(zip(self.labels, self.values, strict=True))
+
+    @property
+    def pose(self) -> Pose | None:
+        """Where the face looks, estimated from the landmarks; None without them."""
+        return None if self.landmarks is None else estimate(self.landmarks)
+
+    def crop(self, size: int | None = None, *, margin: float = 0.0) -> NDArray[np.uint8]:
+        """Cut the face out, turned so that the eyes are level: uint8 (size, size, 3) RGB.
+
+        size: pixels of each side; None takes the photo's own resolution.  margin: how much more of the photo is shown
+        around what the network sees, as a share of it.  Outside the photo its border is repeated.
+
+        Raises ``OptionError`` without pixels, for a size below 1, a margin below 0.
+        """
+        if self.photo is None:
+            raise OptionError("This face holds no pixels to cut from. Read the picture with keep_pixels=True.")
+        return self.photo.crop(self, size, margin)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -140,6 +176,49 @@ class ImageResult:
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     truncated: bool = False
 
+    def __repr__(self) -> str:
+        faces = ", ".join(map(_shown, self.faces[:4])) + (", …" if len(self.faces) > 4 else "")
+        count = f"{len(self.faces)} {'face' if len(self.faces) == 1 else 'faces'}"
+        return f"<ImageResult {self.source or 'array'} {self.width}×{self.height}, {count}{': ' * bool(faces)}{faces}>"
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __iter__(self) -> Iterator[Face]:
+        return iter(self.faces)
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Face, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Face | tuple[Face, ...]:
+        """Return a face by its position in ``faces``, or several."""
+        if isinstance(index, str):
+            raise OptionError(f"A result has no item {index!r}. Write: {foreign.RESULT.get(index, f'result.{index}')}")
+        return self.faces[index]
+
+    if not TYPE_CHECKING:  # a type checker would take every name for known
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise foreign.attribute_error("A result", name, foreign.RESULT)
+
+    @property
+    def largest(self) -> Face | None:
+        """The face with the largest box; None without faces."""
+        return max(self.faces, key=_size, default=None)
+
+    def sorted(self, by: str = "size") -> ImageResult:
+        """Return the same result with its faces in another order.
+
+        by: ``"size"`` and ``"score"`` (of the detector), ``"confidence"``, each from the highest down, or
+        ``"position"``, from left to right.  Raises ``OptionError`` for another.
+        """
+        if by not in _ORDERS:
+            raise OptionError(f"sorted({by!r}): expected one of {', '.join(_ORDERS)}.{nearest(by, tuple(_ORDERS))}")
+        return replace(self, faces=tuple(sorted(self.faces, key=_ORDERS[by])))
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values, pixels left out; ``truncated`` stands there only where it is true."""
         return {
@@ -152,41 +231,16 @@ class ImageResult:
             "faces": [face.to_dict() for face in self.faces],
         }
 
+    def to_json(self, indent: int | None = None) -> str:
+        """Return ``to_dict`` as JSON text, in one line or indented."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a face: source, position, box, score, emotion, confidence, uncertain, quality (its
-        reasons), then a column a label.
+        """Return one row a face, with the columns of the CSV output except ``error``; no row for no face.
 
         Raises ``MissingExtraError`` where pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingExtraError("to_pandas() needs pandas. Run: pip install pandas") from None
-        fixed = [
-            "source",
-            "face",
-            "left",
-            "top",
-            "width",
-            "height",
-            "score",
-            "emotion",
-            "confidence",
-            "uncertain",
-            "quality",
-        ]
-        rows = [self._row(index, face) for index, face in enumerate(self.faces)]
-        return pd.DataFrame(rows, columns=None if rows else fixed)
-
-    def _row(self, index: int, face: Face) -> dict[str, Any]:
-        about = {
-            "score": face.score,
-            "emotion": face.emotion,
-            "confidence": face.confidence,
-            "uncertain": face.uncertain,
-            "quality": None if face.quality is None else ";".join(face.quality.reasons),
-        }
-        return {"source": self.source, "face": index, **face.box.to_dict(), **about, **face.probabilities}
+        return tables.frame([self], self.faces[0].labels if self.faces else ())
 
     def draw(self, *, blur: bool = False, labels: str = "auto") -> Image.Image:
         """Return a copy of the picture with boxes and emotions; ``blur`` hides the faces that were found.
@@ -200,6 +254,19 @@ class ImageResult:
 
         return draw(hidden(self.pixels, self.faces) if blur else self.pixels, self.faces, labels=labels)
 
+    def plot(self, *, blur: bool = False, labels: str = "auto") -> NDArray[np.uint8]:
+        """Return the picture of ``draw`` as uint8 (H, W, 3) RGB; for OpenCV ``result.plot()[:, :, ::-1]``."""
+        import numpy as np
+
+        return np.asarray(self.draw(blur=blur, labels=labels))
+
+    def show(self, *, blur: bool = False, labels: str = "auto") -> None:
+        """Show the picture of ``draw`` in the notebook, or in the system's viewer.
+
+        Raises ``OptionError`` as ``draw`` does, and where nothing shows pictures.
+        """
+        saving.show(self._preview(blur=blur, labels=labels) or self.draw())
+
     def save(self, path: str | PathLike[str], *, blur: bool = False, labels: str = "auto") -> None:
         """Write the annotated picture, or for a name ending in ``.json`` the values of ``to_dict``.
 
@@ -209,22 +276,26 @@ class ImageResult:
         Raises ``OptionError`` for another ending, without pixels, or where the file cannot be written;
         ``FileMissingError`` if the folder does not exist.
         """
-        suffix = Path(path).suffix.lower()
+        suffix = saving.check_ending(path, (*saving.FORMATS, ".json"))
         if suffix == ".json":
-            content = (json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode()
-        elif suffix in _FORMATS:
-            content = _encode(self.draw(blur=blur, labels=labels), suffix)
+            content = (self.to_json(indent=2) + "\n").encode()
         else:
-            allowed = (*_FORMATS, ".json")
-            raise OptionError(
-                f"Cannot save as {fspath(path)!r}: expected a name ending in {', '.join(allowed)}."
-                f"{nearest(suffix, allowed)}"
-            )
-        _write(Path(path), content)
+            content = saving.encode(self.draw(blur=blur, labels=labels), suffix)
+        saving.write(Path(path), content)
 
     def _repr_png_(self) -> bytes | None:
-        """Show the annotated picture in a notebook; None lets it fall back to the text."""
-        return None if self.pixels is None else _encode(self.draw(), ".png")
+        """Show the annotated picture in a notebook, 1,200 pixels at most; None lets it fall back to the text."""
+        picture = self._preview()
+        return None if picture is None else saving.encode(picture, ".png")
+
+    def _preview(self, **options: Any) -> Image.Image | None:
+        """Return the picture of ``draw``, small enough for a screen; None without pixels."""
+        if self.pixels is None:
+            return None
+        from mien.draw import shrunk
+
+        pixels, faces = shrunk(self.pixels, self.faces, _PREVIEW)
+        return replace(self, pixels=pixels, faces=faces).draw(**options)
 
 
 @dataclass(frozen=True)
@@ -321,23 +392,9 @@ class FrameResult:
         return draw(self.pixels, self.people)
 
 
-def _encode(picture: Image.Image, suffix: str) -> bytes:
-    buffer = io.BytesIO()
-    options = {"quality": 92} if _FORMATS[suffix] in ("JPEG", "WEBP") else {}
-    picture.save(buffer, format=_FORMATS[suffix], **options)
-    return buffer.getvalue()
+def _shown(face: Face) -> str:
+    return f"{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
 
 
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with appearing(path) as draft:
-            draft.write_bytes(content)
-    except FileNotFoundError:
-        raise FileMissingError(
-            f"No such folder: {str(path.parent)!r}. Create it before saving {path.name!r} there."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise OptionError(
-            f"Cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. Choose a file name in a folder "
-            "you may write to, on a disk with room."
-        ) from None
+def _size(face: Face) -> float:
+    return face.box.width * face.box.height

@@ -180,3 +180,26 @@ def test_run_is_served(trained: Path, stranger: Path) -> None:
     (found,) = asyncio.run(ask()).json()["results"][0]["faces"]
     assert found["emotion"] == "wow"
     assert np.isclose(sum(found["probabilities"].values()), 1)
+
+
+def test_new_that_trained_exits_0_and_names_what_has_no_face(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.cli.new._train", lambda *_: None)
+    source = two_words(tmp_path / "photos")
+    arguments = ["new", str(source), "--people", "p[0-9]+", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--train"]) == DONE
+    assert "bored/list.txt" in capsys.readouterr().err
+
+
+def test_images_without_a_face_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mien.cli import new
+    from mien.datasets.prepare import Prepared
+
+    listed = tmp_path / "undetected.csv"
+    listed.write_text("id,split,label\n" + "".join(f"wow/{number}.jpg,,wow\n" for number in range(12)))
+    new._name_undetected(Prepared(tmp_path, 30, 12, 42, tmp_path, listed))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "mien: no face: wow/0.jpg"
+    assert lines[-1] == f"mien: no face in 12 images, all in {listed}"
+    assert len(lines) == 11

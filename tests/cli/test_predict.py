@@ -69,8 +69,8 @@ def test_the_formats_agree_with_each_other_and_with_python(
     entries = json.loads(shown["json"])
     assert entries == [json.loads(line) for line in shown["jsonl"].splitlines()]
     one, bad, three = entries
-    assert one == recognizer.read(folder / "1.png").to_dict()
-    assert three == recognizer.read(folder / "sub" / "3.png").to_dict()
+    assert one == recognizer.predict(folder / "1.png").to_dict()
+    assert three == recognizer.predict(folder / "sub" / "3.png").to_dict()
     assert set(bad) == {"source", "error"}
     assert bad["source"] == str(folder / "2.png")
     rows = rows_of(shown["csv"])
@@ -131,7 +131,7 @@ def test_stdin(
         assert entry["source"] == "-"
         assert ("error" in entry) == bool(code)
         if not code:
-            assert entry["faces"] == recognizer.read(folder / "1.png").to_dict()["faces"]
+            assert entry["faces"] == recognizer.predict(folder / "1.png").to_dict()["faces"]
 
 
 def test_a_pattern_that_the_shell_left(folder: Path, predict: Predict, capsys: pytest.CaptureFixture[str]) -> None:
@@ -461,7 +461,7 @@ def test_on_a_terminal_the_table_has_style_and_folds_long_names(
 
     screen = Terminal()
     table = Table(screen, ())
-    table.add(mien.load(model, detector="whole").read(folder / "1.png"))
+    table.add(mien.load(model, detector="whole").predict(folder / "1.png"))
     table.add(Unreadable("[bold]" + "n" * 200, "why"))
     table.close()
     assert "\x1b[" in screen.getvalue()

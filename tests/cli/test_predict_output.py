@@ -111,7 +111,7 @@ def test_the_table_is_readable_in_a_narrow_window(
     name = "IMG_20240501_123456_a_photo_with_a_long_name.png"
     screen = Terminal()
     table = Table(screen, ())
-    table.add(mien.load(model, detector="whole").read(photo(tmp_path / name, 1)))
+    table.add(mien.load(model, detector="whole").predict(photo(tmp_path / name, 1)))
     table.add(Unreadable("bad.png", "why"))
     table.close()
     lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()

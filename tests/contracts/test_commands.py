@@ -72,6 +72,9 @@ def parsed(arguments: list[str]) -> None:
     if verb.startswith("-"):
         assert verb in ("--help", "--version")
         return
+    if verb == "help":
+        assert " ".join(arguments[1:]) in VERBS
+        return
     options = load_verb(verb)[0].parse_intermixed_args(arguments[len(verb.split()) :])
     recipe = getattr(options, "recipe", None)
     if recipe is not None and not str(recipe).endswith(".toml"):

@@ -105,7 +105,7 @@ def test_file_size(model: str) -> None:
 
 
 def test_the_example_photo() -> None:
-    result = mien.load().read(ROOT / "examples" / "astronaut.jpg")
+    result = mien.load().predict(ROOT / "examples" / "astronaut.jpg")
     assert [face.emotion for face in result.faces] == ["happiness"]
     assert result.faces[0].confidence > 0.8
     assert not result.faces[0].uncertain
@@ -116,11 +116,11 @@ def test_every_door_gives_the_same_result(tmp_path: Path) -> None:
 
     path = ROOT / "examples" / "astronaut.jpg"
     recognizer = mien.load()
-    expected = recognizer.read(path).faces
+    expected = recognizer.predict(path).faces
     with path.open("rb") as file, Image.open(path) as picture:
         doors = [str(path), path.read_bytes(), file, picture, images.load(path)]
         for image in doors:
-            assert recognizer.read(image).faces == expected
+            assert recognizer.predict(image).faces == expected
 
 
 @pytest.mark.data

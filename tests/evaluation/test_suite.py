@@ -98,7 +98,7 @@ def test_a_row_is_what_the_recognizer_reads(network: Network, tmp_path: Path) ->
     given = material()
     row = suite.score_corpus(network, network.subject, given, "own", cut(given))
     read = recognizer.load(tmp_path / "tiny.onnx", detector="whole")
-    faces = [read.read(sample.image).faces[0] for sample in given.samples]
+    faces = [read.predict(sample.image).faces[0] for sample in given.samples]
     assert row.scores.accuracy.value == np.mean(
         [one.emotion == label for one, label in zip(faces, LABELS, strict=True)]
     )

@@ -126,7 +126,7 @@ def test_answers_that_are_not_finite_are_an_error(value: float, tmp_path: Path) 
     write_model(tmp_path / "a.onnx", graph=linear_graph(SPEC, 7, weights=weights))
     recognizer = load(tmp_path / "a.onnx", detector="whole")
     with pytest.raises(ModelError, match="not finite"):
-        recognizer.read(np.full((48, 48, 3), 200, np.uint8))
+        recognizer.predict(np.full((48, 48, 3), 200, np.uint8))
 
 
 class Endless:

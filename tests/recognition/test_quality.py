@@ -47,14 +47,14 @@ def recognizer() -> mien.Recognizer:
 
 
 def reasons(recognizer: mien.Recognizer, pixels: np.ndarray) -> tuple[str, ...]:
-    quality = recognizer.read(pixels).faces[0].quality
+    quality = recognizer.predict(pixels).faces[0].quality
     assert quality is not None
     assert quality.good == (not quality.reasons)
     return quality.reasons
 
 
 def test_a_good_photo_is_good(recognizer: mien.Recognizer, photo: np.ndarray) -> None:
-    (face,) = recognizer.read(photo).faces
+    (face,) = recognizer.predict(photo).faces
     assert face.quality is not None
     assert face.quality.good
     assert face.quality.size == pytest.approx((face.box.width * face.box.height) ** 0.5)
@@ -71,7 +71,7 @@ def test_a_good_photo_is_good(recognizer: mien.Recognizer, photo: np.ndarray) ->
 
 
 def test_a_tiny_a_blurred_and_a_cut_off_face(recognizer: mien.Recognizer, photo: np.ndarray) -> None:
-    (face,) = recognizer.read(photo).faces
+    (face,) = recognizer.predict(photo).faces
     assert face.quality is not None
     factor = 20 / face.quality.size
     assert "tiny" in reasons(recognizer, cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA))
@@ -111,7 +111,7 @@ def test_the_share_inside_counts_what_the_box_leaves_out() -> None:
 
 
 def test_sharpness_knows_neither_size_nor_contrast_nor_colour(photo: np.ndarray, recognizer: mien.Recognizer) -> None:
-    box = recognizer.read(photo).faces[0].box
+    box = recognizer.predict(photo).faces[0].box
     crop = photo[int(box.top) : int(box.top + box.height), int(box.left) : int(box.left + box.width)]
     crop = crop[: crop.shape[1]]
     double = cv2.resize(crop, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
@@ -126,7 +126,7 @@ def test_the_limits_leave_portraits_alone_and_mark_blurred_ones(data_dir: Path, 
     faces = [load_image(each.content) for each in list(photos.read(data_dir / "kdef_frontal350.zip"))[::40]]
     plain = [reasons(recognizer, pixels) for pixels in faces]
     assert sum(map(bool, plain)) == 0
-    hazy = [recognizer.read(cv2.GaussianBlur(pixels, (0, 0), 2 * 305 / 48)).faces for pixels in faces]
+    hazy = [recognizer.predict(cv2.GaussianBlur(pixels, (0, 0), 2 * 305 / 48)).faces for pixels in faces]
     marked = [bool(found[0].quality and "blurred" in found[0].quality.reasons) for found in hazy if found]
     assert len(marked) >= 0.8 * len(faces)
     assert np.mean(marked) > 0.9

@@ -64,7 +64,7 @@ def expected(crop: NDArray[np.uint8], temperature: float = 2.0) -> NDArray[np.fl
 
 def test_probabilities_are_those_of_numpy(whole: Recognizer) -> None:
     picture = noise(40, 30)
-    face = whole.read(picture).faces[0]
+    face = whole.predict(picture).faces[0]
     assert face.values == pytest.approx(expected(picture), abs=1e-5)
     assert face.labels == whole.labels == FER2013.labels
     assert sum(face.values) == pytest.approx(1, abs=1e-12)
@@ -76,7 +76,7 @@ def test_temperature_and_threshold_come_from_the_file(tmp_path: Path) -> None:
     picture = noise(40, 30)
     write_model(tmp_path / "a.onnx", temperature=50.0, uncertain_below=0.9)
     write_model(tmp_path / "b.onnx", temperature=0.1, uncertain_below=0.0)
-    flat, sharp = (load(tmp_path / name, detector="whole").read(picture).faces[0] for name in ("a.onnx", "b.onnx"))
+    flat, sharp = (load(tmp_path / name, detector="whole").predict(picture).faces[0] for name in ("a.onnx", "b.onnx"))
     assert flat.values == pytest.approx(expected(picture, 50), abs=1e-5)
     assert flat.confidence < sharp.confidence
     assert (flat.uncertain, sharp.uncertain) == (True, False)
@@ -87,49 +87,49 @@ def test_same_picture_in_every_form(whole: Recognizer, tmp_path: Path) -> None:
     picture = noise(20, 20)
     path = tmp_path / "é.png"
     Image.fromarray(picture).save(path)
-    first = whole.read(path)
+    first = whole.predict(path)
     assert (first.source, first.width, first.height) == (str(path), 20, 20)
     for way in (str(path), path.read_bytes(), Image.fromarray(picture), picture):
-        result = whole.read(way)
+        result = whole.predict(way)
         assert result.faces == first.faces
         assert result.source in (None, str(path))
 
 
-def test_read_many_is_read_for_each(model: Path) -> None:
+def test_a_list_is_predicted_as_each_alone(model: Path) -> None:
     recognizer = load(model, detector=Quarters(), threads=1)
     pictures = [noise(40 + 2 * seed, 60, seed) for seed in range(5)]
-    together = recognizer.read_many(pictures)
-    assert recognizer.read_many([]) == []
-    for one, alone in zip(together, map(recognizer.read, pictures), strict=True):
+    together = recognizer.predict(pictures)
+    assert recognizer.predict([]) == []
+    for one, alone in zip(together, map(recognizer.predict, pictures), strict=True):
         assert [(f.box, f.score) for f in one.faces] == [(f.box, f.score) for f in alone.faces]
         assert np.allclose([f.values for f in one.faces], [f.values for f in alone.faces], atol=1e-5)
     assert len(together[0].faces) == 4
-    assert recognizer.read_many(iter(pictures)) == together
+    assert recognizer.predict(iter(pictures)) == together
 
 
 def test_faces_keep_their_own_probabilities(model: Path) -> None:
     picture = noise(40, 60)
-    result = load(model, detector=Quarters()).read(picture)
+    result = load(model, detector=Quarters()).predict(picture)
     for face in result.faces:
         assert face.values == pytest.approx(expected(cut(picture, face.box, None, Quarters.crop)), abs=1e-5)
 
 
 def test_no_face_is_a_result(model: Path) -> None:
     recognizer = load(model, detector=Nobody())
-    result = recognizer.read(noise(20, 30))
+    result = recognizer.predict(noise(20, 30))
     assert (result.faces, result.width, result.height) == ((), 30, 20)
     assert (result.model, result.detector) == ("tiny", "quarters")
-    mixed = recognizer.read_many([noise(20, 30), noise(9, 9)])
+    mixed = recognizer.predict([noise(20, 30), noise(9, 9)])
     assert [one.faces for one in mixed] == [(), ()]
 
 
 def test_keep_pixels(whole: Recognizer) -> None:
     picture = noise(20, 30)
-    kept = whole.read(picture)
+    kept = whole.predict(picture)
     assert kept.pixels is not None
     assert np.array_equal(kept.pixels, picture)
-    assert whole.read(picture, keep_pixels=False).pixels is None
-    assert whole.read(picture, keep_pixels=False) == kept
+    assert whole.predict(picture, keep_pixels=False).pixels is None
+    assert whole.predict(picture, keep_pixels=False) == kept
 
 
 def test_classify(whole: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,14 +173,14 @@ def test_threads_share_a_recognizer(model: Path) -> None:
     recognizer = load(model, detector=Quarters(), threads=1)
     pictures = [noise(30, 30, seed) for seed in range(8)]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(recognizer.read, pictures)) == [recognizer.read(picture) for picture in pictures]
+        assert list(pool.map(recognizer.predict, pictures)) == [recognizer.predict(picture) for picture in pictures]
 
 
 def test_refusals(whole: Recognizer, model: Path, tmp_path: Path) -> None:
     with pytest.raises(FileMissingError, match="none"):
-        whole.read_many([noise(9, 9), tmp_path / "none.jpg"])
+        whole.predict([noise(9, 9), tmp_path / "none.jpg"])
     for single in ("photo.jpg", noise(9, 9), 3):
-        with pytest.raises(ImageError, match="expected a list of pictures"):
+        with pytest.deprecated_call(), pytest.raises(ImageError, match="expected a list of pictures"):
             whole.read_many(single)  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=r"Pass \[crop\]"):
         whole.classify(noise(20, 20))
@@ -203,7 +203,7 @@ def test_description_and_graph_must_agree(tmp_path: Path) -> None:
 
 
 def test_the_photo_end_to_end(model: Path, examples: Path) -> None:
-    result = mien.load(model, threads=1, max_faces=1).read(examples / "astronaut.jpg")
+    result = mien.load(model, threads=1, max_faces=1).predict(examples / "astronaut.jpg")
     assert len(result.faces) == 1
     assert result.faces[0].landmarks is not None
     assert result.detector == "yunet"
@@ -219,5 +219,5 @@ def test_a_recognizer_can_be_copied_and_handed_to_other_processes(
     recognizer = mien.load(model, detector=detector, threads=1, classes="happiness,sadness,anger", **options)  # type: ignore[arg-type]
     again = copied(recognizer)
     photo = examples / "astronaut.jpg"
-    assert again.read(photo) == recognizer.read(photo)
+    assert again.predict(photo) == recognizer.predict(photo)
     assert again.labels == ("happiness", "sadness", "anger")

@@ -56,7 +56,7 @@ FRAMES = [(0.04 * at, picture(10 + 2 * at, *([150 - 2 * at] if at % 5 else []), 
 def test_a_stream_reads_what_read_reads(recognizer: mien.Recognizer) -> None:
     results = list(recognizer.stream(FRAMES, smooth=0))
     for number, (result, (seconds, pixels)) in enumerate(zip(results, FRAMES, strict=True)):
-        faces = recognizer.read(pixels).faces
+        faces = recognizer.predict(pixels).faces
         assert (result.frame, result.seconds, result.width, result.height) == (number, seconds, 200, 90)
         assert [person.box for person in result.people] == [face.box for face in faces]
         assert [person.raw for person in result.people] == [face.values for face in faces]

@@ -22,8 +22,8 @@ def test_a_turned_photo_is_read_as_the_upright_one(examples: Path, quarters: int
     canvas = np.full((size, size + 100, 3), 90, np.uint8)
     canvas[:512, 60:572] = pixels
     recognizer = mien.load("fer2013-four-block", threads=1)
-    upright = recognizer.read(canvas).faces[0]
-    result = recognizer.read(np.rot90(canvas, quarters))
+    upright = recognizer.predict(canvas).faces[0]
+    result = recognizer.predict(np.rot90(canvas, quarters))
     face = result.faces[0]
     assert (result.width, result.height) == ((size + 100, size) if quarters == 2 else (size, size + 100))
     assert len(result.faces) == 1
@@ -49,7 +49,7 @@ def test_turned_portraits_are_read_as_well_as_upright_ones(data_dir: Path) -> No
     recognizer = mien.load("fer2013-four-block", threads=1)
     shares = []
     for quarters in range(4):
-        results = [recognizer.read(np.rot90(images.load(photo.content), quarters)) for photo in photos]
+        results = [recognizer.predict(np.rot90(images.load(photo.content), quarters)) for photo in photos]
         assert all(len(result.faces) == 1 for result in results)
         shares.append(np.mean([r.faces[0].emotion == p.label for r, p in zip(results, photos, strict=True)]))
     assert min(shares) >= shares[0] - 0.06

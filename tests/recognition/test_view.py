@@ -68,10 +68,10 @@ def test_classes_that_the_model_does_not_know() -> None:
 
 def test_a_recognizer_and_the_command_line(examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = examples / "astronaut.jpg"
-    (whole,) = mien.load().read(photo).faces
+    (whole,) = mien.load().predict(photo).faces
     recognizer = mien.load(classes=WORDS)
     assert recognizer.labels == WORDS
-    (face,) = recognizer.read(photo).faces
+    (face,) = recognizer.predict(photo).faces
     assert face.labels == WORDS
     shares = np.array([whole.probabilities[label] for label in WORDS])
     np.testing.assert_allclose(face.values, shares / shares.sum(), rtol=1e-9)

@@ -51,7 +51,7 @@ def test_a_photo_and_its_mirror_image_are_read_alike(examples: Path) -> None:
     (crop,) = np.random.default_rng(2).integers(0, 256, (1, 48, 48), np.uint8)
     both = recognizer.classify([crop, crop[:, ::-1].copy()])
     np.testing.assert_allclose(both[0], both[1], atol=1e-6)
-    assert recognizer.read(examples / "astronaut.jpg").faces[0].emotion == "happiness"
+    assert recognizer.predict(examples / "astronaut.jpg").faces[0].emotion == "happiness"
 
 
 def test_an_unknown_kind_is_named() -> None:

@@ -127,7 +127,7 @@ def dark(browser: Chrome, on: bool) -> None:
 def test_a_chosen_photo_gets_boxes_and_bars(page: Chrome, examples: Path) -> None:
     find(page, "#files").send_keys(str(examples / "astronaut.jpg"))
     wait_for(page, ".faces h4")
-    expected = load().read(examples / "astronaut.jpg").faces[0]
+    expected = load().predict(examples / "astronaut.jpg").faces[0]
     assert find(page, ".faces h4").text == f"{expected.emotion} {expected.confidence:.0%}"
     assert find(page, "#status").text == "1 face in the photo."
     bars = [bar.text.split("\n") for bar in finds(page, ".bars li")]
@@ -197,7 +197,7 @@ def test_downloads(page: Chrome, examples: Path) -> None:
     next(one for one in finds(page, ".photo button") if one.text == "Save picture").click()
     names = ("mien.json", "mien.csv", "astronaut-faces.png")
     wait_until(lambda: all((folder / name).is_file() for name in names))
-    expected = load().read(examples / "astronaut.jpg")
+    expected = load().predict(examples / "astronaut.jpg")
     told = json.loads((folder / "mien.json").read_text("utf-8"))
     assert told == [{**expected.to_dict(), "source": "astronaut.jpg", "faces_found": 1, "truncated": False}]
     head, row = (folder / "mien.csv").read_text("utf-8").splitlines()

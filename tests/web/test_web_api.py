@@ -35,7 +35,7 @@ PNG = {"Content-Type": "image/png"}
 def test_each_way_of_sending_gives_the_librarys_values(
     client: httpx.Client, recognizer: Recognizer, photo: bytes, smooth: bytes
 ) -> None:
-    expected = [{**recognizer.read(one).to_dict(), "faces_found": 4, "truncated": False} for one in (photo, smooth)]
+    expected = [{**recognizer.predict(one).to_dict(), "faces_found": 4, "truncated": False} for one in (photo, smooth)]
     raw = client.post("/v1/predict", content=photo, headers=PNG).json()["results"]
     form = client.post("/v1/predict", files=[("images", ("a.png", photo)), ("images", ("b.png", smooth))]).json()
     text = [base64.b64encode(one).decode() for one in (photo, smooth)]

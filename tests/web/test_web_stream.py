@@ -63,7 +63,7 @@ def test_frames_come_back_as_the_librarys_values(address: str, recognizer: Recog
             socket.send(photo)
             told = answer(socket)
             assert told["frame"] == number
-            assert told["result"] == {**recognizer.read(photo).to_dict(), "faces_found": 4, "truncated": False}
+            assert told["result"] == {**recognizer.predict(photo).to_dict(), "faces_found": 4, "truncated": False}
             assert told["ms"] > 0
 
 

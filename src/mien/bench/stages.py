@@ -67,12 +67,12 @@ class Stage:
 def make_photo_stages(photo: Path, model: str, threads: int) -> Iterable[Stage]:
     """Yield decoding, detection and the whole pipeline. Raises ``ImageError`` if no face is detected."""
     pixels, detector, recognizer = images.load(photo), get_detector("yunet"), load(model, threads=threads)
-    faces = len(recognizer.read(photo).faces)
+    faces = len(recognizer.predict(photo).faces)
     if not faces:
         raise ImageError(f"{str(photo)!r}: no face detected. Give a photo with a face, or none to use a drawn face.")
     yield Stage("decode", 1, threads, lambda: images.load(photo))
     yield Stage("detector", 1, threads, lambda: detector.detect(pixels))
-    yield Stage("end to end", 1, threads, lambda: recognizer.read(photo))
+    yield Stage("end to end", 1, threads, lambda: recognizer.predict(photo))
 
 
 def make_network_stages(bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int) -> Iterable[Stage]:

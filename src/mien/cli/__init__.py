@@ -52,6 +52,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "data apply-review": ("mien.cli.data_review", "Drop and relabel what a review list says."),
     "data preview": ("mien.cli.data_preview", "Show the batch that a recipe's network will see."),
     "bench": ("mien.cli.bench", "Time detector, network, photos and start on this machine, beside its peak."),
+    "schema": ("mien.cli.schema", "Print the JSON Schema of a photo's result."),
+    "completion": ("mien.cli.completion", "Print what makes bash, zsh or fish complete verbs and options."),
     "doctor": ("mien.cli.doctor", "Check this installation and say what is missing."),
 }
 """Verb, of one word or two → the module that holds it, and the line that ``mien --help`` shows for it."""
@@ -66,7 +68,7 @@ Facial emotion recognition: photos in; boxes, emotions and probabilities out.
 Verbs:
 {verbs}
 
-mien VERB --help shows the options of a verb, mien --version the version.
+mien help VERB shows the options of a verb, mien --version the version.
 """
 
 
@@ -114,6 +116,8 @@ def one_line(text: str) -> str:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
+    if arguments[:1] == ["help"] and arguments[1:]:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(_help())
         return DONE if arguments else FAILED
@@ -161,6 +165,17 @@ def _help(verbs: Sequence[str] = tuple(VERBS)) -> str:
 
 
 def _no_verb(verb: str, allowed: list[str]) -> str:
+    from mien.cli.words import VERBS as OTHERS
+    from mien.formats import SUFFIXES
+    from mien.recognition.sources import FILMS, is_address
+
+    ending = os.path.splitext(verb)[1].lower()  # noqa: PTH122 - an address is no path
+    if ending in FILMS:
+        return f"no verb {verb!r}. For a film: mien video {verb}"
+    if ending in SUFFIXES or is_address(verb) or os.path.exists(verb):  # noqa: PTH110 - answers False where pathlib raises
+        return f"no verb {verb!r}. For photos: mien predict {verb}"
+    if verb in OTHERS and OTHERS[verb] in allowed:
+        return f"no verb {verb!r}. Did you mean {OTHERS[verb]!r}? See mien --help"
     return f"no verb {verb!r}; there are {', '.join(allowed)}.{nearest(verb, allowed)}"
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mien.cli import DONE, PARTLY
 from mien.cli.learning import watched
 from mien.cli.parser import number, one_of
+from mien.cli.words import counted
 from mien.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def format_report(report: Report, whole: Manifest) -> list[str]:
     """Return the report as text."""
     from mien.datasets import guard
 
-    text = [f"{name or 'no split'}: {number} images" for name, number in report.splits.items()]
+    text = [f"{name or 'no split'}: {counted(number, 'image')}" for name, number in report.splits.items()]
     text += [f"FER2013: {part}" for part in report.parts]
     for leak in report.leaks:
         text.append(f"LEAK: {leak}")
@@ -114,4 +115,4 @@ def _write_clean(report: Report, whole: Manifest, options: Namespace) -> None:
     clean = guard.drop_leaks(whole, report, kinds)
     clean.write(options.drop_leaks)
     dropped = len(whole) - len(clean)
-    sys.stdout.write(f"{options.drop_leaks}: {dropped} images dropped, {len(clean)} kept\n")
+    sys.stdout.write(f"{options.drop_leaks}: {counted(dropped, 'image')} dropped, {len(clean)} kept\n")

@@ -17,6 +17,7 @@ from pathlib import Path
 from mien.cli import DONE
 from mien.cli.learning import require_learning, watched
 from mien.cli.parser import number, seed
+from mien.cli.words import counted
 
 _LEAST = 0.01
 
@@ -61,7 +62,7 @@ def run(options: Namespace) -> int:
         watch=watched,
     )
     lines = [
-        f"{cleaned.page}: {cleaned.rows} images checked",
+        f"{cleaned.page}: {counted(cleaned.rows, 'image')} checked",
         f"proposed: {cleaned.drop} to drop, {cleaned.non_faces} of them as non-faces; {cleaned.relabel} to relabel",
         f"doubtful, for you to decide: {cleaned.keep}",
     ]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.learning import watched
 from mien.cli.parser import count, one_of
+from mien.cli.words import counted
 from mien.errors import OptionError
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def _show(indexed: Indexed, options: Namespace) -> None:
     if indexed.problem_file:
         kept = indexed.problems - indexed.dropped
         sys.stderr.write(
-            f"mien: {indexed.problems} problems, all in {indexed.problem_file}: "
-            f"{indexed.dropped} rows left out, {kept} kept\n"
+            f"mien: {counted(indexed.problems, 'problem')}, all in {indexed.problem_file}: "
+            f"{counted(indexed.dropped, 'row')} left out, {kept} kept\n"
         )
 
 

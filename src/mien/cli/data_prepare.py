@@ -16,6 +16,7 @@ from pathlib import Path
 from mien.cli import DONE, PARTLY
 from mien.cli.learning import watched
 from mien.cli.parser import count, number
+from mien.cli.words import counted
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -64,12 +65,12 @@ def run(options: Namespace) -> int:
         watch=lambda rows: watched(rows, "detecting"),
     )
     sys.stdout.write(
-        f"{prepared.manifest}: a face in {prepared.detected} images ({prepared.fresh} processed in this run)\n"
+        f"{prepared.manifest}: a face in {counted(prepared.detected, 'image')} ({prepared.fresh} processed in this run)\n"
         f"{prepared.sheet}\n"
         f"Next: mien train RECIPE --data {prepared.manifest}\n"
     )
     if prepared.undetected:
-        sys.stderr.write(f"mien: no face in {prepared.undetected} images, all in {prepared.listed}\n")
+        sys.stderr.write(f"mien: no face in {counted(prepared.undetected, 'image')}, all in {prepared.listed}\n")
     return PARTLY if prepared.undetected else DONE
 
 

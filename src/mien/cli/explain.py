@@ -45,10 +45,11 @@ def arguments(parser: ArgumentParser) -> None:
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--layer", default="", metavar="L", help="layer of grad-cam or layer-cam (default: chosen by its size)")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
-    add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
+    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--quiet", action="store_true", help="no lines on stdout and no notes on stderr, errors only")
     add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="where to (default: explained)")
 
 
@@ -82,15 +83,16 @@ def run(options: Namespace) -> int:
     unreadable = []
     for source in sources:
         try:
-            found = _explained(recognizer, explainer, source, options)
+            explanation = _explained(recognizer, explainer, source, options)
         except (ImageError, FileMissingError) as error:
             unreadable.append(f"{error}" if source in str(error) else f"{source}: {error}")
             continue
-        _write(found, names[source])
-        sys.stdout.writelines(_lines(found))
-    if len(unreadable) < len(sources):
+        _write(explanation, names[source])
+        if not options.quiet:
+            sys.stdout.writelines(_lines(explanation))
+    if len(unreadable) < len(sources) and not options.quiet:
         sys.stdout.write(f"Pictures and numbers: {options.out}\n")
-    if listing.passed_over:
+    if listing.passed_over and not options.quiet:
         sys.stderr.write(f"mien: note: {one_line(described(listing.passed_over))}\n")
     sys.stderr.writelines(f"mien: unreadable: {one_line(reason)}\n" for reason in unreadable)
     return PARTLY if unreadable else DONE
@@ -141,21 +143,21 @@ def _explained(recognizer: Recognizer, explainer: Explainer | None, source: str,
     return explain_image(recognizer, source, options.classes, explainer=explainer)
 
 
-def _write(found: Explanation, picture: Path) -> None:
+def _write(explanation: Explanation, picture: Path) -> None:
     picture.parent.mkdir(parents=True, exist_ok=True)
-    found.draw().save(picture, format="PNG")
-    numbers = json.dumps(found.to_dict(), ensure_ascii=False) + "\n"
+    explanation.draw().save(picture, format="PNG")
+    numbers = json.dumps(explanation.to_dict(), ensure_ascii=False) + "\n"
     with appearing(picture.with_suffix(".json")) as draft:
         draft.write_text(numbers, encoding="utf-8", errors="surrogateescape")
 
 
-def _lines(found: Explanation) -> Iterator[str]:
-    name = one_line(str(found.result.source))
-    if not found.maps:
+def _lines(explanation: Explanation) -> Iterator[str]:
+    name = one_line(str(explanation.result.source))
+    if not explanation.maps:
         yield f"{name}  no face\n"
-    for place, maps in enumerate(found.maps, 1):
+    for position, maps in enumerate(explanation.maps, 1):
         for one in maps:
-            told = one.faithfulness
-            verdict = "" if told.explains else "  explains nothing"
-            score = f"score {told.score:+.2f} (deletion {told.deletion:.2f}, random {told.chance:.2f})"
-            yield f"{name}  face {place}  {one.label} {one.probability:.0%}  {score}{verdict}\n"
+            measured = one.faithfulness
+            verdict = "" if measured.explains else "  explains nothing"
+            score = f"score {measured.score:+.2f} (deletion {measured.deletion:.2f}, random {measured.chance:.2f})"
+            yield f"{name}  face {position}  {one.label} {one.probability:.0%}  {score}{verdict}\n"

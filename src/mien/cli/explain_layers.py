@@ -60,7 +60,7 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
         return
     recognizer = load(options.run / "model.onnx", detector=options.detector, max_faces=1)
     for source in find_images(options.paths):
-        result = recognizer.read(source)
+        result = recognizer.predict(source)
         if result.pixels is None or not result.faces:
             yield source, None
             continue

@@ -109,7 +109,7 @@ class Described:
             "labels": list(bundle.labels.labels),
             "bytes": len(bundle.graph),
             "headline": asdict(best) if best else None,
-            "trained_on": [each.to_dict() for each in bundle.trained_on],
+            "trained_on": [corpus.to_dict() for corpus in bundle.trained_on],
             "preprocess": bundle.preprocess.to_dict(),
             "temperature": bundle.temperature,
             "uncertain_below": bundle.uncertain_below,
@@ -121,17 +121,17 @@ class Described:
         }
 
 
-def _table(found: Sequence[Described]) -> Iterator[str]:
+def _table(models: Sequence[Described]) -> Iterator[str]:
     rows = [("model", "also", "classes", "input", "size", "accuracy")]
-    for each in found:
-        best = headline(each.bundle.metrics)
+    for model in models:
+        best = headline(model.bundle.metrics)
         measured = f"{best.accuracy * 100:.1f} % of {best.faces:,}" if best else "not measured"
-        also = textwrap.wrap(", ".join(each.aliases), _ALSO, break_long_words=False, break_on_hyphens=False) or [""]
-        bundle = each.bundle
+        also = textwrap.wrap(", ".join(model.aliases), _ALSO, break_long_words=False, break_on_hyphens=False) or [""]
+        bundle = model.bundle
         rows.append((bundle.name, also[0], str(len(bundle.labels)), _input(bundle), size(bundle), measured))
         rows += [("", more, "", "", "", "") for more in also[1:]]
     yield from _aligned(rows)
-    parts = sorted({best.part for each in found if (best := headline(each.bundle.metrics))})
+    parts = sorted({best.part for model in models if (best := headline(model.bundle.metrics))})
     if parts:
         yield ""
         yield from textwrap.wrap(
@@ -140,11 +140,11 @@ def _table(found: Sequence[Described]) -> Iterator[str]:
             WIDTH,
         )
     yield ""
-    learned = [(each.bundle.name, corpus) for each in found for corpus in each.bundle.trained_on]
+    learned = [(model.bundle.name, corpus) for model in models for corpus in model.bundle.trained_on]
     if learned:
         yield "trained on"
         yield from _items(_corpora(learned))
-    silent = [each.bundle.name for each in found if not each.bundle.trained_on]
+    silent = [model.bundle.name for model in models if not model.bundle.trained_on]
     if silent:
         yield f"The corpora of {', '.join(silent)} are not stated in the file."
 
@@ -162,11 +162,11 @@ def _corpora(pairs: Iterable[tuple[str, Corpus]]) -> list[tuple[str, str]]:
     ]
 
 
-def _card(found: Described) -> Iterator[str]:
-    bundle, made = found.bundle, found.bundle.provenance
+def _card(model: Described) -> Iterator[str]:
+    bundle, made = model.bundle, model.bundle.provenance
     yield bundle.name
     facts = {
-        "also": ", ".join(found.aliases),
+        "also": ", ".join(model.aliases),
         "classes": f"{len(bundle.labels)}: {', '.join(bundle.labels.labels)}",
         "input": _input(bundle),
         "size": size(bundle),
@@ -195,10 +195,10 @@ def _part(name: str) -> str:
 
 def _uncertain(bundle: Bundle) -> str:
     chosen = bundle.metrics.get("uncertain")
-    told = ""
+    share = ""
     if isinstance(chosen, dict) and {"accuracy", "coverage"} <= set(chosen):
-        told = f", which leaves {chosen['coverage']:.1%} of the validation set, {chosen['accuracy']:.1%} of it right"
-    return f"below {bundle.uncertain_below:.2f}{told}"
+        share = f", which leaves {chosen['coverage']:.1%} of the validation set, {chosen['accuracy']:.1%} of it right"
+    return f"below {bundle.uncertain_below:.2f}{share}"
 
 
 def _input(bundle: Bundle) -> str:

@@ -6,13 +6,15 @@ the recipe into FOLDER/run, in minutes on a CPU.
 --people identifies the person on a photo: a pattern that finds the person in the file's path, such as 'P[0-9]+'. Each
 person, and copies of one photo, then stay in one split. Without it the test set may contain people of the training set.
 
-Exit codes: 0 a face in every photo; 2 failed; 3 written, but files could not be read or have no face (they are listed).
+Exit codes: 0 trained, or written with a face of every photo; 2 failed; 3 written, not trained, and some files could not
+be read or have no face. Such files are named on stderr and listed.
 
 Next: mien train FOLDER/recipe.toml --data FOLDER/faces/faces.parquet --out FOLDER/run
 """
 
 from __future__ import annotations
 
+import csv
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -22,6 +24,7 @@ from mien.cli import DONE, PARTLY, one_line
 from mien.cli.data_index import report_skipped, show_counts
 from mien.cli.learning import watched
 from mien.cli.parser import seed
+from mien.cli.words import counted
 from mien.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from mien.datasets.own import Parted
     from mien.datasets.prepare import Prepared
     from mien.preprocess import PreprocessSpec
+
+_NAMED = 10  # images without a face that are named on stderr
 
 _BY = {
     "people": "by person: nobody is in two splits",
@@ -84,9 +89,9 @@ def run(options: Namespace) -> int:
     _report(read, made, parted)
     if options.train:
         _train(recipe, data, folder / "run")
-    else:
-        following = f"mien train {recipe} --data {data} --out {folder / 'run'}"
-        sys.stdout.write(f"{one_line(f'Recipe: {recipe}')}\n{one_line(f'Next:   {following}')}\n")
+        return DONE
+    following = f"mien train {recipe} --data {data} --out {folder / 'run'}"
+    sys.stdout.write(f"{one_line(f'Recipe: {recipe}')}\n{one_line(f'Next:   {following}')}\n")
     return PARTLY if read.problems or made.undetected else DONE
 
 
@@ -125,9 +130,17 @@ def _report(read: Indexed, made: Prepared, parted: Parted) -> None:
     for problem in read.first_problems:
         sys.stderr.write(f"mien: {one_line(str(problem))}\n")
     if read.problem_file:
-        sys.stderr.write(f"mien: {read.problems} problems, all in {read.problem_file}\n")
+        sys.stderr.write(f"mien: {counted(read.problems, 'problem')}, all in {read.problem_file}\n")
     if made.undetected:
-        sys.stderr.write(f"mien: no face in {made.undetected} images, all in {made.listed}\n")
+        _name_undetected(made)
+
+
+def _name_undetected(made: Prepared) -> None:
+    """Name the images without a face, the first ones where they are many."""
+    with made.listed.open(newline="", encoding="utf-8") as file:
+        names = [row["id"] for row in csv.DictReader(file)]
+    sys.stderr.writelines(f"mien: no face: {one_line(name)}\n" for name in names[:_NAMED])
+    sys.stderr.write(f"mien: no face in {counted(made.undetected, 'image')}, all in {made.listed}\n")
 
 
 def _describe_splits(parted: Parted) -> str:
@@ -136,7 +149,8 @@ def _describe_splits(parted: Parted) -> str:
     drawn = [name for name in PARTS if name not in parted.kept]
     if not drawn:
         return "your own, kept"
-    how = f"{_BY[parted.by]}; {parted.copies} images have copies, which stay in the same split"
+    copies = counted(parted.copies, "image has duplicates", "images have duplicates")
+    how = f"{_BY[parted.by]}; {copies}, which stay in the same split"
     return (
         f"{' and '.join(parted.kept)} your own; {drawn[0]} drawn from train, {how}" if parted.kept else f"drawn {how}"
     )

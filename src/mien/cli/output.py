@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mien.cli import one_line
 from mien.cli.table import show
+from mien.cli.words import counted
 from mien.errors import FileMissingError
 from mien.files import naming
 from mien.parquet import Parts
@@ -169,7 +170,7 @@ class Table(Writer):
 
     def _format_totals(self) -> str:
         photos, faces = self.counts["photos"], self.counts["faces"]
-        totals = [f"{photos} {'photo' if photos == 1 else 'photos'}", f"{faces} {'face' if faces == 1 else 'faces'}"]
+        totals = [counted(photos, "photo"), counted(faces, "face")]
         marked = (("uncertain", "uncertain (?)"), ("unreadable", "unreadable"))
         totals += [f"{self.counts[name]} {words}" for name, words in marked if self.counts[name]]
         return ", ".join([*totals, *([described(self.passed_over)] if self.passed_over else [])])
@@ -177,11 +178,12 @@ class Table(Writer):
 
 def described(passed_over: Counter[str]) -> str:
     """Return how much was passed over, and of which kinds: ``3 passed over (2 .mov, 1 hidden file)``."""
-    kinds = (
-        f"{times} {kind}{'' if times == 1 or kind.startswith('.') else 's'}"
-        for kind, times in passed_over.most_common()
-    )
+    kinds = (counted(times, kind, _plural(kind)) for kind, times in passed_over.most_common())
     return f"{passed_over.total()} passed over ({', '.join(kinds)})"
+
+
+def _plural(kind: str) -> str:
+    return kind if kind.startswith(".") else kind.replace("file", "files").replace("folder", "folders")
 
 
 class ParquetParts:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mien.errors import OptionError, nearest
+from mien.foreign import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
 _NAME = "\0"
+_SHORT = {"--out": "-o", "--quiet": "-q"}
 
 
 class Parser(ArgumentParser):
@@ -29,6 +31,11 @@ class Parser(ArgumentParser):
             formatter_class=RawDescriptionHelpFormatter,
         )
 
+    def add_argument(self, *names: Any, **settings: Any) -> Action:
+        """Declare an argument; ``--out`` and ``--quiet`` can be shortened in every verb that has them."""
+        short = [_SHORT[name] for name in names if name in _SHORT]
+        return super().add_argument(*short, *names, **settings)
+
     def parse(self, arguments: Sequence[str]) -> Namespace:
         """Parse; what comes after ``--`` is no option, also where it begins with a dash."""
         if "--" not in arguments:
@@ -40,10 +47,21 @@ class Parser(ArgumentParser):
         return Namespace(**{key: _unmarked(value) for key, value in vars(options).items()})
 
     def error(self, message: str) -> NoReturn:
-        """Raise ``OptionError``: what argparse found, the nearest option, where the options are listed."""
+        """Raise ``OptionError``: what argparse found, the right option, where the options are listed."""
         unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
-        hint = nearest(unknown[1], re.findall(r"--[a-z-]+", self.format_help())) if unknown else ""
+        hint = self._hint(unknown[1]) if unknown else ""
         raise OptionError(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'}{hint} See {self.prog} --help")
+
+    def _hint(self, option: str) -> str:
+        """Return what to write for an option that is not there: what other programs mean by it, or a near name."""
+        own = [name for name in self._option_string_actions if name.startswith("--")]
+        close = nearest(option, own, cutoff=0.75)
+        meant = OPTIONS.get(option, "")
+        if close or not meant:
+            return close
+        if meant.startswith("--"):
+            return f" Did you mean {meant!r}?" if meant in own else ""
+        return f" Instead: {meant}."
 
 
 def _unmarked(value: Any) -> Any:

@@ -7,8 +7,9 @@ Next: mien predict photos --format csv --out faces.csv
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +27,11 @@ from mien.cli.output import (
 )
 from mien.cli.parser import count, number, one_of
 from mien.cli.targets import check_output, chosen_output, mirrored
-from mien.draw import LABELS
+from mien.draw import LABELS, check_labels
 from mien.errors import ImageError, OptionError
 from mien.recognition.folder import CHUNK, Unreadable, read_folder
 from mien.recognition.listing import Listing, list_photos
+from mien.recognition.sources import is_address
 from mien.recognition.views import KINDS
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="F",
         help="table, json, jsonl, csv or parquet (default: by the ending of FILE, else table)",
     )
+    add("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     add("--out", type=Path, metavar="FILE", help="write there; for parquet a folder; - (default) is stdout")
     add("--excel", action="store_true", help="csv that Excel opens as it is: marked as UTF-8, no cell a formula")
     add("--resume", action="store_true", help="go on with the cut-off FILE of the same command (jsonl, csv, parquet)")
@@ -67,10 +70,11 @@ def arguments(parser: ArgumentParser) -> None:
     add("--blur", action="store_true", help="hide the faces in what --save-annotated saves")
     add(
         "--labels",
-        type=one_of(*LABELS),
+        type=_labels,
         default="auto",
         metavar="L",
-        help="what is drawn at faces: names, numbers (those of the table), or auto, which numbers crowds",
+        help="what is drawn at faces: names, numbers (those of the table), or auto, which numbers crowds; or the "
+        "language of all names of classes, such as de",
     )
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add(
@@ -87,24 +91,33 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="V",
         help="mean of several views of each face: flip, 2; crops, 10",
     )
-    add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
+    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
+    add("--max-pixels", type=count, metavar="N", help="refuse photos of more than N pixels (default: 100,000,000)")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--allow-urls", action="store_true", help="let PATH be an address (https://…) of a photo, which is fetched")
     add("--accept-truncated", action="store_true", help="read JPEG files that are cut off as far as they go")
     add(
         "--progress",
         action=BooleanOptionalAction,
         help="progress bar on stderr (default: many photos, a terminal)",
     )
+    add("--quiet", action="store_true", help="no progress bar and no notes on stderr, errors only")
+
+
+def _labels(text: str) -> str:
+    try:
+        return check_labels(text)
+    except OptionError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def run(options: Namespace) -> int:
     """Read the photos that ``options`` name and write their results; return the exit code."""
     options.format, options.out = chosen_output(options.out, options.format)
     _check(options)
-    listing = Listing([Path("-")]) if options.paths == ["-"] else list_photos(options.paths)
-    sources = [str(path) for path in listing.photos]
+    listing, sources = _listed(options.paths)
     if options.out is not None:
         check_output(options.out, sources, ".run.json" if options.format in _GROWING else "")
     names = _annotated_names(options, sources)
@@ -116,15 +129,32 @@ def run(options: Namespace) -> int:
         _note_settings(options, recognizer)
         missing, cut_off = _write(writer, _shown(options, entries, len(sources), done))
     unreadable += missing
-    sys.stderr.writelines(f"mien: note: cut off, read as far as it goes: {one_line(source)}\n" for source in cut_off)
+    notes = [f"cut off, read as far as it goes: {source}" for source in cut_off]
     if listing.passed_over and options.format != "table":
-        sys.stderr.write(f"mien: note: {one_line(described(listing.passed_over))}\n")
+        notes.append(described(listing.passed_over))
+    if not options.quiet:
+        sys.stderr.writelines(f"mien: note: {one_line(note)}\n" for note in notes)
     for entry in unreadable:
         sys.stderr.write(f"mien: unreadable: {one_line(_reason(entry))}\n")
     return PARTLY if unreadable else DONE
 
 
+def _listed(paths: Sequence[str]) -> tuple[Listing, list[str]]:
+    """Return what the files and folders among ``paths`` stand for, and all photos; addresses come last."""
+    if paths == ["-"]:
+        return Listing([Path("-")]), ["-"]
+    files, addresses = [path for path in paths if not is_address(path)], [path for path in paths if is_address(path)]
+    listing = list_photos(files)
+    return listing, [*map(str, listing.photos), *dict.fromkeys(addresses)]
+
+
 def _check(options: Namespace) -> None:
+    for path in options.paths:
+        key, _, value = path.partition("=")
+        if value and key in ("source", "img", "img_path", "input") and not os.path.lexists(path):
+            raise OptionError(f"{path!r}: photos are given without {key}=. Write: mien predict {value}")
+    if (address := next(filter(is_address, options.paths), None)) is not None:
+        _check_addresses(options, address)
     if "-" in options.paths and len(options.paths) > 1:
         raise OptionError("- reads one photo from stdin and stands alone; call mien once more for the other paths.")
     if options.resume and (options.out is None or options.format not in _GROWING or options.paths == ["-"]):
@@ -137,7 +167,15 @@ def _check(options: Namespace) -> None:
         raise OptionError("--format parquet needs --out, the folder for its files.")
 
 
+def _check_addresses(options: Namespace, address: str) -> None:
+    if not options.allow_urls:
+        raise OptionError(f"{address!r} is an address. Download it, or let it be fetched with --allow-urls.")
+    if options.save_annotated is not None or options.resume:
+        raise OptionError("Addresses go without --save-annotated and --resume, which need files. Download the photos.")
+
+
 def _load(options: Namespace) -> Recognizer:
+    from mien.images import MAX_PIXELS
     from mien.recognition.recognizer import load
 
     return load(
@@ -150,6 +188,9 @@ def _load(options: Namespace) -> Recognizer:
         min_size=options.min_size,
         threshold=options.threshold,
         accept_truncated=options.accept_truncated,
+        max_pixels=options.max_pixels or MAX_PIXELS,
+        labels=None if options.labels in LABELS else options.labels,
+        allow_urls=options.allow_urls,
     )
 
 
@@ -176,6 +217,8 @@ def _settings(options: Namespace, recognizer: Recognizer) -> dict[str, Any]:
     names = ("format", "detector", "classes", "views", "max_faces", "min_size", "threshold")
     chosen = {name: getattr(options, name) for name in names}
     chosen |= {name: True for name in ("excel", "accept_truncated") if getattr(options, name)}
+    chosen |= {"max_pixels": options.max_pixels} if options.max_pixels else {}
+    chosen |= {} if options.labels in LABELS else {"labels": options.labels}
     return {"mien": __version__, "model": recognizer.bundle.digest, "batch": _chunk(options), **chosen}
 
 
@@ -188,7 +231,7 @@ def _read(recognizer: Recognizer, sources: Sequence[str], chunk: int, *, keep_pi
         yield from read_folder(recognizer, sources, chunk=chunk, keep_pixels=keep_pixels)
         return
     try:
-        yield replace(recognizer.read(sys.stdin.buffer.read(), keep_pixels=keep_pixels), source="-")
+        yield replace(recognizer.predict(sys.stdin.buffer.read(), keep_pixels=keep_pixels), source="-")
     except ImageError as error:
         yield Unreadable("-", str(error))
 
@@ -245,14 +288,14 @@ def _annotated(entries: Iterable[Entry], names: dict[str, Path], options: Namesp
         if not isinstance(entry, Unreadable):
             name = names[str(entry.source)]
             name.parent.mkdir(parents=True, exist_ok=True)
-            entry.save(name, blur=options.blur, labels=options.labels)
+            entry.save(name, blur=options.blur, labels=options.labels if options.labels in LABELS else "auto")
         yield entry
 
 
 def _shown(options: Namespace, entries: Iterable[Entry], total: int, done: int) -> Iterator[Entry]:
     """Pass the entries on, with a bar on stderr if asked for, or if they are many and print nothing."""
     prints = options.out is None and options.format != "table" and sys.stdout.isatty()
-    automatic = total >= _MANY and sys.stderr.isatty() and not prints
+    automatic = total >= _MANY and sys.stderr.isatty() and not prints and not options.quiet
     if not (automatic if options.progress is None else options.progress):
         yield from entries
         return

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY
 from mien.cli.parser import count, number, one_of
+from mien.cli.words import counted
 from mien.errors import MissingExtraError
 from mien.recognition.views import KINDS
 
@@ -55,7 +56,7 @@ def _recognizer_arguments(parser: ArgumentParser) -> None:
         help="restrict to these classes: fer2013 (seven), ferplus (eight), or happiness,sadness,…",
     )
     add("--views", type=one_of(*KINDS), default="single", metavar="V", help="test-time augmentation: flip, crops")
-    add("--max-faces", type=count, metavar="N", help="keep the N best faces of each photo")
+    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
 
@@ -96,12 +97,15 @@ def _tell(options: Namespace, outcome: Outcome) -> None:
     kept = f" ({outcome.kept} already existed)" if outcome.kept else ""
     rate = f"{outcome.photos / outcome.seconds:.1f} photos/s on {outcome.workers} workers" if outcome.photos else "done"
     sys.stdout.write(
-        f"{outcome.photos} photos, {outcome.faces} faces, {rate}\n{outcome.blocks} blocks in {options.out}{kept}\n"
+        f"{counted(outcome.photos, 'photo')}, {counted(outcome.faces, 'face')}, {rate}\n"
+        f"{counted(outcome.blocks, 'block')} in {options.out}{kept}\n"
     )
     if outcome.repeated:
         sys.stderr.write(f"mien: note: {outcome.repeated} blocks were restarted\n")
     if outcome.set_aside:
-        sys.stderr.write(f"mien: unreadable: {outcome.set_aside} photos, listed in {options.out}/_unreadable\n")
+        sys.stderr.write(
+            f"mien: unreadable: {counted(outcome.set_aside, 'photo')}, listed in {options.out}/_unreadable\n"
+        )
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def following_arguments(parser: ArgumentParser) -> None:
     add("--smooth", type=not_negative, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: each frame is a face")
-    add("--max-faces", type=count, metavar="N", help="keep the N best faces of each frame")
+    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each frame")
     add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
     add("--threads", type=count, metavar="N", help="threads of the network (default: one per core)")

@@ -57,7 +57,7 @@ def read_photos(recognizer: Recognizer, photos: Iterable[Photo]) -> EndToEnd:
     count = 0
     known = iter(_select_known(photos, label_set, left_out))
     while group := list(islice(known, 32)):
-        results = recognizer.read_many([photo.content for photo in group], keep_pixels=False)
+        results = recognizer.predict([photo.content for photo in group], keep_pixels=False)
         count += len(group)
         for photo, result in zip(group, results, strict=True):
             if result.faces:

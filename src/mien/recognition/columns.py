@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mien import tables
 from mien.parquet import valid_text
 from mien.recognition.folder import Unreadable
 
@@ -20,19 +21,7 @@ _KINDS: dict[str, Kind] = {
 
 def csv_columns(labels: Sequence[str]) -> list[str]:
     """Return the column names of the CSV output for a model with these ``labels``."""
-    box = ["left", "top", "width", "height"]
-    return [
-        "source",
-        "face",
-        *box,
-        "score",
-        "emotion",
-        "confidence",
-        "uncertain",
-        "quality",
-        *[f"p_{x}" for x in labels],
-        "error",
-    ]
+    return [*tables.columns(labels), "error"]
 
 
 def kinds(labels: Sequence[str]) -> dict[str, Kind]:
@@ -53,9 +42,8 @@ def rows(entry: ImageResult | Unreadable) -> list[dict[str, Any]]:
 
 def numbers(face: Face) -> list[Any]:
     """Return what stands in the CSV columns from ``left`` to the last probability."""
-    place = [face.box.left, face.box.top, face.box.width, face.box.height]
-    sure = "true" if face.uncertain else "false"
-    return [*place, face.score, face.emotion, face.confidence, sure, faults(face, ";"), *face.values]
+    values = tables.cells(face)
+    return ["true" if value is True else "false" if value is False else value for value in values]
 
 
 def faults(face: Face, separator: str) -> str:

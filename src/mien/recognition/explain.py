@@ -15,7 +15,6 @@ import numpy as np
 
 from mien import preprocess
 from mien.errors import OptionError
-from mien.images import MAX_PIXELS
 from mien.recognition import faithfulness
 from mien.recognition.crop import corners, cut
 from mien.recognition.faithfulness import Faithfulness
@@ -89,12 +88,12 @@ class Explanation:
 
         The corners are the map's upper left, upper right and lower left ones as (x, y) in pixels of the picture.
         """
-        told = self.result.to_dict()
+        content = self.result.to_dict()
         shape = (self.result.height, self.result.width)
-        for entry, face, maps in zip(told["faces"], self.result.faces, self.maps, strict=True):
+        for entry, face, maps in zip(content["faces"], self.result.faces, self.maps, strict=True):
             entry["corners"] = [list(point) for point in corners(shape, face.box, face.landmarks, self.crop)]
             entry["maps"] = [one.to_dict() for one in maps]
-        return told
+        return content
 
     def draw(self) -> Image.Image:
         """Return one picture of all maps (see ``mien.recognition.overlay``). Raises ``OptionError`` without pixels."""
@@ -133,14 +132,14 @@ class Occlusion:
 
     def maps(self, face: NDArray[np.float32], classes: Sequence[int]) -> NDArray[np.float32]:
         """Return float32 (K, S, S), in nats, for K class indices and a network input float32 (channels, S, S)."""
-        places = _places(face.shape[-1], self.grid)
+        masks = _masks(face.shape[-1], self.grid)
         blank = faithfulness.hidden(face)
-        covered = face + places[:, None] * (blank - face)
+        covered = face + masks[:, None] * (blank - face)
         odds = _log_odds(self.predict(np.concatenate([face[None], covered])))[:, list(classes)]
         falls = (odds[0] - odds[1:]).astype(np.float32)
-        weights = places / places.sum(0)
-        found: NDArray[np.float32] = np.tensordot(falls.T, weights, axes=1)
-        return found
+        weights = masks / masks.sum(0)
+        maps: NDArray[np.float32] = np.tensordot(falls.T, weights, axes=1)
+        return maps
 
 
 def explain(
@@ -166,8 +165,8 @@ def explain(
     maps = method.maps(face, chosen)
     measured = faithfulness.measure(recognizer.classify_inputs, face, maps, chosen)
     return tuple(
-        Map(recognizer.labels[index], float(probabilities[index]), method.name, values, told)
-        for index, values, told in zip(chosen, maps, measured, strict=True)
+        Map(recognizer.labels[index], float(probabilities[index]), method.name, values, score)
+        for index, values, score in zip(chosen, maps, measured, strict=True)
     )
 
 
@@ -177,14 +176,15 @@ def explain_image(
     classes: Sequence[str] | int = 1,
     *,
     explainer: Explainer | None = None,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> Explanation:
     """Find the faces of a picture (see ``mien.images.load``) and explain each.
 
     A picture without a face is an explanation without maps. Arguments and errors as in ``explain``, and
     ``ImageError`` or ``FileMissingError`` for an image that cannot be read.
     """
-    result, spec = recognizer.read(image, max_pixels=max_pixels), recognizer.detector.crop
+    (result,) = recognizer.decide([recognizer.find(image, max_pixels=max_pixels)])
+    spec = recognizer.detector.crop
     pixels = result.pixels
     if pixels is None:
         raise OptionError("The recognizer returned no pixels: expected a picture to cut faces from.")
@@ -212,13 +212,14 @@ def class_indices(
         if not 1 <= classes <= count:
             raise OptionError(f"The {classes} most probable classes: this model has {count}; give 1 to {count}.")
         return tuple(np.argsort(-probabilities, kind="stable")[:classes].tolist())
-    indices = tuple(recognizer.bundle.labels.index(word) for word in classes)
+    own = recognizer.labels  # perhaps in another language than the model's
+    indices = tuple(own.index(word) if word in own else recognizer.bundle.labels.index(word) for word in classes)
     if not indices or len(set(indices)) < len(indices):
         raise OptionError(f"Classes {', '.join(classes) or '(none)'}: name at least one, and each only once.")
     return indices
 
 
-def _places(side: int, grid: int) -> NDArray[np.float32]:
+def _masks(side: int, grid: int) -> NDArray[np.float32]:
     """Return float32 (grid², side, side): how far, 0 to 1, each pixel is hidden; Gaussian bumps on a regular grid."""
     gap = side / grid
     centres = (np.arange(grid) + 0.5) * gap - 0.5

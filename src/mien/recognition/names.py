@@ -34,6 +34,11 @@ def shipped() -> tuple[str, ...]:
     return (first, *(name for name in FILES if name != first))
 
 
+def list_models() -> list[str]:
+    """Return the names that ``mien.load`` knows: the models inside the package, that of ``"default"`` first."""
+    return list(shipped())
+
+
 def aliases(name: str) -> tuple[str, ...]:
     """Return the other names of a model, by its public name."""
     return tuple(alias for alias, target in ALIASES.items() if target == name)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Never, NoReturn, Self, overload
 
 import numpy as np
 
-from mien import images, preprocess
+from mien import foreign, images, languages, preprocess
 from mien.errors import ImageError, OptionError
 from mien.recognition import bundle as bundles
-from mien.recognition import turned
+from mien.recognition import sources, turned
 from mien.recognition import views as several
 from mien.recognition.crop import cut
-from mien.recognition.detect import Detection, Detector, get_detector
+from mien.recognition.detect import Detection, Detector, Limits, get_detector
+from mien.recognition.many import ImageResults
+from mien.recognition.portrait import Portraits
 from mien.recognition.quality import measure
 from mien.recognition.session import OnnxSession, Session, softmax
 from mien.results import Face, ImageResult, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
     from mien.images import ImageInput
     from mien.recognition.bundle import Bundle
@@ -45,6 +50,10 @@ def load(
     min_size: float | None = None,
     threshold: float | None = None,
     accept_truncated: bool = False,
+    max_pixels: int = images.MAX_PIXELS,
+    labels: str | None = None,
+    allow_urls: bool = False,
+    **others: Never,
 ) -> Recognizer:
     """Load a model and a face detector.
 
@@ -56,10 +65,16 @@ def load(
                two and ten times the network's time.
     threads:   CPU threads for the network; None for all cores.
     accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
-    max_faces, min_size, threshold: see ``mien.recognition.detect.Limits``; only with a detector given by name.
+    max_faces: how many faces of each picture are kept, the largest; None keeps all.
+    min_size, threshold: see ``mien.recognition.detect.Limits``.  These three only with a detector given by name.
+    max_pixels: width × height above which a picture is refused.
+    labels:    a language for the names of the classes, such as ``"de"``; None leaves them as the model has them.
+    allow_urls: read pictures at addresses (``https://…``), which ``mien.recognition.remote`` fetches within limits.
 
     Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
     """
+    if others:
+        raise foreign.keyword_error("mien.load", others, foreign.LOAD)
     if not isinstance(detector, str) and (threshold, min_size, max_faces) != (None, None, None):
         raise OptionError(
             "threshold, min_size and max_faces were given with a detector object: set them on that object."
@@ -71,9 +86,20 @@ def load(
     if classes is not None:
         bundle, session = _some(bundle, session, classes)
     if isinstance(detector, str):
-        detector = get_detector(detector, threshold=threshold, min_size=min_size, max_faces=max_faces)
+        Limits(0, max_faces=max_faces)  # raises; the detector keeps all, of which the largest are taken
+        detector = get_detector(detector, threshold=threshold, min_size=min_size)
     warm_up.join()
-    return Recognizer(bundle, session, detector, views, accept_truncated=accept_truncated)
+    return Recognizer(
+        bundle,
+        session,
+        detector,
+        views,
+        accept_truncated=accept_truncated,
+        max_faces=max_faces,
+        max_pixels=max_pixels,
+        language=labels,
+        allow_urls=allow_urls,
+    )
 
 
 def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, Session]:
@@ -101,7 +127,7 @@ class Found:
 
 
 class Recognizer:
-    """A model and a detector, ready to read pictures; may be shared by threads."""
+    """A model and a detector, ready to read pictures; may be shared by threads, called, and used with ``with``."""
 
     def __init__(
         self,
@@ -111,17 +137,38 @@ class Recognizer:
         views: str = "single",
         *,
         accept_truncated: bool = False,
+        max_faces: int | None = None,
+        max_pixels: int = images.MAX_PIXELS,
+        language: str | None = None,
+        allow_urls: bool = False,
     ) -> None:
         self.bundle = bundle
         self.detector = detector
         self.views = several.check(views)
         self.accept_truncated = accept_truncated
+        self.max_faces, self.max_pixels, self.allow_urls = max_faces, max_pixels, allow_urls
+        own = bundle.labels.labels
+        self._labels = own if language is None else languages.translate(own, language)
         self._session = session
+
+    def __repr__(self) -> str:
+        return f"<Recognizer {self.name}, detector {self.detector.name}: {', '.join(self.labels)}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: its memory is freed with the recognizer itself."""
+
+    if not TYPE_CHECKING:  # a type checker would take every name for known
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise foreign.attribute_error("A recognizer", name, foreign.RECOGNIZER)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names, in the order of the columns of ``classify``."""
-        return self.bundle.labels.labels
+        return self._labels
 
     @property
     def name(self) -> str:
@@ -135,45 +182,100 @@ class Recognizer:
 
     def with_detector(self, detector: Detector) -> Recognizer:
         """Return a recognizer of the same network, shared and not copied, behind another detector."""
-        return Recognizer(self.bundle, self._session, detector, self.views, accept_truncated=self.accept_truncated)
+        other = copy.copy(self)
+        other.detector = detector
+        return other
 
     def renamed(self, name: str) -> Recognizer:
         """Return a recognizer of the same network, shared and not copied, whose results carry another model name."""
-        return Recognizer(
-            replace(self.bundle, name=name),
-            self._session,
-            self.detector,
-            self.views,
-            accept_truncated=self.accept_truncated,
-        )
+        other = copy.copy(self)
+        other.bundle = replace(self.bundle, name=name)
+        return other
 
-    def read(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int = images.MAX_PIXELS) -> ImageResult:
-        """Find all faces of one picture (see ``mien.images.load``) and what they show.
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self,
+        source: bytes | IO[bytes] | Image.Image | NDArray[np.uint8],
+        *,
+        keep_pixels: bool | None = None,
+        max_pixels: int | None = None,
+        batch: int = 16,
+    ) -> ImageResult: ...
 
-        ``keep_pixels=False`` saves memory; the result can then not be drawn. Raises ``ImageError`` or
-        ``FileMissingError``; a picture without a face is a result without faces.
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self,
+        source: str | PathLike[str],
+        *,
+        keep_pixels: bool | None = None,
+        max_pixels: int | None = None,
+        batch: int = 16,
+    ) -> ImageResult | Any: ...
+
+    @overload
+    def predict(
+        self,
+        source: Iterable[ImageInput],
+        *,
+        keep_pixels: bool | None = None,
+        max_pixels: int | None = None,
+        batch: int = 16,
+    ) -> ImageResults: ...
+
+    def predict(
+        self,
+        source: ImageInput | Iterable[ImageInput],
+        *,
+        keep_pixels: bool | None = None,
+        max_pixels: int | None = None,
+        batch: int = 16,
+        **others: Never,
+    ) -> ImageResult | ImageResults:
+        """Find all faces of a picture, or of several, and what they show.
+
+        source: one picture (see ``mien.images.load``), which gives an ``ImageResult``; or a list of pictures, an array
+                (N, H, W, 3), a folder or a glob pattern, which give an ``ImageResults``.
+        keep_pixels: whether results can be drawn and faces cut out, at 3 bytes a pixel; None keeps those of pictures
+                and lists, not those of folders.
+        max_pixels: width × height above which a picture is refused; None takes that of ``load``.
+        batch:  pictures whose faces go through the network together.
+
+        A picture without a face is a result without faces. Files of a folder that cannot be used stand in
+        ``unreadable``. Raises ``ImageError`` or ``FileMissingError``, also for one picture of a list.
         """
+        if others:
+            raise foreign.keyword_error("predict", others, foreign.PREDICT)
+        if (photos := sources.folder(source)) is not None:
+            return self._folder(photos, batch, keep_pixels=bool(keep_pixels), max_pixels=max_pixels)
+        keep = keep_pixels is None or keep_pixels
+        if batch < 1:
+            raise OptionError(f"batch = {batch}: expected 1 or more pictures.")
+        if (pictures := sources.several(source)) is None:
+            return self.decide([self.find(source, keep_pixels=keep, max_pixels=max_pixels)])[0]  # type: ignore[arg-type]
+        results = ImageResults(labels=self.labels)
+        for start in range(0, len(pictures), batch):
+            part = pictures[start : start + batch]
+            results += self.decide([self.find(one, keep_pixels=keep, max_pixels=max_pixels) for one in part])
+        return results
+
+    __call__ = predict
+
+    def read(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int | None = None) -> ImageResult:
+        """Do what ``predict`` does for one picture. Deprecated."""
+        warnings.warn("Recognizer.read is deprecated. Write: predict", DeprecationWarning, stacklevel=2)
         return self.decide([self.find(image, keep_pixels=keep_pixels, max_pixels=max_pixels)])[0]
 
     def read_many(self, images: Iterable[ImageInput], *, keep_pixels: bool = True) -> list[ImageResult]:
-        """Read several pictures; the faces of all of them go through the network together.
-
-        Same results as ``read`` on each, with probabilities equal to 1e-5. Raises as ``read`` does, naming the
-        picture; no result is returned then.
-        """
+        """Do what ``predict`` does for several pictures. Deprecated."""
+        warnings.warn("Recognizer.read_many is deprecated. Write: predict", DeprecationWarning, stacklevel=2)
         if isinstance(images, (str, bytes, np.ndarray)) or not isinstance(images, Iterable):
-            raise ImageError(
-                f"read_many got one {type(images).__name__}: expected a list of pictures. Use read for one."
-            )
-        return self.decide([self.find(image, keep_pixels=keep_pixels) for image in images])
+            raise ImageError(f"read_many got one {type(images).__name__}: expected a list of pictures. Use predict.")
+        return self.predict(list(images), keep_pixels=keep_pixels)
 
-    def find(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int = images.MAX_PIXELS) -> Found:
-        """Do the first half of ``read``: decode, find the faces and cut them out. Raises as ``read`` does."""
-        if self.accept_truncated:
-            pixels, truncated = images.load_partly(image, max_pixels=max_pixels)
-        else:
-            pixels, truncated = images.load(image, max_pixels=max_pixels), False
-        detections = turned.detect(self.detector, pixels)
+    def find(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int | None = None) -> Found:
+        """Do the first half of ``predict``: decode, find the faces and cut them out. Raises as ``predict`` does."""
+        pixels, truncated = self._pixels(image, self.max_pixels if max_pixels is None else max_pixels)
+        detections = self._largest(turned.detect(self.detector, pixels))
         crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
         height, width = pixels.shape[:2]
         pairs = zip(detections, crops, strict=True)
@@ -183,10 +285,10 @@ class Recognizer:
         blank = ImageResult(source, width, height, (), self.bundle.name, self.detector.name, kept, truncated)
         return Found(blank, detections, crops, qualities)
 
-    def decide(self, found: Sequence[Found]) -> list[ImageResult]:
-        """Do the second half of ``read_many``: the faces of all pictures go through the network together."""
-        rows = iter(self._probabilities([crop for each in found for crop in each.crops]))
-        return [self._filled(each, rows) for each in found]
+    def decide(self, pictures: Sequence[Found]) -> list[ImageResult]:
+        """Do the second half of ``predict``: the faces of all pictures go through the network together."""
+        rows = iter(self._probabilities([crop for one in pictures for crop in one.crops]))
+        return [self._filled(one, rows) for one in pictures]
 
     def stream(
         self,
@@ -203,7 +305,8 @@ class Recognizer:
         detect_every, bridge, smooth: see ``mien.recognition.stream.Following``; None takes its default.
         ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
 
-        Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as ``read`` does.
+        Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as
+        ``predict`` does.
         """
         from mien.recognition.stream import Following, stream
 
@@ -229,9 +332,42 @@ class Recognizer:
         logits = [self._session.logits(batch[start : start + _BATCH]) for start in range(0, max(len(batch), 1), _BATCH)]
         return softmax(np.concatenate(logits), self.bundle.temperature)
 
-    def _filled(self, found: Found, rows: Iterator[NDArray[np.float64]]) -> ImageResult:
-        faces = zip(found.detections, found.qualities, rows, strict=False)  # rows go on to the next picture's faces
-        return replace(found.blank, faces=tuple(self._face(*each) for each in faces))
+    def _folder(
+        self, photos: Sequence[str | PathLike[str]], batch: int, *, keep_pixels: bool, max_pixels: int | None
+    ) -> ImageResults:
+        from mien.recognition.folder import Unreadable, read_folder
+
+        reader = copy.copy(self)
+        reader.max_pixels = self.max_pixels if max_pixels is None else max_pixels
+        entries = list(read_folder(reader, [str(path) for path in photos], chunk=batch, keep_pixels=keep_pixels))
+        results = [entry for entry in entries if not isinstance(entry, Unreadable)]
+        unreadable = [entry for entry in entries if isinstance(entry, Unreadable)]
+        return ImageResults(results, labels=self.labels, unreadable=unreadable)
+
+    def _pixels(self, image: ImageInput, max_pixels: int) -> tuple[NDArray[np.uint8], bool]:
+        """Return the pixels of a picture, and whether its file is cut off."""
+        sources.check(image)
+        if sources.is_address(image):
+            from mien.recognition import remote
+
+            image = remote.fetch(str(image), allowed=self.allow_urls)
+        if self.accept_truncated:
+            return images.load_partly(image, max_pixels=max_pixels)
+        return images.load(image, max_pixels=max_pixels), False
+
+    def _largest(self, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:
+        """Return the ``max_faces`` largest detections, in the order in which they come."""
+        if self.max_faces is None or len(detections) <= self.max_faces:
+            return detections
+        areas = [one.box.width * one.box.height for one in detections]
+        kept = sorted(range(len(areas)), key=lambda at: -areas[at])[: self.max_faces]
+        return tuple(detections[at] for at in sorted(kept))
+
+    def _filled(self, picture: Found, rows: Iterator[NDArray[np.float64]]) -> ImageResult:
+        pixels = picture.blank.pixels
+        photo = None if pixels is None else Portraits(pixels, self.detector.crop)
+        faces = zip(picture.detections, picture.qualities, rows, strict=False)  # rows go on to the next picture's faces
+        return replace(picture.blank, faces=tuple(replace(self._face(*parts), photo=photo) for parts in faces))
 
     def _face(self, detection: Detection, quality: Quality, row: NDArray[np.float64]) -> Face:
         values = tuple(row.tolist())
@@ -245,6 +381,6 @@ class Recognizer:
         for start in range(0, len(crops), step):
             shown = [view for crop in crops[start : start + step] for view in several.of(crop, self.views)]
             logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
-            found = softmax(logits, self.bundle.temperature).reshape(-1, count, rows.shape[1])
-            rows[start : start + len(found)] = found.mean(1)
+            values = softmax(logits, self.bundle.temperature).reshape(-1, count, rows.shape[1])
+            rows[start : start + len(values)] = values.mean(1)
         return rows

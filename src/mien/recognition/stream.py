@@ -124,7 +124,7 @@ class Follower:
         blank = FrameResult(frame.number, frame.seconds, *frame.size, (), pixels=pixels)
         if not self._searches():
             return self._between(blank)
-        read = self._recognizer.read(frame.pixels, keep_pixels=False)
+        read = self._recognizer.predict(frame.pixels, keep_pixels=False)
         return self._followed(blank, [_Seen(face.box, face.score, face.values, face.quality) for face in read.faces])
 
     def replay(self, result: FrameResult) -> FrameResult:
@@ -136,34 +136,34 @@ class Follower:
         if not self._searches():
             return self._between(blank)
         people = result.people
-        found = [_Seen(one.box, one.score or 0.0, one.raw, one.quality) for one in people if one.raw is not None]
-        return self._followed(blank, found)
+        seen = [_Seen(one.box, one.score or 0.0, one.raw, one.quality) for one in people if one.raw is not None]
+        return self._followed(blank, seen)
 
     def _searches(self) -> bool:
         self._steps += 1
         return (self._steps - 1) % self._following.detect_every == 0
 
-    def _followed(self, blank: FrameResult, found: list[_Seen]) -> FrameResult:
-        ids = self._tracker.found(blank.seconds, [_shares(one.box, blank) for one in found])
+    def _followed(self, blank: FrameResult, seen: list[_Seen]) -> FrameResult:
+        ids = self._tracker.found(blank.seconds, [_shares(one.box, blank) for one in seen])
         people = [
             self._person(who, one.box, self._smoother.update(who, blank.seconds, one.raw), one)
-            for who, one in zip(ids, found, strict=True)
+            for who, one in zip(ids, seen, strict=True)
         ]
         self._visible = ids
         return self._with_missing(blank, people)
 
     def _between(self, blank: FrameResult) -> FrameResult:
         self._tracker.coast(blank.seconds)
-        places = self._tracker.expected()
-        people = [self._person(who, _pixels(places[who], blank), self._smoother.now(who)) for who in self._visible]
+        expected = self._tracker.expected()
+        people = [self._person(who, _pixels(expected[who], blank), self._smoother.now(who)) for who in self._visible]
         return self._with_missing(blank, people)
 
     def _with_missing(self, blank: FrameResult, people: list[Person]) -> FrameResult:
-        places = self._tracker.expected()
-        self._smoother.keep(places)
+        expected = self._tracker.expected()
+        self._smoother.keep(expected)
         missing = [
-            self._person(who, _pixels(place, blank), self._smoother.now(who))
-            for who, place in places.items()
+            self._person(who, _pixels(shares, blank), self._smoother.now(who))
+            for who, shares in expected.items()
             if who not in self._visible
         ]
         return replace(blank, people=tuple(people), missing=tuple(missing))

@@ -127,7 +127,7 @@ class Models:
 
         grey = np.full((480, 640, 3), 128, np.uint8)
         for name, network in self.networks.items():
-            self.recognizer(name, None, 1).read(images.load(grey))
+            self.recognizer(name, None, 1).predict(images.load(grey))
             network.classify([grey])
 
     def describe(self) -> list[dict[str, Any]]:

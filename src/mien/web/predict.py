@@ -65,7 +65,7 @@ def _process(models: Models, upload: Upload, options: Options, max_pixels: int, 
 
 
 def _predict(recognizer: Recognizer, upload: Upload, _options: Options, max_pixels: int) -> dict[str, Any]:
-    result = recognizer.read(upload.content, keep_pixels=False, max_pixels=max_pixels)
+    result = recognizer.predict(upload.content, keep_pixels=False, max_pixels=max_pixels)
     return replace(result, source=upload.name).to_dict()
 
 

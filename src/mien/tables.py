@@ -1,0 +1,38 @@
+"""Faces as rows of a table: the columns of the CSV output, of Parquet files and of data frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+    from mien.results import Face, ImageResult
+
+
+def columns(labels: Sequence[str]) -> list[str]:
+    """Return the columns of a face in the CSV output and in data frames, for a model with these ``labels``."""
+    box = ["left", "top", "width", "height"]
+    fixed = ["source", "face", *box, "score", "emotion", "confidence", "uncertain", "quality"]
+    return [*fixed, *[f"p_{label}" for label in labels]]
+
+
+def cells(face: Face) -> list[Any]:
+    """Return the values of a face in ``columns``, from ``left`` on."""
+    box = [face.box.left, face.box.top, face.box.width, face.box.height]
+    faults = ";".join(face.quality.reasons) if face.quality else ""
+    return [*box, face.score, face.emotion, face.confidence, face.uncertain, faults, *face.values]
+
+
+def frame(results: Iterable[ImageResult], labels: Sequence[str]) -> pd.DataFrame:
+    """Return the faces of several pictures as rows of ``columns``. Raises ``MissingExtraError`` without pandas."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingExtraError("to_pandas() needs pandas. Run: pip install pandas") from None
+    rows = [[result.source, at, *cells(face)] for result in results for at, face in enumerate(result.faces)]
+    return pd.DataFrame(rows, columns=columns(labels))
