@@ -144,7 +144,9 @@ def _evaluate_crops(options: Namespace) -> None:
             split: average_views(work.loaded.model, work.part(split), predictions, options.views)
             for split, predictions in single.items()
         }
-        parts = {split: report(predictions, copies=work.excludes_copies(split)) for split, predictions in several.items()}
+        parts = {
+            split: report(predictions, copies=work.excludes_copies(split)) for split, predictions in several.items()
+        }
         results["mean_of_views"] = {"kind": options.views, "views": KINDS[options.views], "parts": parts}
     results["disagreement"] = _measure_disagreement(work, single)
     if options.conformal is not None:
@@ -252,7 +254,7 @@ def _evaluate_matrix(options: Namespace) -> None:
 
 
 def _evaluate_column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[list[Cell], list[str]]:
-    from mien.evaluation.matrix import cell
+    from mien.evaluation.matrix import make_cell
     from mien.learning import scoring
     from mien.recognition import names
 
@@ -268,7 +270,7 @@ def _evaluate_column(loaded: Sequence[Loaded], path: Path, options: Namespace) -
         tested = work.find_tested_run(splits)
         predictions = work.predict(splits[0], lambda rows: watched(rows, "predicting"))
         cells.append(
-            cell(
+            make_cell(
                 predictions,
                 first,
                 model=names.public(name) or name,

@@ -122,7 +122,7 @@ def _logit(probability: float) -> float:
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return 1 / (1 + np.exp(np.minimum(-logits, 80)))  # above 88 float32 overflows
+    return np.asarray(1 / (1 + np.exp(np.minimum(-logits, 80))), np.float32)  # above 88 float32 overflows
 
 
 def _distinct(rows: NDArray[np.float32]) -> NDArray[np.float32]:
