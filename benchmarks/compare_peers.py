@@ -34,7 +34,7 @@ from peers.environments import Made, make
 from peers.referee import PeerError, Worker, cold_command, surroundings
 
 from mien.bench import process
-from mien.evaluation import suite_table
+from mien.evaluation.protocol import suite_tables
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 BATCHES = (1, 64)
@@ -240,8 +240,8 @@ def write_suite(options: argparse.Namespace, chosen: Sequence[Peer]) -> None:
             finally:
                 if side.worker is not None:
                     side.worker.close()
-    suite_table.write(options.out, results)
-    print("\n".join(suite_table.render_markdown(result) for result in results))
+    suite_tables.write(options.out, results)
+    print("\n".join(suite_tables.render_markdown(result) for result in results))
 
 
 def run(sides: Sequence[Side], corpora: Sequence[material.Corpus], rounds: int, seconds: float) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mien import images
-from mien.datasets import photos
+from mien.datasets.formats import photos
 from mien.recognition.crop import CropSpec, cut
 from mien.recognition.detect import Detection, get_detector
 from mien.recognition.recognizer import Recognizer, load

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import images
-from mien.datasets import photos
+from mien.datasets.formats import photos
 from mien.recognition.crop import corners
 from mien.recognition.detect import Detection, Detector, get_detector
 

@@ -22,10 +22,10 @@ from scipy.stats import wilcoxon
 
 import mien
 from mien.datasets import faces as face_sets
+from mien.interpret import faithfulness
+from mien.interpret.explain import Occlusion
+from mien.interpret.faithfulness import Baseline
 from mien.preprocess import apply
-from mien.recognition import faithfulness
-from mien.recognition.explain import Occlusion
-from mien.recognition.faithfulness import Baseline
 
 BAR_MS, BAR_P = 60, 0.01
 NAMES = ("own map", "random maps", "blob in the middle", "map of another face")

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.datasets import explore, index, manifest
+from mien.datasets import index, manifest
+from mien.datasets.quality import explore
 
 
 def decode(path: Path) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import images
-from mien.datasets import photos
+from mien.datasets.formats import photos
 from mien.recognition.crop import cut
 from mien.recognition.quality import LARGEST_TURN, LEAST_INSIDE, LEAST_SHARPNESS, LEAST_SIZE, measure
 from mien.recognition.recognizer import Recognizer, load

@@ -5,7 +5,7 @@
 Both train the four-block network (7 outputs, 48×48 grey, batches of 64) on the same generated faces in memory, with
 Adam 1e-3, categorical cross-entropy, ℓ2 and system A's augmentation (flip, ±10°, shift ±0.1, zoom ±0.1). Keras does it
 as its documents do: preprocessing layers in a tf.data pipeline with prefetch, `compile`, `fit`. Mien does it by
-`mien.learning.fit.fit`. Each side is a process with its library's default threads; they take turns in rounds.
+`mien.training.fit.fit`. Each side is a process with its library's default threads; they take turns in rounds.
 Sides that do less, or that are slower and only show where the time goes, are in the first round alone.
 
 Images/s are those of the median epoch after a warm-up epoch, over whole epochs: shuffling, augmentation, optimiser,
@@ -87,7 +87,9 @@ def train_mien(side: Side, count: int, epochs: int) -> dict[str, Any]:
 
     from mien import labels
     from mien.datasets.faces import FaceSet
-    from mien.learning import fit, networks, recipe
+    from mien.networks import networks
+    from mien.recipes import recipe
+    from mien.training import fit
 
     # Validation, on one batch, is part of the epoch; Keras has none.
     pixels, classes = faces(count + BATCH)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets import protocol
-from mien.evaluation import face_crops, leave_one_out, suite
+from mien.evaluation.protocol import face_crops, leave_one_out, suite
 from mien.preprocess import apply
 from mien.recognition import bundle
 from mien.recognition.detect import get_detector

@@ -1,6 +1,6 @@
 """The C code of an int8 model on real faces: against its integer reference and ONNX Runtime, with sizes and time.
 
-    python benchmarks/portable_c.py MODEL --data fer2013.zip [--faces 1000] [--cortex]
+    python benchmarks/c_code.py MODEL --data fer2013.zip [--faces 1000] [--cortex]
 
 MODEL is an int8 model file or a run folder that holds one. The first so many PrivateTest faces are answered by the C
 code (gcc -O2), by its reference in NumPy and by ONNX Runtime. Prints one line of figures each.
@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.faces import load
-from mien.learning import portable_c, portable_reference
-from mien.learning.portable_layers import IntegerNetwork
+from mien.export.c import c_code, numpy_reference
+from mien.export.c.layers import IntegerNetwork
 from mien.preprocess import apply
 from mien.recognition.session import OnnxSession
 
@@ -78,7 +78,7 @@ SECTIONS {
 
 def in_c(folder: Path, crops: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.uint8], float]:
     """Return the logits (N, C) of the C code on this machine, and milliseconds a face."""
-    command = ["gcc", "-std=c99", "-O2", "-fPIC", "-shared", "-o", "model.so", portable_c.SOURCE]
+    command = ["gcc", "-std=c99", "-O2", "-fPIC", "-shared", "-o", "model.so", c_code.SOURCE]
     subprocess.run(command, cwd=folder, check=True)
     library = ctypes.CDLL(str(folder / "model.so"))
     logits = np.zeros((len(crops), classes), np.uint8)
@@ -97,7 +97,7 @@ def on_cortex(folder: Path, crops: NDArray[np.uint8], classes: int) -> NDArray[n
     (folder / "board.c").write_text(BOARD)
     (folder / "board.ld").write_text(LINK)
     target = ["-mcpu=cortex-m7", "-mthumb", "-std=gnu99", "-Os"]
-    files = ["-nostartfiles", "-T", "board.ld", "-o", "board.elf", "board.c", portable_c.SOURCE]
+    files = ["-nostartfiles", "-T", "board.ld", "-o", "board.elf", "board.c", c_code.SOURCE]
     subprocess.run(["arm-none-eabi-gcc", *target, *files], cwd=folder, check=True)
     board = ["qemu-system-arm", "-M", "mps2-an500", "-nographic", "-monitor", "none", "-serial", "none"]
     hosted = ["-semihosting-config", "enable=on,target=native", "-kernel", "board.elf"]
@@ -111,7 +111,7 @@ def show(network: IntegerNetwork, crops: NDArray[np.uint8], folder: Path, cortex
     about = network.about
     classes = len(about.labels)
     logits, taken = in_c(folder, crops, classes)
-    expected = portable_reference.logits(network, crops)
+    expected = numpy_reference.logits(network, crops)
     given = OnnxSession(about.graph).logits(apply(crops, about.preprocess))
     steps = np.abs(np.rint(given / network.logits.scale) + network.logits.zero - expected)
     print(f"C and reference: logits equal on {(logits == expected).all(1).mean():.2%} of {len(crops)} faces")
@@ -135,7 +135,7 @@ def main() -> None:
     if options.cortex and not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")):
         raise SystemExit("--cortex needs arm-none-eabi-gcc and qemu-system-arm; install the packages named in --help.")
     with tempfile.TemporaryDirectory() as folder:
-        written = portable_c.write(options.model, Path(folder))
+        written = c_code.write(options.model, Path(folder))
         print(f"{written.constants:,} bytes of constants, {written.scratch:,} of scratch; {written.measured}")
         test = load(options.data).part("PrivateTest").pixels[: options.faces]
         show(written.network, test, Path(folder), options.cortex)

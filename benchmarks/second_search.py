@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from skimage import data as pictures
 
 from mien import images
-from mien.datasets import photos
+from mien.datasets.formats import photos
 from mien.recognition import detect, yunet
 from mien.results import Box
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.recognition.smoothing import Smoother
+from mien.tracking.smoothing import Smoother
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import films

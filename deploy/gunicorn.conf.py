@@ -8,8 +8,8 @@ from pathlib import Path
 
 from prometheus_client import multiprocess
 
-from mien.web import counters
-from mien.web.logs import configuration
+from mien.web.middleware import counters
+from mien.web.middleware.logs import configuration
 from mien.web.settings import Settings
 
 _settings = Settings.from_environment(os.environ)

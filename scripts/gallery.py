@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import mien
-from mien.datasets import figures
-from mien.evaluation import plots
+from mien.evaluation.reports import plots
+from mien.reporting import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

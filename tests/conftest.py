@@ -127,7 +127,7 @@ def fer2013_faces(fer2013_manifest: Manifest) -> FaceSet:
 @pytest.fixture(scope="session")
 def voted_manifest(fer2013_manifest: Manifest, data_dir: Path) -> Callable[[str], Manifest]:
     """FER2013's manifest with FER+'s votes, by the rule given: as it is indexed, without reading the faces again."""
-    from mien.datasets import ferplus
+    from mien.datasets.formats import ferplus
     from mien.datasets.rows import Row
 
     def join(rule: str) -> Manifest:

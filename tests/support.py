@@ -70,8 +70,8 @@ def write_run(path: Path, *, channels: int = 1, **network: Any) -> Path:
     import json
 
     torch = pytest.importorskip("torch")
-    from mien.learning import recipe as recipes
-    from mien.learning.module import network_of
+    from mien.recipes import recipe as recipes
+    from mien.training.module import network_of
 
     values = {
         "name": "run", "preprocess": {"size": 24, "channels": channels}, "network": network or {"name": "four_block"},

@@ -66,7 +66,7 @@ def test_without_a_font_the_label_is_in_ascii(none_found: None) -> None:
 def test_plots_warn_of_no_letter(found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """matplotlib warns where it draws a box, and a warning is an error here."""
     pytest.importorskip("matplotlib")
-    from mien.datasets import figures
+    from mien.reporting import figures
 
     if not found:
         monkeypatch.setattr(fonts, "_candidates", lambda: ())
@@ -81,7 +81,7 @@ def test_plots_warn_of_no_letter(found: bool, monkeypatch: pytest.MonkeyPatch) -
 
 def test_sheets_draw_any_caption(none_found: None) -> None:
     pytest.importorskip("pyarrow")
-    from mien.datasets import sheets
+    from mien.reporting import sheets
 
     tile = np.zeros((48, 48), np.uint8)
     buffer = io.BytesIO()

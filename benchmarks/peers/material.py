@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mien import images
-from mien.datasets import manifest, photos
-from mien.datasets.archive import open_source
+from mien.datasets import manifest
 from mien.datasets.faces import FaceSet
+from mien.datasets.formats import photos
 from mien.datasets.index import index
+from mien.datasets.sources.archive import open_source
 from mien.labels import FER2013, scheme
 from mien.preprocess import grey
 

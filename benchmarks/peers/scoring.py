@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluation.significance import bootstrap_interval
+from mien.evaluation.metrics.significance import bootstrap_interval
 from mien.labels import FER2013, canonical
 
 Rows = Sequence[Sequence[float] | None]

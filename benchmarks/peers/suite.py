@@ -20,8 +20,8 @@ from mien import images
 from mien.datasets import protocol
 from mien.datasets.protocol import Frame, Material
 from mien.errors import DataError
-from mien.evaluation.suite import Row, Subject, make_row, select_classes, select_samples
-from mien.evaluation.suite_table import Result
+from mien.evaluation.protocol.suite import Row, Subject, make_row, select_classes, select_samples
+from mien.evaluation.protocol.suite_tables import Result
 from mien.labels import canonical
 from mien.preprocess import PreprocessSpec, apply
 from peers.catalogue import Peer

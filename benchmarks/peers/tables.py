@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mien.datasets.figures import BLUE, GREEN, GREY, ORANGE, render
+from mien.reporting.figures import BLUE, GREEN, GREY, ORANGE, render
 
 CORPORA = ("PrivateTest", "FER+", "KDEF", "CK+")
 MEAN = ("FER+", "KDEF", "CK+")

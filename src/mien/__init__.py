@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mien.recognition.many import ImageResults
     from mien.recognition.names import list_models
     from mien.recognition.recognizer import Recognizer, load
-    from mien.recognition.shortcuts import explain, predict
     from mien.results import Box, Face, FrameResult, ImageResult, Person, Quality
+    from mien.shortcuts import explain, predict
     from mien.video.film import Film
 
 __version__ = "0.1.0"
@@ -49,10 +49,10 @@ _HOMES = {
     "Person": "mien.results",
     "Pose": "mien.pose",
     "Recognizer": "mien.recognition.recognizer",
-    "explain": "mien.recognition.shortcuts",
+    "explain": "mien.shortcuts",
     "list_models": "mien.recognition.names",
     "load": "mien.recognition.recognizer",
-    "predict": "mien.recognition.shortcuts",
+    "predict": "mien.shortcuts",
 }
 
 

@@ -29,8 +29,8 @@ def test_the_four_block_network() -> None:
 
 def test_as_the_analysis_of_the_network() -> None:
     pytest.importorskip("torch")
-    from mien.learning.analysis import analyse
-    from mien.learning.networks import FourBlock
+    from mien.networks.networks import FourBlock
+    from mien.reproduction.analysis import analyse
 
     assert analyse(FourBlock(7)).flops == CONVOLUTIONS + DENSE
 

@@ -17,8 +17,8 @@ pytest.importorskip("matplotlib")
 from mien.cli import main
 from mien.datasets import faces, manifest
 from mien.datasets.index import index
-from mien.learning import parts
-from mien.learning.recipe import parse_any
+from mien.recipes.recipe import parse_any
+from mien.training import parts
 
 FACES = bars({"Training": 4, "PublicTest": 6, "PrivateTest": 3})
 

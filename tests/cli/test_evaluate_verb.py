@@ -18,10 +18,10 @@ from mien.cli import main
 from mien.datasets import faces
 from mien.evaluation.predictions import read
 from mien.labels import CKPLUS
-from mien.learning import parts
-from mien.learning.recipe import parse_any
 from mien.preprocess import PreprocessSpec
+from mien.recipes.recipe import parse_any
 from mien.recognition.views import KINDS
+from mien.training import parts
 
 FACES = bars({"Training": 4, "PublicTest": 3, "PrivateTest": 3})
 

@@ -17,7 +17,7 @@ from support import write_run
 
 import mien
 from mien.cli import main
-from mien.recognition.explain import explain_image
+from mien.interpret.explain import explain_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -74,7 +74,7 @@ def test_evaluate_on_photos(model: Path, run: Path, tmp_path: Path, photo: Photo
 def test_evaluate_by_an_alias() -> None:
     pytest.importorskip("pydantic")
     pytest.importorskip("pyarrow")
-    from mien.learning import models
+    from mien.runs import models
 
     assert {models.load(each).model.name for each in ("fer8", "ferplus8")} == {"ferplus8"}
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from mien.cli import DONE, FAILED, main  # noqa: E402
-from mien.learning import claims  # noqa: E402
+from mien.reproduction import claims  # noqa: E402
 
 
 @pytest.fixture(scope="module")

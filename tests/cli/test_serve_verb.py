@@ -79,7 +79,7 @@ def test_what_was_taken_is_finished_on_a_signal(name: str, model: Path, examples
 def test_what_cannot_work_is_one_line(
     arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.web.logs.configure", lambda level: None)
+    monkeypatch.setattr("mien.web.middleware.logs.configure", lambda level: None)
     assert main(["serve", "--port", "0", *arguments]) == 2
     told = capsys.readouterr().err
     assert expected in told

@@ -16,8 +16,8 @@ torch.set_num_threads(1)
 pytest.importorskip("optuna")
 
 from mien.cli import main  # noqa: E402
-from mien.cli import tune as verb  # noqa: E402
-from mien.learning.recipe import load  # noqa: E402
+from mien.cli.learning import tune as verb  # noqa: E402
+from mien.recipes.recipe import load  # noqa: E402
 
 RECIPE = """
 name = "small"

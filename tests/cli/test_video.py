@@ -24,7 +24,7 @@ import films
 import mien
 from mien.cli import main
 from mien.cli.ending import ended_well
-from mien.recognition.stream import Follower
+from mien.tracking.stream import Follower
 from mien.video import timeline
 
 Video = Callable[..., int]

@@ -21,4 +21,4 @@ def test_the_light_half_passes_where_no_extra_is_there() -> None:
     told = re.search(r"(\d+) passed", done.stdout)
     assert told is not None
     assert int(told[1]) >= 900
-    assert re.search(r"SKIPPED .*tests/learning/test_fit\.py.*No module named 'torch'", done.stdout)
+    assert re.search(r"SKIPPED .*tests/training/test_fit\.py.*No module named 'torch'", done.stdout)

@@ -17,10 +17,11 @@ from mien import images
 
 pytest.importorskip("pyarrow")
 
-from mien.datasets import photos, terms
+from mien.datasets import terms
 from mien.datasets.faces import FaceSet, also_in
-from mien.evaluation.calibration import calibration_error
-from mien.evaluation.disagreement import disagreement
+from mien.datasets.formats import photos
+from mien.evaluation.metrics.calibration import calibration_error
+from mien.evaluation.metrics.disagreement import disagreement
 from mien.evaluation.photos import read_photos
 from mien.recognition.bundle import read
 from mien.recognition.names import FILES, WEIGHTS, shipped

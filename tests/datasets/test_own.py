@@ -12,7 +12,8 @@ from corpora import face, plant, png
 pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn")
 
-from mien.datasets import manifest, own, photos
+from mien.datasets import manifest, own
+from mien.datasets.formats import photos
 from mien.datasets.prepare import prepare
 from mien.errors import DataError, OptionError
 from mien.preprocess import PreprocessSpec, apply

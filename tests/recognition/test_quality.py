@@ -13,7 +13,7 @@ import mien
 
 pytest.importorskip("pyarrow")
 
-from mien.datasets import photos
+from mien.datasets.formats import photos
 from mien.images import load as load_image
 from mien.recognition.detect import Detection
 from mien.recognition.quality import measure, share_inside, sharpness, turn

@@ -43,7 +43,7 @@ def test_a_turned_photo_is_read_as_the_upright_one(examples: Path, quarters: int
 @pytest.mark.data
 def test_turned_portraits_are_read_as_well_as_upright_ones(data_dir: Path) -> None:
     pytest.importorskip("pyarrow")
-    from mien.datasets.photos import read
+    from mien.datasets.formats.photos import read
 
     photos = list(read(data_dir / "kdef_frontal350.zip"))[::40]
     recognizer = mien.load("fer2013-four-block", threads=1)

@@ -14,7 +14,7 @@ import pytest
 from serving import serving, wait_until
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mien.web import patience
+from mien.web.middleware import patience
 from mien.web.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from serving import get, post
 
 from mien.draw import COLOURS
-from mien.recognition.explain import explain_image
+from mien.interpret.explain import explain_image
 from mien.web.app import STATIC
 from mien.web.shapes import Explanations, Offer, Predictions
 

@@ -245,7 +245,7 @@ def test_pages_of_other_sites(serve: Serve, photo: bytes) -> None:
 def test_logs_say_how_it_went_and_nothing_of_the_photo(
     serve: Serve, photo: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from mien.web.logs import JsonLines
+    from mien.web.middleware.logs import JsonLines
 
     address = serve()
     caplog.set_level("DEBUG", "mien.web")

@@ -26,8 +26,8 @@ def count(graph: bytes, inputs: tuple[int, int, int]) -> int:
     """Count 2 × the multiply-accumulates of all convolutions and matrix products for one face.
 
     graph: a serialised ONNX ``ModelProto`` with input ``crops``.  inputs: its (channels, height, width).
-    Counted as in ``mien.learning.analysis``, without activations, pooling and sums. The graph runs once, unoptimised,
-    so that all nodes are as exported. Raises ``ModelError`` if it cannot run.
+    Counted as in ``mien.reproduction.analysis``, without activations, pooling and sums. The graph runs once, not
+    optimised, so that all nodes are as exported. Raises ``ModelError`` if it cannot run.
     """
     return sum(_count_node(node) for node in _run_profiled(graph, inputs))
 

@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from mien.cli import DONE, FAILED
-from mien.cli.output import console
 from mien.cli.parser import one_of
+from mien.cli.terminal import console
 from mien.errors import MienError, MissingExtraError, install_command
 
 if TYPE_CHECKING:

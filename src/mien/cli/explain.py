@@ -28,7 +28,7 @@ from mien.recognition.listing import list_photos
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mien.recognition.explain import Explainer, Explanation
+    from mien.interpret.explain import Explainer, Explanation
     from mien.recognition.recognizer import Recognizer
 
 METHODS = ("occlusion", "grad-cam", "layer-cam", "integrated-gradients")
@@ -61,7 +61,7 @@ _METHOD_HELP = (
 
 def wanted(text: str) -> int | tuple[str, ...]:
     """Read ``top3`` as a number of classes and ``happiness,anger`` as their names, as an argparse type."""
-    from mien.recognition import explain
+    from mien.interpret import explain
 
     try:
         return explain.wanted(text)
@@ -111,7 +111,7 @@ def _named(path: Path, repeated: set[str]) -> Path:
 
 
 def _load(options: Namespace) -> tuple[Recognizer, Explainer | None]:
-    from mien.recognition.explain import class_indices
+    from mien.interpret.explain import class_indices
     from mien.recognition.recognizer import load
 
     run = Path(options.model)
@@ -131,14 +131,14 @@ def _gradients(run: Path, options: Namespace) -> Explainer:
             "RUN, the folder of a training run, or take --method occlusion."
         )
     try:
-        from mien.learning.gradients import of_run
+        from mien.interpret.gradients import of_run
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"--method {options.method} (no {error.name})", "train") from error
     return of_run(run, options.method, options.layer)
 
 
 def _explained(recognizer: Recognizer, explainer: Explainer | None, source: str, options: Namespace) -> Explanation:
-    from mien.recognition.explain import explain_image
+    from mien.interpret.explain import explain_image
 
     return explain_image(recognizer, source, options.classes, explainer=explainer)
 

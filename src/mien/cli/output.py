@@ -27,8 +27,6 @@ from mien.recognition.folder import Unreadable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Console
-
     from mien.results import Box, Face, ImageResult
 
     Entry = ImageResult | Unreadable
@@ -208,13 +206,6 @@ PHOTOS_A_PART = 4096
 """Photos per Parquet file: a multiple of the batch size, so that a file ends with a batch."""
 
 WRITERS: dict[str, type[Writer]] = {"table": Table, "json": JsonList, "jsonl": JsonLines, "csv": Csv}
-
-
-def console(stream: TextIO) -> Console:
-    """Create a Rich console on ``stream``; without a terminal it is wide enough not to break file names."""
-    from rich.console import Console
-
-    return Console(file=stream, width=None if stream.isatty() else 10_000, highlight=False, emoji=False)
 
 
 @contextmanager

@@ -301,7 +301,7 @@ def _shown(options: Namespace, entries: Iterable[Entry], total: int, done: int) 
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.cli.output import console
+    from mien.cli.terminal import console
 
     columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(sys.stderr), transient=sys.stderr.isatty()) as bar:

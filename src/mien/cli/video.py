@@ -27,8 +27,8 @@ from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
     from mien.recognition.recognizer import Recognizer
-    from mien.recognition.stream import Following
     from mien.results import FrameResult
+    from mien.tracking.stream import Following
     from mien.video.digest import Digest
     from mien.video.film import Film, FilmFrame
     from mien.video.timeline import Timeline
@@ -91,7 +91,7 @@ def following_arguments(parser: ArgumentParser) -> None:
 
 def following_of(options: Namespace) -> Following:
     """Return the tracking settings of the options of ``following_arguments``."""
-    from mien.recognition.stream import Following
+    from mien.tracking.stream import Following
 
     chosen = {"detect_every": options.detect_every, "bridge": options.bridge, "smooth": options.smooth}
     return Following(**{name: value for name, value in chosen.items() if value is not None})
@@ -107,7 +107,7 @@ def recognizer_of(options: Namespace) -> Recognizer:
 
 def run(options: Namespace) -> int:
     """Follow the people of a video and write the outputs; return the exit code."""
-    from mien.recognition.stream import Follower
+    from mien.tracking.stream import Follower
     from mien.video.film import Film
     from mien.video.follow import Newest, follow
 
@@ -271,7 +271,7 @@ def _shown(options: Namespace, film: Film, steps: Iterable[Step]) -> Iterator[St
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from mien.cli.output import console
+    from mien.cli.terminal import console
     from mien.video.digest import format_time
 
     ending = film.about.duration is not None

@@ -22,8 +22,8 @@ from mien.errors import MissingExtraError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.recognition.stream import Frame
     from mien.results import FrameResult, Person
+    from mien.tracking.stream import Frame
     from mien.video.film import Film
 
 _BAR = 24
@@ -157,7 +157,7 @@ class _Terminal:
     def __init__(self) -> None:
         from rich.live import Live
 
-        from mien.cli.output import console
+        from mien.cli.terminal import console
 
         self._live = Live(console=console(sys.stdout), auto_refresh=False, transient=False)
         self._live.start()

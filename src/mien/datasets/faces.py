@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets import packed
 from mien.datasets.pixels import checksum
 from mien.datasets.rows import Row, raise_problems
+from mien.datasets.sources import packed
 from mien.errors import DataError, ImageError, nearest
 from mien.labels import FERPLUS, LabelSet, Scheme, distribution, smallest
 from mien.preprocess import grey
@@ -231,9 +231,10 @@ def _own_values(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
 
 
 def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None, convert: Convert) -> list[Row]:
-    from mien.datasets import index, readers
-    from mien.datasets.archive import open_source
+    from mien.datasets import index
+    from mien.datasets.formats import readers
     from mien.datasets.pixels import PixelReader
+    from mien.datasets.sources.archive import open_source
 
     rows = []
     with open_source(path) as source:

@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien import labels
-from mien.datasets import manifest, readers
-from mien.datasets.archive import Source, open_source
+from mien.datasets import manifest
 from mien.datasets.arrow import pa, parquet
-from mien.datasets.ferplus import Join, open_join
+from mien.datasets.formats import readers
+from mien.datasets.formats.ferplus import Join, open_join
 from mien.datasets.pixels import PixelReader, checksum, compute_hashes, decode, find_true_format
 from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.sources.archive import Source, open_source
 from mien.errors import DataError, ImageError
 from mien.files import appearing
 

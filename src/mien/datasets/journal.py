@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mien.datasets import packed
 from mien.datasets.pixels import checksum, collapse_grey, compute_hashes
+from mien.datasets.sources import packed
 from mien.errors import DataError, OptionError
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.datasets.archive import open_source
 from mien.datasets.arrow import pa, parquet
 from mien.datasets.pixels import PixelReader
+from mien.datasets.sources.archive import open_source
 from mien.errors import DataError, FileMissingError, ImageError, OptionError, nearest
 from mien.files import appearing
 

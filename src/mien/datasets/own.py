@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets import compare, manifest, split
-from mien.datasets.folders import part_of
+from mien.datasets.formats.folders import part_of
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
 from mien.datasets.rows import Options

@@ -15,8 +15,8 @@ import numpy as np
 
 from mien import images
 from mien.containers import SLIM
-from mien.datasets import packed
-from mien.datasets.tables import read_line
+from mien.datasets.sources import packed
+from mien.datasets.sources.tables import read_line
 from mien.errors import DataError
 from mien.preprocess import grey
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as PILImage
 
-    from mien.datasets.archive import Source
+    from mien.datasets.sources.archive import Source
 
 _RUN = re.compile(r"[0-9][0-9 ,]*")
 _LINE = re.compile(r"(.+\.csv):(\d+)", re.IGNORECASE)

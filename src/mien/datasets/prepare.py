@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mien.datasets import landmarks, sheets
+from mien.datasets import landmarks
 from mien.datasets.framing import frame
 from mien.datasets.journal import ARRAY, Journal, Settings
 from mien.datasets.manifest import Manifest, Sources
 from mien.errors import DataError, OptionError
 from mien.preprocess import PreprocessSpec, apply, equalise, grey, rgb
 from mien.recognition.crop import CropSpec, cut
+from mien.reporting import sheets
 from mien.results import Box
 
 if TYPE_CHECKING:

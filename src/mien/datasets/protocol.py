@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mien.datasets import ferplus, index, readers
-from mien.datasets.archive import Source, open_source
+from mien.datasets import index
+from mien.datasets.formats import ferplus, readers
 from mien.datasets.guard import LISTED
 from mien.datasets.rows import Row, raise_problems
+from mien.datasets.sources.archive import Source, open_source
 from mien.errors import DataError, OptionError, nearest
 from mien.labels import FER2013, FERPLUS, LabelSet
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.datasets.faces import FaceSet, also_in
 from mien.errors import DataError
-from mien.evaluation.metrics import score
+from mien.evaluation.metrics.classification import score
 from mien.evaluation.predictions import Predictions, from_faces
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec, apply

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mien.datasets.photos import Photo
+from mien.datasets.formats.photos import Photo
 from mien.errors import DataError
-from mien.evaluation.metrics import Metrics, score
+from mien.evaluation.metrics.classification import Metrics, score
 from mien.labels import LabelSet
 from mien.recognition.recognizer import Recognizer
 from mien.results import Face, ImageResult

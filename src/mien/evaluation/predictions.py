@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mien.datasets.arrow import pa, parquet
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError
-from mien.evaluation.checks import check_probabilities
+from mien.evaluation.metrics.checks import check_probabilities
 from mien.files import appearing
 from mien.labels import LabelSet
 

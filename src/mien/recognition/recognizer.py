@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mien.images import ImageInput
     from mien.recognition.bundle import Bundle
     from mien.recognition.corpus import Corpus
-    from mien.recognition.stream import Frame
     from mien.results import FrameResult
+    from mien.tracking.stream import Frame
 
 # Bounds the memory of one run; larger batches are no faster on a CPU.
 _BATCH = 256
@@ -302,13 +302,13 @@ class Recognizer:
         """Yield a result for each frame of a film, a camera or a program: people with ids, emotions smoothed in time.
 
         frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they arrive.
-        detect_every, bridge, smooth: see ``mien.recognition.stream.Following``; None takes its default.
+        detect_every, bridge, smooth: see ``mien.tracking.stream.Following``; None takes its default.
         ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
 
         Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as
         ``predict`` does.
         """
-        from mien.recognition.stream import Following, stream
+        from mien.tracking.stream import Following, stream
 
         chosen = {"detect_every": detect_every, "bridge": bridge, "smooth": smooth}
         following = Following(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from mien.video.events import Event, Events
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mien.recognition.stream import Frame
     from mien.results import FrameResult, Person
+    from mien.tracking.stream import Frame
 
 _STEP, _STEPS = 0.1, 1200  # seconds, and as many steps as a plot has pixels; more would not be visible
 _PORTRAITS, _PORTRAIT = 64, 96

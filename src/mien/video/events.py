@@ -12,8 +12,8 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from mien.recognition.stream import Frame
     from mien.results import FrameResult
+    from mien.tracking.stream import Frame
 
 LOW, HIGH = 0.4, 0.6
 _REST = "neutral"  # the resting state is not an event

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from mien.errors import OptionError
 
 if TYPE_CHECKING:
-    from mien.recognition.stream import Follower
     from mien.results import FrameResult
+    from mien.tracking.stream import Follower
     from mien.video.film import Film, FilmFrame
 
 

@@ -6,8 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from mien.recognition.stream import Frame
     from mien.results import FrameResult
+    from mien.tracking.stream import Frame
 
 _SHORTEST = 0.001  # a cue must end after it begins
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.datasets.figures import GREY, OKABE_ITO, new, styled
 from mien.draw import COLOURS
-from mien.evaluation.sheet import Sheet, Written
+from mien.reporting.document import Sheet, Written
+from mien.reporting.figures import GREY, OKABE_ITO, new, styled
 from mien.video.digest import Digest, format_time
 
 if TYPE_CHECKING:

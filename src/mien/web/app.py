@@ -18,12 +18,12 @@ from starlette.staticfiles import StaticFiles
 
 from mien import __version__
 from mien.errors import DataError, MissingExtraError, OptionError
-from mien.web.access import Access
-from mien.web.forwarded import Forwarded
-from mien.web.headers import HEADERS, SecurityHeaders
-from mien.web.heads import Heads
-from mien.web.limits import Guard, read_rate
-from mien.web.logs import log
+from mien.web.middleware.access import Access
+from mien.web.middleware.forwarded import Forwarded
+from mien.web.middleware.headers import HEADERS, SecurityHeaders
+from mien.web.middleware.heads import Heads
+from mien.web.middleware.limits import Guard, read_rate
+from mien.web.middleware.logs import log
 from mien.web.problems import ProblemError, overloaded
 from mien.web.routes import router
 from mien.web.service import Service

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.errors import ImageError
-from mien.recognition.explain import class_indices, explain_image
+from mien.interpret.explain import class_indices, explain_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mien.errors import nearest
+from mien.interpret.explain import wanted
 from mien.recognition.detect import DETECTORS
-from mien.recognition.explain import wanted
-from mien.web import metrics as metrics_page
 from mien.web import service as services
 from mien.web.decode import memory_weight, read_uploads
-from mien.web.limits import client_address
+from mien.web.middleware import metrics as metrics_page
+from mien.web.middleware.limits import client_address
 from mien.web.openapi import BODY, COMMON, PREDICTED, TAKING, problems
 from mien.web.predict import Item, Options, explain_photo, join, predict_photo
 from mien.web.problems import ProblemError, overloaded

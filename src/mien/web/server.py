@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from mien.web import logs
 from mien.web.app import create_app
-from mien.web.patience import build_protocol
+from mien.web.middleware import logs
+from mien.web.middleware.patience import build_protocol
 from mien.web.settings import Settings
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mien.web.bodies import Bodies
-from mien.web.limits import Gate
-from mien.web.metrics import Metrics
+from mien.web.middleware.limits import Gate
+from mien.web.middleware.metrics import Metrics
 from mien.web.models import Models
 from mien.web.pool import Pool
 

@@ -14,8 +14,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from mien.errors import MienError, OutOfMemoryError
 from mien.web import service as services
 from mien.web.decode import Upload
-from mien.web.limits import PROTOCOL
-from mien.web.logs import log
+from mien.web.middleware.limits import PROTOCOL
+from mien.web.middleware.logs import log
 from mien.web.predict import Options, predict_photo
 from mien.web.problems import ProblemError
 

@@ -1,0 +1,1 @@
+"""One reader a corpus, and the registry that finds the right one."""

@@ -1,0 +1,34 @@
+"""JAFFE (Lyons, Kamachi & Gyoba 1998): ten women, ``KA.AN1.39.tiff``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from mien.datasets.formats.folders import is_image
+from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.sources.archive import Source
+from mien.labels import canonical
+
+_NAME = re.compile(r"([A-Z]{2})[.-](AN|DI|FE|HA|NE|SA|SU)(\d)[.-](\d{1,3})", re.IGNORECASE)
+
+
+def evidence(_: Source, names: Sequence[str]) -> str | None:
+    """Give an example if most images follow JAFFE's naming."""
+    stems = [PurePosixPath(name).stem for name in names if is_image(name)]
+    matching = [stem for stem in stems if _NAME.fullmatch(stem)]
+    return f"files such as {matching[0]} follow JAFFE's naming" if len(matching) * 2 > len(stems) else None
+
+
+def rows(source: Source, _: Options) -> Iterator[Item]:
+    """Yield every image; the name gives subject, emotion and take (kept as session)."""
+    for name in source.members():
+        if not is_image(name):
+            continue
+        match = _NAME.fullmatch(PurePosixPath(name).stem)
+        if match is None:
+            yield Problem(name, "does not follow JAFFE's naming: subject.emotion+take.number (KA.AN1.39)")
+        else:
+            subject, emotion, take, _number = (part.upper() for part in match.groups())
+            yield Row(name, canonical(emotion), "jaffe", subject=subject, session=take)

@@ -1,0 +1,1 @@
+"""Folders, zips, tars, CSV files and arrays: where images lie, behind one interface."""

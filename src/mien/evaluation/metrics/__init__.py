@@ -1,0 +1,1 @@
+"""Metrics with intervals, calibration, curves, conformal sets, significance."""

@@ -1,0 +1,1 @@
+"""Pages on one run or several, and their plots."""

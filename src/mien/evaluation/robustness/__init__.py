@@ -1,0 +1,1 @@
+"""Audits: accuracy by slice of the data and under corruptions."""

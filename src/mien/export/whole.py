@@ -1,0 +1,211 @@
+"""Export for use without Mien: one ONNX graph from grey crops to probabilities, or a program of ``torch.export``.
+
+Neither is a model file: the graph of a model file expects Mien's own preprocessing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from mien.datasets.faces import FaceSet
+from mien.errors import ModelError
+from mien.export.export import PARITY_FACES, TOLERANCE, finish, mute, recipe_of
+from mien.export.quantise import open_run
+from mien.files import appearing
+from mien.preprocess import PreprocessSpec, apply
+from mien.recognition import bundle
+from mien.recognition.bundle import Bundle
+from mien.recognition.session import OnnxSession, softmax
+from mien.training import parts
+
+WHOLE, PROGRAM = "model-whole.onnx", "model.pt2"
+KEY = "mien-whole"
+WHOLE_TOLERANCE = 1e-5
+INT8_TOLERANCE = 0.05
+"""For int8 models: a value between two steps may round the other way, and one step changes a probability by more than
+float32's precision. The largest difference on 64 generated crops was 0.0065, with ``fer7-nano``."""
+
+
+def whole(run: Path, faces: FaceSet) -> float:
+    """Write ``run/model-whole.onnx`` from ``run/model.onnx``; return the largest difference in probability to Mien's.
+
+    Its input is ``crops`` uint8 (N, size, size), grey and of the network's size; its output ``probabilities`` float32
+    (N, C). Raises as ``quantise``, and ``ModelError`` for preprocessing that ONNX has no operators for (CLAHE, colour),
+    or a difference above 1e-5 on validation faces.
+    """
+    source, recipe, faces = open_run(run, faces)
+    pixels = _resize(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
+    return _write_whole(source, pixels, run / WHOLE, WHOLE_TOLERANCE)
+
+
+def whole_of_model(model: str | Path, folder: Path) -> float:
+    """Write ``folder/model-whole.onnx`` from a finished model, by name or path; otherwise as ``whole``.
+
+    Without faces, the difference is measured on generated crops: noise over ramps of every brightness, with larger
+    float32 differences than faces (``fer7``: 1.1e-5). Raises ``ModelError`` above 1e-4, for int8 models above 0.05.
+    """
+    source = bundle.read(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    quantised = any(node.op_type == "QuantizeLinear" for node in onnx.load_model_from_string(source.graph).graph.node)
+    allowed = INT8_TOLERANCE if quantised else TOLERANCE
+    return _write_whole(source, _generate(source.preprocess.size), folder / WHOLE, allowed)
+
+
+def _generate(size: int, count: int = 64) -> NDArray[np.uint8]:
+    """Generate crops uint8 (count, size, size): ramps from dark to bright with increasing noise, the first one flat."""
+    draw = np.random.default_rng(0)
+    ramp = np.linspace(0, 1, size)
+    crops = [
+        128 + share * (255 * (ramp - 0.5) + draw.normal(0, 60 * share, (size, size)))
+        for share in np.linspace(0, 1, count)
+    ]
+    generated: NDArray[np.uint8] = np.clip(crops, 0, 255).astype(np.uint8)
+    return generated
+
+
+def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed: float) -> float:
+    """Write the whole graph of ``source``; return its difference to Mien on ``pixels`` (N, size, size).
+
+    Raises ``ModelError`` for a difference above ``allowed``.
+    """
+    model = with_preprocessing(source)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (own,) = session.run(None, {"crops": pixels})
+    given = softmax(OnnxSession(source.graph).logits(apply(pixels, source.preprocess)), source.temperature)
+    difference = _difference(own, given, allowed, WHOLE)
+    about = _describe(
+        source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)"
+    )
+    model.metadata_props.add(key=KEY, value=about)
+    with appearing(path) as draft:
+        draft.write_bytes(model.SerializeToString())
+    return difference
+
+
+def program(run: Path, faces: FaceSet) -> float:
+    """Write ``run/model.pt2``, a program of ``torch.export``; return its difference in probability to model.onnx.
+
+    It maps ``crops`` float32 (N, channels, size, size) to logits (N, C), as model.onnx does; its extra file
+    ``mien.json`` describes it. Raises as ``quantise``, and ``ModelError`` for a difference above 1e-4.
+    """
+    recipe = recipe_of(run)
+    source, _, faces = open_run(run, faces)
+    validation, spec = faces.part(parts.VALIDATION), recipe.preprocess
+    network = finish(run, recipe, faces)
+    example = torch.zeros(2, spec.channels, spec.size, spec.size)
+    batch = torch.export.Dim("faces", min=1, max=65_536)
+    with warnings.catch_warnings(), mute("torch.export"):
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    crops = apply(validation.pixels[:PARITY_FACES], spec)
+    with torch.inference_mode():
+        own = exported.module()(torch.from_numpy(crops)).numpy()
+    given = softmax(OnnxSession(source.graph).logits(crops), source.temperature)
+    difference = _difference(softmax(own, source.temperature), given, TOLERANCE, PROGRAM)
+    about = _describe(
+        source, difference, input="crops float32 (N, channels, size, size)", output="logits float32 (N, classes)"
+    )
+    content = io.BytesIO()
+    torch.export.save(exported, content, extra_files={"mien.json": about})
+    with appearing(run / PROGRAM) as draft:
+        draft.write_bytes(content.getvalue())
+    return difference
+
+
+def with_preprocessing(source: Bundle) -> Any:
+    """Build an ONNX model of a model file's preprocessing, network, temperature and softmax."""
+    spec = source.preprocess
+    if spec.clahe or not spec.grey:
+        raise ModelError(
+            f"{source.name} needs {'CLAHE' if spec.clahe else 'colour'}, which the whole graph does not support: "
+            "expected preprocess.grey = true and preprocess.clahe = false. Use model.onnx, or train such a recipe."
+        )
+    model = onnx.load_model_from_string(source.graph)
+    graph, logits = model.graph, model.graph.output[0].name
+    (given,) = [tensor.name for tensor in graph.input]
+    for node in graph.node:
+        node.input[:] = ["whole_crops" if name == given else name for name in node.input]
+    nodes, constants = _entry(spec, given)
+    constants["whole_temperature"] = np.float32(source.temperature)
+    leave = [
+        onnx.helper.make_node("Div", [logits, "whole_temperature"], ["whole_divided"]),
+        onnx.helper.make_node("Softmax", ["whole_divided"], ["probabilities"], axis=1),
+    ]
+    every = [*nodes, *graph.node, *leave]
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend(every)
+    graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
+    values, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    graph.input.append(values(given, kinds.UINT8, ["N", spec.size, spec.size]))
+    graph.output.append(values("probabilities", kinds.FLOAT, ["N", len(source.labels)]))
+    onnx.checker.check_model(model)
+    return model
+
+
+def _entry(spec: PreprocessSpec, given: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return the nodes from uint8 (N, S, S) to ``whole_crops`` float32 (N, channels, S, S), and their constants."""
+    constants: dict[str, Any] = {
+        "whole_scale": np.float32(spec.scale), "whole_axis": np.array([1], np.int64),
+        "whole_axes": np.array([1, 2, 3], np.int64), "whole_zero": np.float32(0),
+        "whole_mean": np.float32(spec.mean if spec.standardise == "fixed" else 0),
+        "whole_deviation": np.float32(spec.std if spec.standardise == "fixed" else 1),
+        "whole_repeats": np.array([1, spec.channels, 1, 1], np.int64),
+    }  # fmt: skip
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Cast", [given], "float", {"to": onnx.TensorProto.FLOAT}),
+        ("Unsqueeze", ["whole_float", "whole_axis"], "planes", {}),
+        ("Mul", ["whole_planes", "whole_scale"], "scaled", {}),
+    ]
+    if spec.standardise == "image":
+        steps += [
+            ("ReduceMean", ["whole_scaled", "whole_axes"], "means", {}),
+            ("Sub", ["whole_scaled", "whole_means"], "centred", {}),
+            ("Mul", ["whole_centred", "whole_centred"], "squares", {}),
+            ("ReduceMean", ["whole_squares", "whole_axes"], "variances", {}),
+            ("Sqrt", ["whole_variances"], "deviations", {}),
+            ("Greater", ["whole_deviations", "whole_scale"], "seen", {}),
+            ("Div", ["whole_centred", "whole_deviations"], "divided_by", {}),
+            ("Where", ["whole_seen", "whole_divided_by", "whole_zero"], "standard", {}),
+        ]
+    else:
+        steps += [
+            ("Sub", ["whole_scaled", "whole_mean"], "centred", {}),
+            ("Div", ["whole_centred", "whole_deviation"], "standard", {}),
+        ]
+    steps += [("Tile", ["whole_standard", "whole_repeats"], "crops", {})]
+    nodes = [onnx.helper.make_node(kind, inputs, [f"whole_{out}"], **more) for kind, inputs, out, more in steps]
+    used = {name for node in nodes for name in node.input}
+    return nodes, {name: value for name, value in constants.items() if name in used}
+
+
+def _resize(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """Return grey crops (N, size, size) as preprocessed, but before scaling and standardisation."""
+    plain = PreprocessSpec(size=spec.size, interpolation=spec.interpolation, scale=1.0, standardise="none")
+    return apply(pixels, plain)[:, 0].astype(np.uint8)
+
+
+def _difference(own: NDArray[Any], given: NDArray[Any], allowed: float, name: str) -> float:
+    difference = float(np.abs(own - given).max())
+    if not difference <= allowed:
+        raise ModelError(f"{name} and model.onnx differ by {difference:.2e} in probability; expected ≤ {allowed:.0e}.")
+    return difference
+
+
+def _describe(source: Bundle, difference: float, **shapes: str) -> str:
+    """Return the description that both kinds of file contain, as JSON."""
+    about = {
+        "name": source.name, "labels": list(source.labels.labels), "preprocess": source.preprocess.to_dict(),
+        "temperature": source.temperature, "uncertain_below": source.uncertain_below, "made_from": source.digest,
+        "difference": difference, "licence": source.licence, **shapes,
+    }  # fmt: skip
+    return json.dumps(about, ensure_ascii=False)

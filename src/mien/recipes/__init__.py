@@ -1,0 +1,1 @@
+"""Recipes: the settings of a training as TOML, their schema, and the recipes inside the package; never torch."""

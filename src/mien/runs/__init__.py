@@ -1,0 +1,1 @@
+"""Run folders: train and export any kind of recipe, open what is inside, score it."""

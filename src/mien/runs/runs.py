@@ -1,0 +1,129 @@
+"""Complete runs, from recipe and faces to a trained, exported and scored model, for one seed or several."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.classical import classical
+from mien.datasets.faces import FaceSet, Watch
+from mien.export import export as networks
+from mien.export.export import graph_recipe_of, record, score, summarise
+from mien.files import appearing
+from mien.preprocess import apply
+from mien.recipes.recipe import AnyRecipe, ClassicalRecipe, HeadRecipe, Recipe
+from mien.recognition.bundle import Bundle
+from mien.runs import head
+from mien.training import parts
+from mien.training.fit import Watcher, find_overfitting, fit, prepare, rank, read_history
+
+
+def train(
+    recipe: AnyRecipe,
+    faces: FaceSet,
+    run: Path,
+    *,
+    resume: bool = False,
+    watch: Watcher | None = None,
+    working: Watch | None = None,
+    processes: int = 1,
+) -> dict[str, Any] | None:
+    """Train ``recipe`` into the folder ``run``, export and score it; return the summary of its metrics.
+
+    working: wraps the iterables of a classical baseline's or a head's work, for a progress bar; other arguments and
+    errors as in ``fit.fit``, ``head.train`` and ``export.export``, and ``DataError`` before any work if there are no
+    test faces. Returns None in all processes but the first.
+    """
+    parts.check_test(parts.arrange(faces, recipe.data))
+    if isinstance(recipe, ClassicalRecipe):
+        metrics: dict[str, Any] | None = _baseline(recipe, faces, run, resume, working)
+    elif isinstance(recipe, HeadRecipe):
+        metrics = head.train(recipe, faces, run, resume=resume, watch=working)
+    else:
+        fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
+        metrics = None if rank() else networks.export(run, faces).metrics
+    if metrics is not None:
+        _mark_smoke(run, recipe)
+    return metrics
+
+
+def export(run: Path, faces: FaceSet, head_of: str = "") -> Bundle:
+    """Export a network's or a head's run again; arguments and errors as in ``export.export``.
+
+    head_of: name of the head to export, for a network of several corpora; "" is the consensus.
+    """
+    recipe = graph_recipe_of(run)
+    written = (
+        head.export(run, recipe, faces) if isinstance(recipe, HeadRecipe) else networks.export(run, faces, head_of)
+    )
+    _mark_smoke(run, recipe)
+    return written
+
+
+def _mark_smoke(run: Path, recipe: AnyRecipe) -> None:
+    """Mark every ``metrics.json`` of a smoke run, so that its scores are not mistaken for the recipe's."""
+    for path in run.glob("metrics*.json") if recipe.is_smoke else ():
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        with appearing(path) as draft:
+            draft.write_text(json.dumps({"smoke": recipe.about, **metrics}, indent=1), encoding="utf-8")
+
+
+def _baseline(
+    recipe: ClassicalRecipe, faces: FaceSet, run: Path, resume: bool, working: Watch | None
+) -> dict[str, Any]:
+    """Fit a classical baseline into ``run/model.npz``; an interrupted run starts again."""
+    faces = parts.arrange(faces, recipe.data)
+    part = faces.part(parts.TRAIN)
+    crops = apply(part.pixels, recipe.preprocess)
+    classical.check_faces(recipe.classical, crops, part.labels, len(faces.label_set))  # a refused run leaves no folder
+    prepare(recipe, parts.describe(faces), run, resume)
+    model = classical.train(recipe.classical, crops, part.labels, len(faces.label_set), working)
+    classical.save(model, run / "model.npz")
+    scores = score(model, recipe, faces)
+    temperature = scores.predictions.about.temperature
+    metrics = {"temperature": temperature, "uncertain": asdict(scores.threshold), **scores.metrics}
+    record(run / "metrics.json", metrics)
+    scores.write(run, hashlib.sha256((run / "model.npz").read_bytes()).hexdigest())
+    return summarise(metrics)
+
+
+def vary_seed(recipe: Recipe, count: int) -> Iterator[Recipe]:
+    """Yield the recipe with ``count`` consecutive seeds, from its own on; the split of the data does not change."""
+    for seed in range(recipe.train.seed, recipe.train.seed + count):
+        yield recipe.with_values({"train.seed": seed})
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation (n − 1; 0 for one run) of a metric over runs."""
+
+    mean: float
+    deviation: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2%} ± {self.deviation:.2%}"
+
+
+def spread(runs: Sequence[Mapping[str, Any]], part: str, metric: str = "accuracy") -> Spread:
+    """Return the spread of a metric on one split over the metrics of several runs."""
+    values = [run[part][metric] for run in runs]
+    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+
+
+def advise(run: Path) -> str | None:
+    """Return a line of advice if the run's curves show overfitting, else None (system B)."""
+    if not (run / "history.csv").exists():
+        return None
+    since = find_overfitting(read_history(run))
+    if since is None:
+        return None
+    return (
+        f"Training and validation loss diverge since epoch {since + 1}: the network is overfitting. "
+        "Stop earlier (train.patience), augment more, or raise dropout or decay."
+    )

@@ -1,0 +1,1 @@
+"""Search over recipes: Optuna studies and the learning-rate finder."""

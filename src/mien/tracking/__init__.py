@@ -1,0 +1,1 @@
+"""People in a stream of frames: detections linked over time, probabilities smoothed."""

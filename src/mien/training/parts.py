@@ -1,0 +1,129 @@
+"""Training, validation and test set: the recipe's ``[data]`` table applied to faces."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets import split
+from mien.datasets.faces import FaceSet
+from mien.errors import DataError
+from mien.labels import OWN
+from mien.recipes.tables import DataTable
+from mien.training import corpora
+
+TRAIN, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
+"""FER2013's names of the three splits; ``FaceSet.part`` maps them to other corpora's names."""
+
+
+def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
+    """Split the faces as set in the recipe; the random draw depends on ``table`` alone.
+
+    Raises ``DataError`` for a missing split, a class without training faces, fewer than two classes, or data without
+    subjects where the recipe splits by subject.
+    """
+    faces = corpora.relabel(faces, table.corpora)
+    if table.split != "own":
+        subjects = _subjects(faces) if table.split == "subject" else None
+        parts = split.parts(faces.labels, table.shares, subjects=subjects, seed=table.seed)
+        arranged = faces.resplit(parts)
+    else:
+        arranged = _hold_out(faces, table) if table.hold_out else faces
+    _check(arranged)
+    return _limit(arranged, table) if table.limit else arranged
+
+
+def _limit(faces: FaceSet, table: DataTable) -> FaceSet:
+    """Keep at most ``table.limit`` faces of each split, drawn by ``table.seed``; see ``DataTable``."""
+    generator = np.random.default_rng(table.seed)
+    groups = faces.labels.astype(np.int64)
+    if faces.datasets is not None:
+        groups = groups + len(faces.label_set) * np.unique(faces.datasets, return_inverse=True)[1]
+    kept = np.zeros(len(faces), bool)
+    for name in np.unique(faces.splits):
+        rows = np.flatnonzero(faces.splits == name)
+        present = np.unique(groups[rows])
+        share = max(table.limit // len(present), 1)
+        for group in present:
+            kept[generator.permutation(rows[groups[rows] == group])[:share]] = True
+    return faces.where(kept)
+
+
+def _subjects(faces: FaceSet) -> NDArray[np.str_]:
+    if faces.subjects is None:
+        raise DataError("This data has no subjects, so it cannot be split by subject; set data.split = 'image'.")
+    return faces.subjects
+
+
+def _hold_out(faces: FaceSet, table: DataTable) -> FaceSet:
+    training = np.flatnonzero(faces.splits == faces.split_named(TRAIN))
+    drawn = split.parts(faces.labels[training], (1 - table.hold_out, table.hold_out), seed=table.seed)
+    parts = np.full(len(faces), "test", "U10")
+    parts[training] = ["validation" if part == "test" else part for part in drawn]
+    return faces.resplit(parts)
+
+
+def _check(faces: FaceSet) -> None:
+    classes = faces.label_set.labels
+    if len(classes) < 2:
+        raise DataError(f"The label set {faces.label_set.name} has one class; training needs two or more.")
+    _require(faces, TRAIN, "data.split = 'image' or 'subject' draws a new split.")
+    empty = [name for name, count in faces.part(TRAIN).counts().items() if not count]
+    if empty:
+        raise DataError(
+            f"No training face of {', '.join(empty)}. Add some, or set data.scheme to a label set without "
+            f"{'it' if len(empty) == 1 else 'them'}."
+        )
+    remedy = "Set data.hold_out = 0.1 to validate on a tenth of the training faces, or data.split."
+    _require(faces, VALIDATION, remedy)
+
+
+def check_test(faces: FaceSet) -> None:
+    """Raise ``DataError`` if arranged faces have no test set; training itself does not need one."""
+    _require(faces, TEST, "Add the data's test set, or set data.split = 'image' to draw one.")
+
+
+def _require(faces: FaceSet, part: str, remedy: str) -> None:
+    try:
+        faces.split_named(part)
+    except DataError as error:
+        raise DataError(f"{error} {remedy}") from error
+
+
+def targets(faces: FaceSet, table: DataTable) -> NDArray[np.float32]:
+    """Return targets float32 (N, C), rows summing to 1: one-hot labels, or with ``data.votes`` the votes where any.
+
+    With heads for corpora float32 (N, heads, C), a row of zeros where a head has no target for a face.
+
+    Raises ``DataError`` if the recipe needs votes and the data has none.
+    """
+    if table.corpora.heads:
+        return corpora.head_targets(faces, table.corpora)
+    targets = np.eye(len(faces.label_set), dtype=np.float32)[faces.labels]
+    if not table.votes:
+        return targets
+    if faces.votes is None:
+        raise DataError("data.votes = true, but the data has no votes; index it with mien data index --votes FER+.")
+    voted = faces.votes.sum(axis=1) > 0
+    targets[voted] = faces.votes[voted]
+    return targets
+
+
+def describe(faces: FaceSet) -> dict[str, Any]:
+    """Return a run's record of its data: faces per split, and the digest of the training and validation set."""
+    digest = hashlib.sha256()
+    for part in (faces.part(TRAIN), faces.part(VALIDATION)):
+        digest.update("\n".join(part.ids).encode())
+        digest.update(part.labels.tobytes())
+        digest.update(np.ascontiguousarray(part.pixels).data)
+    names, counts = np.unique(faces.splits, return_counts=True)
+    own = {"classes": list(faces.label_set.labels)} if faces.label_set.name == OWN else {}
+    return {
+        "label_set": faces.label_set.name,
+        **own,
+        "parts": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        "digest": digest.hexdigest(),
+    }

@@ -1,0 +1,1 @@
+"""What stands around every request: log, counters, limits, headers, proxies."""

@@ -1,0 +1,108 @@
+"""The page, its figures, and what is measured for them."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from mien.datasets import index, manifest
+from mien.datasets.quality import explore, measures
+from mien.reporting import sheets
+from tests import corpora
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> manifest.Manifest:
+    folder = tmp_path_factory.mktemp("corpus")
+    drawn = corpora.bars({"Training": 6, "PublicTest": 2})
+    drawn.pixels[3] = drawn.pixels[-1]
+    source = corpora.write_zip(drawn, folder / "faces.zip")
+    return manifest.read(index.index([source], folder / "faces.parquet").path)
+
+
+@pytest.fixture(scope="module")
+def explored(faces: manifest.Manifest, tmp_path_factory: pytest.TempPathFactory) -> explore.Explored:
+    return explore.explore(faces, tmp_path_factory.mktemp("page"), sample=40)
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_page_needs_nothing_but_itself(explored: explore.Explored) -> None:
+    page = _Links()
+    page.feed(explored.page.read_text("utf-8"))
+    assert len(page.sources) > 10
+    assert all(source.startswith(("data:image/", "#")) for source in page.sources)
+    assert not page.tags & {"script", "link", "iframe"}
+
+
+def test_every_figure_is_png_and_svg(explored: explore.Explored) -> None:
+    kinds = {
+        path.stem: {other.suffix for other in explored.figures if other.stem == path.stem} for path in explored.figures
+    }
+    assert {"classes", "weights", "samples", "means", "quality", "extremes", "duplicates", "pca2", "pca3"} == set(kinds)
+    assert all(each == {".png", ".svg"} for each in kinds.values())
+    assert all(path.stat().st_size > 1000 for path in explored.figures)
+
+
+def test_facts_count_what_is_there(explored: explore.Explored) -> None:
+    assert explored.facts["images"] == 56
+    assert explored.facts["imbalance"] == 1
+    assert set(explored.facts["weights"].values()) == {1.0}
+    assert sum(leak["copies"] for leak in explored.facts["duplicates"]["leaks"] if leak["kind"] == "exact") == 1
+
+
+def test_page_names_classes_and_what_is_missing(explored: explore.Explored) -> None:
+    text = re.sub(r"<[^>]*>", " ", explored.page.read_text("utf-8"))
+    assert "48 × 48" in text
+    assert re.search(r"subject\s+56", text)
+
+
+def test_broken_rows_are_listed(tmp_path: Path) -> None:
+    drawn = corpora.bars({"Training": 3})
+    source = corpora.write_csv(drawn, tmp_path / "fer2013.csv")
+    with source.open("a") as file:
+        file.write("9,1 2 3,Training\n")
+    made = index.index([source], tmp_path / "m.parquet")
+    assert made.problems == 1
+    found = explore.explore(manifest.read(made.path), tmp_path / "page", problems=made.problem_file, sample=20)
+    assert "fer2013.csv:23" in found.page.read_text("utf-8")
+
+
+def test_measures_of_known_images(faces: manifest.Manifest) -> None:
+    found = measures.measure(faces, sample=10)
+    pixels = [image for batch in faces.images() for image in batch.pixels]
+    assert np.allclose(found.values["brightness"], [image.mean() for image in pixels], atol=1e-3)
+    assert np.allclose(found.values["contrast"], [image.std() for image in pixels], atol=1e-3)
+    assert found.pixels.shape == (10, 48, 48)
+    chosen = [pixels[place] for place in np.flatnonzero(faces.array("label") == "fear")]
+    assert np.allclose(found.means["fear"], np.mean(chosen, axis=0))
+
+
+def test_entropy_and_sharpness_order_images() -> None:
+    halves = np.zeros((48, 48), np.uint8)
+    halves[:, 24:] = 255
+    assert measures.of_image(halves)["entropy"] == pytest.approx(1.0)
+    flat = measures.of_image(np.full((48, 48), 7, np.uint8))
+    assert (flat["sharpness"], flat["entropy"]) == (0.0, 0.0)
+
+
+def test_captions_stay_within_their_tile() -> None:
+    tile = np.zeros((10, 10), np.uint8)
+    narrow = sheets.draw_sheet([("heading", [(tile, "m" * 200)])], columns=3)
+    white = np.asarray(narrow)[-20:, 2 * sheets.TILE :]
+    assert (white == 255).all()

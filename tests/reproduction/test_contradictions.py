@@ -1,0 +1,202 @@
+"""Findings are recomputed: they have the numbers of pencil and paper, and follow the data that they are given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+pytest.importorskip("torchvision")
+
+from mien.errors import OptionError  # noqa: E402
+from mien.reproduction import contradictions, system_a_contradictions  # noqa: E402
+from mien.reproduction.claims import A_CNN, CLAIMS, FER2013_COUNTS, Report, Scores  # noqa: E402
+from mien.reproduction.contradictions import findings  # noqa: E402
+from mien.reproduction.finding import Evidence, Finding  # noqa: E402
+
+
+def named(found: list[Finding], words: str) -> Finding:
+    """The one finding whose claim holds ``words``."""
+    (finding,) = [each for each in found if words in each.claim]
+    return finding
+
+
+@pytest.fixture(scope="module")
+def system_a() -> list[Finding]:
+    return findings("A")
+
+
+@pytest.fixture(scope="module")
+def system_c() -> list[Finding]:
+    return findings("C")
+
+
+@pytest.mark.parametrize("system", CLAIMS)
+def test_each_system_has_findings_of_its_own(system: str) -> None:
+    found = findings(system)
+    assert {finding.system for finding in found} == {system}
+    assert len({finding.claim for finding in found}) == len(found) >= 3
+    assert any(not finding.holds for finding in found)
+    for finding in found:
+        assert finding.published
+        assert finding.recomputed
+        assert finding.why
+
+
+def test_unknown_system() -> None:
+    with pytest.raises(OptionError, match="No system 'F'"):
+        findings("F")
+
+
+@pytest.mark.parametrize(
+    ("claim", "recomputed", "holds"),
+    [
+        ("FLOPs per block", "43.8 / 63.7 / 63.7 / 63.7 / 0.5, total 235.4 MFLOPs", False),
+        ("Block 3", "27.1 %", False),
+        ("Receptive field", "5 / 14 / 32 / 68", False),
+        ("follows from equation 12", "3 / 7 / 15 / 31", False),
+        ("each neuron sees", "4 of 36 units", False),
+        ("accuracy (Fig. 2) is that", "93.87 % to 94.33 %: 1,226 to 1,232 right", False),
+        ("Weighted F1 beside", "0.94 beside 0.94", False),
+        ("progress line", "0 whole numbers of 1,306 give it", False),
+        ("MobileNetV2's accuracy", "1,149 to 1,154 right", True),
+        ("Supports add up, CNN", "1,306", True),
+        ("Macro F1, CNN", "0.918", True),
+        ("Macro F1, MobileNetV2", "0.899", True),
+        ("higher F1 (Fig. 11)", "anger, contempt, sadness; the CNN on 7 of 10", False),
+        ("Parameters of the CNN", "1,439,082", True),
+        ("Parameters of the fine-tuned", "2.27 M", False),
+        ("batches of 64", "21 steps; 41 with batches of 32", False),
+        ("INT8", "1.44 MB", True),
+        ("entropy of the labels", "H(y) = 2.061 nats on Table I", False),
+        ("Information surplus", "1.995 against uniform labels, 1.753 against Table I's", False),
+        ("VC bound", "no real value", False),
+        ("depthwise", "8.69 ×", False),
+        ("Faces in the corpus", "1,307", False),
+        ("per class (section III.A)", "140", False),
+        ("Imbalance ratio", "17.2", True),
+        ("after augmentation", "5,224", False),
+        ("held out", "67 of 70 people on both sides", False),
+    ],
+)
+def test_system_a(system_a: list[Finding], claim: str, recomputed: str, holds: bool) -> None:
+    finding = named(system_a, claim)
+    assert finding.recomputed == recomputed
+    assert finding.holds is holds
+
+
+def test_mobilenet_does_less_arithmetic(system_a: list[Finding]) -> None:
+    finding = named(system_a, "advantage over MobileNetV2")
+    assert finding.recomputed == "CNN 235.4, MobileNetV2 33.2 MFLOPs at 48×48"
+    assert not finding.holds
+
+
+def test_a_consistent_report_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same code finds nothing where the report is that of the accuracy."""
+    monkeypatch.setattr(system_a_contradictions, "RIGHT", 1230 / 1306)
+    assert system_a_contradictions._accuracy()[0].holds
+    rows = {**A_CNN.rows, "happy": Scores(1.0, 1.0, 0.5, 185)}
+    matrix = system_a_contradictions._report("CNN", replace(A_CNN, rows=rows))[1]
+    assert matrix.recomputed == "1,299 to 1,310 predictions, 1 rows with another F1"
+    assert not matrix.holds
+
+
+def test_real_corpora_take_the_place_of_the_documents_numbers() -> None:
+    nouns = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    plenty = dict.fromkeys(nouns, 1000)
+    found = findings("A", Evidence(ckplus={"anger": 45, "contempt": 18}, kdef={"anger": 140, "neutral": 139}))
+    assert named(found, "Faces in the corpus").recomputed == "342"
+    assert named(found, "per class (section III.A)").recomputed == "140"
+    assert named(found, "fits their source").recomputed.startswith("0 of 10")
+    found = findings("A", Evidence(ckplus=plenty, kdef=plenty))
+    assert named(found, "fits their source").holds
+    # Table I: 19 of anger, all CK+, stand for (19 − 1)·5 = 90 faces at least; KDEF's anger does not help.
+    short = findings("A", Evidence(ckplus={**plenty, "anger": 90}, kdef=plenty))
+    assert named(short, "fits their source").recomputed == "9 of 10; too few faces for anger"
+    assert named(findings("A", Evidence(ckplus={**plenty, "anger": 91}, kdef=plenty)), "fits their source").holds
+
+
+def test_subjects_on_both_sides_are_counted() -> None:
+    leaky = named(findings("A", Evidence(sides=(["S1", "S2", "S2"], ["S2", "S3"]))), "held out")
+    assert (leaky.recomputed, leaky.holds) == ("1 of 3 people on both sides", False)
+    clean = named(findings("A", Evidence(sides=(["S1", "S2"], ["S3"]))), "held out")
+    assert (clean.recomputed, clean.holds) == ("0 of 3 people on both sides", True)
+
+
+def test_random_numbers_are_left_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    findings("A")
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize(
+    ("claim", "recomputed", "holds"),
+    [
+        ("Samples add up", "33,100", False),
+        ("Samples per class", "disgust 547, surprise 4,002, neutral 6,198", False),
+        ("test set, 15 %", "5,383 samples", False),
+        ("beside recall", "0.732 to 0.741", False),
+        ("Overall precision", "macro 0.740, weighted 0.761", True),
+        ("Overall recall", "macro 0.716, weighted 0.737", True),
+        ("Overall f1", "macro 0.726, weighted 0.747", True),
+        ("harmonic mean", "0 rows with another F1", True),
+        ("Some confusion matrix", "31,591 to 32,440 predictions", False),
+        ("balanced distribution", "largest / smallest 16.4; 2.6 in its own table", False),
+    ],
+)
+def test_system_c(system_c: list[Finding], claim: str, recomputed: str, holds: bool) -> None:
+    finding = named(system_c, claim)
+    assert finding.recomputed == recomputed
+    assert finding.holds is holds
+
+
+def test_class_or_not_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A confusion matrix of [[3, 1], [2, 4]]: class or not is right on 7 of 10, for both.
+    rows = {"a": Scores(3 / 5, 3 / 4, 0, 4), "b": Scores(4 / 5, 4 / 6, 0, 6)}
+    monkeypatch.setattr(contradictions, "C_REPORT", Report(rows, 10, 0.7))
+    assert contradictions._one_vs_rest() == pytest.approx({"a": 0.7, "b": 0.7})
+
+
+def test_fer2013_counts_come_from_the_data_given() -> None:
+    plenty = dict.fromkeys(FER2013_COUNTS, 7000)
+    found = findings("C", Evidence(fer2013=plenty))
+    assert named(found, "Samples per class").holds
+    assert named(found, "balanced distribution").holds
+    assert named(findings("E", Evidence(fer2013=plenty)), "nearly 5,000").recomputed == "happiness 7,000, neutral 7,000"
+    assert not named(findings("E", Evidence(fer2013=plenty)), "Images per class").holds
+    wrong = {**dict.fromkeys(FER2013_COUNTS, 1), "disgust": 436}
+    finding = named(findings("D", Evidence(fer2013_train=wrong)), "Training images per class")
+    assert (finding.recomputed, finding.holds) == ("28,709; 6 classes differ from the Training part given", False)
+
+
+@pytest.mark.parametrize(
+    ("system", "claim", "recomputed", "holds"),
+    [
+        ("B", "impressive", "0 results of its CNN on test faces", False),
+        ("D", "validation loss", "35,887 − 28,709 − 7,178 = 0 images left for it", False),
+        ("D", "all 7,178 test images", "4,417 / 4,096 / 3,031 right", True),
+        ("E", "Training and test images", "28,709 and 7,178", False),
+        ("E", "Images per class", "35,887; 0 classes differ", True),
+        ("E", "fits the recalls", "65.6 % to 75.6 %", True),
+        ("E", "Table 3 are accuracies", "3 of 4; not CNN", False),
+        ("E", "outperforms several", "all but VGGNet 73.28", True),
+        ("E", "Batch size", "64 (Table 2)", False),
+    ],
+)
+def test_systems_b_d_and_e(system: str, claim: str, recomputed: str, holds: bool) -> None:
+    finding = named(findings(system), claim)
+    assert finding.recomputed == recomputed
+    assert finding.holds is holds
+
+
+def test_alpha_of_the_focal_loss_weighs_no_class() -> None:
+    assert "1.0, of 16.5" in named(findings("D"), "α of the focal loss").recomputed
+
+
+def test_systems_bs_curves_are_read_where_there_are_some() -> None:
+    finding = named(findings("B", Evidence(curves=([0.3, 0.5, 0.7], [0.4, 0.5, 0.6]))), "curve of accuracy")
+    assert finding.recomputed == "measured: above in 1 of 3 epochs, -0.100 at the end"
