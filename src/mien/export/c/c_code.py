@@ -21,10 +21,11 @@ from mien.export.c.layers import Add, Conv, IntegerNetwork, Layer, Maps, MaxPool
 from mien.export.c.memory_plan import plan_memory
 from mien.export.c.numpy_reference import fixed_table
 from mien.export.c.text import API, STANDARDISE, UNUSED, comment, lines, real, string
+from mien.preprocess import PreprocessSpec
 from mien.recognition import bundle
 
 HEADER, SOURCE = "mien_model.h", "mien_model.c"
-KERNELS = "portable_kernels.c"
+KERNELS, CLAHE = "kernels.c", "clahe.c"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class _Code:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network, self.about = network, network.about
-        self.offsets, self.scratch = plan_memory(network)
+        self.offsets, self.maps = plan_memory(network)
+        self.scratch = self.maps + _clahe_bytes(self.about.preprocess)
         self.constants = 0
         self.arrays: list[str] = []
         layers = [self._layer(layer, number) for number, layer in enumerate(network.layers)]
@@ -135,11 +137,13 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
                 f"const char mien_digest[65] = {string(self.about.digest)};\n",
                 kernels,
                 "static uint8_t scratch[MIEN_SCRATCH_BYTES];\n",
+                self._equaliser(),
                 *self.arrays,
                 *self.structs,
                 "",
                 self.entry,
                 API.format(
+                    crop_used="equalise(crop)" if self.about.preprocess.clahe else "crop",
                     channels=self.network.crop.shape[2],
                     crop=self._pointer(self.network.crop),
                     logits=self._pointer(self.network.logits),
@@ -147,6 +151,17 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
                 ),
             ]
         )
+
+    def _equaliser(self) -> str:
+        """Return the C function ``equalise``, or nothing for a network without CLAHE."""
+        spec = self.about.preprocess
+        if not spec.clahe:
+            return ""
+        tile = -(-spec.size // spec.clahe_tiles)
+        limit = max(int(spec.clahe_clip * tile**2 / 256), 1)  # as OpenCV computes it
+        settings = {"TILES": spec.clahe_tiles, "CLIP_AT": limit, "EQUALISED_AT": self.maps}
+        defines = "".join(f"#define MIEN_{name} {value}\n" for name, value in settings.items())
+        return defines + "\n" + (files("mien.export.c") / CLAHE).read_text(encoding="ascii")
 
     def _array(self, name: str, values: NDArray[Any]) -> str:
         kinds = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "float32": "float"}
@@ -225,6 +240,11 @@ int mien_read(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], float probabilities[MIE
         return STANDARDISE.format(
             zero=crop.zero, bits=2 * standardiser.bits, extra=standardiser.EXTRA, factor=standardiser.factor
         )
+
+
+def _clahe_bytes(spec: PreprocessSpec) -> int:
+    """Return the bytes of an equalised crop and of 256 levels for each tile."""
+    return spec.size**2 + spec.clahe_tiles**2 * 256 if spec.clahe else 0
 
 
 def _windows(layer: Conv | MaxPool, kernel: tuple[int, int]) -> dict[str, object]:

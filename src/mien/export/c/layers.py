@@ -2,7 +2,7 @@
 
 Maps are uint8 (height, width, channels), the memory layout of the C code; a byte b stands for scale × (b − zero).
 An int32 sum becomes a byte as in Jacob et al. (2018), by an int32 multiplier and a shift, in 64 bits and with one
-rounding, half away from zero: ``portable_reference`` and ``portable_kernels.c`` do exactly the same.
+rounding, half away from zero: ``numpy_reference`` and ``kernels.c`` do exactly the same.
 """
 
 from __future__ import annotations

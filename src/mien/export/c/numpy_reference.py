@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError
 from mien.export.c.layers import Add, Conv, IntegerNetwork, Layer, Maps, MaxPool, Mean, Multiply, Standardiser
-from mien.preprocess import PreprocessSpec, apply
+from mien.preprocess import PreprocessSpec, apply, equalise
 
 Bytes = NDArray[np.uint8]
 
@@ -41,6 +42,7 @@ def _logits(network: IntegerNetwork, crops: Bytes) -> Bytes:
 def enter(network: IntegerNetwork, crop: Bytes) -> Bytes:
     """Convert a grey crop (S, S) to the network's input maps (S, S, channels)."""
     spec = network.about.preprocess
+    crop = equalise(crop, spec)
     table = _standardise(crop, network.crop) if spec.standardise == "image" else fixed_table(network.crop, spec)
     maps: Bytes = np.repeat(table[crop][:, :, None], spec.channels, axis=2)
     return maps
@@ -51,7 +53,7 @@ def fixed_table(crop: Maps, spec: PreprocessSpec) -> Bytes:
     levels = np.arange(256, dtype=np.uint8)
     # ``apply`` takes images: one of each grey level, of which one pixel is read.
     images = np.broadcast_to(levels[:, None, None], (256, spec.size, spec.size))
-    return quantise(apply(images, spec)[:, 0, 0, 0], crop)
+    return quantise(apply(images, replace(spec, clahe=False))[:, 0, 0, 0], crop)
 
 
 def quantise(values: NDArray[np.floating], maps: Maps) -> Bytes:

@@ -45,14 +45,14 @@ _PASSING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity")
 def read(about: Bundle) -> IntegerNetwork:
     """Read the integer layers of an int8 model file.
 
-    Raises ``ModelError`` for a file that is not quantised, a node without an integer counterpart, preprocessing with
-    colour or CLAHE, or sums beyond 32 bits.
+    Raises ``ModelError`` for a file that is not quantised, a node without an integer counterpart, colour, or sums
+    beyond 32 bits.
     """
     spec = about.preprocess
-    if spec.clahe or not spec.grey:
+    if not spec.grey:
         raise ModelError(
-            f"{about.name} needs {'CLAHE' if spec.clahe else 'colour'}, which the C code does not support: expected "
-            "preprocess.grey = true and preprocess.clahe = false. Train a recipe with these."
+            f"{about.name} needs colour, which the C code does not support: expected preprocess.grey = true. Train a "
+            "recipe with it."
         )
     graph = onnx.load_model_from_string(about.graph).graph
     if not any(node.op_type == "QuantizeLinear" for node in graph.node):

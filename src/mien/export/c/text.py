@@ -84,9 +84,10 @@ API = """\
 void mien_logits(const uint8_t crop[MIEN_SIDE * MIEN_SIDE], uint8_t logits[MIEN_CLASSES]) {{
     uint8_t level[256];
     uint8_t *maps = {crop};
-    enter(crop, level);
+    const uint8_t *pixels = {crop_used};
+    enter(pixels, level);
     for (int32_t pixel = 0; pixel < (int32_t)MIEN_SIDE * MIEN_SIDE; pixel++)
-        for (int channel = 0; channel < {channels}; channel++) *maps++ = level[crop[pixel]];
+        for (int channel = 0; channel < {channels}; channel++) *maps++ = level[pixels[pixel]];
 {calls}
     for (int label = 0; label < MIEN_CLASSES; label++) logits[label] = ({logits})[label];
 }}
