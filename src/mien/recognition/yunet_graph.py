@@ -40,10 +40,11 @@ def rewrite(model: bytes) -> bytes:
 
 
 def _rewritten(graph: bytes) -> bytes:
-    nodes, tensors = _all(graph, _NODE), {_text(tensor, _NAME): tensor for tensor in _all(graph, _TENSOR)}
+    nodes, tensors = _all(graph, _NODE), {_all(one, _NAME)[0].decode(): one for one in _all(graph, _TENSOR)}
     weights = {name: _all(tensor, _RAW)[0] for name, tensor in tensors.items() if name.startswith("bbox_head.")}
-    sources = {weight: source for source, weight in map(_inputs, nodes) if weight in weights}
-    first = min(index for index, node in enumerate(nodes) if _inputs(node)[1] in weights)
+    inputs = [[name.decode() for name in _all(node, _TAKES)] for node in nodes]
+    sources = {names[1]: names[0] for names in inputs if names[1:] and names[1] in weights}
+    first = min(index for index, names in enumerate(inputs) if names[1:] and names[1] in weights)
     parts = [field_bytes(_TITLE, title) for title in _all(graph, _TITLE)]
     parts += [field_bytes(_NODE, node) for node in nodes[:first]]  # heads and their ends are the last nodes
     parts += [field_bytes(_TENSOR, tensor) for name, tensor in tensors.items() if name not in weights]
@@ -89,16 +90,6 @@ def _declared(name: str, shape: tuple[int | str, ...]) -> bytes:
     dimensions = b"".join(field_bytes(1, size) for size in sizes)
     tensor = field_whole(1, _FLOAT) + field_bytes(2, dimensions)
     return field_bytes(1, name.encode()) + field_bytes(2, field_bytes(1, tensor))
-
-
-def _inputs(node: bytes) -> tuple[str, str]:
-    """Return the first two inputs of a node, '' where there is no second."""
-    first, second, *_ = (*(name.decode() for name in _all(node, _TAKES)), "", "")
-    return first, second
-
-
-def _text(message: bytes, number: int) -> str:
-    return _all(message, number)[0].decode()
 
 
 def _all(message: bytes, number: int) -> list[bytes]:
