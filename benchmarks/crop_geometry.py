@@ -18,7 +18,7 @@ import numpy as np
 from mien import images
 from mien.datasets.formats import photos
 from mien.recognition.crop import CropSpec, cut
-from mien.recognition.detect import Detection, get_detector
+from mien.recognition.detection.detect import Detection, get_detector
 from mien.recognition.recognizer import Recognizer, load
 
 CORPORA = ("kdef_frontal350.zip", "ckplus350.zip")

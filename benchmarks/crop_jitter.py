@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mien import images
 from mien.datasets.formats import photos
 from mien.recognition.crop import corners
-from mien.recognition.detect import Detection, Detector, get_detector
+from mien.recognition.detection.detect import Detection, Detector, get_detector
 
 CORPORA = ("kdef_frontal350.zip", "ckplus350.zip")
 DETECTORS = ("yunet", "haar", "mtcnn")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import images
-from mien.recognition import detect, yunet
+from mien.recognition.detection import detect, yunet
 from mien.results import Box
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"

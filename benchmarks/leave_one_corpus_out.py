@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from mien.datasets import protocol
 from mien.evaluation.protocol import face_crops, leave_one_out, suite
 from mien.preprocess import apply
-from mien.recognition import bundle
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
+from mien.recognition.model_files import bundle
 from mien.recognition.session import OnnxSession
 
 FITTED = ("rafdb", "affectnet7", "taiwanese", "ferplus")

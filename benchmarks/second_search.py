@@ -25,7 +25,7 @@ from skimage import data as pictures
 
 from mien import images
 from mien.datasets.formats import photos
-from mien.recognition import detect, yunet
+from mien.recognition.detection import detect, yunet
 from mien.results import Box
 
 CORPORA = ("kdef_frontal350.zip", "ckplus350.zip")

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 from serve_client import photo
 
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
 from mien.recognition.recognizer import Recognizer, load
 
 THREADS = 2

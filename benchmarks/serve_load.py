@@ -29,7 +29,7 @@ Row = tuple[str, str, str]
 _ALONE = """
 import sys, time
 from concurrent.futures import ThreadPoolExecutor
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
 from mien.recognition.recognizer import load
 photo, seconds, way = sys.stdin.buffer.read(), float(sys.argv[1]), sys.argv[2]
 if way == "calls":

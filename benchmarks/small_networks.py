@@ -27,7 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 from mien.recognition.session import OnnxSession
 
 PEER, RUNTIME = "fer", "ai-edge-litert"

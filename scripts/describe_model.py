@@ -12,7 +12,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from mien.datasets.terms import TERMS, corpora, corpus
-from mien.recognition.bundle import Bundle, rewrite
+from mien.recognition.model_files.bundle import Bundle, rewrite
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from cyclonedx.validation import make_schemabased_validator
 
 from mien import __version__
-from mien.recognition.bundle import read
-from mien.recognition.names import FILES, WEIGHTS, shipped
+from mien.recognition.model_files.bundle import read
+from mien.recognition.model_files.names import FILES, WEIGHTS, shipped
 
 ROOT = Path(__file__).parents[1]
 VERSION = SchemaVersion.V1_6

@@ -9,14 +9,14 @@ import pytest
 
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from mien.recognition.bundle import Bundle
+    from mien.recognition.model_files.bundle import Bundle
 
 
 def linear_weights(spec: PreprocessSpec, classes: int) -> NDArray[np.float32]:

@@ -129,7 +129,7 @@ def test_notebook_picture() -> None:
 
 
 def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien import saving
+    from mien.drawing import saving
 
     def half(path: Path, content: bytes) -> int:
         with path.open("wb") as file:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.pose import Pose
     from mien.recognition.many import ImageResults
-    from mien.recognition.names import list_models
+    from mien.recognition.model_files.names import list_models
     from mien.recognition.recognizer import Recognizer, load
     from mien.results import Box, Face, FrameResult, ImageResult, Person, Quality
     from mien.shortcuts import explain, predict
@@ -50,7 +50,7 @@ _HOMES = {
     "Pose": "mien.pose",
     "Recognizer": "mien.recognition.recognizer",
     "explain": "mien.shortcuts",
-    "list_models": "mien.recognition.names",
+    "list_models": "mien.recognition.model_files.names",
     "load": "mien.recognition.recognizer",
     "predict": "mien.shortcuts",
 }

@@ -12,8 +12,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, overload
 
-from mien import foreign, saving, tables
+from mien import foreign, tables
 from mien.box import Box, Edges, Extent
+from mien.drawing import saving
 from mien.errors import OptionError, nearest
 from mien.pose import Pose, estimate
 
@@ -250,7 +251,7 @@ class ImageResult:
         """
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
-        from mien.draw import draw, hidden
+        from mien.drawing.draw import draw, hidden
 
         return draw(hidden(self.pixels, self.faces) if blur else self.pixels, self.faces, labels=labels)
 
@@ -292,7 +293,7 @@ class ImageResult:
         """Return the picture of ``draw``, small enough for a screen; None without pixels."""
         if self.pixels is None:
             return None
-        from mien.draw import shrunk
+        from mien.drawing.draw import shrunk
 
         pixels, faces = shrunk(self.pixels, self.faces, _PREVIEW)
         return replace(self, pixels=pixels, faces=faces).draw(**options)
@@ -387,7 +388,7 @@ class FrameResult:
         """Return a copy of the frame with boxes, ids and emotions. Raises ``OptionError`` without pixels."""
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Stream with keep_pixels=True.")
-        from mien.draw import draw
+        from mien.drawing.draw import draw
 
         return draw(self.pixels, self.people)
 

@@ -10,8 +10,8 @@ import pytest
 
 from mien.bench import flops, gemm, portrait, process
 from mien.errors import MienError, ModelError
-from mien.recognition import bundle
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
+from mien.recognition.model_files import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from PIL import Image
 from mien.cli import main
 from mien.labels import FER2013
 from mien.preprocess import PreprocessSpec
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

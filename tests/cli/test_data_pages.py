@@ -13,7 +13,7 @@ pytest.importorskip("pyarrow")
 
 from mien.datasets import manifest, prepare
 from mien.preprocess import PreprocessSpec, apply
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
 from mien.recognition.recognizer import load
 from tests import corpora
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mien.cli import doctor, main
-from mien.recognition import bundle, names
-from mien.recognition.corpus import Corpus
+from mien.recognition.model_files import bundle, names
+from mien.recognition.model_files.corpus import Corpus
 
 if TYPE_CHECKING:
     from pathlib import Path

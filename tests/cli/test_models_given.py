@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mien.cli import main
-from mien.recognition import bundle, names
+from mien.recognition.model_files import bundle, names
 
 Photo = Callable[[Path, int], Path]
 

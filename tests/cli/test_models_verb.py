@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mien.cli import main
-from mien.recognition import bundle, names
-from mien.recognition.corpus import Corpus
+from mien.recognition.model_files import bundle, names
+from mien.recognition.model_files.corpus import Corpus
 
 FIGURES: dict[str, Any] = {"faces": 40, "accuracy": 0.625, "interval": [0.5, 0.75], "macro_f1": 0.5, "ece": 0.1}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.recognition import bundle, names
+from mien.recognition.model_files import bundle, names
 from mien.recognition.recognizer import load
 
 pytest.importorskip("pyarrow")

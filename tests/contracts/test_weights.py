@@ -23,8 +23,8 @@ from mien.datasets.formats import photos
 from mien.evaluation.metrics.calibration import calibration_error
 from mien.evaluation.metrics.disagreement import disagreement
 from mien.evaluation.photos import read_photos
-from mien.recognition.bundle import read
-from mien.recognition.names import FILES, WEIGHTS, shipped
+from mien.recognition.model_files.bundle import read
+from mien.recognition.model_files.names import FILES, WEIGHTS, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

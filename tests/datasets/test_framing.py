@@ -14,7 +14,7 @@ from mien import images
 from mien.datasets.framing import BORDER, ENLARGED, frame, is_close_up
 from mien.preprocess import rgb
 from mien.recognition.crop import CropSpec, cut
-from mien.recognition.detect import Detection, get_detector
+from mien.recognition.detection.detect import Detection, get_detector
 from mien.results import Box, Point
 
 UPRIGHT = ((60.0, 80.0), (180.0, 80.0), (120.0, 130.0), (80.0, 180.0), (160.0, 180.0))
@@ -132,7 +132,7 @@ def test_ready_made_crop_is_framed_as_predict_frames_the_photo(examples: Path, s
 
 
 def test_a_ready_made_crop_that_is_taken_whole_stays_as_it_is() -> None:
-    from mien.recognition.detect import get_detector
+    from mien.recognition.detection.detect import get_detector
 
     image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
     framed = frame(image, get_detector("whole"))

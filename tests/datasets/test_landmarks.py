@@ -13,7 +13,7 @@ from mien.datasets import landmarks
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
 from mien.recognition.crop import CropSpec
-from mien.recognition.detect import Detection
+from mien.recognition.detection.detect import Detection
 from mien.results import Box
 
 FACES = bars({"test": 1})

@@ -17,7 +17,7 @@ from mien.datasets.formats import photos
 from mien.datasets.prepare import prepare
 from mien.errors import DataError, OptionError
 from mien.preprocess import PreprocessSpec, apply
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
 
 PEOPLE = "p[0-9]+"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mien.datasets import terms
-from mien.recognition.corpus import Corpus, parse
+from mien.recognition.model_files.corpus import Corpus, parse
 
 READ = ("fer2013", "ferplus", "ckplus", "kdef", "jaffe", "rafdb", "affectnet")
 

@@ -19,8 +19,8 @@ from mien.datasets import terms
 from mien.datasets.faces import FaceSet
 from mien.export import provenance
 from mien.recipes.recipe import AnyRecipe, parse_any
-from mien.recognition import bundle
-from mien.recognition.corpus import Corpus
+from mien.recognition.model_files import bundle
+from mien.recognition.model_files.corpus import Corpus
 
 TRAIN = {"epochs": 1, "batch_size": 8, "rate": 0.01}
 RESEARCH = Corpus("kdef", terms.TERMS["kdef"].terms)

@@ -19,7 +19,7 @@ from mien.classical.classical import load as load_model  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.recipes.recipe import ClassicalRecipe, Recipe, load, load_any, shipped  # noqa: E402
-from mien.recognition.bundle import read  # noqa: E402
+from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.runs import runs  # noqa: E402
 from mien.training.fit import read_history  # noqa: E402
 

@@ -15,7 +15,7 @@ pytest.importorskip("pyarrow")
 
 from mien.datasets.formats import photos
 from mien.images import load as load_image
-from mien.recognition.detect import Detection
+from mien.recognition.detection.detect import Detection
 from mien.recognition.quality import measure, share_inside, sharpness, turn
 from mien.results import Box
 

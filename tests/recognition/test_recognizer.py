@@ -21,7 +21,7 @@ from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
 from mien.recognition import recognizer as module
 from mien.recognition.crop import CropSpec, cut
-from mien.recognition.detect import Detection
+from mien.recognition.detection.detect import Detection
 from mien.recognition.recognizer import Recognizer, load
 from mien.results import Box
 

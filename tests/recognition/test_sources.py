@@ -14,7 +14,7 @@ from test_recognizer import Nobody, Quarters
 import mien
 from mien.errors import ImageError, OptionError
 from mien.recognition.crop import CropSpec
-from mien.recognition.detect import Detection
+from mien.recognition.detection.detect import Detection
 from mien.recognition.many import ImageResults
 from mien.recognition.recognizer import Recognizer, load
 from mien.results import Box, ImageResult

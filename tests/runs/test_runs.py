@@ -21,7 +21,7 @@ from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, OptionError  # noqa: E402
 from mien.evaluation.evaluate import logits  # noqa: E402
 from mien.recipes.recipe import ClassicalRecipe, Recipe, load_any, parse  # noqa: E402
-from mien.recognition.bundle import read  # noqa: E402
+from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.runs import runs  # noqa: E402
 from mien.training import parts  # noqa: E402
 from mien.training.fit import Epoch, read_history  # noqa: E402

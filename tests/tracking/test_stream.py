@@ -15,7 +15,7 @@ pytest.importorskip("scipy")
 import mien
 from mien.errors import ImageError, OptionError
 from mien.recognition.crop import CropSpec
-from mien.recognition.detect import Detection
+from mien.recognition.detection.detect import Detection
 from mien.results import Box
 from mien.tracking.stream import Follower, Following
 

@@ -28,7 +28,7 @@ from mien.preprocess import PreprocessSpec, apply  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
 from mien.recipes.recipe import Recipe  # noqa: E402
 from mien.recipes.tables import DataTable, DistilTable  # noqa: E402
-from mien.recognition.bundle import read  # noqa: E402
+from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.training import distillation, fit, parts  # noqa: E402
 from mien.training.module import Classifier  # noqa: E402
 

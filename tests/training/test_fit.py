@@ -32,7 +32,7 @@ from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.export import export as exporting  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes.recipe import Recipe, parse  # noqa: E402
-from mien.recognition.bundle import read  # noqa: E402
+from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.recognition.recognizer import load  # noqa: E402
 from mien.recognition.session import OnnxSession, softmax  # noqa: E402
 from mien.runs import models  # noqa: E402

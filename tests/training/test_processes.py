@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 from mien.datasets import faces  # noqa: E402
 from mien.recipes.recipe import load  # noqa: E402
-from mien.recognition.bundle import read  # noqa: E402
+from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.training.fit import Epoch, fit, read_history  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

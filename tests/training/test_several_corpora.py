@@ -16,7 +16,7 @@ from mien.export import export, quantise  # noqa: E402
 from mien.labels import FERPLUS  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
-from mien.recognition import bundle  # noqa: E402
+from mien.recognition.model_files import bundle  # noqa: E402
 from mien.recognition.session import OnnxSession  # noqa: E402
 from mien.training.fit import fit  # noqa: E402
 

@@ -17,7 +17,7 @@ import uvicorn
 from PIL import Image
 
 from mien.recognition.crop import CropSpec
-from mien.recognition.detect import Detection
+from mien.recognition.detection.detect import Detection
 from mien.results import Box
 from mien.web.app import create_app
 from mien.web.server import uvicorn_options

@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 from serving import get, post
 
-from mien.draw import COLOURS
+from mien.drawing.draw import COLOURS
 from mien.interpret.explain import explain_image
 from mien.web.app import STATIC
 from mien.web.shapes import Explanations, Offer, Predictions

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.errors import MienError
-from mien.recognition.wire import field_bytes, field_whole
+from mien.recognition.model_files.wire import field_bytes, field_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable

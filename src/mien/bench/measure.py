@@ -13,7 +13,7 @@ from typing import Any
 from mien.bench import flops, gemm, process, stages
 from mien.bench.stages import Stage
 from mien.cores import usable_cores
-from mien.recognition import bundle as bundles
+from mien.recognition.model_files import bundle as bundles
 
 Watch = Callable[[Iterable[int]], Iterable[int]]
 

@@ -14,7 +14,7 @@ import numpy as np
 from mien import images, preprocess
 from mien.errors import ImageError
 from mien.recognition.crop import cut
-from mien.recognition.detect import WHOLE_CROP, get_detector
+from mien.recognition.detection.detect import WHOLE_CROP, get_detector
 from mien.recognition.recognizer import load
 from mien.recognition.session import OnnxSession
 from mien.results import Box
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mien.recognition.bundle import Bundle
+    from mien.recognition.model_files.bundle import Bundle
 
 BATCHES = (1, 8, 64)
 

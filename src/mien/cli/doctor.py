@@ -146,15 +146,15 @@ def _check_runtime() -> Iterator[Check]:
 
 
 def _check_models() -> Iterator[Check]:
-    from mien.recognition.names import shipped
+    from mien.recognition.model_files.names import shipped
 
     yield from map(_check_model, shipped())
 
 
 def _check_model(name: str) -> Check:
     from mien.cli import models
-    from mien.recognition.bundle import read
-    from mien.recognition.names import FILES, WEIGHTS, aliases
+    from mien.recognition.model_files.bundle import read
+    from mien.recognition.model_files.names import FILES, WEIGHTS, aliases
 
     try:
         bundle = read(WEIGHTS / FILES[name])
@@ -174,7 +174,7 @@ def _check_model(name: str) -> Check:
 
 def _check_detectors() -> Iterator[Check]:
     try:
-        from mien.recognition.detect import DETECTORS, get_detector
+        from mien.recognition.detection.detect import DETECTORS, get_detector
     except ImportError as error:
         yield Check("detectors", "all", f"cannot be imported: {error}", "broken")
         return

@@ -21,8 +21,8 @@ from mien.cli.learning.shared import figures, scored
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from mien.recognition.bundle import Bundle
-    from mien.recognition.corpus import Corpus
+    from mien.recognition.model_files.bundle import Bundle
+    from mien.recognition.model_files.corpus import Corpus
 
 WIDTH = 80
 _ALSO = 13
@@ -39,7 +39,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Show the table, or a card for each model that is named; return the exit code."""
-    from mien.recognition import bundle, names
+    from mien.recognition.model_files import bundle, names
 
     wanted = options.models or names.shipped()
     described = [Described.of(model, bundle.read(model)) for model in wanted]
@@ -95,7 +95,7 @@ class Described:
     @classmethod
     def of(cls, model: str, bundle: Bundle) -> Described:
         """Describe ``bundle``, which was read as ``model``."""
-        from mien.recognition import names
+        from mien.recognition.model_files import names
 
         name = names.public(model)
         return cls(bundle, names.aliases(name) if name else ())

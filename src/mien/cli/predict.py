@@ -27,7 +27,7 @@ from mien.cli.output import (
 )
 from mien.cli.parser import count, number, one_of
 from mien.cli.targets import check_output, chosen_output, mirrored
-from mien.draw import LABELS, check_labels
+from mien.drawing.draw import LABELS, check_labels
 from mien.errors import ImageError, OptionError
 from mien.recognition.folder import CHUNK, Unreadable, read_folder
 from mien.recognition.listing import Listing, list_photos

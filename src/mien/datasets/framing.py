@@ -15,13 +15,13 @@ import numpy as np
 
 from mien.preprocess import rgb
 from mien.recognition.crop import cut
-from mien.recognition.detect import Detection
+from mien.recognition.detection.detect import Detection
 from mien.results import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detector
+    from mien.recognition.detection.detect import Detector
     from mien.results import Point
 
 ENLARGED = 240

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detection
+    from mien.recognition.detection.detect import Detection
 
 ARRAY = "crops.npy"
 

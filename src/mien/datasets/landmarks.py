@@ -13,7 +13,7 @@ from mien.errors import DataError
 from mien.preprocess import rgb
 
 if TYPE_CHECKING:
-    from mien.recognition.detect import Detector
+    from mien.recognition.detection.detect import Detector
 
     Watch = Callable[[Iterable[Any]], Iterable[Any]]
 

@@ -31,7 +31,7 @@ from mien.results import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detection, Detector
+    from mien.recognition.detection.detect import Detection, Detector
 
     Watch = Callable[[Iterable[Any]], Iterable[Any]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mien.recognition.corpus import Corpus
+from mien.recognition.model_files.corpus import Corpus
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from mien.networks.consensus import Consensus
 from mien.networks.torch_session import TorchSession
 from mien.preprocess import PreprocessSpec, apply
 from mien.recipes.recipe import ClassicalRecipe, HeadRecipe, Plan, Recipe, of_run
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 from mien.recognition.session import OnnxSession, Session, softmax
 from mien.training import calibrate, checkpoints, corpora, parts
 from mien.training.fit import check_data

@@ -13,8 +13,8 @@ from mien.datasets import terms
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
 from mien.recipes.recipe import HeadRecipe, Plan, Recipe
-from mien.recognition import bundle, names
-from mien.recognition.corpus import Corpus
+from mien.recognition.model_files import bundle, names
+from mien.recognition.model_files.corpus import Corpus
 from mien.training import parts
 
 UNKNOWN = "not known here"

@@ -29,7 +29,7 @@ from mien.evaluation.evaluate import logits
 from mien.export.export import graph_recipe_of, mute, record, score, write
 from mien.preprocess import apply
 from mien.recipes.recipe import Plan
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 from mien.recognition.session import OnnxSession, softmax
 from mien.training import parts
 from mien.training.fit import check_data

@@ -23,8 +23,8 @@ from mien.export.export import PARITY_FACES, TOLERANCE, finish, mute, recipe_of
 from mien.export.quantise import open_run
 from mien.files import appearing
 from mien.preprocess import PreprocessSpec, apply
-from mien.recognition import bundle
-from mien.recognition.bundle import Bundle
+from mien.recognition.model_files import bundle
+from mien.recognition.model_files.bundle import Bundle
 from mien.recognition.session import OnnxSession, softmax
 from mien.training import parts
 

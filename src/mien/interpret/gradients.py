@@ -20,7 +20,7 @@ from torch.nn import functional
 from mien.errors import FileMissingError, ModelError, OptionError, nearest
 from mien.export.export import load_network, recipe_of
 from mien.interpret import faithfulness
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 
 COARSE, FINE = 4, 12
 """Smallest map side for Grad-CAM and for LayerCAM, where the network has one as large: a mouth cannot be located in

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien import fonts
+from mien.drawing import fonts
 from mien.errors import OptionError
 from mien.preprocess import grey
 from mien.recognition.crop import corners, cut

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien import saving, tables
+from mien import tables
+from mien.drawing import saving
 from mien.results import ImageResult
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from mien.results import Quality
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detection
+    from mien.recognition.detection.detect import Detection
     from mien.results import Point
 
 LEAST_SIZE = 28.0

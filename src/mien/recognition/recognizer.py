@@ -12,14 +12,16 @@ from typing import IO, TYPE_CHECKING, Any, Never, NoReturn, Self, overload
 
 import numpy as np
 
-from mien import foreign, images, languages, preprocess
+from mien import foreign, images, preprocess
+from mien.drawing import languages
 from mien.errors import ImageError, OptionError
-from mien.recognition import bundle as bundles
-from mien.recognition import sources, turned
+from mien.recognition import sources
 from mien.recognition import views as several
 from mien.recognition.crop import cut
-from mien.recognition.detect import Detection, Detector, Limits, get_detector
+from mien.recognition.detection import turned
+from mien.recognition.detection.detect import Detection, Detector, Limits, get_detector
 from mien.recognition.many import ImageResults
+from mien.recognition.model_files import bundle as bundles
 from mien.recognition.portrait import Portraits
 from mien.recognition.quality import measure
 from mien.recognition.session import OnnxSession, Session, softmax
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from mien.images import ImageInput
-    from mien.recognition.bundle import Bundle
-    from mien.recognition.corpus import Corpus
+    from mien.recognition.model_files.bundle import Bundle
+    from mien.recognition.model_files.corpus import Corpus
     from mien.results import FrameResult
     from mien.tracking.stream import Frame
 
@@ -66,7 +68,7 @@ def load(
     threads:   CPU threads for the network; None for all cores.
     accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
     max_faces: how many faces of each picture are kept, the largest; None keeps all.
-    min_size, threshold: see ``mien.recognition.detect.Limits``.  These three only with a detector given by name.
+    min_size, threshold: see ``mien.recognition.detection.detect.Limits``.  These three only for a named detector.
     max_pixels: width × height above which a picture is refused.
     labels:    a language for the names of the classes, such as ``"de"``; None leaves them as the model has them.
     allow_urls: read pictures at addresses (``https://…``), which ``mien.recognition.remote`` fetches within limits.

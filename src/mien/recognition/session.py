@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.cores import quota_cores, usable_cores
 from mien.errors import ModelError, OptionError
-from mien.recognition import graph as graphs
+from mien.recognition.model_files import graph as graphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

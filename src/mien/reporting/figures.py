@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien import fonts
+from mien.drawing import fonts
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:

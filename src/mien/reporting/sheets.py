@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien import fonts
+from mien.drawing import fonts
 from mien.files import appearing
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from mien.datasets.rows import Options
 from mien.errors import DataError, RecipeError
 from mien.recipes import recipe
 from mien.recipes.recipe import AnyRecipe, Plan, Recipe
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
 from mien.reproduction.claims import Claim, published
 from mien.reproduction.contradictions import findings
 from mien.reproduction.finding import Evidence

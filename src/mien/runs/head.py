@@ -25,7 +25,7 @@ from mien.files import appearing
 from mien.preprocess import apply
 from mien.recipes.recipe import HeadRecipe
 from mien.recipes.tables import HeadTable
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 from mien.recognition.session import OnnxSession, softmax
 from mien.training import parts
 from mien.training.fit import check_data, prepare

@@ -19,7 +19,8 @@ from mien.evaluation.evaluate import Model
 from mien.evaluation.evaluated import TESTS
 from mien.files import appearing
 from mien.recipes.recipe import Recipe, of_run
-from mien.recognition import bundle, names, view
+from mien.recognition import view
+from mien.recognition.model_files import bundle, names
 from mien.recognition.session import OnnxSession
 from mien.training import parts
 

@@ -18,7 +18,7 @@ from mien.export.export import graph_recipe_of, record, score, summarise
 from mien.files import appearing
 from mien.preprocess import apply
 from mien.recipes.recipe import AnyRecipe, ClassicalRecipe, HeadRecipe, Recipe
-from mien.recognition.bundle import Bundle
+from mien.recognition.model_files.bundle import Bundle
 from mien.runs import head
 from mien.training import parts
 from mien.training.fit import Watcher, find_overfitting, fit, prepare, rank, read_history

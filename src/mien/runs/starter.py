@@ -15,7 +15,7 @@ from mien.errors import OptionError
 from mien.files import appearing
 from mien.preprocess import PreprocessSpec
 from mien.recipes import recipe
-from mien.recognition import bundle, names
+from mien.recognition.model_files import bundle, names
 
 _HEADER = """\
 # Command:  mien train {recipe} --data {data} --out {run}

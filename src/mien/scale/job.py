@@ -11,7 +11,7 @@ from typing import Any
 from mien import __version__
 from mien.cores import usable_cores
 from mien.errors import OptionError
-from mien.recognition import names
+from mien.recognition.model_files import names
 from mien.recognition.recognizer import load
 from mien.scale import cluster
 from mien.scale.plan import PHOTOS_A_BLOCK, digest, plan

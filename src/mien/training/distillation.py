@@ -22,7 +22,7 @@ from mien.evaluation import predictions
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec
 from mien.recipes.tables import DistilTable
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 from mien.recognition.session import OnnxSession, softmax
 
 

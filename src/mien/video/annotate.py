@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.draw import draw, hidden
+from mien.drawing.draw import draw, hidden
 from mien.errors import VideoError
 from mien.video.sound import Sound
 from mien.video.source import describe_error, get_av_errors

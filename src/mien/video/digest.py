@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.recognition.crop import cut
-from mien.recognition.detect import WHOLE_CROP
+from mien.recognition.detection.detect import WHOLE_CROP
 from mien.video.events import Event, Events
 
 if TYPE_CHECKING:

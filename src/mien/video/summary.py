@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.draw import COLOURS
+from mien.drawing.draw import COLOURS
 from mien.reporting.document import Sheet, Written
 from mien.reporting.figures import GREY, OKABE_ITO, new, styled
 from mien.video.digest import Digest, format_time

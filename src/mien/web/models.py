@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mien import images
 from mien.errors import OptionError, nearest
-from mien.recognition import names
-from mien.recognition.detect import DETECTORS, get_detector
+from mien.recognition.detection.detect import DETECTORS, get_detector
+from mien.recognition.model_files import names
 from mien.recognition.recognizer import Recognizer, load
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mien.recognition.bundle import Bundle
     from mien.recognition.crop import CropSpec
-    from mien.recognition.detect import Detection, Detector
+    from mien.recognition.detection.detect import Detection, Detector
+    from mien.recognition.model_files.bundle import Bundle
     from mien.web.settings import Settings
 
 

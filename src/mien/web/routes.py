@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from mien.errors import nearest
 from mien.interpret.explain import wanted
-from mien.recognition.detect import DETECTORS
+from mien.recognition.detection.detect import DETECTORS
 from mien.web import service as services
 from mien.web.decode import memory_weight, read_uploads
 from mien.web.middleware import metrics as metrics_page

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from mien.cli import main  # noqa: E402
-from mien.recognition.bundle import read  # noqa: E402
+from mien.recognition.model_files.bundle import read  # noqa: E402
 
 RECIPE = """
 name = "smoke"

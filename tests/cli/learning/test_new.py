@@ -20,7 +20,7 @@ pytest.importorskip("tomli_w")
 from mien.cli import DONE, FAILED, PARTLY, main  # noqa: E402
 from mien.datasets import manifest, own  # noqa: E402
 from mien.recipes.recipe import HeadRecipe, load_any  # noqa: E402
-from mien.recognition import bundle, names  # noqa: E402
+from mien.recognition.model_files import bundle, names  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

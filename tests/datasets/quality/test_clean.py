@@ -15,7 +15,7 @@ from mien.datasets import index, manifest
 from mien.datasets.quality import clean, referee, review, suspects
 from mien.datasets.quality.review import Verdict
 from mien.errors import DataError
-from mien.recognition.detect import get_detector
+from mien.recognition.detection.detect import get_detector
 from tests import corpora
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from mien.errors import DataError
 from mien.evaluation.protocol import face_crops
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.crop import CropSpec, cut
-from mien.recognition.detect import Detection, Limits, get_detector
+from mien.recognition.detection.detect import Detection, Limits, get_detector
 from mien.results import Box
 
 SPECS = (

@@ -23,8 +23,9 @@ from mien.evaluation.metrics import classification, significance
 from mien.evaluation.protocol import face_crops, suite, suite_tables
 from mien.evaluation.protocol.suite import Estimate, Network, Subject
 from mien.labels import FER2013, FERPLUS, LabelSet
-from mien.recognition import bundle, recognizer
-from mien.recognition.detect import get_detector
+from mien.recognition import recognizer
+from mien.recognition.detection.detect import get_detector
+from mien.recognition.model_files import bundle
 from mien.recognition.session import OnnxSession
 
 ENTRIES = {entry.name: entry for entry in PROTOCOL}

@@ -29,7 +29,7 @@ from mien.export.c.compiled_size import COMPILERS, measure  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
 from mien.networks.networks import build  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
-from mien.recognition import bundle  # noqa: E402
+from mien.recognition.model_files import bundle  # noqa: E402
 from mien.recognition.session import OnnxSession, softmax  # noqa: E402
 from mien.training import calibrate  # noqa: E402
 

@@ -48,7 +48,7 @@ def run(options: Namespace) -> int:
     require_learning("data clean")
     from mien.datasets import manifest
     from mien.datasets.quality.clean import clean
-    from mien.recognition.detect import get_detector
+    from mien.recognition.detection.detect import get_detector
 
     cleaned = clean(
         manifest.read(options.manifest),

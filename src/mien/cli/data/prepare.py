@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
     """Prepare and print the result; return the exit code."""
     from mien.datasets import manifest
     from mien.datasets.prepare import prepare
-    from mien.recognition.detect import get_detector
+    from mien.recognition.detection.detect import get_detector
 
     framed = options.framed
     prepared = prepare(

@@ -97,7 +97,7 @@ def _wish(options: Namespace) -> Wish:
 
 def _landmarks(faces: FaceSet, options: Namespace) -> NDArray[Any] | None:
     from mien.datasets import landmarks
-    from mien.recognition.detect import get_detector
+    from mien.recognition.detection.detect import get_detector
 
     if options.landmarks is None:
         return landmarks.from_columns(faces)

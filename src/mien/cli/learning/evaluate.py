@@ -255,7 +255,7 @@ def _evaluate_matrix(options: Namespace) -> None:
 
 def _evaluate_column(loaded: Sequence[Loaded], path: Path, options: Namespace) -> tuple[list[Cell], list[str]]:
     from mien.evaluation.protocol.matrix import make_cell
-    from mien.recognition import names
+    from mien.recognition.model_files import names
     from mien.runs import scoring
 
     # Networks with grey input convert colour themselves.

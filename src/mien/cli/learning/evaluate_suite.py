@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mien.evaluation.protocol.face_crops import Crops
     from mien.evaluation.protocol.suite import Network, Row
     from mien.evaluation.protocol.suite_tables import Result
-    from mien.recognition.detect import Detector
+    from mien.recognition.detection.detect import Detector
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Collected:
 def run(options: Namespace) -> None:
     """Score, print and optionally write."""
     from mien.datasets import protocol
-    from mien.recognition.detect import get_detector
+    from mien.recognition.detection.detect import get_detector
 
     folder, entries = data_folder(options), protocol.select_entries(options.corpora)
     detector = get_detector(options.detector)
@@ -70,7 +70,7 @@ def data_folder(options: Namespace) -> Path:
 
 def _load_model(model: str, options: Namespace) -> Collected:
     from mien.evaluation.protocol.suite import Network
-    from mien.recognition import bundle
+    from mien.recognition.model_files import bundle
     from mien.recognition.session import OnnxSession
 
     read = bundle.read(Path(model) / "model.onnx" if Path(model).is_dir() else model)

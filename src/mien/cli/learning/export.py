@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from mien.cli import DONE
 from mien.cli.learning.shared import data_argument, read_faces, show_metrics
 from mien.errors import MissingExtraError, OptionError
-from mien.recognition import names
+from mien.recognition.model_files import names
 
 if TYPE_CHECKING:
     from mien.datasets.faces import FaceSet

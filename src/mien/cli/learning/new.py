@@ -98,7 +98,7 @@ def run(options: Namespace) -> int:
 def _crop(photos: Manifest, folder: Path, detector: str, spec: PreprocessSpec) -> Prepared:
     from mien.datasets import own
     from mien.datasets.prepare import prepare
-    from mien.recognition.detect import get_detector
+    from mien.recognition.detection.detect import get_detector
 
     chosen = detector or ("whole" if own.is_cropped(photos) else "yunet")
     return prepare(

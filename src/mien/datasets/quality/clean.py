@@ -19,7 +19,7 @@ from mien.reporting import page, sheets
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detector
+    from mien.recognition.detection.detect import Detector
 
     Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 

@@ -14,7 +14,7 @@ from mien.preprocess import grey
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detector
+    from mien.recognition.detection.detect import Detector
 
     Watch = Callable[[Iterable[Any]], Iterable[Any]]
 

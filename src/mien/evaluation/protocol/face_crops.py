@@ -22,7 +22,7 @@ from mien.datasets.protocol import Frame, Material, Sample
 from mien.errors import DataError
 from mien.files import appearing
 from mien.recognition.crop import cut
-from mien.recognition.detect import Detector
+from mien.recognition.detection.detect import Detector
 
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
 

@@ -23,7 +23,7 @@ from mien.preprocess import apply
 from mien.recognition.session import softmax
 
 if TYPE_CHECKING:
-    from mien.recognition.bundle import Bundle
+    from mien.recognition.model_files.bundle import Bundle
     from mien.recognition.session import Session
 
 BATCH = 256

@@ -22,7 +22,7 @@ from mien.export.c.memory_plan import plan_memory
 from mien.export.c.numpy_reference import fixed_table
 from mien.export.c.text import API, STANDARDISE, UNUSED, comment, lines, real, string
 from mien.preprocess import PreprocessSpec
-from mien.recognition import bundle
+from mien.recognition.model_files import bundle
 
 HEADER, SOURCE = "mien_model.h", "mien_model.c"
 KERNELS, CLAHE = "kernels.c", "clahe.c"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-from mien.recognition.bundle import Bundle
+from mien.recognition.model_files.bundle import Bundle
 
 MOST_SHIFT = 62
 """An int32 sum times an int32 multiplier is below 2⁶²."""

@@ -29,7 +29,7 @@ from mien.export.c.layers import (
     to_fixed,
     to_fixed_pair,
 )
-from mien.recognition.bundle import Bundle
+from mien.recognition.model_files.bundle import Bundle
 
 ADVICE = (
     "Train one of Mien's own networks, with network.attention = 'se' or none; docs/export.md lists what is supported."

@@ -1,4 +1,4 @@
-// Boxes, labels and heat maps onto a canvas; the same look as mien.draw and mien.interpret.overlay.
+// Boxes, labels and heat maps onto a canvas; the same look as mien.drawing.draw and mien.interpret.overlay.
 
 // Okabe and Ito's palette, which people with any colour vision can tell apart; the words say it all the same.
 export const COLOURS = {

@@ -8,7 +8,7 @@ those of onnx.proto3.
 from __future__ import annotations
 
 from mien.errors import ModelError
-from mien.recognition.wire import walk
+from mien.recognition.model_files.wire import walk
 
 MAX_FIELDS = 1_000_000
 """Fields of a whole graph; the largest networks that Mien exports have 20,000."""

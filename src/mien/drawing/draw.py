@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mien import fonts, languages
+from mien.drawing import fonts, languages
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mien.errors import FileMissingError, ModelError, nearest
 
-WEIGHTS = Path(__file__).parent.parent / "weights"
+WEIGHTS = Path(__file__).parents[2] / "weights"
 
 FILES = {
     "ferplus8": "ferplus8.onnx",

@@ -15,8 +15,8 @@ import numpy as np
 
 from mien.cores import usable_cores
 from mien.errors import MissingExtraError, ModelError
+from mien.recognition.detection.yunet_graph import STRIDES, rewrite
 from mien.recognition.session import open_graph
-from mien.recognition.yunet_graph import STRIDES, rewrite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from mien.errors import MissingExtraError, OptionError, nearest
-from mien.recognition import yunet
 from mien.recognition.crop import CropSpec
+from mien.recognition.detection import yunet
 from mien.results import Box
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import mien
-from mien import languages
-from mien.draw import COLOURS, _colour, check_labels
+from mien.drawing import languages
+from mien.drawing.draw import COLOURS, _colour, check_labels
 from mien.errors import OptionError
 from mien.labels import HARMONISED
 from mien.results import Box, Face

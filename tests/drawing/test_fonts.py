@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from mien import fonts
-from mien.draw import draw
+from mien.drawing import fonts
+from mien.drawing.draw import draw
 from mien.results import Box, Face
 
 FACE = Face(Box(40, 60, 80, 100), 0.9, None, ("Müde", "悲しい"), (0.9, 0.1), False)

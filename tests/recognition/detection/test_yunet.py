@@ -17,9 +17,9 @@ from support import noise, write_model
 
 from mien import images
 from mien.errors import ModelError
-from mien.recognition import yunet
-from mien.recognition.detect import get_detector
-from mien.recognition.yunet_graph import rewrite
+from mien.recognition.detection import yunet
+from mien.recognition.detection.detect import get_detector
+from mien.recognition.detection.yunet_graph import rewrite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,10 +14,11 @@ from support import linear_graph, linear_weights, write_model
 
 from mien.errors import ModelError
 from mien.preprocess import PreprocessSpec
-from mien.recognition import bundle, graph, session
+from mien.recognition import session
+from mien.recognition.model_files import bundle, graph
+from mien.recognition.model_files.wire import field_bytes, field_whole
 from mien.recognition.recognizer import load
 from mien.recognition.session import ForeignSession, OnnxSession
-from mien.recognition.wire import field_bytes, field_whole
 
 SPEC = PreprocessSpec(size=16)
 BATCH = np.zeros((2, 1, 16, 16), np.float32)

@@ -9,7 +9,7 @@ import pytest
 from support import write_model
 
 from mien.errors import FileMissingError, ModelError
-from mien.recognition import bundle, names
+from mien.recognition.model_files import bundle, names
 from mien.recognition.recognizer import load
 
 

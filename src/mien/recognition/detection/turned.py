@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mien.recognition.detect import Detection, Detector
+    from mien.recognition.detection.detect import Detection, Detector
     from mien.results import Point
 
 _FACE, _PHOTO = 320, 640  # pixels of the long side at which the ways round are compared, of one face and of a photo

@@ -22,9 +22,9 @@ from mien.errors import DataError, FileMissingError, ModelError, OptionError
 from mien.files import appearing
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec
-from mien.recognition import corpus, names
-from mien.recognition.corpus import Corpus
-from mien.recognition.wire import field_bytes, walk
+from mien.recognition.model_files import corpus, names
+from mien.recognition.model_files.corpus import Corpus
+from mien.recognition.model_files.wire import field_bytes, walk
 
 SCHEMA = 1
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mien import draw as drawing
-from mien.draw import COLOURS, Rectangle, _ink, _label, draw, hidden
+from mien.drawing import draw as drawing
+from mien.drawing.draw import COLOURS, Rectangle, _ink, _label, draw, hidden
 from mien.errors import OptionError
 from mien.labels import FER2013
 from mien.results import Box, Face

@@ -17,10 +17,10 @@ from support import linear_graph, write_model
 from mien.errors import FileMissingError, ModelError
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
-from mien.recognition import bundle, names
-from mien.recognition.corpus import Corpus
+from mien.recognition.model_files import bundle, names
+from mien.recognition.model_files.corpus import Corpus
+from mien.recognition.model_files.wire import field_bytes
 from mien.recognition.recognizer import load
-from mien.recognition.wire import field_bytes
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ of 16 channels with the same arithmetic, as ONNX Runtime's fast convolutions tak
 
 from __future__ import annotations
 
-from mien.recognition.wire import field_bytes, field_whole, walk
+from mien.recognition.model_files.wire import field_bytes, field_whole, walk
 
 STRIDES = (8, 16, 32)
 CHANNELS = 16

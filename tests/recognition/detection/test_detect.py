@@ -20,7 +20,7 @@ from support import gradient, noise
 
 from mien import images
 from mien.errors import MissingExtraError, ModelError, OptionError
-from mien.recognition.detect import DETECTORS, Detection, Detector, Limits, get_detector
+from mien.recognition.detection.detect import DETECTORS, Detection, Detector, Limits, get_detector
 from mien.results import Box
 
 if TYPE_CHECKING:

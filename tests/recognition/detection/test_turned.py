@@ -9,9 +9,9 @@ import pytest
 
 import mien
 from mien import images
-from mien.recognition import turned
 from mien.recognition.crop import cut
-from mien.recognition.detect import Detection, get_detector
+from mien.recognition.detection import turned
+from mien.recognition.detection.detect import Detection, get_detector
 from mien.results import Box
 
 

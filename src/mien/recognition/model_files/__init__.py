@@ -1,0 +1,1 @@
+"""Model files: content, metadata, limits for strangers' files, names of those inside the package."""
