@@ -81,7 +81,7 @@ def test_long_names_have_drafts_too(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
 def test_a_growing_file_on_a_full_disk_is_named() -> None:
-    from mien.cli.output import growing
+    from mien.cli.writing.output import growing
 
     with pytest.raises(OSError, match="/dev/full") as caught, growing(Path("/dev/full"), fresh=True) as stream:
         stream.write("x" * 1_000_000)

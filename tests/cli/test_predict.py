@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageStat
 
 import mien
 from mien.cli import main
-from mien.cli.output import Table, csv_columns
+from mien.cli.writing.output import Table, csv_columns
 from mien.recognition.folder import CHUNK, Unreadable
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def test_a_cut_off_parquet_run_ends_as_an_uncut_one(
     many: Path, tmp_path: Path, predict: Predict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pyarrow")
-    from mien.cli import output, resume
+    from mien.cli.writing import output, resume
 
     for module in (output, resume):
         monkeypatch.setattr(module, "PHOTOS_A_PART", CHUNK)

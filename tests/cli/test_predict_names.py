@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mien.cli import targets
+from mien.cli.writing import targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from mien.cli import main
-from mien.cli.output import described
 from mien.cli.words import counted
+from mien.cli.writing.output import described
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mien
-from mien.cli.output import Table
-from mien.cli.table import cell_width
+from mien.cli.writing.output import Table
+from mien.cli.writing.table import cell_width
 from mien.recognition.folder import Unreadable
 
 if TYPE_CHECKING:

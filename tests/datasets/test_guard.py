@@ -15,7 +15,7 @@ pytest.importorskip("pyarrow")
 
 from mien.datasets import guard, manifest
 from mien.datasets.compare import Variant
-from mien.datasets.formats.fingerprints import COUNTS, recognise_splits
+from mien.datasets.fingerprints import COUNTS, recognise_splits
 from mien.datasets.index import index
 from mien.datasets.manifest import Manifest
 from mien.labels import FER2013

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from mien.datasets import guard, manifest, split
+from mien.datasets.fingerprints import COUNTS
 from mien.datasets.formats import ferplus
-from mien.datasets.formats.fingerprints import COUNTS
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
 from mien.datasets.rows import Row

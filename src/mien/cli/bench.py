@@ -79,7 +79,7 @@ def _photo(given: Path | None) -> Iterator[tuple[Path, str]]:
 
 
 def _write(out: Path | None, text: str) -> None:
-    from mien.cli.output import replacing, standard_output
+    from mien.cli.writing.output import replacing, standard_output
 
     with replacing(out) if out is not None else standard_output() as stream:
         stream.write(text)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mien.cli import DONE, FAILED
 from mien.cli.parser import one_of
-from mien.cli.terminal import console
+from mien.cli.writing.terminal import console
 from mien.errors import MienError, MissingExtraError, install_command
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import described
 from mien.cli.parser import count, number, one_of
-from mien.cli.targets import mirrored
+from mien.cli.writing.output import described
+from mien.cli.writing.targets import mirrored
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
 from mien.files import LONGEST_NAME, appearing
 from mien.recognition.listing import list_photos

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning.shared import figures, scored
+from mien.cli.shared import figures, scored
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -16,17 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.output import (
-    WRITERS,
-    ExcelCsv,
-    ParquetParts,
-    described,
-    growing,
-    replacing,
-    standard_output,
-)
 from mien.cli.parser import count, number, one_of
-from mien.cli.targets import check_output, chosen_output, mirrored
+from mien.cli.writing.output import WRITERS, ExcelCsv, ParquetParts, described, growing, replacing, standard_output
+from mien.cli.writing.targets import check_output, chosen_output, mirrored
 from mien.drawing.draw import LABELS, check_labels
 from mien.errors import ImageError, OptionError
 from mien.recognition.folder import CHUNK, Unreadable, read_folder
@@ -39,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from mien.cli.output import Writer
+    from mien.cli.writing.output import Writer
     from mien.recognition.recognizer import Recognizer
     from mien.results import ImageResult
 
@@ -198,7 +190,7 @@ def _take_up(options: Namespace, recognizer: Recognizer, sources: Sequence[str])
     """Return how many photos an earlier run has done already, and the unreadable ones among them."""
     if not options.resume:
         return 0, []
-    from mien.cli.resume import take_up
+    from mien.cli.writing.resume import take_up
 
     kept = take_up(options.out, _settings(options, recognizer), sources)
     return kept.photos, list(kept.unreadable)
@@ -206,7 +198,7 @@ def _take_up(options: Namespace, recognizer: Recognizer, sources: Sequence[str])
 
 def _note_settings(options: Namespace, recognizer: Recognizer) -> None:
     if options.format in _GROWING and options.out is not None and (options.out.is_file() or options.out.is_dir()):
-        from mien.cli.resume import write_settings
+        from mien.cli.writing.resume import write_settings
 
         write_settings(options.out, _settings(options, recognizer))
 
@@ -301,7 +293,7 @@ def _shown(options: Namespace, entries: Iterable[Entry], total: int, done: int) 
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.cli.terminal import console
+    from mien.cli.writing.terminal import console
 
     columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(sys.stderr), transient=sys.stderr.isatty()) as bar:

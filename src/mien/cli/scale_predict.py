@@ -121,7 +121,7 @@ def _watching(options: Namespace) -> Iterator[Watcher]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.cli.terminal import console
+    from mien.cli.writing.terminal import console
 
     columns = (TextColumn("blocks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(sys.stderr), transient=sys.stderr.isatty()) as bar:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.ending import ended_well
-from mien.cli.output import growing, standard_output
 from mien.cli.parser import count, not_negative, number, one_of, positive
+from mien.cli.writing.output import growing, standard_output
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _take_up(options: Namespace, form: str | None, film: Film, recognizer: Recog
     """Return the number of frames written by an earlier run; record the settings of this one."""
     if form is None or options.out is None:
         return 0
-    from mien.cli.resume import compare, write_settings
+    from mien.cli.writing.resume import compare, write_settings
     from mien.video.timeline import count_whole
 
     settings = _settings(options, form, recognizer, following)
@@ -271,7 +271,7 @@ def _shown(options: Namespace, film: Film, steps: Iterable[Step]) -> Iterator[St
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from mien.cli.terminal import console
+    from mien.cli.writing.terminal import console
     from mien.video.digest import format_time
 
     ending = film.about.duration is not None

@@ -157,7 +157,7 @@ class _Terminal:
     def __init__(self) -> None:
         from rich.live import Live
 
-        from mien.cli.terminal import console
+        from mien.cli.writing.terminal import console
 
         self._live = Live(console=console(sys.stdout), auto_refresh=False, transient=False)
         self._live.start()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.datasets import compare
-from mien.datasets.formats.fingerprints import Fingerprint, recognise_splits
+from mien.datasets.fingerprints import Fingerprint, recognise_splits
 from mien.datasets.manifest import BLANK, Manifest
 
 if TYPE_CHECKING:

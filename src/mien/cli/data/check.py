@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY
-from mien.cli.learning.shared import watched
 from mien.cli.parser import number, one_of
+from mien.cli.shared import watched
 from mien.cli.words import counted
 from mien.errors import DataError, OptionError
 

@@ -15,8 +15,8 @@ from math import isnan
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.learning.shared import require_learning, watched
 from mien.cli.parser import number, seed
+from mien.cli.shared import require_learning, watched
 from mien.cli.words import counted
 
 _LEAST = 0.01

@@ -10,8 +10,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.learning.shared import watched
 from mien.cli.parser import count, seed
+from mien.cli.shared import watched
 
 
 def arguments(parser: ArgumentParser) -> None:

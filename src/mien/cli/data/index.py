@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.learning.shared import watched
 from mien.cli.parser import count, one_of
+from mien.cli.shared import watched
 from mien.cli.words import counted
 from mien.errors import OptionError
 

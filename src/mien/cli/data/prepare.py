@@ -14,8 +14,8 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pathlib import Path
 
 from mien.cli import DONE, PARTLY
-from mien.cli.learning.shared import watched
 from mien.cli.parser import count, number
+from mien.cli.shared import watched
 from mien.cli.words import counted
 
 

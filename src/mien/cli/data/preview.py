@@ -10,8 +10,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.learning.shared import chosen_recipe, data_argument, read_faces, recipe_arguments, require_learning
 from mien.cli.parser import count, seed
+from mien.cli.shared import chosen_recipe, data_argument, read_faces, recipe_arguments, require_learning
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning.shared import data_argument, read_faces, require_learning, watched
 from mien.cli.parser import count, one_of, seed
+from mien.cli.shared import data_argument, read_faces, require_learning, watched
 from mien.errors import OptionError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _finish(audited: Audit, work: Scoring, split: str, tested: Path | None, opti
 def _show(audited: Audit, title: str) -> None:
     from rich.table import Table
 
-    from mien.cli.terminal import console
+    from mien.cli.writing.terminal import console
     from mien.evaluation.robustness import audit_tables
 
     screen = console(sys.stdout)

@@ -13,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.learning.shared import require_learning
+from mien.cli.shared import require_learning
 from mien.errors import OptionError
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning.shared import read_faces, require_learning, watched
 from mien.cli.parser import count, number, one_of
+from mien.cli.shared import read_faces, require_learning, watched
 from mien.errors import OptionError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, one_line
-from mien.cli.learning.shared import data_argument, read_faces
 from mien.cli.parser import count, seed
+from mien.cli.shared import data_argument, read_faces
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE
-from mien.cli.learning.shared import data_argument, read_faces, show_metrics
+from mien.cli.shared import data_argument, read_faces, show_metrics
 from mien.errors import MissingExtraError, OptionError
 from mien.recognition.model_files import names
 

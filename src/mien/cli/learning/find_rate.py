@@ -13,8 +13,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.learning.shared import chosen_recipe, data_argument, read_faces, recipe_arguments
 from mien.cli.parser import count, number
+from mien.cli.shared import chosen_recipe, data_argument, read_faces, recipe_arguments
 from mien.errors import MissingExtraError
 
 _NO_MINIMUM = (

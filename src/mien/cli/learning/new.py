@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.data.index import report_skipped, show_counts
-from mien.cli.learning.shared import watched
 from mien.cli.parser import seed
+from mien.cli.shared import watched
 from mien.cli.words import counted
 from mien.errors import MissingExtraError, OptionError
 

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.learning.shared import data_argument, watched
 from mien.cli.learning.train import epoch_watcher, training_bar
 from mien.cli.parser import one_of
+from mien.cli.shared import data_argument, watched
 from mien.errors import MissingExtraError
 
 

@@ -17,16 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning.shared import (
-    any_recipe,
-    data_argument,
-    read_faces,
-    recipe_arguments,
-    show_metrics,
-    show_spread,
-    watched,
-)
 from mien.cli.parser import count
+from mien.cli.shared import any_recipe, data_argument, read_faces, recipe_arguments, show_metrics, show_spread, watched
 from mien.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:

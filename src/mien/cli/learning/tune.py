@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.learning.shared import chosen_recipe, data_argument, read_faces, recipe_arguments
 from mien.cli.parser import count, seed
+from mien.cli.shared import chosen_recipe, data_argument, read_faces, recipe_arguments
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ def show(stream: TextIO, rows: Sequence[tuple[str, ...]], notes: Sequence[str]) 
     if not stream.isatty():
         _show_plain(stream, columns, rows, notes)
         return
-    from mien.cli.terminal import console
+    from mien.cli.writing.terminal import console
 
     screen = console(stream)
     fitting = _fit_columns(columns, rows, screen.width)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mien.cli import one_line
-from mien.cli.table import show
 from mien.cli.words import counted
+from mien.cli.writing.table import show
 from mien.errors import FileMissingError
 from mien.files import naming
 from mien.parquet import Parts

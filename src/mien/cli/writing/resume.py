@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mien.cli.output import PHOTOS_A_PART, neutral
+from mien.cli.writing.output import PHOTOS_A_PART, neutral
 from mien.errors import OptionError
 from mien.parquet import read_rows, settle, valid_text
 from mien.recognition.folder import CHUNK, Unreadable

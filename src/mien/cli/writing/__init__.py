@@ -1,0 +1,1 @@
+"""How the verbs write their results: tables, CSV, JSON, Parquet, and runs that are resumed."""
