@@ -38,10 +38,10 @@ def test_every_public_name_loads_without_torch_or_pandas() -> None:
             "images",
             "preprocess",
             "recognition.recognizer",
-            "recognition.detect",
-            "recognition.explain",
-            "recognition.overlay",
-            "draw",
+            "recognition.detection.detect",
+            "interpret.explain",
+            "interpret.overlay",
+            "drawing.draw",
         )
     )
     assert run(code) == " ".join(sorted(mien.__all__))

@@ -252,7 +252,7 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no usable image. 2 problems: happy/1\.png"):
         index([tmp_path / "c"], tmp_path / "m.parquet")
     plant(tmp_path / "none", {"readme.txt": ""})
-    with pytest.raises(DataError, match="no known corpus"):
+    with pytest.raises(DataError, match="layout of a known corpus"):
         index([tmp_path / "none"], tmp_path / "m.parquet")
     assert not (tmp_path / "m.parquet").exists()
 

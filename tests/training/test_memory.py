@@ -14,7 +14,7 @@ from mien.training import memory
 FAULTS = textwrap.dedent("""
     import resource, sys
     import numpy as np
-    from mien.learning import memory
+    from mien.training import memory
 
     if sys.argv[1] == "kept":
         assert memory.keep_freed()

@@ -189,7 +189,7 @@ def test_two_layouts_at_once_are_not_guessed(tmp_path: Path) -> None:
 
 def test_no_classes_at_all(tmp_path: Path) -> None:
     plant(tmp_path, {"holiday/1.jpg": PNG})
-    with pytest.raises(DataError, match=r"no known corpus \(it holds holiday/1\.jpg\)"):
+    with pytest.raises(DataError, match=r"layout of a known corpus \(it holds holiday/1\.jpg\)"):
         readers.detect(tmp_path)
 
 

@@ -75,7 +75,7 @@ def test_every_figure_is_png_and_svg_and_in_the_text(written: Written) -> None:
 def test_page_tells_what_cannot_be_compared(written: Written) -> None:
     text = written.markdown.read_text("utf-8")
     assert "Not all of these were evaluated on the same faces" in text
-    assert "| first | third | Predictions of first and third are of 210 and 70 faces" in text
+    assert "| first | third | Predictions of first and third have 210 and 70 faces" in text
     assert "scored more than once by first." in text
     assert "No network's recipe is known of third" in text
     assert "Without a training history: third." in text
@@ -108,13 +108,13 @@ def test_differences_are_mcnemar_on_the_same_faces(entries: list[compare.Entry])
 def test_same_files_with_other_pixels_are_not_compared(entries: list[compare.Entry]) -> None:
     answers = entries[1].predictions
     assert answers.crops is not None
-    moved = replace(entries[1], answers=replace(answers, crops=255 - answers.crops))
+    moved = replace(entries[1], predictions=replace(answers, crops=255 - answers.crops))
     assert "the pixels differ" in compare.compare_pairs([entries[0], moved])[0].why
 
 
 def test_a_clear_difference_is_called_one(entries: list[compare.Entry], tmp_path: Path) -> None:
     answers = entries[0].predictions
-    sure = replace(entries[1], answers=replace(answers, probabilities=np.eye(7)[answers.labels]))
+    sure = replace(entries[1], predictions=replace(answers, probabilities=np.eye(7)[answers.labels]))
     text = compare.write([entries[0], sure], tmp_path / "out").markdown.read_text("utf-8")
     assert "| second is better |" in text
 

@@ -116,7 +116,7 @@ def test_page_and_markdown_tell_the_same(written: Written, page: str) -> None:
         assert told in page
         assert told in text
     assert all(f"]({name}.png)" in text for name in NAMES)
-    assert 'class="warn">The test part has been scored 2 times.' in page
+    assert 'class="warn">The test set has been scored 2 times.' in page
 
 
 def test_summary_tells_both_parts_and_the_copies(page: str) -> None:
@@ -198,7 +198,7 @@ def test_samples_say_right_and_wrong() -> None:
         [plots.Sample(face, shares, 1, 1), plots.Sample(face, shares, 0, 1)], ("a", "b", "c"), "x"
     )
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["true: b", "read: b, right", "true: a", "read: b, wrong"]
+    assert titles == ["true: b", "predicted: b, right", "true: a", "predicted: b, wrong"]
     assert [bar.get_width() for bar in figure.axes[3].patches] == pytest.approx([0.2, 0.7, 0.1])
 
 

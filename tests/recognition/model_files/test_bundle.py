@@ -62,7 +62,7 @@ def test_reading_needs_no_onnxruntime(path: Path) -> None:
     write_model(path)
     code = (
         "import sys; sys.modules['onnxruntime'] = sys.modules['onnx'] = None\n"
-        "from mien.recognition import bundle; print(bundle.read(sys.argv[1]).name)"
+        "from mien.recognition.model_files import bundle; print(bundle.read(sys.argv[1]).name)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "tiny", done.stderr
