@@ -1,7 +1,4 @@
-"""What a recognizer returns: frozen values with one JSON shape for Python, command line and web.
-
-Nothing is rounded here; rounding is for display.
-"""
+"""What a recognizer returns: frozen values, not rounded, with one JSON shape for Python, command line and web."""
 
 from __future__ import annotations
 

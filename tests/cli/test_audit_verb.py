@@ -128,4 +128,4 @@ def test_mistakes_are_one_line(
 def test_a_file_is_no_folder(places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert run(places, tmp_path / "file") == 2
-    assert "this is a file" in capsys.readouterr().err
+    assert "is a file" in capsys.readouterr().err

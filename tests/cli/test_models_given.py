@@ -95,10 +95,10 @@ def test_serve(model: Path, run: Path) -> None:
 
     served = Models.load(Settings(models=("nano", str(run)), detector="whole"))
     assert list(served.networks) == ["fer7-nano", "linear"]
-    assert [each["aliases"] for each in served.told()] == [["nano"], ["mine"]]
+    assert [each["aliases"] for each in served.describe()] == [["nano"], ["mine"]]
     assert {served.model_name(each) for each in ("nano", "fer7-nano", None)} == {"fer7-nano"}
     assert {served.model_name(each) for each in ("linear", "mine")} == {"linear"}
-    assert served.told()[0]["trained_on"] == [each.to_dict() for each in bundle.read("nano").trained_on]
+    assert served.describe()[0]["trained_on"] == [each.to_dict() for each in bundle.read("nano").trained_on]
 
 
 def test_two_runs_of_one_recipe_are_served_by_their_folders(run: Path) -> None:

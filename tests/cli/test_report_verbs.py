@@ -29,7 +29,7 @@ def test_report_goes_into_the_run(run: Path, capsys: pytest.CaptureFixture[str])
     assert "diverge since epoch 4" in printed
     assert {path.name for path in (run / "report").glob("samples-*.png")} == {"samples-disgust.png", "samples-fear.png"}
     page = (run / "report" / "index.html").read_text("utf-8")
-    assert "The test part has been scored 2 times." in page
+    assert "The test set has been scored 2 times." in page
     assert "FLOPs a face" in page
 
 

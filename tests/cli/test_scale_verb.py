@@ -43,13 +43,13 @@ def test_a_missing_extra_names_the_command(
         (["{folder}", "{out}", "--block", "100"], "multiple of 16"),
         (["{folder}", "{out}", "--kind", "tar"], "photos, parquet, webdataset"),
         (["{folder}", "{out}", "--kind", "parquet"], "No parquet files"),
-        (["{folder}", "{out}", "--column", "image"], "of Parquet files"),
+        (["{folder}", "{out}", "--column", "image"], "apply to Parquet files only"),
         (["{folder}", "{out}", "--model", "gone.onnx"], "gone.onnx"),
         (["{folder}", "{out}", "--detector", "yunett"], "yunet"),
         (["{folder}", "{out}", "--gpus", "-1"], "0 or more"),
         (["{folder}", "{out}", "--workers", "0"], "1 or more"),
         (["{folder}", "{used}"], "is not empty"),
-        (["{folder}", "{used}", "--resume"], "holds no _run.json"),
+        (["{folder}", "{used}", "--resume"], "has no _run.json"),
     ],
 )
 def test_wrong_use_is_one_line(
@@ -83,4 +83,4 @@ def test_another_run_is_not_gone_on_with(
     (tmp_path / "out" / "_run.json").write_text(json.dumps({**settings, "model": "0" * 64, "block": 16}))
     arguments = ["--model", str(model), "--detector", "whole", "--resume"]
     assert main(["scale", "predict", str(folder), str(tmp_path / "out"), *arguments]) == 2
-    assert "was made with another model, block" in capsys.readouterr().err
+    assert "was written with different model, block" in capsys.readouterr().err

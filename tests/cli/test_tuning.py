@@ -64,7 +64,7 @@ def test_tune_goes_on_after_ctrl_c_and_its_next_command_trains(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(verb, "_moved", interrupt)
+        patch.setattr(verb, "_advance", interrupt)
         assert tuned(place, out, "--trials", "5") == 130
     assert capsys.readouterr().err.splitlines()[-1] == "mien: interrupted"
 

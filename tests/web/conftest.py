@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Serve = Callable[..., str]
 
-collect_ignore_glob = [] if find_spec("fastapi") and find_spec("httpx") else ["test_*.py"]
+collect_ignore_glob = [] if find_spec("fastapi") and find_spec("httpx") else ["test_*.py", "middleware/*"]
 """Nothing here can be imported without the extra ``serve``."""
 
 

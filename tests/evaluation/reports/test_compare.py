@@ -77,7 +77,7 @@ def test_page_tells_what_cannot_be_compared(written: Written) -> None:
     assert "Not all of these were evaluated on the same faces" in text
     assert "| first | third | Predictions of first and third have 210 and 70 faces" in text
     assert "scored more than once by first." in text
-    assert "No network's recipe is known of third" in text
+    assert "The network of third is unknown" in text
     assert "Without a training history: third." in text
 
 

@@ -134,13 +134,13 @@ class Endless:
     """A session that runs until it is told to end."""
 
     def __init__(self) -> None:
-        self.begun, self.ended = threading.Event(), False
+        self.begun, self.ended = threading.Event(), threading.Event()
 
     def run(self, _: Any, __: Any, options: Any) -> Any:
         self.begun.set()
         while not options.terminate:
             threading.Event().wait(0.01)
-        self.ended = True
+        self.ended.set()
         raise RuntimeError("terminated")
 
 
@@ -148,12 +148,15 @@ class Endless:
 def test_ctrl_c_ends_a_network_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     network, endless = OnnxSession(linear_graph(SPEC, 7)), Endless()
     monkeypatch.setattr(network, "_session", endless)
+    # A test run that was started in the background ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt = threading.Thread(target=lambda: endless.begun.wait(20) and os.kill(os.getpid(), signal.SIGINT))
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
         network.logits(BATCH)
     interrupt.join()
-    assert endless.ended
+    signal.signal(signal.SIGINT, before)
+    assert endless.ended.wait(20)
 
 
 def test_a_run_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,4 +165,4 @@ def test_a_run_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "RUN_LIMIT", 0.05)
     with pytest.raises(ModelError, match=r"more than 0\.05 s"):
         network.logits(BATCH)
-    assert endless.ended
+    assert endless.ended.wait(20)
