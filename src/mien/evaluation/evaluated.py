@@ -8,6 +8,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+from mien import run_files
 from mien.datasets.faces import SAME_PART
 from mien.errors import DataError, FileMissingError, OptionError, nearest
 from mien.evaluation import predictions
@@ -95,16 +96,16 @@ def read(folder: str | Path) -> Evaluated:
     missing = [line for name, line in _REMEDIES.items() if not (path / name).exists()]
     if missing:
         raise FileMissingError(f"{path} is incomplete: {' '.join(missing)}")
-    run = Evaluated(path, predictions.read(path / "predictions.parquet"), read_json(path / "metrics.json"))
+    run = Evaluated(path, predictions.read(path / run_files.PREDICTIONS), read_json(path / run_files.METRICS))
     for part in run.parts:
         _check(run, part)
     return run
 
 
 _REMEDIES = {
-    "predictions.parquet": "it holds no predictions.parquet (run `mien evaluate MODEL --data DATA --out FOLDER` "
+    run_files.PREDICTIONS: "it holds no predictions.parquet (run `mien evaluate MODEL --data DATA --out FOLDER` "
     "and name FOLDER instead).",
-    "metrics.json": "it holds no metrics.json (finish the run with `mien train … --resume`, or evaluate again "
+    run_files.METRICS: "it holds no metrics.json (finish the run with `mien train … --resume`, or evaluate again "
     "with --out).",
 }
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
+from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError
 from mien.evaluation.evaluate import Model, logits, report, to_predictions
@@ -155,7 +156,7 @@ class Scored:
     def write(self, run: Path, digest: str) -> Path:
         """Write the predictions into the run folder; ``digest`` is that of their model file."""
         about = replace(self.predictions.about, model_digest=digest)
-        return replace(self.predictions, about=about).write(run / "predictions.parquet")
+        return replace(self.predictions, about=about).write(run / run_files.PREDICTIONS)
 
 
 def score(session: Session, plan: Plan, faces: FaceSet) -> Scored:
@@ -182,7 +183,7 @@ def _key(faces: FaceSet, part: str) -> str:
 
 def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
     """Load the run's best network in evaluation mode, float32, with averaged weights and input smoothing if set."""
-    path = run / "checkpoints" / "best.ckpt"
+    path = run / run_files.CHECKPOINTS / "best.ckpt"
     if not path.exists():
         raise FileMissingError(f"{run} holds no checkpoints/best.ckpt; finish the run with `mien train … --resume`.")
     if not checkpoints.is_whole(path):
@@ -294,8 +295,8 @@ def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _provenance(run: Path, recipe: Plan, faces: FaceSet) -> dict[str, Any]:
-    teachers = json.loads((run / "data.json").read_text(encoding="utf-8")).get("teachers", [])
-    environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    teachers = json.loads((run / run_files.DATA).read_text(encoding="utf-8")).get("teachers", [])
+    environment = json.loads((run / run_files.ENVIRONMENT).read_text(encoding="utf-8"))
     return {
         "trained_on": _describe(faces, parts.TRAIN),
         "selected_on": _describe(faces, parts.VALIDATION),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien import run_files
 from mien.datasets import terms
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
@@ -56,7 +57,7 @@ def pretraining_corpora(recipe: Plan) -> tuple[Corpus, ...]:
 
 
 def _teacher_corpora(run: Path, recipe: Plan) -> Iterable[Corpus]:
-    recorded = json.loads((run / "data.json").read_text(encoding="utf-8")).get("teachers", [])
+    recorded = json.loads((run / run_files.DATA).read_text(encoding="utf-8")).get("teachers", [])
     models = recipe.distil.models if isinstance(recipe, Recipe) else ()
     for teacher in recorded:
         yield from _of_teacher(teacher["model"], teacher["model_digest"], models)

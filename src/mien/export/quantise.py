@@ -23,6 +23,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
 from mien.evaluation.evaluate import logits
@@ -35,7 +36,7 @@ from mien.training import parts
 from mien.training.fit import check_data
 
 CALIBRATION_FACES, _BATCH = 512, 16
-FILE, HALF = "model-int8.onnx", "model-float16.onnx"
+FILE, HALF = run_files.INT8, run_files.FLOAT16
 
 
 def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
@@ -67,11 +68,11 @@ def halve(run: Path, faces: FaceSet) -> bundle.Bundle:
 def open_run(run: Path, faces: FaceSet) -> tuple[bundle.Bundle, Plan, FaceSet]:
     """Read the run's model file and recipe, and split the faces as in the run. Raises as ``quantise``."""
     recipe = graph_recipe_of(run)
-    if not (run / "model.onnx").exists():
+    if not (run / run_files.MODEL).exists():
         raise FileMissingError(f"{run} has no model.onnx to convert; write it with mien export {run} --data DATA.")
     faces = parts.arrange(faces, recipe.data)
     check_data(run, parts.describe(faces))
-    return bundle.read(run / "model.onnx"), recipe, faces
+    return bundle.read(run / run_files.MODEL), recipe, faces
 
 
 def _score_and_write(

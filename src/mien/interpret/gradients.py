@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from mien import run_files
 from mien.errors import FileMissingError, ModelError, OptionError, nearest
 from mien.export.export import load_network, recipe_of
 from mien.interpret import faithfulness
@@ -164,9 +165,9 @@ def network_of_run(run: Path) -> nn.Module:
     Raises ``FileMissingError`` for a folder without recipe, checkpoint or exported model.
     """
     recipe = recipe_of(run)
-    if not (run / "model.onnx").exists():
+    if not (run / run_files.MODEL).exists():
         raise FileMissingError(f"{run} has no model.onnx; run `mien export {run} --data DATA` first.")
-    return load_network(run, recipe, len(bundle.read(run / "model.onnx").labels))
+    return load_network(run, recipe, len(bundle.read(run / run_files.MODEL).labels))
 
 
 def _repeat(face: NDArray[np.float32], classes: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:

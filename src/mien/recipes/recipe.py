@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self, TypeVar, get_args, overload
 
 from pydantic import Field, ValidationError, model_validator
 
+from mien import run_files
 from mien.errors import FileMissingError, RecipeError, nearest
 from mien.preprocess import PreprocessSpec
 from mien.recipes.classical_table import ClassicalTable
@@ -277,7 +278,7 @@ def parse_any(values: dict[str, Any], source: str = "recipe") -> AnyRecipe:
 
 def of_run(run: Path) -> AnyRecipe:
     """Read the recipe of a run folder. Raises ``FileMissingError``."""
-    path = run / "recipe.json"
+    path = run / run_files.RECIPE
     if not path.exists():
         raise FileMissingError(f"{run} has no recipe.json; expected a folder that `mien train` wrote.")
     values = json.loads(path.read_text(encoding="utf-8"))

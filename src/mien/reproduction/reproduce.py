@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mien import run_files
 from mien.datasets import faces as loading
 from mien.datasets import index, manifest
 from mien.datasets.faces import FaceSet, Watch
@@ -154,7 +155,7 @@ class _Bench:
 
     def is_finished(self, model: str, plan: AnyRecipe) -> bool:
         """Check whether all runs of a recipe have been scored."""
-        return all((run / "metrics.json").exists() for run in self._runs(model, plan))
+        return all((run / run_files.METRICS).exists() for run in self._runs(model, plan))
 
     def run(self, model: str, plan: AnyRecipe, sources: Sequence[Path]) -> Outcome:
         """Run a recipe with each of its seeds, except for finished runs."""
@@ -162,7 +163,7 @@ class _Bench:
         faces: FaceSet | None = None
         folders = self._runs(model, plan)
         for folder, seeded in folders.items():
-            if not (folder / "metrics.json").exists():
+            if not (folder / run_files.METRICS).exists():
                 faces = faces or _load(plan, sources, self.reading)
                 watch = self.watch(seeded) if self.watch and isinstance(seeded, Recipe) else None
                 runs.train(seeded, faces, folder, resume=folder.exists(), watch=watch, working=self.reading)
@@ -179,13 +180,13 @@ class _Bench:
 
 def read_test_metrics(run: Path, plan: Plan) -> dict[str, Any]:
     """Read the metrics of a finished run on its test set. Raises ``RecipeError`` if the run has another recipe."""
-    recorded = json.loads((run / "recipe.json").read_text(encoding="utf-8"))["digest"]
+    recorded = json.loads((run / run_files.RECIPE).read_text(encoding="utf-8"))["digest"]
     if recorded != plan.digest():
         raise RecipeError(
             f"{run} has an earlier version of the recipe {plan.name} ({recorded[:12]}, now "
             f"{plan.digest()[:12]}). Move the folder away to train again."
         )
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((run / run_files.METRICS).read_text(encoding="utf-8"))
     test: dict[str, Any] = metrics["private_test" if "private_test" in metrics else "test"]
     return test
 

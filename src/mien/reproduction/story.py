@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien import run_files
 from mien.errors import DataError, FileMissingError
 from mien.evaluation.evaluate import report
 from mien.evaluation.evaluated import TESTS, Evaluated, read_json
@@ -59,7 +60,7 @@ def plan_of(evaluated: Evaluated) -> AnyRecipe | None:
     """Read a run's recipe, None for a folder of ``mien evaluate``. Raises ``FileMissingError``, ``RecipeError``."""
     if not evaluated.trained:
         return None
-    path = evaluated.folder / "recipe.json"
+    path = evaluated.folder / run_files.RECIPE
     if not path.exists():
         raise FileMissingError(
             f"{evaluated.folder} has no recipe.json, which `mien train` writes; put it back, or run `mien evaluate` on "
@@ -77,7 +78,7 @@ def _no_history(run: Path) -> str:
 def curves_of(evaluated: Evaluated) -> Curves | None:
     """Read a run's training curves, None if there are none. Raises ``DataError`` for a damaged history."""
     plan = plan_of(evaluated)
-    path = evaluated.folder / "history.csv"
+    path = evaluated.folder / run_files.HISTORY
     if not isinstance(plan, Recipe) or not path.exists():
         return None
     from mien.training.fit import find_overfitting, read_history
@@ -154,7 +155,7 @@ def _facts(plan: AnyRecipe) -> dict[str, str]:
 
 
 def _head(plan: HeadRecipe, run: Path) -> dict[str, str]:
-    chosen = read_json(run / "metrics.json")["head"]
+    chosen = read_json(run / run_files.METRICS)["head"]
     layer = f"linear, on the {chosen['features']} features of {plan.head.trunk}"
     return {"head": f"{layer}; c = {chosen['c']:g} of {', '.join(f'{c:g}' for c in plan.head.c)}"}
 
@@ -176,7 +177,7 @@ def _claims(evaluated: Evaluated, plan: AnyRecipe) -> tuple[str, tuple[tuple[str
     if not own or test is None:
         return "", ()
     text = " ".join(f"System {letter} ({CLAIMS[letter].title}) calls this model “{model}”." for letter, model, _ in own)
-    if isinstance(plan, Recipe) and not (evaluated.folder / "history.csv").exists():
+    if isinstance(plan, Recipe) and not (evaluated.folder / run_files.HISTORY).exists():
         return f"{text} Its claims are also about the training, so without history.csv nothing is compared.", ()
     metrics = report(evaluated.predictions.part(test), copies=True)
     metrics.setdefault("without_training_copies", metrics)  # all faces are copies, so there is no second value

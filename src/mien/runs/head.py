@@ -17,6 +17,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from mien import run_files
 from mien.datasets.faces import FaceSet, Watch
 from mien.datasets.pixels import checksum
 from mien.errors import FileMissingError, ModelError, RecipeError
@@ -221,9 +222,9 @@ def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
         )
     chosen = {"c": head.c, "features": len(head.weight), "tried": [asdict(attempt) for attempt in head.tried]}
     metrics = {"parity": difference, "head": chosen, "uncertain": asdict(scores.threshold), **scores.metrics}
-    record(run / "metrics.json", metrics)
+    record(run / run_files.METRICS, metrics)
     written = write(
-        run / "model.onnx", graph, recipe, faces, scores, metrics=metrics, licence=_licence(base),
+        run / run_files.MODEL, graph, recipe, faces, scores, metrics=metrics, licence=_licence(base),
         trunk=base.about.name, trunk_digest=base.about.digest,
     )  # fmt: skip
     scores.write(run, written.digest)
@@ -236,9 +237,9 @@ def _licence(base: Trunk) -> str:
 
 def _check_trunk(run: Path, base: Trunk) -> None:
     """Raise ``ModelError`` if the run was exported before with another trunk of the same name."""
-    if not (run / "model.onnx").exists():
+    if not (run / run_files.MODEL).exists():
         return
-    fitted_on = bundle.read(run / "model.onnx").provenance.get("trunk_digest")
+    fitted_on = bundle.read(run / run_files.MODEL).provenance.get("trunk_digest")
     if fitted_on != base.about.digest:
         raise ModelError(
             f"The head in {run} was fitted on another model than {base.about.name} (sha256 {base.about.digest[:12]}): "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien import labels
+from mien import labels, run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError, OptionError
 from mien.evaluation import adapter as adapters
@@ -77,13 +77,13 @@ def _load(source: str | Path, checkpoint: bool, adapter: str | Path | None, thre
 
 
 def _run(run: Path, threads: int | None) -> Loaded:
-    if (run / "model.onnx").exists():
-        return _file(run / "model.onnx", threads)
-    if (run / "model.npz").exists():
-        return _classical(run / "model.npz")
+    if (run / run_files.MODEL).exists():
+        return _file(run / run_files.MODEL, threads)
+    if (run / run_files.CLASSICAL).exists():
+        return _classical(run / run_files.CLASSICAL)
     advice = (
         "finish it with `mien train … --resume`, or evaluate its best epoch so far with --checkpoint"
-        if (run / "recipe.json").exists()
+        if (run / run_files.RECIPE).exists()
         else "expected a folder that `mien train` wrote, or a model file"
     )
     raise FileMissingError(f"{run} has neither model.onnx nor model.npz; {advice}.")
@@ -99,7 +99,7 @@ def _file(source: str | Path, threads: int | None) -> Loaded:
 
 
 def _recipe_digest(run: Path) -> str | None:
-    recorded = run / "recipe.json"
+    recorded = run / run_files.RECIPE
     return str(json.loads(recorded.read_text(encoding="utf-8"))["digest"]) if recorded.exists() else None
 
 
@@ -108,7 +108,7 @@ def _classical(path: Path) -> Loaded:
 
     session, run = classical.load(path), path.parent
     plan = of_run(run)
-    temperature = _read_record(run, "metrics.json", "its metrics")["temperature"]
+    temperature = _read_record(run, run_files.METRICS, "its metrics")["temperature"]
     return Loaded(Model(plan.name, _digest(path), _classes(run), plan.preprocess, temperature, session), run)
 
 
@@ -121,7 +121,7 @@ def _checkpoint(run: Path) -> Loaded:
         raise OptionError(f"{run} is a classical baseline or a head, which has no checkpoints. Leave --checkpoint out.")
     session = TorchSession(load_network(run, plan, len(classes)))
     temperature, notes = _temperature(run, plan)
-    digest = _digest(run / "checkpoints" / "best.ckpt")
+    digest = _digest(run / run_files.CHECKPOINTS / "best.ckpt")
     return Loaded(Model(f"{plan.name} (best.ckpt)", digest, classes, plan.preprocess, temperature, session), run, notes)
 
 
@@ -129,13 +129,13 @@ def _temperature(run: Path, plan: Recipe) -> tuple[float, tuple[str, ...]]:
     if plan.calibrate.in_graph:
         note = "The scale and bias of each class are in model.onnx only: the checkpoint's confidences are uncalibrated."
         return 1.0, (note,)
-    if (run / "model.onnx").exists():
-        return bundle.read(run / "model.onnx").temperature, ()
+    if (run / run_files.MODEL).exists():
+        return bundle.read(run / run_files.MODEL).temperature, ()
     return 1.0, ("The run has not been exported, so no temperature has been fitted: confidences are uncalibrated.",)
 
 
 def _classes(run: Path) -> labels.LabelSet:
-    recorded = _read_record(run, "data.json", "its label set")
+    recorded = _read_record(run, run_files.DATA, "its label set")
     own = recorded.get("classes")
     return labels.own(own).classes if own else labels.scheme(recorded["label_set"]).classes
 
@@ -161,7 +161,7 @@ def arrange(run: Path, faces: FaceSet) -> FaceSet | None:
         arranged = parts.arrange(faces, of_run(run).data)
     except DataError:  # the recipe cannot be applied to them, so they are other faces
         return None
-    same = parts.describe(arranged)["digest"] == _read_record(run, "data.json", "the digest of its data")["digest"]
+    same = parts.describe(arranged)["digest"] == _read_record(run, run_files.DATA, "the digest of its data")["digest"]
     return arranged if same else None
 
 
@@ -172,7 +172,7 @@ def is_test(split: str) -> bool:
 
 def holds_test(run: Path, faces: FaceSet) -> bool:
     """Check whether at least half of the test faces that the run was scored on are among ``faces``, pixel for pixel."""
-    path = run / "predictions.parquet"
+    path = run / run_files.PREDICTIONS
     if not path.exists():
         return False
     scored = predictions.read(path)
@@ -185,7 +185,7 @@ def holds_test(run: Path, faces: FaceSet) -> bool:
 
 def check_finished(run: Path) -> None:
     """Raise ``OptionError`` for a run without metrics: a model may only be scored on the test set once it is final."""
-    if not (run / "metrics.json").exists():
+    if not (run / run_files.METRICS).exists():
         raise OptionError(
             f"{run} is not finished, so it must not be scored on its test set. Finish it with `mien train … --resume`, "
             "or evaluate on the validation set."
@@ -198,7 +198,7 @@ def count_scoring(run: Path) -> int:
     Raises ``OptionError`` as ``check_finished``.
     """
     check_finished(run)
-    path = run / "metrics.json"
+    path = run / run_files.METRICS
     values = json.loads(path.read_text(encoding="utf-8"))
     values["test_scorings"] = int(values["test_scorings"]) + 1
     with appearing(path) as draft:

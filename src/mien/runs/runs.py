@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mien import run_files
 from mien.classical import classical
 from mien.datasets.faces import FaceSet, Watch
 from mien.export import export as networks
@@ -84,12 +85,12 @@ def _baseline(
     classical.check_faces(recipe.classical, crops, part.labels, len(faces.label_set))  # a refused run leaves no folder
     prepare(recipe, parts.describe(faces), run, resume)
     model = classical.train(recipe.classical, crops, part.labels, len(faces.label_set), working)
-    classical.save(model, run / "model.npz")
+    classical.save(model, run / run_files.CLASSICAL)
     scores = score(model, recipe, faces)
     temperature = scores.predictions.about.temperature
     metrics = {"temperature": temperature, "uncertain": asdict(scores.threshold), **scores.metrics}
-    record(run / "metrics.json", metrics)
-    scores.write(run, hashlib.sha256((run / "model.npz").read_bytes()).hexdigest())
+    record(run / run_files.METRICS, metrics)
+    scores.write(run, hashlib.sha256((run / run_files.CLASSICAL).read_bytes()).hexdigest())
     return summarise(metrics)
 
 
@@ -118,7 +119,7 @@ def spread(runs: Sequence[Mapping[str, Any]], part: str, metric: str = "accuracy
 
 def advise(run: Path) -> str | None:
     """Return a line of advice if the run's curves show overfitting, else None (system B)."""
-    if not (run / "history.csv").exists():
+    if not (run / run_files.HISTORY).exists():
         return None
     since = find_overfitting(read_history(run))
     if since is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from mien import run_files
 from mien.errors import OptionError
 from mien.parquet import table
 from mien.recognition.columns import kinds, rows
@@ -69,7 +70,7 @@ class Reader:
             self._recognizer = load(self._work.model, **self._work.options)
             return
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "model.onnx"
+            file = Path(folder) / run_files.MODEL
             file.write_bytes(self._work.content)
             self._recognizer = load(file, **self._work.options)
 

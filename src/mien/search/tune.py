@@ -19,6 +19,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
 from mien.files import appearing
@@ -279,7 +280,7 @@ def _clear(folder: Path, trials: Sequence[Trial]) -> None:
     for trial in trials:
         if trial.state != "running" and trial is not top:
             # Another process may already have deleted them.
-            shutil.rmtree(folder / f"trial-{trial.number}" / "checkpoints", ignore_errors=True)
+            shutil.rmtree(folder / f"trial-{trial.number}" / run_files.CHECKPOINTS, ignore_errors=True)
 
 
 def _write(job: Job, trials: Sequence[Trial]) -> None:

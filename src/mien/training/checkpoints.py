@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from mien import run_files
 from mien.errors import TrainingError
 from mien.files import appearing
 
@@ -47,7 +48,9 @@ def newest(run: Path) -> Path | None:
 
     Raises ``TrainingError`` if all of them are damaged.
     """
-    paths = [path for path in (run / "checkpoints" / LAST, run / "checkpoints" / BEFORE) if path.exists()]
+    paths = [
+        path for path in (run / run_files.CHECKPOINTS / LAST, run / run_files.CHECKPOINTS / BEFORE) if path.exists()
+    ]
     for path in paths:
         if is_whole(path):
             return path

@@ -27,6 +27,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler, TensorDataset
 
+from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.files import appearing
@@ -125,14 +126,14 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
     """
     if not resume and run.exists() and any(run.iterdir()):
         raise OptionError(f"The run folder {run} is not empty. Resume that run, or give another folder.")
-    recorded = run / "recipe.json"
+    recorded = run / run_files.RECIPE
     if resume and recorded.exists() and json.loads(recorded.read_text())["digest"] != recipe.digest():
         raise OptionError(f"The run folder {run} belongs to another recipe. Use the same recipe, or another folder.")
     if resume and recorded.exists():
         check_data(run, data)
     run.mkdir(parents=True, exist_ok=True)
-    (run / "data.json").write_text(json.dumps(data, indent=1))
-    (run / "environment.json").write_text(json.dumps(environment(recipe), indent=1))
+    (run / run_files.DATA).write_text(json.dumps(data, indent=1))
+    (run / run_files.ENVIRONMENT).write_text(json.dumps(environment(recipe), indent=1))
     # Last, because its presence guarantees the others, even after a kill -9 between these lines.
     with appearing(recorded) as draft:
         draft.write_text(json.dumps({"digest": recipe.digest(), **recipe.model_dump(mode="json")}, indent=1))
@@ -144,7 +145,7 @@ def check_data(run: Path, data: dict[str, Any]) -> None:
     Teachers are compared where ``data`` names them (``distillation.describe``). Raises ``FileMissingError`` if the run
     has no record of its data.
     """
-    recorded = run / "data.json"
+    recorded = run / run_files.DATA
     if not recorded.exists():
         raise FileMissingError(f"{run} has no data.json; expected a folder written by `mien train`.")
     before = json.loads(recorded.read_text())
@@ -224,7 +225,7 @@ def _loader(
 
 def _best_checkpoint(run: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
-        run / "checkpoints",
+        run / run_files.CHECKPOINTS,
         "best",
         monitor="choice",
         mode="max",
@@ -235,7 +236,7 @@ def _best_checkpoint(run: Path) -> ModelCheckpoint:
 def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
     """Return the callbacks that come after the best checkpoint's: the last checkpoint records which one is best."""
     table = recipe.train
-    callbacks: list[Callback] = [ModelCheckpoint(run / "checkpoints", "last", enable_version_counter=False)]
+    callbacks: list[Callback] = [ModelCheckpoint(run / run_files.CHECKPOINTS, "last", enable_version_counter=False)]
     if table.ema:
         callbacks.append(EMAWeightAveraging(decay=table.ema))
     if table.patience:
@@ -288,7 +289,7 @@ class History(Callback):
     """Append each epoch to ``history.csv`` and pass it to the watcher."""
 
     def __init__(self, recipe: Recipe, run: Path, watch: Watcher | None) -> None:
-        self.recipe, self.path, self.watch = recipe, run / "history.csv", watch
+        self.recipe, self.path, self.watch = recipe, run / run_files.HISTORY, watch
         self.begun = time.perf_counter()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -372,7 +373,7 @@ def _explain(error: RuntimeError, recipe: Recipe) -> str | None:
 
 def read_history(run: Path) -> list[Epoch]:
     """Read the rows of ``run/history.csv``."""
-    with (run / "history.csv").open(newline="", encoding="utf-8") as file:
+    with (run / run_files.HISTORY).open(newline="", encoding="utf-8") as file:
         return [
             Epoch(int(row.pop("epoch")), int(row.pop("size")), **{name: float(value) for name, value in row.items()})
             for row in csv.DictReader(file)

@@ -22,6 +22,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mien import run_files
 from mien.cli import DONE
 from mien.cli.parser import count, number, one_of
 from mien.cli.shared import read_faces, require_learning, watched
@@ -228,7 +229,7 @@ def _write(folder: Path, results: dict[str, Any], views: dict[str, dict[str, Pre
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in views.items():
         join(list(parts.values())).write(folder / f"predictions{name}.parquet")
-    _write_json(folder / "metrics.json", results)
+    _write_json(folder / run_files.METRICS, results)
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -297,4 +298,4 @@ def _evaluate_photos(options: Namespace) -> None:
     tables.show_photos({**heading, **results.to_dict()})
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        _write_json(options.out / "metrics.json", {**heading, **results.to_dict()})
+        _write_json(options.out / run_files.METRICS, {**heading, **results.to_dict()})

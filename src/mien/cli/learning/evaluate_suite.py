@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mien import run_files
 from mien.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _load_model(model: str, options: Namespace) -> Collected:
     from mien.recognition.model_files import bundle
     from mien.recognition.session import OnnxSession
 
-    read = bundle.read(Path(model) / "model.onnx" if Path(model).is_dir() else model)
+    read = bundle.read(Path(model) / run_files.MODEL if Path(model).is_dir() else model)
     network = Network(read, OnnxSession(read.graph, options.threads, classes=len(read.labels)))
     return Collected(network, None if options.validation else _finished_run(model))
 

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien import run_files
 from mien.cli import DONE, one_line
 from mien.errors import MissingExtraError
 
@@ -58,7 +59,7 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
 
     if not options.paths:
         return
-    recognizer = load(options.run / "model.onnx", detector=options.detector, max_faces=1)
+    recognizer = load(options.run / run_files.MODEL, detector=options.detector, max_faces=1)
     for source in find_images(options.paths):
         result = recognizer.predict(source)
         if result.pixels is None or not result.faces:

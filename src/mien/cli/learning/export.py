@@ -26,6 +26,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien import run_files
 from mien.cli import DONE
 from mien.cli.shared import data_argument, read_faces, show_metrics
 from mien.errors import MissingExtraError, OptionError
@@ -108,7 +109,7 @@ def _write_model(options: Namespace, faces: FaceSet) -> int:
         work, name = (quantise, FILE) if options.int8 else (halve, HALF)
         bundle = work(options.run, faces)
     else:
-        name = f"model-{options.head}.onnx" if options.head else "model.onnx"
+        name = f"model-{options.head}.onnx" if options.head else run_files.MODEL
         bundle = export(options.run, faces, options.head or "")
     show_metrics(bundle.metrics)
     if "agreement" in bundle.metrics:

@@ -16,6 +16,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mien import run_files
 from mien.cli import DONE
 from mien.cli.parser import count
 from mien.cli.shared import any_recipe, data_argument, read_faces, recipe_arguments, show_metrics, show_spread, watched
@@ -80,7 +81,7 @@ def _report(metrics: dict[str, Any], run: Path, advice: str | None) -> None:
     show_metrics(metrics)
     if advice:
         sys.stdout.write(f"\n{advice}\n")
-    model = run / "model.onnx"
+    model = run / run_files.MODEL
     if model.exists():
         sys.stdout.write(f"\nModel: {model}\nNext:  mien predict PHOTO --model {model}\n")
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import __version__
+from mien import __version__, run_files
 from mien.errors import FileMissingError
 from mien.export.c import quantised_graph
 from mien.export.c.compiled_size import Measured, measure
@@ -49,7 +49,7 @@ def write(model: Path, folder: Path) -> Written:
 
     Raises ``FileMissingError`` if it does not exist, ``ModelError`` as ``quantised_graph.read``.
     """
-    path = model / "model-int8.onnx" if model.is_dir() else model
+    path = model / run_files.INT8 if model.is_dir() else model
     if model.is_dir() and not path.exists():
         raise FileMissingError(
             f"{model} has no model-int8.onnx, from which the C code is generated; write it with "

@@ -10,6 +10,7 @@ import os
 from os import PathLike, fspath
 from pathlib import Path
 
+from mien import run_files
 from mien.errors import FileMissingError, ModelError, nearest
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
@@ -25,7 +26,7 @@ FILES = {
 ALIASES = {"default": "ferplus8", "nano": "fer7-nano", "fer8": "ferplus8"}
 """Other name → public name."""
 
-_RUN_FILES = ("model.onnx", "recipe.json", "model.npz")
+_RUN_FILES = (run_files.MODEL, run_files.RECIPE, run_files.CLASSICAL)
 
 
 def shipped() -> tuple[str, ...]:
@@ -85,15 +86,15 @@ def _check_unambiguous(name: str, path: Path) -> None:
 
 
 def _exported(run: Path) -> Path:
-    file = run / "model.onnx"
+    file = run / run_files.MODEL
     if file.is_file():
         return file
-    if (run / "model.npz").is_file():
+    if (run / run_files.CLASSICAL).is_file():
         raise ModelError(
             f"{run} is the run of a classical baseline, which has no ONNX network: expected a run with model.onnx. "
             "Only mien evaluate and mien audit take baselines."
         )
-    if (run / "recipe.json").is_file():
+    if (run / run_files.RECIPE).is_file():
         raise FileMissingError(
             f"{run} holds no model.onnx: the run was not exported. Finish it with `mien train … --resume`, or write "
             f"the file with `mien export {run} --data DATA`."
