@@ -196,8 +196,8 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
 def _check_scans(content: bytes, start: int) -> None:
     scans = parts = 0
     position = start
-    while found := _JPEG_MARKER.search(content, position):
-        marker, position = content[found.start() + 1], found.end()
+    while marker_at := _JPEG_MARKER.search(content, position):
+        marker, position = content[marker_at.start() + 1], marker_at.end()
         if marker == 0xD9:
             return
         parts += 1

@@ -44,7 +44,7 @@ def _groups() -> Iterator[Path]:
         # A container often sees its own group as the root, but is told the path that the machine knows it by.
         inside = Path(*(part for part in path.split("/") if part not in ("", "..")))
         for mount in (names, "cpu") if names else ("",):
-            yield from (ROOT / "sys" / "fs" / "cgroup" / mount / each for each in (inside, *inside.parents))
+            yield from (ROOT / "sys" / "fs" / "cgroup" / mount / folder for folder in (inside, *inside.parents))
 
 
 def _quota(group: Path) -> float | None:

@@ -123,7 +123,7 @@ def _entries(file: Path) -> int:
 def _check(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"Parquet is written in parts: expected a folder, but {str(folder)!r} is a file.")
-    foreign = [each.name for each in folder.iterdir() if not each.match("part-*.parquet")] if folder.is_dir() else []
+    foreign = [path.name for path in folder.iterdir() if not path.match("part-*.parquet")] if folder.is_dir() else []
     foreign = [name for name in foreign if not name.endswith(".part")]  # a draft of a run that was killed
     if foreign:
         raise OptionError(f"{str(folder)!r} holds other files ({foreign[0]!r}): name a new or empty folder.")

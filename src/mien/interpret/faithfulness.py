@@ -111,11 +111,11 @@ def measure(
     count = len(maps)
     return tuple(
         Faithfulness(
-            deletion=float(areas[place, index]),
-            insertion=float(areas[count + place, index]),
+            deletion=float(areas[row, index]),
+            insertion=float(areas[count + row, index]),
             random=tuple(areas[2 * count :, index].tolist()),
         )
-        for place, index in enumerate(classes)
+        for row, index in enumerate(classes)
     )
 
 
@@ -132,10 +132,10 @@ def deletion_areas(
     """
     blank = hidden(face, baseline)
     batch = np.empty((len(maps), steps - 1, *face.shape), np.float32)
-    for place, one in enumerate(maps):
+    for row, one in enumerate(maps):
         ranks = _ranks(one)
         for step in range(1, steps):
-            batch[place, step - 1] = np.where(ranks < ranks.size * step / steps, blank, face)
+            batch[row, step - 1] = np.where(ranks < ranks.size * step / steps, blank, face)
     inner = predict(batch.reshape(-1, *face.shape)).reshape(len(maps), steps - 1, -1)
     whole, nothing = predict(np.stack([face, blank]))
     # Trapezoid rule over equal parts: the two ends, which all maps share, count half.

@@ -34,12 +34,12 @@ _WARNING = (168, 60, 0)
 _ORDINALS = {1: "most probable class", 2: "second class", 3: "third class"}
 
 
-def overlay(explanation: Explanation, place: int = 0) -> Pixels:
-    """Return the picture, uint8 (H, W, 3) RGB, with the map of the class at ``place`` on each face.
+def overlay(explanation: Explanation, rank: int = 0) -> Pixels:
+    """Return the picture, uint8 (H, W, 3) RGB, with the map of the class at ``rank`` on each face.
 
     The picture turns grey, so that all colour in it is the maps'. Raises ``OptionError`` without pixels.
     """
-    return _overlay(explanation, _pixels(explanation), place)
+    return _overlay(explanation, _pixels(explanation), rank)
 
 
 def sheet(explanation: Explanation) -> Image.Image:
@@ -58,8 +58,8 @@ def sheet(explanation: Explanation) -> Image.Image:
     picture = Image.new("RGB", (width, head + rise * len(explanation.maps)), _PAPER)
     canvas = ImageDraw.Draw(picture)
     _head(picture, canvas, photos, _titles(explanation, columns))
-    for place in range(len(explanation.maps)):
-        _row(picture, explanation, place, head + place * rise)
+    for rank in range(len(explanation.maps)):
+        _row(picture, explanation, rank, head + rank * rise)
     if explanation.maps:
         _bar(picture, canvas, width - _BAR, head)
     return picture
@@ -76,16 +76,16 @@ def _photos(explanation: Explanation, count: int, width: int) -> list[Pixels]:
     fitted = _fitted(_pixels(explanation), width, _PHOTO)
     if not explanation.maps:
         return [fitted]
-    return [_numbered(explanation, _overlay(explanation, fitted, place)) for place in range(count)]
+    return [_numbered(explanation, _overlay(explanation, fitted, rank)) for rank in range(count)]
 
 
-def _overlay(explanation: Explanation, pixels: Pixels, place: int) -> Pixels:
+def _overlay(explanation: Explanation, pixels: Pixels, rank: int) -> Pixels:
     """Lay the maps onto ``pixels``, the explanation's picture at any scale."""
     strength = np.zeros(pixels.shape[:2], np.float32)
     inside = np.zeros(pixels.shape[:2], np.float32)
     # Best detection last, so that it stays on top where faces overlap.
     for face, maps in reversed(list(zip(explanation.result.faces, explanation.maps, strict=True))):
-        own, mask = _placed(maps[place].strength, _corners(explanation, face, pixels), pixels.shape[:2])
+        own, mask = _placed(maps[rank].strength, _corners(explanation, face, pixels), pixels.shape[:2])
         strength = np.where(mask > 0, own, strength)
         inside = np.maximum(inside, mask)
     return _blend(pixels, strength, inside)
@@ -93,9 +93,9 @@ def _overlay(explanation: Explanation, pixels: Pixels, place: int) -> Pixels:
 
 def _corners(explanation: Explanation, face: Face, pixels: Pixels) -> tuple[Point, Point, Point]:
     result = explanation.result
-    found = corners((result.height, result.width), face.box, face.landmarks, explanation.crop)
+    quad = corners((result.height, result.width), face.box, face.landmarks, explanation.crop)
     across, down = pixels.shape[1] / result.width, pixels.shape[0] / result.height
-    first, second, third = ((x * across, y * down) for x, y in found)
+    first, second, third = ((x * across, y * down) for x, y in quad)
     return first, second, third
 
 
@@ -135,13 +135,13 @@ def _numbered(explanation: Explanation, pixels: Pixels) -> Pixels:
 
     picture = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(picture)
-    for place, face in enumerate(explanation.result.faces):
+    for rank, face in enumerate(explanation.result.faces):
         (x0, y0), (x1, y1), (x2, y2) = _corners(explanation, face, pixels)
         outline = [(x0, y0), (x1, y1), (x1 + x2 - x0, y1 + y2 - y0), (x2, y2), (x0, y0)]
         canvas.line(outline, fill=_INK, width=3)
         canvas.line(outline, fill=_PAPER, width=1)
         if len(explanation.maps) > 1:
-            _tag(canvas, (min(max(x0, 1), picture.width - 22), min(max(y0, 1), picture.height - 18)), str(place + 1))
+            _tag(canvas, (min(max(x0, 1), picture.width - 22), min(max(y0, 1), picture.height - 18)), str(rank + 1))
     return np.asarray(picture)
 
 
@@ -155,33 +155,33 @@ def _titles(explanation: Explanation, count: int) -> list[str]:
     """Return what stands above each photo: the class if it is the same for all faces, else its rank."""
     if not explanation.maps:
         return ["no face found"]
-    words = [{maps[place].label for maps in explanation.maps} for place in range(count)]
+    words = [{maps[rank].label for maps in explanation.maps} for rank in range(count)]
     return [
-        min(found) if len(found) == 1 else _ORDINALS.get(place, f"class {place} by probability")
-        for place, found in enumerate(words, 1)
+        min(shown) if len(shown) == 1 else _ORDINALS.get(rank, f"class {rank} by probability")
+        for rank, shown in enumerate(words, 1)
     ]
 
 
 def _head(picture: Image.Image, canvas: ImageDraw.ImageDraw, photos: Sequence[Pixels], titles: Sequence[str]) -> None:
     from PIL import Image
 
-    for place, (photo, words) in enumerate(zip(photos, titles, strict=True)):
-        left = _GAP + place * (photo.shape[1] + _GAP)
+    for rank, (photo, words) in enumerate(zip(photos, titles, strict=True)):
+        left = _GAP + rank * (photo.shape[1] + _GAP)
         font, title = fonts.choose(words, 15)
         canvas.text((left, _GAP - 4), title, fill=_INK, font=font)
         picture.paste(Image.fromarray(photo), (left, _GAP + _LINE))
 
 
-def _row(picture: Image.Image, explanation: Explanation, place: int, top: int) -> None:
+def _row(picture: Image.Image, explanation: Explanation, rank: int, top: int) -> None:
     """Draw one face: as it is, then under each of its maps, with captions."""
     import cv2
     from PIL import ImageDraw
 
     canvas = ImageDraw.Draw(picture)
-    face, maps = explanation.result.faces[place], explanation.maps[place]
+    face, maps = explanation.result.faces[rank], explanation.maps[rank]
     plain = _fitted(cut(_pixels(explanation), face.box, face.landmarks, explanation.crop), _CELL, _CELL)
     _paste(picture, plain, _GAP, top)
-    name = f"face {place + 1}" if len(explanation.maps) > 1 else "face"
+    name = f"face {rank + 1}" if len(explanation.maps) > 1 else "face"
     _lines(canvas, (_GAP, top + _CELL), (name, f"{face.box.width:.0f} by {face.box.height:.0f} pixels", ""))
     for column, one in enumerate(maps, 1):
         left = _GAP + column * (_CELL + _GAP)
@@ -210,20 +210,20 @@ def _paste(picture: Image.Image, pixels: Pixels, left: int, top: int) -> None:
 
 
 def _caption(one: Map) -> tuple[str, str, str]:
-    told = one.faithfulness
-    verdict = "" if told.explains else ": explains nothing"
+    score = one.faithfulness
+    verdict = "" if score.explains else ": explains nothing"
     return (
         f"{one.label} {one.probability:.0%}",
-        f"deletion area {told.deletion:.2f}, random {told.chance:.2f}",
-        f"score {told.score:+.2f}{verdict}",
+        f"deletion area {score.deletion:.2f}, random {score.chance:.2f}",
+        f"score {score.score:+.2f}{verdict}",
     )
 
 
 def _lines(canvas: ImageDraw.ImageDraw, at: tuple[int, int], lines: Sequence[str], *, warn: bool = False) -> None:
     colours = (_INK, _FAINT, _WARNING if warn else _INK)
-    for place, (words, colour) in enumerate(zip(lines, colours, strict=True)):
-        font, text = fonts.choose(words, 15 if place == 0 else 13)
-        canvas.text((at[0], at[1] + 6 + place * _LINE), text, fill=colour, font=font)
+    for line, (words, colour) in enumerate(zip(lines, colours, strict=True)):
+        font, text = fonts.choose(words, 15 if line == 0 else 13)
+        canvas.text((at[0], at[1] + 6 + line * _LINE), text, fill=colour, font=font)
 
 
 def _bar(picture: Image.Image, canvas: ImageDraw.ImageDraw, left: int, top: int) -> None:

@@ -53,10 +53,10 @@ def cut(pixels: NDArray[np.uint8], box: Box, landmarks: Sequence[Point] | None, 
     Raises ``ImageError`` if the box or a landmark is not finite.
     """
     height, width = pixels.shape[:2]
-    found = _frame((height, width), box, landmarks, spec)
-    if found is None:
+    frame = _frame((height, width), box, landmarks, spec)
+    if frame is None:
         return pixels
-    centre, side, angle = found
+    centre, side, angle = frame
     if angle == 0:
         return _shrink(_square(pixels, centre, side), MAX_SIDE)
     return _turned(pixels, centre, side, angle)
@@ -71,10 +71,10 @@ def corners(
     pixels; exact to the pixel to which ``cut`` rounds. Raises ``ImageError`` as ``cut`` does.
     """
     height, width = shape
-    found = _frame(shape, box, landmarks, spec)
-    if found is None:
+    frame = _frame(shape, box, landmarks, spec)
+    if frame is None:
         return (0.0, 0.0), (float(width), 0.0), (0.0, float(height))
-    (x, y), side, angle = found
+    (x, y), side, angle = frame
     across = (side / 2 * math.cos(math.radians(angle)), side / 2 * math.sin(math.radians(angle)))
     down = (-across[1], across[0])
     signs = ((-1, -1), (1, -1), (-1, 1))

@@ -89,8 +89,8 @@ def read_pictures(
     if len(first) == 2:  # threads for one photo would cost their start
         yield from _overlapped(recognizer, chain(first, remaining), chunk, keep_pixels)
         return
-    found = (_found(recognizer, each, keep_pixels) for each in chain(first, remaining))
-    while batch := list(islice(found, chunk)):
+    searched = (_found(recognizer, photo, keep_pixels) for photo in chain(first, remaining))
+    while batch := list(islice(searched, chunk)):
         yield from _decided(recognizer, batch)
 
 
@@ -116,14 +116,14 @@ def _found(recognizer: Recognizer, picture: Picture | Unreadable, keep_pixels: b
     if isinstance(picture, Unreadable):
         return picture
     try:
-        found = recognizer.find(picture.content, keep_pixels=keep_pixels)
+        faces = recognizer.find(picture.content, keep_pixels=keep_pixels)
     except (ImageError, FileMissingError) as error:
         return Unreadable(picture.source, str(error))
     if os.fspath(picture.content) == picture.source:
-        return found
-    return replace(found, blank=replace(found.blank, source=picture.source))
+        return faces
+    return replace(faces, blank=replace(faces.blank, source=picture.source))
 
 
 def _decided(recognizer: Recognizer, batch: Sequence[Found | Unreadable]) -> Iterator[ImageResult | Unreadable]:
-    results = iter(recognizer.decide([each for each in batch if not isinstance(each, Unreadable)]))
-    return (each if isinstance(each, Unreadable) else next(results) for each in batch)
+    results = iter(recognizer.decide([entry for entry in batch if not isinstance(entry, Unreadable)]))
+    return (entry if isinstance(entry, Unreadable) else next(results) for entry in batch)

@@ -42,13 +42,13 @@ def measure(shape: tuple[int, int], detection: Detection, crop: NDArray[np.uint8
     """
     size = math.sqrt(max(detection.box.width * detection.box.height, 0.0))
     sharp, inside, turned = sharpness(crop), share_inside(shape, detection), turn(detection.landmarks)
-    found = {
+    reasons = {
         "tiny": size < LEAST_SIZE,
         "blurred": sharp < LEAST_SHARPNESS,
         "turned": turned is not None and turned > LARGEST_TURN,
         "cut off": inside < LEAST_INSIDE,
     }
-    return Quality(size, sharp, turned, inside, tuple(reason for reason, true in found.items() if true))
+    return Quality(size, sharp, turned, inside, tuple(reason for reason, true in reasons.items() if true))
 
 
 def sharpness(crop: NDArray[np.uint8]) -> float:

@@ -129,8 +129,8 @@ class ForeignSession:
         """Map float32 (N, channels, size, size) to float32 (N, C). Raises ``ModelError`` as ``OnnxSession.logits``."""
         step = 1 if self._one_by_one else max(len(batch), 1)
         parts = [batch[start : start + step] for start in range(0, len(batch), step)]
-        found = [_answers(self._session, self._output, self._input, part, self._classes) for part in parts]
-        answers = np.concatenate([np.empty((0, self._classes), np.float32), *found])
+        outputs = [_answers(self._session, self._output, self._input, part, self._classes) for part in parts]
+        answers = np.concatenate([np.empty((0, self._classes), np.float32), *outputs])
         # The smallest float32 stands for a probability of 0, whose logarithm no temperature could divide.
         return np.log(np.maximum(answers, np.finfo(np.float32).tiny)) if self._probabilities else answers
 

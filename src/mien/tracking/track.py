@@ -73,12 +73,12 @@ class Tracker:
         seconds = self._predict(seconds)
         measured = [np.array([left + w / 2, top + h / 2, w, h]) for left, top, w, h in boxes]
         ids = [0] * len(boxes)
-        for track, place in self._matched(seconds, measured):
-            _correct(track, measured[place])
-            track.last_seen, ids[place] = seconds, track.id
+        for track, index in self._matched(seconds, measured):
+            _correct(track, measured[index])
+            track.last_seen, ids[index] = seconds, track.id
         self._tracks = [track for track in self._tracks if seconds - track.last_seen <= self._bridge]
-        for place, box in enumerate(measured):
-            ids[place] = ids[place] or self._begin(seconds, box)
+        for index, box in enumerate(measured):
+            ids[index] = ids[index] or self._begin(seconds, box)
         return tuple(ids)
 
     def coast(self, seconds: float) -> None:
@@ -131,10 +131,10 @@ def _advance(track: _Track, step: float) -> None:
     move[0, 4] = move[1, 5] = step
     sides = _sides(track.mean)
     push = np.zeros((6, 6))
-    for place in (0, 1):
-        push[place, place], push[place + 4, place + 4] = step**3 / 3, step
-        push[place, place + 4] = push[place + 4, place] = step**2 / 2
-        push[place + 2, place + 2] = step * (_GROWTH / _PUSH) ** 2
+    for axis in (0, 1):
+        push[axis, axis], push[axis + 4, axis + 4] = step**3 / 3, step
+        push[axis, axis + 4] = push[axis + 4, axis] = step**2 / 2
+        push[axis + 2, axis + 2] = step * (_GROWTH / _PUSH) ** 2
     track.mean = move @ track.mean
     track.spread = move @ track.spread @ move.T + _PUSH**2 * push * np.outer(sides, sides)
 

@@ -88,10 +88,12 @@ class Limits:
         if self.max_faces is not None and self.max_faces < 1:
             raise OptionError(f"max_faces = {self.max_faces}: expected at least 1, or None for all.")
 
-    def keep(self, found: Iterable[Detection]) -> tuple[Detection, ...]:
+    def keep(self, detections: Iterable[Detection]) -> tuple[Detection, ...]:
         """Sort and select."""
         large = [
-            one for one in found if one.score >= self.threshold and min(one.box.width, one.box.height) >= self.min_size
+            one
+            for one in detections
+            if one.score >= self.threshold and min(one.box.width, one.box.height) >= self.min_size
         ]
         large.sort(key=lambda one: (-one.score, one.box.top, one.box.left, one.box.width, one.box.height))
         return tuple(large[: self.max_faces])
@@ -122,13 +124,13 @@ class _Searcher:
 
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Find the faces in uint8 (H, W, 3) RGB, best first."""
-        found = [one for side in _long_sides(pixels, self.sides) for one in self._found(_view(pixels, side, 0))]
-        return self._limits.keep(_distinct(found or self._found(_view(pixels, _SMALL, _BORDER))))
+        detections = [one for side in _long_sides(pixels, self.sides) for one in self._found(_view(pixels, side, 0))]
+        return self._limits.keep(_distinct(detections or self._found(_view(pixels, _SMALL, _BORDER))))
 
     def _found(self, view: _View) -> list[Detection]:
         with self._lock:
-            found = [view.outward(one) for one in self._search(view.pixels)]
-        return [one for one in found if one.score >= self._limits.threshold]
+            detections = [view.outward(one) for one in self._search(view.pixels)]
+        return [one for one in detections if one.score >= self._limits.threshold]
 
     def _search(self, pixels: NDArray[np.uint8]) -> Iterable[Detection]:
         raise NotImplementedError
@@ -292,14 +294,14 @@ def _long_sides(pixels: NDArray[np.uint8], sides: tuple[int, ...]) -> list[int]:
     return [min(max(long_side, _SMALL), first), *(min(long_side, side) for side in further if long_side > 1.5 * first)]
 
 
-def _distinct(found: Sequence[Detection]) -> Iterable[Detection]:
+def _distinct(detections: Sequence[Detection]) -> Iterable[Detection]:
     """Of detections of the same face from several searches keep the best."""
-    if len(found) < 2:
-        return found
+    if len(detections) < 2:
+        return detections
     import cv2
 
-    boxes = [(one.box.left, one.box.top, one.box.width, one.box.height) for one in found]
-    return [found[place] for place in cv2.dnn.NMSBoxes(boxes, [one.score for one in found], 0.0, _SAME_FACE)]
+    boxes = [(one.box.left, one.box.top, one.box.width, one.box.height) for one in detections]
+    return [detections[index] for index in cv2.dnn.NMSBoxes(boxes, [one.score for one in detections], 0.0, _SAME_FACE)]
 
 
 def _view(pixels: NDArray[np.uint8], long_side: int, border: int) -> _View:

@@ -33,17 +33,17 @@ def detect(detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Detection, ..
     compared. Boxes and landmarks are in pixels of ``pixels`` as it is; landmarks of turned faces tell how they lie, and
     ``crop.cut`` cuts such faces out upright. Detectors without ``upright_score`` search one way round.
     """
-    found = detector.detect(pixels)
+    upright = detector.detect(pixels)
     sure: float | None = getattr(detector, "upright_score", None)
-    if sure is None or (found and found[0].score >= sure):
-        return found
-    near = _shrunk(_around(pixels, found[0].box), _FACE) if found else _shrunk(pixels, _PHOTO)
+    if sure is None or (upright and upright[0].score >= sure):
+        return upright
+    near = _shrunk(_around(pixels, upright[0].box), _FACE) if upright else _shrunk(pixels, _PHOTO)
     quarters = _way_round(detector, near)
     if not quarters:
-        return found
+        return upright
     again = detector.detect(np.ascontiguousarray(np.rot90(pixels, quarters)))
     height, width = pixels.shape[:2]
-    return tuple(_turned_back(one, quarters, (height, width)) for one in again) or found
+    return tuple(_turned_back(one, quarters, (height, width)) for one in again) or upright
 
 
 def _way_round(detector: Detector, pixels: NDArray[np.uint8]) -> int:

@@ -93,4 +93,4 @@ def _declared(name: str, shape: tuple[int | str, ...]) -> bytes:
 
 
 def _all(message: bytes, number: int) -> list[bytes]:
-    return [message[payload:end] for found, _, payload, end in walk(message) if found == number]
+    return [message[payload:end] for field, _, payload, end in walk(message) if field == number]

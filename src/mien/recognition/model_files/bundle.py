@@ -119,7 +119,7 @@ def write(
         "digest": hashlib.sha256(bare).hexdigest(),
     }  # fmt: skip
     if trained_on:
-        described["trained_on"] = [each.to_dict() for each in trained_on]
+        described["trained_on"] = [corpus.to_dict() for corpus in trained_on]
     try:
         # Once there and back, so that tuples and integer keys are sealed as what will be read.
         described = json.loads(json.dumps(described, allow_nan=False))
@@ -152,7 +152,7 @@ def rewrite(
         trained_on=before.trained_on if trained_on is None else tuple(trained_on),
         licence=before.licence if licence is None else licence,
     )
-    described = {each: getattr(after, each) for each in Bundle.__dataclass_fields__ if each not in ("graph", "digest")}
+    described = {name: getattr(after, name) for name in Bundle.__dataclass_fields__ if name not in ("graph", "digest")}
     return write(path, after.graph, **described)
 
 

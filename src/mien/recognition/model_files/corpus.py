@@ -35,9 +35,9 @@ class Corpus:
 
 def parse(values: object) -> tuple[Corpus, ...]:
     """Read what ``Corpus.to_dict`` gave, in a list. Raises ``TypeError``."""
-    if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise TypeError(f"trained_on is {values!r}, expected a list of objects")
-    wrong = next((sorted(each) for each in values if set(each) != {"name", "terms", "use"}), None)
+    wrong = next((sorted(value) for value in values if set(value) != {"name", "terms", "use"}), None)
     if wrong is not None:
         raise TypeError(f"trained_on has an object with {', '.join(wrong) or 'nothing'}, expected name, terms and use")
-    return tuple(Corpus(**each) for each in values)
+    return tuple(Corpus(**value) for value in values)
