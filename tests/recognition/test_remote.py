@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ class Pages(BaseHTTPRequestHandler):
     """One picture at ``/photo.jpg``; redirects; an endless file."""
 
     photo = b""
+    done = threading.Event()
 
     def do_GET(self) -> None:
         if self.path == "/moved":
@@ -32,6 +34,19 @@ class Pages(BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             self.wfile.write(self.photo)
+        elif self.path == "/drip":  # never silent for long, never done
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(200):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(0.05)
+            self.done.set()
+        elif self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.photo)))
+            self.end_headers()
+            self.wfile.write(self.photo[:1000])
         else:
             self.send_error(404)
 
@@ -75,6 +90,28 @@ def test_limits(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "MAX_BYTES", 1000)
     with pytest.raises(ImageError, match="holds more than 1000 bytes"):
         remote.fetch(f"{address}/photo.jpg", allowed=True)
+
+
+@pytest.mark.usefixtures("local")
+def test_a_host_that_drips_is_left(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SECONDS", 0.5)
+    with pytest.raises(ImageError, match=r"takes more than 0\.5 seconds"):
+        remote.fetch(f"{address}/drip", allowed=True)
+    assert not Pages.done.is_set()  # it did not wait for the last byte
+
+
+@pytest.mark.usefixtures("local")
+def test_half_a_file_is_none(address: str) -> None:
+    with pytest.raises(ImageError, match=r"broke off \d+ bytes before its end"):
+        remote.fetch(f"{address}/cut", allowed=True)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_passwords_are_not_printed(allowed: bool) -> None:
+    with pytest.raises((ImageError, OptionError)) as caught:
+        remote.fetch("https://user:secret@example.org/a.jpg", allowed=allowed)
+    assert "secret" not in str(caught.value)
+    assert "example.org/a.jpg" in str(caught.value)
 
 
 def test_this_network_is_not_asked(address: str) -> None:

@@ -19,11 +19,11 @@ pytest.importorskip("av")
 
 import films
 
+from mien.addresses import hide_passwords
 from mien.errors import FileMissingError, OptionError, VideoError
 from mien.video import patience
 from mien.video.film import Film
 from mien.video.follow import Newest
-from mien.video.source import hide_passwords
 
 TIMES = films.vary(1.2)
 

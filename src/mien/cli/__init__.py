@@ -193,7 +193,7 @@ def _no_verb(verb: str, allowed: list[str]) -> str:
 
 def _fail(message: str, code: int = FAILED) -> int:
     if "://" in message:
-        from mien.video.source import hide_passwords
+        from mien.addresses import hide_passwords
 
         message = hide_passwords(message)
     sys.stderr.write(f"mien: {one_line(message)}\n" if code == INTERRUPTED else f"mien: error: {one_line(message)}\n")

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from ipaddress import IPv6Address, ip_address
+from threading import Timer
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from mien.addresses import hide_passwords
 from mien.errors import ImageError, OptionError
 
 MAX_BYTES = 64_000_000
@@ -30,9 +34,10 @@ def fetch(url: str, *, allowed: bool) -> bytes:
     Raises ``OptionError`` where addresses are not allowed; ``ImageError`` for one that is not public, does not answer,
     or holds too much.
     """
+    shown = hide_passwords(url)
     if not allowed:
         raise OptionError(
-            f"{url!r} is an address, and only files are read. Download it, or allow addresses: "
+            f"{shown!r} is an address, and only files are read. Download it, or allow addresses: "
             "mien.load(allow_urls=True), on the command line --allow-urls."
         )
     end = time.monotonic() + SECONDS
@@ -44,51 +49,82 @@ def fetch(url: str, *, allowed: bool) -> bytes:
                 return content
             address = urljoin(address, following)
     except (OSError, HTTPException, ValueError) as error:
+        if time.monotonic() > end:
+            raise ImageError(f"{shown!r} takes more than {SECONDS:g} seconds. Download it first.") from None
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"{url!r} cannot be fetched: {error}. Check the address, or download the file.") from None
-    raise ImageError(f"{url!r} redirects more than {_REDIRECTS} times. Give the address of the file itself.")
+        raise ImageError(f"{shown!r} cannot be fetched: {error}. Check the address, or download the file.") from None
+    raise ImageError(f"{shown!r} redirects more than {_REDIRECTS} times. Give the address of the file itself.")
 
 
 def _get(parts: SplitResult, end: float) -> tuple[bytes, str | None]:
     """Return the content of an address, or the address to which it redirects."""
+    shown = hide_passwords(parts.geturl())
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ImageError(f"{parts.geturl()!r}: expected http:// or https:// and a host, without a password.")
+        raise ImageError(f"{shown!r}: expected http:// or https:// and a host, without a name or password before it.")
     kind = _Secure if parts.scheme == "https" else _Plain
     connection = kind(parts.hostname, parts.port, timeout=max(end - time.monotonic(), 0.1))
-    try:
+    with _closing_at(connection, end):
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         connection.request("GET", path, headers={"User-Agent": "mien", "Accept": "image/*"})
         response = connection.getresponse()
         if response.status in (301, 302, 303, 307, 308) and response.headers["Location"]:
             return b"", response.headers["Location"]
         if response.status != 200:
-            raise ImageError(f"{parts.geturl()!r} answers {response.status} {response.reason}. Check the address.")
-        return _content(response, parts.geturl(), end), None
+            raise ImageError(f"{shown!r} answers {response.status} {response.reason}. Check the address.")
+        content = _content(response, shown)
+    if time.monotonic() > end:
+        raise TimeoutError("too slow")
+    return content, None
+
+
+@contextmanager
+def _closing_at(connection: _Plain | _Secure, end: float) -> Iterator[None]:
+    """Cut the connection off at ``end``: a socket's own timeout starts anew with each byte that a slow host sends."""
+
+    def cut_off() -> None:
+        if connection.wire is not None:
+            with suppress(OSError):  # it may be closed already
+                connection.wire.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(max(end - time.monotonic(), 0), cut_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
     finally:
+        timer.cancel()
         connection.close()
 
 
-def _content(response: HTTPResponse, url: str, end: float) -> bytes:
+def _content(response: HTTPResponse, shown: str) -> bytes:
     content = bytearray()
-    while block := response.read(_BLOCK):
+    while block := response.read1(_BLOCK):
         content += block
         if len(content) > MAX_BYTES:
-            raise ImageError(f"{url!r} holds more than {MAX_BYTES} bytes. Download it and shrink it.")
-        if time.monotonic() > end:
-            raise ImageError(f"{url!r} takes more than {SECONDS:g} seconds. Download it first.")
+            raise ImageError(f"{shown!r} holds more than {MAX_BYTES} bytes. Download it and shrink it.")
+    if response.length:
+        raise ImageError(f"{shown!r} broke off {response.length} bytes before its end. Try again.")
     return bytes(content)
 
 
 class _Plain(HTTPConnection):
+    wire: socket.socket | None = None
+    """Also while a response is read, when ``sock`` may be None."""
+
     def connect(self) -> None:
-        self.sock = _connect(self.host, self.port, self.timeout)
+        self.sock = self.wire = _connect(self.host, self.port, self.timeout)
 
 
 class _Secure(HTTPSConnection):
+    wire: socket.socket | None = None
+
     def connect(self) -> None:
         plain = _connect(self.host, self.port, self.timeout)
-        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
+        context = self._context  # type: ignore[attr-defined]
+        secure = context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock = self.wire = secure
+        secure.do_handshake()
 
 
 def _connect(host: str, port: int, timeout: float | None) -> socket.socket:

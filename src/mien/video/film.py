@@ -11,11 +11,12 @@ from itertools import count
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
+from mien.addresses import hide_passwords
 from mien.errors import OptionError, VideoError
 from mien.video.clock import FilmTimes, LiveTimes, read_packets
 from mien.video.extent import Extent
 from mien.video.patience import Patience
-from mien.video.source import describe_error, first_video, get_av_errors, has_clock, has_end, hide_passwords, open_film
+from mien.video.source import describe_error, first_video, get_av_errors, has_clock, has_end, open_film
 from mien.video.upright import Aspect, read_orientation
 
 if TYPE_CHECKING:

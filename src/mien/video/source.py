@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from mien.addresses import hide_passwords
 from mien.errors import FileMissingError, MissingExtraError, VideoError
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 _WAIT = 10.0  # seconds without data after which a network stream counts as lost
 _PLAYLISTS = ("hls", "dash")  # their size is that of the playlist, not of the video
-
-_SECRET = re.compile(r"(?i)((?:pass|pwd|pw|token|secret|key|auth|sig|cred)[a-z]*=)[^&;#\s'\"]*")
-_USER = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)([^\s'\"]*)")
 
 
 def is_device(name: str) -> bool:
@@ -54,22 +51,6 @@ def has_clock(container: InputContainer) -> bool:
     from av.format import Flags
 
     return Flags.no_timestamps not in Flags(container.format.flags)
-
-
-def hide_passwords(text: str) -> str:
-    """Replace user names and passwords in URLs by ``***``."""
-    return _SECRET.sub(r"\1***", _USER.sub(lambda match: match[1] + _hide_user(match[2]), text))
-
-
-def _hide_user(rest: str) -> str:
-    """Hide everything before the last @ of the host, even if a password contains an unescaped /."""
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in host:
-        return "***@" + rest[host.rindex("@") + 1 :]
-    _, colon, port = host.rpartition(":")
-    if colon and not port.isdecimal() and not host.endswith("]") and "@" in rest:
-        return "***@" + rest[rest.rindex("@") + 1 :]
-    return rest
 
 
 def _to_ffmpeg(name: str) -> tuple[str, str | None, dict[str, str]]:
