@@ -31,6 +31,14 @@ class QualityShape(_Shape):
     good: bool = Field(description="there are no problems")
 
 
+class PoseShape(_Shape):
+    """Where a face looks, in degrees; 0, 0, 0 looks into the camera. Estimated from the landmarks."""
+
+    yaw: float = Field(ge=-90, le=90, description="above 0 to the picture's right")
+    pitch: float = Field(ge=-180, le=180, description="above 0 up")
+    roll: float = Field(ge=-180, le=180, description="above 0 with the head tilted clockwise in the picture")
+
+
 class FaceShape(_Shape):
     """One face and its emotion."""
 
@@ -43,6 +51,7 @@ class FaceShape(_Shape):
     confidence: float = Field(ge=0, le=1, description="the probability of emotion")
     uncertain: bool = Field(description="confidence is below the threshold of the model file")
     quality: QualityShape | None
+    pose: PoseShape | None = Field(description="null without landmarks")
     probabilities: dict[str, float] = Field(description="label to probability, sum 1")
 
 
