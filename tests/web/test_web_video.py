@@ -89,7 +89,10 @@ def test_nothing_is_offered_unless_the_operator_says_so(address: str, film: Path
 def test_the_results_are_the_librarys(with_videos: Serve, recognizer: Recognizer, film: Path, folder: Path) -> None:
     address = with_videos()
     job = send(address, film)
-    assert ended(job) == {**state(job), "state": "done", "progress": 1.0, "frames": len(TIMES), "faults": []}
+    told = ended(job)
+    assert (told["state"], told["progress"], told["frames"]) == ("done", 1.0, len(TIMES))
+    assert (told["error"], told["faults"]) == (None, [])
+    assert 0 < told["expires_in"] <= 900
     answer = get(f"{job}/results")
     assert answer.headers["content-type"] == "application/jsonl"
     lines = [json.loads(line) for line in answer.text.splitlines()]
