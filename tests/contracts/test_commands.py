@@ -192,8 +192,28 @@ def test_toml_is_whole(block: pages.Block) -> None:
     assert tomllib.loads(block.text)
 
 
-def test_the_readme_links_to_what_there_is() -> None:
-    text = (pages.ROOT / "README.md").read_text("utf-8")
-    links = [link.split("#")[0] for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text)]
-    assert links
-    assert [link for link in links if not (pages.ROOT / link).exists()] == []
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and the site make them."""
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S)
+    titles = (re.sub(r"\]\([^)]*\)|[`\[*]", "", title) for title in re.findall(r"^#+ (.+)$", text, re.M))
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.relative_to(pages.ROOT).as_posix())
+def test_a_page_links_to_what_there_is(page: Path) -> None:
+    text = re.sub(r"^```.*?^```|`[^`\n]+`", "", page.read_text("utf-8"), flags=re.M | re.S)
+    broken = []
+    for link in re.findall(r"\]\((?![a-z]+:)([^)\s]+)", text):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_stands_in_the_sites_menu_once() -> None:
+    listed = re.findall(r"([\w/-]+\.md)$", (pages.ROOT / "mkdocs.yml").read_text("utf-8").split("\nnav:")[1], re.M)
+    there = {path.relative_to(pages.ROOT / "docs").as_posix() for path in (pages.ROOT / "docs").rglob("*.md")}
+    beside = {"MODEL_CARD.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+    runs = {name for name in there if name.startswith("runs/")}
+    assert sorted(listed) == sorted((there - runs) | beside)
