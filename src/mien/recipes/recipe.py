@@ -254,6 +254,8 @@ def smoke(recipe: AnyRecipe) -> AnyRecipe:
     }
     if recipe.network.name.startswith("torchvision:") or recipe.network.pretrained:
         values["network.pretrained"] = False
+    if recipe.network.start is not None:
+        values["network.start"] = None
     if recipe.data.corpora.draws:
         values["data.corpora.draws"] = 64
     return recipe.with_values(values)

@@ -128,6 +128,7 @@ class NetworkTable(Table):
     dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
     attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
     pretrained: start from torchvision's ImageNet weights, or for ``face_residual`` from dlib's face weights.
+    start: start from the weights of a finished model of the same network: name, alias or model file.
     stride: of a backbone's first convolution; 1 doubles the resolution at four times the cost.
     widths, blocks: for ``residual``, maps and number of blocks of each stage.
     separable: for ``residual``, use depthwise and pointwise convolutions.
@@ -138,6 +139,7 @@ class NetworkTable(Table):
     dropout: Fraction | None = None
     attention: Literal["se", "cbam"] | None = None
     pretrained: bool | None = None
+    start: str | None = None
     stride: Literal[1, 2] | None = None
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     blocks: Count | None = None

@@ -36,7 +36,7 @@ from mien.networks.face_residual import FaceResidual, read_weights
 from mien.preprocess import apply
 from mien.recipes.recipe import Plan, Recipe
 from mien.recipes.tables import DegradeTable
-from mien.training import arithmetic, checkpoints, corpora, distillation, memory, parts, threads
+from mien.training import arithmetic, checkpoints, corpora, distillation, memory, parts, threads, warm_start
 from mien.training.batches import ShuffledBatches, get_rank
 from mien.training.degrade import DegradedFaces
 from mien.training.harmonise import CorpusFaces
@@ -106,7 +106,11 @@ def build_classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
     known = corpora.vocabulary(corpora.head_targets(part, table)) if table.heads else None
     module = Classifier(recipe, list(part.counts().values()), known)
     trunk = module.network.network if isinstance(module.network, Consensus) else module.network
-    if isinstance(trunk, FaceResidual) and trunk.pretrained:
+    if recipe.network.start is not None:
+        rows = np.random.default_rng(recipe.train.seed).permutation(len(part))[:256]
+        crops = torch.from_numpy(apply(part.pixels[rows], recipe.preprocess))
+        warm_start.start(trunk, recipe.network.start, part.label_set.labels, crops)
+    elif isinstance(trunk, FaceResidual) and trunk.pretrained:
         _start(trunk, recipe, part)
     if recipe.train.channels_last:
         module.network.to(memory_format=torch.channels_last)
