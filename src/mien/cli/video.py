@@ -115,11 +115,14 @@ def run(options: Namespace) -> int:
     _check(options, form)
     film = Film(options.source, every=options.every, fps=options.fps, reconnect=options.reconnect)
     following, recognizer = following_of(options), recognizer_of(options)
-    about = film.about  # last: a camera keeps recording while a model is loaded
-    done = _take_up(options, form, film, recognizer, following)
-    frames = Newest(film) if about.live else film
-    steps = follow(Follower(recognizer, following), frames, _kept(options, form, recognizer, done))
     with ended_well(), ExitStack() as stack:
+        # Last, and read at once: a camera keeps recording while a model is loaded and outputs are opened.
+        frames = Newest(film) if film.live else film
+        if isinstance(frames, Newest):
+            stack.callback(frames.close)
+            frames.start()
+        done = _take_up(options, form, film, recognizer, following)
+        steps = follow(Follower(recognizer, following), frames, _kept(options, form, recognizer, done))
         timeline = None if done or form is None else _timeline(options, form, recognizer, 0, stack)
         sinks, digest = _sinks(options, film, recognizer, following, stack)
         for frame, result, fresh in _shown(options, film, steps):
