@@ -9,13 +9,15 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from mien.datasets import guard, manifest, split
+from mien.datasets import faces, guard, manifest, split
 from mien.datasets.fingerprints import COUNTS
 from mien.datasets.formats import ferplus
+from mien.datasets.faces import FaceSet
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
 from mien.datasets.rows import Row
 from mien.labels import FER2013, FERPLUS
+from mien.recipes.tables import DataTable
 
 pytestmark = [pytest.mark.data, pytest.mark.untraced]
 
@@ -100,3 +102,19 @@ def test_other_corpora(name: str, sizes: tuple[int, ...], data_dir: Path, tmp_pa
     found = read(index([data_dir / f"{name}.zip"], tmp_path / "m.parquet"))
     assert (len(found), len(set(found.column("subject"))), len(set(found.column("label")))) == sizes
     assert guard.check(split.ratios(found, (80, 20), by="subject")).clean
+
+
+def test_who_reads_only_what_a_limited_recipe_needs_trains_on_the_same_faces(
+    data_dir: Path, fer2013_faces: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mien.datasets.index import load
+
+    parts = pytest.importorskip("mien.training.parts", exc_type=ImportError)
+    table = DataTable(limit=56)
+    decoded: list[str] = []
+    monkeypatch.setattr(
+        "mien.datasets.index.load", lambda read, row: (decoded.append(row.member), load(read, row))[1]
+    )
+    few = faces.load(data_dir / "fer2013.zip", limit=table.reading_limit, seed=table.seed)
+    assert len(decoded) == len(few) <= 3 * 7 * 56
+    assert parts.describe(parts.arrange(few, table)) == parts.describe(parts.arrange(fer2013_faces, table))

@@ -76,6 +76,21 @@ def read_faces(paths: Path | Sequence[Path], scheme: Scheme | None = None, *, co
     return faces.load(paths, scheme, watch=lambda rows: watched(rows, "reading"), colour=colour)
 
 
+def read_recipe_faces(paths: Path | Sequence[Path], recipe: AnyRecipe) -> FaceSet:
+    """Load the faces that a recipe trains on; of a recipe for few faces only as many as it can need."""
+    from mien.datasets import faces
+
+    table = recipe.data
+    return faces.load(
+        paths,
+        table.label_scheme(),
+        watch=lambda rows: watched(rows, "reading"),
+        colour=not recipe.preprocess.grey,
+        limit=table.reading_limit,
+        seed=table.seed,
+    )
+
+
 def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:
     """Wrap an iterable of unknown length in a progress bar on stderr, if that is a terminal."""
     from rich.console import Console

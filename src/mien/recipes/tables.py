@@ -114,6 +114,14 @@ class DataTable(Table):
             raise ValueError("data.corpora has its own heads and balance; leave data.votes and data.oversample out")
         return self
 
+    @property
+    def reading_limit(self) -> int:
+        """Faces of each corpus, split and label that suffice for ``limit``; 0 if all are needed.
+
+        A split that is drawn, and labels by votes, depend on all faces.
+        """
+        return 0 if self.split != "own" or self.hold_out or self.corpora.shares else self.limit
+
     def label_scheme(self) -> labels.Scheme | None:
         """Return the scheme that the table names; None to take the smallest that fits the data."""
         if self.classes:

@@ -131,8 +131,8 @@ def _prepare_corpus(corpus: str, path: Path, folder: Path, watch: Watch | None) 
 
 
 def _load(plan: Plan, sources: Sequence[Path], watch: Watch | None) -> FaceSet:
-    scheme = plan.data.label_scheme()
-    return loading.load(sources, scheme, watch=watch)
+    table = plan.data
+    return loading.load(sources, table.label_scheme(), watch=watch, limit=table.reading_limit, seed=table.seed)
 
 
 @dataclass(frozen=True)

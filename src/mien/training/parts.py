@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets import split
+from mien.datasets import sampling, split
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
 from mien.labels import OWN
@@ -37,18 +37,18 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
 
 
 def _limit(faces: FaceSet, table: DataTable) -> FaceSet:
-    """Keep at most ``table.limit`` faces of each split, drawn by ``table.seed``; see ``DataTable``."""
-    generator = np.random.default_rng(table.seed)
+    """Keep at most ``table.limit`` faces of each split; see ``DataTable``."""
     groups = faces.labels.astype(np.int64)
     if faces.datasets is not None:
         groups = groups + len(faces.label_set) * np.unique(faces.datasets, return_inverse=True)[1]
+    order = sampling.ranked(faces.ids, table.seed)
     kept = np.zeros(len(faces), bool)
     for name in np.unique(faces.splits):
-        rows = np.flatnonzero(faces.splits == name)
+        rows = order[faces.splits[order] == name]
         present = np.unique(groups[rows])
         share = max(table.limit // len(present), 1)
         for group in present:
-            kept[generator.permutation(rows[groups[rows] == group])[:share]] = True
+            kept[rows[groups[rows] == group][:share]] = True
     return faces.where(kept)
 
 

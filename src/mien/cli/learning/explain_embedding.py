@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mien.cli import DONE, one_line
 from mien.cli.parser import count, seed
-from mien.cli.shared import data_argument, read_faces
+from mien.cli.shared import data_argument, read_recipe_faces
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(options: Namespace) -> int:
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien explain-embedding (no {error.name})", "train") from error
     recipe, network = recipe_of(options.run), network_of_run(options.run)
-    whole = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    whole = read_recipe_faces(options.data, recipe)
     faces = parts.arrange(whole, recipe.data).part(options.split)
     faces = _draw(faces, options.faces, options.seed)
     points, predicted = features.embed(network, faces.pixels, recipe.preprocess)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from mien import run_files
 from mien.cli import DONE
-from mien.cli.shared import data_argument, read_faces, show_metrics
+from mien.cli.shared import data_argument, read_recipe_faces, show_metrics
 from mien.errors import MissingExtraError, OptionError
 from mien.recognition.model_files import names
 
@@ -98,7 +98,7 @@ def _load_faces(options: Namespace) -> FaceSet:
     if not options.data:
         raise OptionError(f"mien export {options.run} needs --data DATA, the corpus that the run was trained on.")
     recipe = graph_recipe_of(options.run)
-    return read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    return read_recipe_faces(options.data, recipe)
 
 
 def _write_model(options: Namespace, faces: FaceSet) -> int:

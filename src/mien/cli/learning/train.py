@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mien import run_files
 from mien.cli import DONE
 from mien.cli.parser import count
-from mien.cli.shared import any_recipe, data_argument, read_faces, recipe_arguments, show_metrics, show_spread, watched
+from mien.cli.shared import any_recipe, data_argument, read_recipe_faces, recipe_arguments, show_metrics, show_spread, watched
 from mien.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(options: Namespace) -> int:
         raise MissingExtraError.for_extra(f"mien train (no {error.name})", "train") from error
     recipe = any_recipe(options)
     folder = options.out or Path("runs") / recipe.name
-    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    faces = read_recipe_faces(options.data, recipe)
     scores = []
     for variant, run_folder in _runs(recipe, folder, options.seeds):
         metrics = _train(variant, faces, run_folder, options)
