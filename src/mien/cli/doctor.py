@@ -31,7 +31,6 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
             "torchvision",
             "lightning",
             "kornia",
-            "torchmetrics",
             "pandas",
             "pyarrow",
             "sklearn",
