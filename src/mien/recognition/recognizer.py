@@ -15,7 +15,7 @@ import numpy as np
 from mien import foreign, images, preprocess
 from mien.drawing import languages
 from mien.errors import ImageError, OptionError
-from mien.recognition import sources
+from mien.recognition import devices, sources
 from mien.recognition import views as several
 from mien.recognition.crop import cut
 from mien.recognition.detection import turned
@@ -48,6 +48,7 @@ def load(
     classes: str | Sequence[str] | None = None,
     views: str = "single",
     threads: int | None = None,
+    device: str = devices.AUTO,
     max_faces: int | None = None,
     min_size: float | None = None,
     threshold: float | None = None,
@@ -65,7 +66,8 @@ def load(
                emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
     views:     ``"single"``, ``"flip"`` (mean of a face and its mirror image) or ``"crops"`` (of ten views), which cost
                two and ten times the network's time.
-    threads:   CPU threads for the network; None for all cores.
+    threads:   CPU threads for the network and for YuNet; None for the cores that the process may use.
+    device:    where both run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``.
     accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
     max_faces: how many faces of each picture are kept, the largest; None keeps all.
     min_size, threshold: see ``mien.recognition.detection.detect.Limits``.  These three only for a named detector.
@@ -84,12 +86,12 @@ def load(
     # Hashing the file and building the session leave Python's lock; what the first picture needs is loaded meanwhile.
     warm_up = threading.Thread(target=images.warm_up)
     warm_up.start()
-    bundle, session = _network(model, threads)
+    bundle, session = _network(model, threads, device)
     if classes is not None:
         bundle, session = _some(bundle, session, classes)
     if isinstance(detector, str):
         Limits(0, max_faces=max_faces)  # raises; the detector keeps all, of which the largest are taken
-        detector = get_detector(detector, threshold=threshold, min_size=min_size)
+        detector = get_detector(detector, threshold=threshold, min_size=min_size, device=device, threads=threads)
     warm_up.join()
     return Recognizer(
         bundle,
@@ -104,11 +106,11 @@ def load(
     )
 
 
-def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, Session]:
+def _network(model: str | PathLike[str], threads: int | None, device: str) -> tuple[Bundle, Session]:
     bundle = bundles.read(model)
     spec = bundle.preprocess
     inputs = (spec.channels, spec.size, spec.size)
-    return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
+    return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels), device=device)
 
 
 def _some(bundle: Bundle, session: Session, wanted: str | Sequence[str]) -> tuple[Bundle, Session]:
