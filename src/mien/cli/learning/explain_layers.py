@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mien import run_files
 from mien.cli import DONE, one_line
+from mien.cli.parser import device_argument
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("run", type=Path, metavar="RUN", help="folder of a training run")
     add("paths", nargs="*", metavar="PHOTO", help="photo, folder or pattern")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
+    device_argument(parser)
     add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="output folder (default: explained)")
 
 
@@ -59,7 +61,7 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
 
     if not options.paths:
         return
-    recognizer = load(options.run / run_files.MODEL, detector=options.detector, max_faces=1)
+    recognizer = load(options.run / run_files.MODEL, detector=options.detector, device=options.device, max_faces=1)
     for source in find_images(options.paths):
         result = recognizer.predict(source)
         if result.pixels is None or not result.faces:
