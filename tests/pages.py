@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    path for place in (".", "docs", "docs/systems", "docs/api", "examples") for path in (ROOT / place).glob("*.md")
+    path
+    for place in (".", "docs", "docs/systems", "docs/api", "docs/lab", "examples")
+    for path in (ROOT / place).glob("*.md")
 )
 SHELL = ("sh", "bash", "console")
 

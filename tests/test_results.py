@@ -16,6 +16,7 @@ from PIL import Image
 
 from mien.errors import FileMissingError, MissingExtraError, OptionError
 from mien.labels import FER2013
+from mien.pose import estimate
 from mien.results import Box, Face, ImageResult
 
 VALUES = (0.1, 0.05, 0.05, 0.6, 0.1, 0.05, 0.05)
@@ -36,7 +37,10 @@ def test_to_dict_survives_json_unrounded() -> None:
     assert read == RESULT.to_dict()
     assert list(read) == ["source", "width", "height", "model", "detector", "faces"]
     face = read["faces"][0]
-    assert list(face) == ["box", "score", "landmarks", "emotion", "confidence", "uncertain", "quality", "probabilities"]
+    first = ["box", "score", "landmarks", "emotion", "confidence", "uncertain", "quality", "pose", "probabilities"]
+    assert list(face) == first
+    assert face["pose"] == estimate(MARKS).to_dict()  # type: ignore[union-attr]
+    assert read["faces"][1]["pose"] is None
     assert face["box"] == {"left": 8.25, "top": 6.0, "width": 20.0, "height": 24.0}
     assert face["landmarks"] == [list(mark) for mark in MARKS]
     assert read["faces"][1]["landmarks"] is None
@@ -56,13 +60,15 @@ def test_equality_ignores_pixels_and_results_are_frozen() -> None:
 def test_to_pandas() -> None:
     pytest.importorskip("pandas")
     table = RESULT.to_pandas()
-    assert table.shape == (2, 11 + 7)
+    assert table.shape == (2, 14 + 7)
+    assert table["yaw"][0] == FACE.pose.yaw  # type: ignore[union-attr]
+    assert table[["yaw", "pitch", "roll"]].isna()[1:].all(axis=None)
     assert table["emotion"].tolist() == ["happiness", "happiness"]
     assert table["face"].tolist() == [0, 1]
     assert table[[f"p_{label}" for label in FER2013.labels]].sum(axis=1).tolist() == pytest.approx([1, 1])
     empty = replace(RESULT, faces=()).to_pandas()
     assert len(empty) == 0
-    assert list(empty) == list(table)[:11]
+    assert list(empty) == list(table)[:14]
 
 
 def test_to_pandas_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:

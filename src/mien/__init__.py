@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.pose import Pose
     from mien.recognition.many import ImageResults
+    from mien.recognition.model_files.card import ModelCard
     from mien.recognition.model_files.names import list_models
     from mien.recognition.recognizer import Recognizer, load
     from mien.results import Box, Face, FrameResult, ImageResult, Person, Quality
     from mien.shortcuts import explain, predict
     from mien.video.film import Film
+    from mien.video.video import Video
 
 __version__ = "0.1.0"
 
@@ -26,10 +28,12 @@ __all__ = [
     "ImageResult",
     "ImageResults",
     "MienError",
+    "ModelCard",
     "Person",
     "Pose",
     "Quality",
     "Recognizer",
+    "Video",
     "__version__",
     "explain",
     "list_models",
@@ -46,9 +50,11 @@ _HOMES = {
     "ImageResult": "mien.results",
     "ImageResults": "mien.recognition.many",
     "MienError": "mien.errors",
+    "ModelCard": "mien.recognition.model_files.card",
     "Person": "mien.results",
     "Pose": "mien.pose",
     "Recognizer": "mien.recognition.recognizer",
+    "Video": "mien.video.video",
     "explain": "mien.shortcuts",
     "list_models": "mien.recognition.model_files.names",
     "load": "mien.recognition.recognizer",

@@ -13,12 +13,11 @@ MODULE = {
     "FER": 'recognizer = mien.load(); FER(mtcnn=True) is mien.load(detector="mtcnn")',
     "DeepFace": 'mien.predict("photo.jpg")',
     "analyze": 'mien.predict("photo.jpg")',
-    "Video": 'mien.Film("film.mp4")',
     "YOLO": 'mien.load("model.onnx"), or mien.load() for the default model',
     "Detector": "mien.load()",
     "find": "Mien reads expressions and recognises nobody",
     "represent": "Mien reads expressions and recognises nobody",
-    "stream": 'mien.load().stream(mien.Film("film.mp4"))',
+    "stream": 'for frame in mien.Video("film.mp4"): …',
     "verify": "Mien reads expressions and recognises nobody",
 }
 """Name that is looked for in ``mien`` → what to write."""
@@ -33,13 +32,22 @@ RECOGNIZER = {
     "detect_image": "recognizer.predict(photo)",
     "detect_video": 'recognizer.stream(mien.Film("film.mp4"))',
     "export": "mien export RUN, on the command line",
-    "info": "print(recognizer), or mien models, on the command line",
+    "info": "print(recognizer.card)",
     "names": "recognizer.labels",
     "predict_many": "recognizer.predict([photo, …])",
     "top_emotion": "result = recognizer.predict(photo); result.largest.emotion if result else None",
     "track": 'recognizer.stream(mien.Film("film.mp4"))',
     "train": "mien new or mien train, on the command line",
     "val": "mien evaluate, on the command line",
+}
+
+VIDEO = {
+    "analyze": "for frame in video: print(frame.seconds, [person.emotion for person in frame.people])",
+    "get_first_face": "[frame.people[0] for frame in video if frame.people]",
+    "isOpened": "video.about, which opens the source and raises if it cannot be read",
+    "read": "for frame in video: …",
+    "release": "video.close()",
+    "to_csv": "video.to_pandas().to_csv(path), or mien video FILE --out path, on the command line",
 }
 
 RESULT = {

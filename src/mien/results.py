@@ -150,6 +150,7 @@ class Face:
             "confidence": self.confidence,
             "uncertain": self.uncertain,
             "quality": None if self.quality is None else self.quality.to_dict(),
+            "pose": None if (pose := self.pose) is None else pose.to_dict(),
             "probabilities": self.probabilities,
         }
 
@@ -244,7 +245,7 @@ class ImageResult:
         """Return a copy of the picture with boxes and emotions; ``blur`` hides the faces that were found.
 
         labels: ``"names"``, ``"numbers"`` (positions in ``faces``) or ``"auto"``, which takes numbers for crowds.
-        Raises ``OptionError`` without pixels, or for other labels.
+        Others, and results without pixels, raise ``OptionError``.
         """
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
@@ -268,11 +269,9 @@ class ImageResult:
     def save(self, path: str | PathLike[str], *, blur: bool = False, labels: str = "auto") -> None:
         """Write the annotated picture, or for a name ending in ``.json`` the values of ``to_dict``.
 
-        ``blur`` hides the faces that were found in coarse blocks; ``labels`` as in ``draw``.
-        Nothing of the original file's metadata is kept.
+        ``blur`` hides the faces in coarse blocks; ``labels`` as in ``draw``. No metadata of the original file is kept.
 
-        Raises ``OptionError`` for another ending, without pixels, or where the file cannot be written;
-        ``FileMissingError`` if the folder does not exist.
+        Raises ``OptionError`` (another ending, no pixels, not writable), ``FileMissingError`` (no such folder).
         """
         suffix = saving.check_ending(path, (*saving.FORMATS, ".json"))
         if suffix == ".json":
@@ -309,6 +308,7 @@ class Person:
     values:    probability per label smoothed over this frame and earlier ones of the same person, sum 1.
     uncertain: True if ``confidence`` is below the threshold of the model file.
     quality:   how well this very frame shows the face; None if not ``seen``.
+    pose:      where the face looks in this very frame; None if not ``seen``, or without landmarks.
     """
 
     id: int
@@ -320,6 +320,7 @@ class Person:
     values: tuple[float, ...]
     uncertain: bool
     quality: Quality | None = None
+    pose: Pose | None = None
 
     @property
     def emotion(self) -> str:
@@ -347,6 +348,7 @@ class Person:
             "confidence": self.confidence,
             "uncertain": self.uncertain,
             "quality": None if self.quality is None else self.quality.to_dict(),
+            "pose": None if self.pose is None else self.pose.to_dict(),
             "probabilities": self.probabilities,
             "raw": None if self.raw is None else dict(zip(self.labels, self.raw, strict=True)),
         }

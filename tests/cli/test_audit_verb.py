@@ -42,7 +42,7 @@ def run(places: dict[str, Path], out: Path, *arguments: object, data: str = "own
 
 def test_tables_and_files(places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--by", "sex", "--corruptions", "blur,glasses", "--faces", "20", "--smallest", "10"]
-    assert run(places, tmp_path / "out", *options) == 0
+    assert run(places, tmp_path / "out", *options, "--details") == 0
     printed = capsys.readouterr().out
     for words in (
         "Do slices differ?",
@@ -60,6 +60,41 @@ def test_tables_and_files(places: dict[str, Path], tmp_path: Path, capsys: pytes
     assert found["robustness"]["faces"] == 20
     assert [each["name"] for each in found["slicings"][0]["slices"]] == ["man", "woman"]
     assert "test_scorings" not in found
+
+
+def test_a_summary_says_the_same_in_ten_lines(
+    places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "--by",
+        "sex",
+        "--by",
+        "label",
+        "--corruptions",
+        "blur,glasses,noise",
+        "--faces",
+        "20",
+        "--smallest",
+        "4",
+    ]
+    assert run(places, tmp_path / "out", *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    written = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert len(lines) <= 10
+    assert lines[0] == "linear on PublicTest of own.parquet"
+    assert lines[1].startswith(f"all faces: 42, accuracy {written['figures']['accuracy']:.1%} (")
+    contrasts = {slicing["by"]: slicing["contrast"] for slicing in written["slicings"]}
+    assert contrasts["label"]["differs"]
+    (differing,) = [line for line in lines if line.startswith("slices differ by: ")]
+    for by, contrast in contrasts.items():
+        assert (f"{by} (worst " in differing) == bool(contrast and contrast["differs"]), by
+    assert f"worst {contrasts['label']['worst']}" in differing
+    (drop,) = [line for line in lines if line.startswith("relative drop under corruption, 20 faces: ")]
+    worst = max(written["robustness"]["corrupted"], key=lambda result: result["drop"])
+    assert f": {worst['name']} {worst['drop']:.1%}, " in drop
+    assert f"mean of all 3: {written['robustness']['drop']:.1%}" in drop
+    assert lines[-1].startswith(str(tmp_path / "out" / "audit.html"))
+    assert "--details" in lines[-1]
 
 
 def test_some_classes_only(places: dict[str, Path], tmp_path: Path) -> None:

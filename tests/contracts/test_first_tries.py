@@ -53,10 +53,11 @@ def test_fer_result(recognizer: Any, photo: str) -> None:
         result[0]["box"]
 
 
-def test_fer_video() -> None:
-    """``from fer import Video; Video("film.mp4")``"""
-    with pytest.raises(AttributeError, match=r'Write: mien.Film\("film.mp4"\)'):
-        mien.Video  # noqa: B018
+def test_fer_video(model: Path) -> None:
+    """``from fer import Video; Video("film.mp4").analyze(detector)``"""
+    video = mien.Video("film.mp4", model=model)
+    with pytest.raises(AttributeError, match=r"Write: for frame in video: .*person.emotion"):
+        _ = video.analyze
 
 
 def test_deepface_analyze(recognizer: Any, photo: str) -> None:

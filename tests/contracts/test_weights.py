@@ -54,7 +54,7 @@ HELD = {
     "ferplus8": Held("fer8/metrics.json", 0.84, 0.03, 7, own=2897, scorings=2),
     "fer2013-four-block": Held("fer2013-four-block/metrics.json", 0.695, 0.045, 6),
     # These two scored anew with smoothed crops; fer7-nano before with ranges found in another way, and after with its
-    # first convolution in float32. All was chosen on PublicTest, or by time: docs/experiments.md, docs/export.md.
+    # first convolution in float32. All was chosen on PublicTest, or by time: docs/experiments.md and docs/lab.
     "fer7": Held("fer7/metrics.json", 0.72, 0.021, 12, scorings=2),
     "fer7-nano": Held("fer7-nano/metrics-int8.json", 0.695, 0.025, 0.3, scorings=5),
 }

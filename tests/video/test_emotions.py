@@ -62,8 +62,8 @@ def test_frames_are_read_better_with_smoothing_than_without(data_dir: Path, tmp_
         print(f"\n{name} smoothing right: {found[0]:.1%} of frames, {found[1]:.1%} once a second, ", end="")  # noqa: T201
         print(f"{found[2]:.1%} of seconds by most of their frames")  # noqa: T201
     assert with_it[0] > without[0]
-    assert with_it[1] > without[1] - 0.01  # 1.7 points more on 56 people: docs/video.md
-    assert with_it[2] > without[2] - 0.03  # 1.5 points less of 28 people's seconds: docs/video.md
+    assert with_it[1] > without[1] - 0.01  # 1.7 points more on 56 people: docs/lab/smoothing.md
+    assert with_it[2] > without[2] - 0.03  # 1.5 points less of 28 people's seconds: docs/lab/smoothing.md
 
 
 def actor(looks: dict[str, films.Pixels], script: list[tuple[float, str]], x: float) -> films.Actor:

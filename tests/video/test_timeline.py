@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import OptionError
-from mien.results import Box, FrameResult, Person, Quality
+from mien.results import Box, FrameResult, Person, Pose, Quality
 from mien.video import timeline
 
 LABELS = ("anger", "neutral")
@@ -20,7 +20,10 @@ def person(who: int, share: float, seen: bool = True) -> Person:
     box = Box(0.1 * who, 1 / 3, 40.7, 41.25)
     quality = Quality(41 / 3, 0.2, None if who == 1 else 36.6, 1.0, ("tiny", "turned") if who == 2 else ())
     values = (share, 1 - share)
-    return Person(who, box, seen, 0.9 if seen else None, LABELS, raw, values, share < 0.6, quality if seen else None)
+    pose = Pose(-12.5, 1 / 3, 4.0) if seen and who == 2 else None
+    return Person(
+        who, box, seen, 0.9 if seen else None, LABELS, raw, values, share < 0.6, quality if seen else None, pose
+    )
 
 
 def results(count: int = 9) -> list[FrameResult]:

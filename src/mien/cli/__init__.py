@@ -64,7 +64,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data apply-review": ("mien.cli.data.review", "Drop and relabel what a review list says."),
     "data preview": ("mien.cli.data.preview", "Show the batch that a recipe's network will see."),
     "bench": ("mien.cli.bench", "Time detector, network, photos and start on this machine, beside its peak."),
-    "schema": ("mien.cli.schema", "Print the JSON Schema of a photo's result."),
+    "schema": ("mien.cli.schema", "Print the JSON Schema of a photo's or a video frame's result."),
     "completion": ("mien.cli.completion", "Print what makes bash, zsh or fish complete verbs and options."),
     "doctor": ("mien.cli.doctor", "Check this installation and say what is missing."),
 }

@@ -151,8 +151,8 @@ def _check_models() -> Iterator[Check]:
 
 
 def _check_model(name: str) -> Check:
-    from mien.cli import models
     from mien.recognition.model_files.bundle import read
+    from mien.recognition.model_files.card import ModelCard
     from mien.recognition.model_files.names import FILES, WEIGHTS, aliases
 
     try:
@@ -160,14 +160,15 @@ def _check_model(name: str) -> Check:
     except MienError as error:
         return Check("models", name, f"{error} Run: pip install --force-reinstall mien", "broken")
     also = f"also {', '.join(aliases(name))}; " if aliases(name) else ""
-    best = models.headline(bundle.metrics)
+    card = ModelCard(bundle)
+    best = card.headline
     accuracy = f", {best.accuracy:.1%} on {best.part}" if best else ""
     corpora = "; ".join(f"{corpus.name} ({corpus.terms})" for corpus in bundle.trained_on) or "not stated in the file"
     labels = f"{len(bundle.labels)} emotions ({', '.join(bundle.labels.labels)})"
     return Check(
         "models",
         name,
-        f"{also}sha256 {bundle.digest[:12]}, {models.size(bundle)}, {labels}{accuracy}. Trained on: {corpora}",
+        f"{also}sha256 {bundle.digest[:12]}, {card.size}, {labels}{accuracy}. Trained on: {corpora}",
     )
 
 

@@ -114,6 +114,8 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mien.recognition.model_files.card import figures, scored
+
     table = Table("split", "faces", "accuracy", "95 % interval", "macro F1", "ECE")
     for name, values in scored(metrics).items():
         table.add_row(name.replace("_", " "), *figures(values))
@@ -125,6 +127,7 @@ def show_spread(runs: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mien.recognition.model_files.card import scored
     from mien.runs.runs import spread
 
     table = Table(f"{len(runs)} seeds", "accuracy", "macro F1")
@@ -132,20 +135,3 @@ def show_spread(runs: Sequence[dict[str, Any]]) -> None:
         f1 = spread(runs, name, "macro_f1")
         table.add_row(name.replace("_", " "), str(spread(runs, name)), f"{f1.mean:.3f} ± {f1.deviation:.3f}")
     Console().print(table)
-
-
-def scored(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the entries that are the scores of a split."""
-    return {name: values for name, values in metrics.items() if isinstance(values, dict) and "macro_f1" in values}
-
-
-def figures(values: dict[str, Any]) -> tuple[str, ...]:
-    """Format faces, accuracy, interval, macro F1 and ECE for a table."""
-    low, high = values["interval"]
-    return (
-        str(values["faces"]),
-        f"{values['accuracy']:.2%}",
-        f"{low:.1%} – {high:.1%}",
-        f"{values['macro_f1']:.3f}",
-        f"{values['ece']:.3f}",
-    )

@@ -2,7 +2,7 @@
 
 The thresholds were chosen on 1,000 altered faces of FER2013 and on 1.4 million pairs of different people in CK+ and
 KDEF, whose aligned photos are the most similar: no such pair correlated above 0.88, whereas 99.4 % of faces re-encoded
-as JPEG of quality 30 correlated above 0.9 with the original. ``docs/data.md`` has the tables.
+as JPEG of quality 30 correlated above 0.9 with the original. ``docs/lab/duplicates.md`` has the tables.
 """
 
 from __future__ import annotations

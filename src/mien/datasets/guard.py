@@ -2,7 +2,7 @@
 
 Exact duplicates are found by checksum. Near duplicates (re-encoded, resized, brightened, shifted by a pixel, mirrored,
 and optionally rotated or zoomed) are found in two steps: candidates by hash distance, which is one matrix product for
-all pairs, then a comparison of pixels. ``docs/data.md`` has the measurements behind the thresholds.
+all pairs, then a comparison of pixels. ``docs/lab/duplicates.md`` has the measurements behind the thresholds.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from mien.images import ImageInput
     from mien.recognition.model_files.bundle import Bundle
+    from mien.recognition.model_files.card import ModelCard
     from mien.recognition.model_files.corpus import Corpus
     from mien.results import FrameResult
     from mien.tracking.stream import Frame
@@ -88,13 +89,14 @@ def load(
     warm_up = threading.Thread(target=images.warm_up)
     warm_up.start()
     bundle, session = _network(model, threads, device)
+    whole = bundle
     if classes is not None:
         bundle, session = _some(bundle, session, classes)
     if isinstance(detector, str):
         Limits(0, max_faces=max_faces)  # raises; the detector keeps all, of which the largest are taken
         detector = get_detector(detector, threshold=threshold, min_size=min_size, device=device, threads=threads)
     warm_up.join()
-    return Recognizer(
+    recognizer = Recognizer(
         bundle,
         session,
         detector,
@@ -105,6 +107,8 @@ def load(
         language=labels,
         allow_urls=allow_urls,
     )
+    recognizer._read_as = (model, whole)
+    return recognizer
 
 
 def _network(model: str | PathLike[str], threads: int | None, device: str) -> tuple[Bundle, Session]:
@@ -145,6 +149,7 @@ class Recognizer:
         own = bundle.labels.labels
         self._labels = own if language is None else languages.translate(own, language)
         self._session = session
+        self._read_as: tuple[str | PathLike[str], Bundle] = ("", bundle)
 
     def __repr__(self) -> str:
         return f"<Recognizer {self.name}, detector {self.detector.name}: {', '.join(self.labels)}>"
@@ -169,6 +174,13 @@ class Recognizer:
     def name(self) -> str:
         """The model's public name, as results carry it."""
         return self.bundle.name
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model file says of itself: classes, size, measured accuracy, corpora and terms. ``print`` it."""
+        from mien.recognition.model_files.card import ModelCard
+
+        return ModelCard.of(*self._read_as)
 
     @property
     def trained_on(self) -> tuple[Corpus, ...]:

@@ -1,7 +1,7 @@
 """One person's probabilities over time: an exponential mean of them, in seconds.
 
 A frame t seconds ago counts exp(-t / constant) as much as this one. Only the past counts, so a stream is smoothed as a
-film is. docs/video.md has the measurement that chose the method and its time constant.
+film is. docs/lab/smoothing.md has the measurement that chose the method and its time constant.
 """
 
 from __future__ import annotations

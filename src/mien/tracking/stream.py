@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mien import images
 from mien.errors import OptionError
-from mien.results import Box, FrameResult, Person, Quality
+from mien.results import Box, FrameResult, Person, Pose, Quality
 from mien.tracking.smoothing import SMOOTH, Smoother
 from mien.tracking.track import BRIDGE, Corners, Tracker
 
@@ -75,6 +75,7 @@ class _Seen(NamedTuple):
     score: float
     raw: tuple[float, ...]
     quality: Quality | None
+    pose: Pose | None
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ class Follower:
         if not self._searches():
             return self._between(blank)
         read = self._recognizer.predict(frame.pixels, keep_pixels=False)
-        return self._followed(blank, [_Seen(face.box, face.score, face.values, face.quality) for face in read.faces])
+        seen = [_Seen(face.box, face.score, face.values, face.quality, face.pose) for face in read.faces]
+        return self._followed(blank, seen)
 
     def replay(self, result: FrameResult) -> FrameResult:
         """Take an earlier run's result for the next frame, as if the frame had been read; return it complete.
@@ -135,8 +137,11 @@ class Follower:
         blank = replace(result, people=(), missing=())
         if not self._searches():
             return self._between(blank)
-        people = result.people
-        seen = [_Seen(one.box, one.score or 0.0, one.raw, one.quality) for one in people if one.raw is not None]
+        seen = [
+            _Seen(one.box, one.score or 0.0, one.raw, one.quality, one.pose)
+            for one in result.people
+            if one.raw is not None
+        ]
         return self._followed(blank, seen)
 
     def _searches(self) -> bool:
@@ -172,7 +177,7 @@ class Follower:
         uncertain, labels = max(values) < self._recognizer.bundle.uncertain_below, self._recognizer.labels
         if seen is None:
             return Person(who, box, False, None, labels, None, values, uncertain)
-        return Person(who, box, True, seen.score, labels, seen.raw, values, uncertain, seen.quality)
+        return Person(who, box, True, seen.score, labels, seen.raw, values, uncertain, seen.quality, seen.pose)
 
 
 def _shares(box: Box, frame: FrameResult) -> Corners:

@@ -16,7 +16,7 @@ from mien.errors import OptionError, VideoError
 from mien.video.clock import FilmTimes, LiveTimes, read_packets
 from mien.video.extent import Extent
 from mien.video.patience import Patience
-from mien.video.source import describe_error, first_video, get_av_errors, has_clock, has_end, open_film
+from mien.video.source import Stranger, describe_error, first_video, get_av_errors, has_clock, has_end, open_film
 from mien.video.upright import Aspect, read_orientation
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class Film:
     every:     take every Nth frame.
     fps:       take at most this many frames per second of video; not together with ``every``.
     reconnect: seconds during which a lost live source is retried; 0 for never. Time continues meanwhile.
+    stranger:  bounds for a file from somebody who is not trusted; None for none.
 
     After the last frame, ``faults`` lists problems: frames that could not be decoded, a premature end, lost
     connections. All readable frames are yielded nevertheless. ``name`` is the source without passwords, and ``address``
@@ -104,6 +105,7 @@ class Film:
         every: int = 1,
         fps: float | Fraction | None = None,
         reconnect: float = 0.0,
+        stranger: Stranger | None = None,
     ) -> None:
         if every < 1 or (fps is not None and not 0 < fps < math.inf):
             raise OptionError(f"every = {every}, fps = {fps}: expected every to be at least 1 and fps above 0.")
@@ -114,9 +116,8 @@ class Film:
         self.address = fspath(source) if isinstance(source, PathLike) else str(source)
         self.name = hide_passwords(self.address)
         self.faults: list[str] = []
-        self._every = every
-        # Use the decimal number that the float was written as: 29.97, not its binary approximation.
-        self._fps = None if fps is None else Fraction(str(fps))
+        self._stranger = stranger
+        self._every, self._fps = every, _exact(fps)
         self._patience = Patience(reconnect)
         self._container: InputContainer | None = None
         self._broken = ""
@@ -144,7 +145,7 @@ class Film:
     def __iter__(self) -> Iterator[FilmFrame]:
         """Yield the frames; only those held by the caller and the decoder stay in memory."""
         self.faults, self._damaged, number = [], 0, -1
-        sampler = _Sampler(self._every, self._fps)
+        sampler = Sampler(self._every, self._fps)
         try:
             for frame in self._frames():
                 number = frame.number
@@ -170,12 +171,18 @@ class Film:
 
     def _opened(self) -> tuple[InputContainer, VideoStream]:
         if self._container is None:
-            self._container = open_film(self.address)
+            self._container = open_film(self.address, self._stranger)
         track = first_video(self._container)
         if track is None:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "none"
             self.close()
             raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Give a source with video.")
+        if self._stranger is not None and track.width * track.height > self._stranger.pixels:
+            self.close()
+            raise VideoError(
+                f"The frames have {track.width}×{track.height} pixels: expected at most {self._stranger.pixels}. "
+                "Scale the video down."
+            )
         return self._container, track
 
     def _frames(self) -> Iterator[FilmFrame]:
@@ -183,6 +190,8 @@ class Film:
         for container, track in self._connections():
             # Frame threading is faster, but would delay the frames of a camera.
             track.thread_type = "SLICE" if live else "AUTO"
+            if self._stranger is not None:
+                track.codec_context.options = self._stranger.for_decoder()
             times = live or FilmTimes(track)
             if live is not None:
                 live.connect(track, clock=has_clock(container))
@@ -246,20 +255,28 @@ class Film:
             self._broken = describe_error(error)
 
 
-class _Sampler:
+class Sampler:
     """Selects frames by their numbers and times alone.
+
+    every, fps: as of ``Film``.
 
     With ``fps`` it takes the first frame of each interval of 1 / fps seconds. Time stamps are rounded to the time base,
     so a frame may come at 33 ms instead of 1/30 s; it belongs to the interval that begins there.
     """
 
-    def __init__(self, every: int, fps: Fraction | None) -> None:
-        self._every, self._fps = every, fps
+    def __init__(self, every: int = 1, fps: float | Fraction | None = None) -> None:
+        self._every, self._fps = every, _exact(fps)
         self._slot: int | None = None
 
     def takes(self, frame: FilmFrame) -> bool:
+        """Return whether a frame is selected; ask once for each frame, in order."""
         if self._fps is None:
             return frame.number % self._every == 0
         slot = math.floor((frame.time + min(frame.tick, _ROUNDING)) * self._fps)
         taken, self._slot = slot != self._slot, slot
         return taken
+
+
+def _exact(fps: float | Fraction | None) -> Fraction | None:
+    """Return the decimal number that a float was written as: 29.97, not its binary approximation."""
+    return None if fps is None else Fraction(str(fps))

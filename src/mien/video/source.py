@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,7 +17,30 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _WAIT = 10.0  # seconds without data after which a network stream counts as lost
+_CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "ogg", "flv")  # playlists could name other files and hosts
 _PLAYLISTS = ("hls", "dash")  # their size is that of the playlist, not of the video
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Bounds for a file from somebody who is not trusted: no playlists, no other files, no huge frames.
+
+    pixels: width × height above which a frame is not decoded.
+    """
+
+    pixels: int
+
+    def for_container(self) -> dict[str, str]:
+        """Return FFmpeg's options for opening the file."""
+        return {
+            "format_whitelist": ",".join(_CONTAINERS),
+            "protocol_whitelist": "file",
+            **self.for_decoder(),
+        }
+
+    def for_decoder(self) -> dict[str, str]:
+        """Return FFmpeg's options for a decoder."""
+        return {"max_pixels": str(self.pixels)}
 
 
 def is_device(name: str) -> bool:
@@ -67,13 +91,14 @@ def _to_ffmpeg(name: str) -> tuple[str, str | None, dict[str, str]]:
     return f"/dev/video{name}" if name.isdecimal() else name, "v4l2", {}
 
 
-def open_film(name: str) -> InputContainer:
+def open_film(name: str, stranger: Stranger | None = None) -> InputContainer:
     """Open a source as FFmpeg's container. Raises ``FileMissingError``, ``VideoError`` or ``MissingExtraError``."""
     av = load_av()
     path = local_path(name)
     if path is not None and not path.exists():
         raise FileMissingError(f"No such video: {str(path)!r}. Check the path.")
     address, kind, options = _to_ffmpeg(name)
+    options |= stranger.for_container() if stranger else {}
     timeout = (_WAIT, _WAIT) if path is None else None
     try:
         return av.open(address, "r", format=kind, options=options, timeout=timeout)  # type: ignore[no-any-return]

@@ -16,7 +16,8 @@ from mien.errors import OptionError
 from mien.parquet import Kind, Parts, read_rows
 from mien.parquet import settle as settle_parts
 from mien.parquet import whole as whole_parts
-from mien.results import Box, FrameResult, Person, Quality
+from mien.results import Box, FrameResult, Person, Pose, Quality
+from mien.tables import ANGLES, angles
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -55,6 +56,7 @@ def list_columns(labels: Sequence[str]) -> dict[str, Kind]:
         **_FRAME,
         **_PERSON,
         **_QUALITY,
+        **dict.fromkeys(ANGLES, "number"),
         **{f"{kind}_{label}": "number" for kind in ("p", "raw") for label in labels},
     }
 
@@ -199,7 +201,8 @@ def _to_cells(person: Person) -> dict[str, Any]:
     smoothed = {f"p_{label}": value for label, value in person.probabilities.items()}
     raw = {f"raw_{label}": value for label, value in zip(person.labels, person.raw or (), strict=False)}
     named = dict(zip(_PERSON, (*fixed, person.emotion, person.confidence, person.uncertain), strict=True))
-    return {**named, **_quality_to_cells(person.quality), **smoothed, **raw}
+    turned = dict(zip(ANGLES, angles(person.pose), strict=True))
+    return {**named, **_quality_to_cells(person.quality), **turned, **smoothed, **raw}
 
 
 def _quality_to_cells(quality: Quality | None) -> dict[str, Any]:
@@ -236,8 +239,18 @@ def _parse_row(row: dict[str, Any], labels: tuple[str, ...]) -> Person:
     box = Box(row["left"], row["top"], row["width"], row["height"])
     raw = tuple(row[f"raw_{label}"] for label in labels) if row["seen"] else None
     values = tuple(row[f"p_{label}"] for label in labels)
+    pose = None if row["yaw"] is None else Pose(*(row[name] for name in ANGLES))
     return Person(
-        row["person"], box, row["seen"], row["score"], labels, raw, values, row["uncertain"], _parse_row_quality(row)
+        row["person"],
+        box,
+        row["seen"],
+        row["score"],
+        labels,
+        raw,
+        values,
+        row["uncertain"],
+        _parse_row_quality(row),
+        pose,
     )
 
 
@@ -260,6 +273,7 @@ def _parse_json(entry: dict[str, Any], labels: tuple[str, ...]) -> FrameResult:
             tuple(one["probabilities"][label] for label in labels),
             one["uncertain"],
             _parse_json_quality(one["quality"]),
+            None if one["pose"] is None else Pose(**one["pose"]),
         )
         for one in entry["people"]
     )

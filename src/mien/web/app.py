@@ -28,6 +28,7 @@ from mien.web.problems import ProblemError, overloaded
 from mien.web.routes import router
 from mien.web.service import Service
 from mien.web.stream import stream
+from mien.web.video_routes import router as video_router
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,8 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
     )  # fmt: skip
     app.state.service = service
     app.include_router(router)
+    if settings.videos:
+        app.include_router(video_router)
     app.add_api_websocket_route("/v1/stream", stream)
     app.add_route("/", page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
@@ -96,6 +99,7 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
         "/",
         "/v1/stream",
         "/v1/openapi.json",
+        "/v1/video",
         *(route.path for route in router.routes if isinstance(route, Route)),
     }
     yield Middleware(Forwarded, proxies=settings.proxies, hops=settings.hops, root=settings.root_path)
@@ -105,9 +109,9 @@ def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:
         yield Middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
     yield Middleware(Guard, settings=settings, rate=read_rate(settings.rate))
     yield Middleware(Heads)

@@ -50,6 +50,7 @@ FACE: dict[str, Any] = {
     "confidence": 0.91,
     "uncertain": False,
     "quality": {"size": 100.9, "sharpness": 0.51, "turn": 6.2, "inside": 1.0, "reasons": [], "good": True},
+    "pose": {"yaw": -3.1, "pitch": 2.4, "roll": -2.0},
     "probabilities": {
         "anger": 0.01, "disgust": 0.01, "fear": 0.01, "happiness": 0.91, "sadness": 0.02, "surprise": 0.02,
         "neutral": 0.02,

@@ -72,7 +72,7 @@ async def predict(
     The response always has a list of results. A single photo that cannot be read is an error (422); among several it
     has an `error` instead of a result.
     """
-    most = _limit_faces(max_faces, services.of(request).settings.max_faces)
+    most = limit_faces(max_faces, services.of(request).settings.max_faces)
     return await _respond(request, predict_photo, Options(model, detector, most))
 
 
@@ -91,7 +91,7 @@ async def explain(
     classes: Classes = "top1",
 ) -> Response:
     """Return the results of predict with an occlusion map for each face and class, scored against random maps."""
-    most = _limit_faces(max_faces, services.of(request).settings.explain_faces)
+    most = limit_faces(max_faces, services.of(request).settings.explain_faces)
     return await _respond(request, explain_photo, Options(model, detector, most, wanted(classes)))
 
 
@@ -145,7 +145,8 @@ async def metrics(request: Request) -> Response:
     )
 
 
-def _limit_faces(requested: int | None, limit: int) -> int:
+def limit_faces(requested: int | None, limit: int) -> int:
+    """Return how many faces of a photo are read. Raises ``ProblemError`` for more than the limit."""
     if requested is not None and requested > limit:
         raise ProblemError("bad-option", f"max_faces = {requested}: expected at most {limit} on this server.")
     return requested or limit

@@ -10,6 +10,7 @@ from mien.web.middleware.limits import Gate
 from mien.web.middleware.metrics import Metrics
 from mien.web.models import Models
 from mien.web.pool import Pool
+from mien.web.video_jobs import Jobs, check_extra
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -32,6 +33,7 @@ class Service:
     pool: Pool = field(init=False)
     bodies: Bodies = field(init=False)
     streams: Gate = field(init=False)
+    jobs: Jobs = field(init=False)
     ready: bool = False
 
     def __post_init__(self) -> None:
@@ -39,9 +41,11 @@ class Service:
         self.streams = Gate(self.settings.streams, "live streams")
 
     def load(self) -> None:
-        """Load the models unless they are loaded. Raises as ``Models.load``."""
+        """Load the models unless they are loaded. Raises as ``Models.load``, and as ``check_extra`` for videos."""
         if not hasattr(self, "models"):
             self.models = Models.of(self.recognizer) if self.recognizer else Models.load(self.settings)
+        if self.settings.videos:
+            check_extra()
 
     async def start(self) -> None:
         """Load and warm up; the server opens its port afterwards."""
@@ -49,11 +53,15 @@ class Service:
         self.load()
         self.pool = Pool(settings.threads, settings.queue, self.metrics.held.set)
         await self.pool.run([self.models.warm_up] * settings.threads, timeout=120)
+        if settings.videos:
+            self.jobs = Jobs(settings, self.models)
         self.ready = True
 
     def stop(self) -> None:
-        """Finish accepted photos."""
+        """Finish accepted photos; drop videos."""
         self.ready = False
+        if self.settings.videos:
+            self.jobs.close()
         self.pool.close()
 
 

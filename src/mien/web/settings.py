@@ -101,6 +101,14 @@ class Settings:
     max_pixels: int = _option(25_000_000, amount, "maximum pixels of a photo")
     max_faces: int = _option(100, whole, "maximum faces per photo, best detections first")
     explain_faces: int = _option(8, whole, "maximum faces explained per photo, best detections first")
+    videos: int = _option(0, whole, "videos read at once; 0: none are taken, and /v1/video does not exist")
+    video_jobs: int = _option(8, whole, "videos held at once: being received, waiting, being read, or done")
+    video_body: int = _option(200_000_000, amount, "maximum bytes of a video, and of its results")
+    video_seconds: float = _option(300.0, seconds, "maximum seconds of a video")
+    video_frames: int = _option(10_000, amount, "maximum frames of a video that are read")
+    video_expiry: float = _option(900.0, seconds, "seconds for which a video's results are kept")
+    video_folder: str = _option("", str, "folder for videos and results meanwhile; empty: the system's temporary one")
+    video_timeout: float = _option(120.0, seconds, "seconds within which a video must arrive")
     timeout: float = _option(20.0, seconds, "seconds from a complete body to its response")
     body_timeout: float = _option(15.0, seconds, "seconds within which a body must arrive")
     header_timeout: float = _option(10.0, seconds, "seconds within which a request's head must arrive")
@@ -127,11 +135,14 @@ class Settings:
             "max_pixels",
             "max_faces",
             "explain_faces",
+            "video_jobs",
+            "video_body",
+            "video_frames",
             "hops",
         ):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} = {getattr(self, name)}: expected at least 1.")
-        for name in ("timeout", "body_timeout", "header_timeout"):
+        for name in ("timeout", "body_timeout", "header_timeout", "video_seconds", "video_expiry", "video_timeout"):
             if getattr(self, name) <= 0:
                 raise OptionError(f"{name} = {getattr(self, name)}: expected more than 0 seconds.")
         self._check_words()

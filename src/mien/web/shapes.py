@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,14 @@ class QualityShape(_Shape):
     good: bool = Field(description="there are no problems")
 
 
+class PoseShape(_Shape):
+    """Where a face looks, in degrees; 0, 0, 0 looks into the camera. Estimated from the landmarks."""
+
+    yaw: float = Field(ge=-90, le=90, description="above 0 to the picture's right")
+    pitch: float = Field(ge=-180, le=180, description="above 0 up")
+    roll: float = Field(ge=-180, le=180, description="above 0 with the head tilted clockwise in the picture")
+
+
 class FaceShape(_Shape):
     """One face and its emotion."""
 
@@ -43,6 +51,7 @@ class FaceShape(_Shape):
     confidence: float = Field(ge=0, le=1, description="the probability of emotion")
     uncertain: bool = Field(description="confidence is below the threshold of the model file")
     quality: QualityShape | None
+    pose: PoseShape | None = Field(description="null without landmarks")
     probabilities: dict[str, float] = Field(description="label to probability, sum 1")
 
 
@@ -157,6 +166,21 @@ class Offer(_Shape):
     detectors: list[str]
     detector: str = Field(description="the default")
     limits: Limits
+
+
+class VideoJob(_Shape):
+    """A video that was sent: how far it is read, and where its results are."""
+
+    id: str = Field(description="known to the sender alone: whoever has it can read and delete the results")
+    state: Literal["waiting", "reading", "done", "failed"]
+    progress: float | None = Field(
+        ge=0, le=1, description="share of the video that is read; null if its end is unknown"
+    )
+    seconds: float = Field(ge=0, description="seconds of the video that are read")
+    frames: int = Field(ge=0, description="frames in the results so far")
+    error: str | None = Field(description="why it failed")
+    faults: list[str] = Field(description="what was wrong with the video, which was read as far as possible")
+    expires_in: float | None = Field(description="seconds until the results are deleted; null before the end")
 
 
 class Problem(BaseModel):

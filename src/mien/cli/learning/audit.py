@@ -9,7 +9,8 @@ five severities, on --faces random faces. Glasses and masks are drawn at the lan
 detects them in the crops), else at average positions.
 
 Uses the validation set (FER2013: PublicTest) unless --split names another; each scoring of a run's own test set is
-counted. Writes audit.html, audit.md, audit.json and the plots to FOLDER.
+counted. Writes audit.html, audit.md, audit.json and the plots to FOLDER, and prints a summary; --details prints
+all tables.
 
 Next: mien audit fer7 --data fer2013.zip --landmarks yunet --out audit
 """
@@ -51,6 +52,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--adapter", type=Path, metavar="FILE", help="input and output of a foreign .onnx file (TOML)")
     add("--threads", type=count, metavar="N", help="threads of the networks (default: one per core)")
     device_argument(parser)
+    add("--details", action="store_true", help="print every table and note, not only a summary")
     add("--out", type=Path, metavar="FOLDER", required=True, help="folder for the page, the tables and the plots")
 
 
@@ -134,11 +136,28 @@ def _finish(audited: Audit, work: Scoring, split: str, tested: Path | None, opti
         )
     whole = replace(audited, notes=tuple(notes))
     written = audit_page.write(whole, heading, options.out)
-    _show(whole, f"{model.name} on {split} of {', '.join(heading['data'])}")
-    sys.stdout.writelines(f"{path}\n" for path in written)
+    title = f"{model.name} on {split} of {', '.join(heading['data'])}"
+    if options.details:
+        _show_tables(whole, title)
+        sys.stdout.writelines(f"{path}\n" for path in written)
+        return
+    _show_summary(whole, title, counted=tested is not None)
+    others = ", ".join(path.name for path in written[1:])
+    sys.stdout.write(f"{written[0]}, beside it {others}; --details prints all tables\n")
 
 
-def _show(audited: Audit, title: str) -> None:
+def _show_summary(audited: Audit, title: str, *, counted: bool) -> None:
+    """Print at most nine lines. counted: the last note says how often the test set was scored, and is always shown."""
+    from mien.evaluation.robustness import audit_tables
+
+    lines = [title, *audit_tables.summarise(audited)]
+    notes = audited.notes[:-1] if counted else audited.notes
+    if notes:
+        lines.append(f"{len(notes)} {'note' if len(notes) == 1 else 'notes'}, such as: {notes[0]}")
+    sys.stdout.writelines(f"{line}\n" for line in [*lines, *(audited.notes[-1:] if counted else ())])
+
+
+def _show_tables(audited: Audit, title: str) -> None:
     from rich.table import Table
 
     from mien.cli.writing.terminal import console

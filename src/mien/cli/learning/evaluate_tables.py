@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mien.cli.shared import figures
+from mien.recognition.model_files.card import figures
 
 
 def show(results: dict[str, Any]) -> None:

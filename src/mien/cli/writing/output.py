@@ -99,14 +99,16 @@ class Csv(Writer):
 
     def begin(self) -> None:
         """Write the names of the columns."""
-        self._row(csv_columns(self.labels))
+        names = csv_columns(self.labels)
+        self._empty = [""] * (len(names) - 2)  # all but source and error
+        self._row(names)
 
     def add(self, entry: Entry) -> None:
         """Write the rows of one photo."""
         if isinstance(entry, Unreadable):
-            self._row([entry.source, *[""] * (10 + len(self.labels)), entry.error])
+            self._row([entry.source, *self._empty, entry.error])
         elif not entry.faces:
-            self._row([entry.source, *[""] * (11 + len(self.labels))])
+            self._row([entry.source, *self._empty, ""])
         else:
             for position, face in enumerate(entry.faces):
                 self._row([entry.source, position, *numbers(face), ""])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mien.evaluation.robustness.audit import Audit, Robustness
 from mien.evaluation.robustness.corruptions import SEVERITIES, describe
-from mien.evaluation.robustness.slices import Slice, Slicing
+from mien.evaluation.robustness.slices import Contrast, Slice, Slicing
 from mien.reporting import markdown
 
 MARK = "too few"
@@ -123,3 +123,45 @@ def build_tables(audit: Audit) -> list[Table]:
     """Return all tables in display order."""
     worse = tabulate_corruptions(audit.robustness) if audit.robustness else []
     return [tabulate_all_faces(audit), *tabulate_slices(audit), *worse]
+
+
+_WORST = 3
+"""Corruptions that a summary names."""
+
+
+def summarise(audit: Audit) -> list[str]:
+    """Return what the tables say in at most eight lines: all faces, slices that differ, the worst corruptions."""
+    values = audit.figures
+    accuracy = f"accuracy {format_share(values['accuracy'])} ({format_interval(values['interval'])})"
+    first = f"all faces: {values['faces']:,}, {accuracy}, macro F1 {values['macro_f1']:.3f}, ECE {values['ece']:.3f}"
+    return [first, *_summarise_slices(audit.slicings), *_summarise_corruptions(audit.robustness)]
+
+
+def _summarise_slices(slicings: Sequence[Slicing]) -> list[str]:
+    tested = [(slicing, slicing.contrast) for slicing in slicings if slicing.contrast is not None]
+    differing = [_describe_extremes(slicing, contrast) for slicing, contrast in tested if contrast.differs]
+    equal = [slicing.by for slicing, contrast in tested if not contrast.differs]
+    untested = [slicing.by for slicing in slicings if slicing.contrast is None]
+    small = sum(part.small for slicing in slicings for part in slicing.slices)
+    lines = {
+        "slices differ by": "; ".join(differing),
+        "no significant difference by": ", ".join(equal),
+        "not tested, fewer than two slices are large enough": ", ".join(untested),
+        "slices with too few faces to be tested": str(small or ""),
+    }
+    return [f"{name}: {text}" for name, text in lines.items() if text]
+
+
+def _describe_extremes(slicing: Slicing, contrast: Contrast) -> str:
+    accuracy = {part.name: part.accuracy for part in slicing.slices}
+    worst, best = (f"{name} {format_share(accuracy[name])}" for name in (contrast.worst, contrast.best))
+    return f"{slicing.by} (worst {worst}, best {best}, p {format_p_value(contrast.adjusted)})"
+
+
+def _summarise_corruptions(robustness: Robustness | None) -> list[str]:
+    if robustness is None:
+        return []
+    falling = sorted(robustness.corrupted, key=lambda result: -result.drop)
+    named = ", ".join(f"{result.name} {format_share(result.drop)}" for result in falling[:_WORST])
+    mean = f"mean of all {len(falling)}: {format_share(robustness.drop)}"
+    return [f"relative drop under corruption, {robustness.faces:,} faces: {named} ({mean})"]

@@ -74,6 +74,8 @@ class Access:
     def _route(self, path: str) -> str:
         if path.startswith("/static/"):
             return "/static"
+        if path.startswith("/v1/video/"):
+            return "/v1/video/{job}"
         return path if path in self.routes else "other"
 
 

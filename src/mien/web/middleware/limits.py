@@ -64,7 +64,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        if scope["type"] == "websocket" or scope["method"] == "POST":
+        if scope["type"] == "websocket" or scope["method"] in ("POST", "DELETE"):
             check_origin(headers, self.settings.origins)
         address = client_address(scope)
         if self._rate is not None and own_path(scope) != "/metrics":
