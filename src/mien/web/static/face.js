@@ -119,7 +119,7 @@ function quality({ quality: measured, score }) {
   ];
   const problems = measured.reasons.map((reason) => REASONS[reason] ?? reason).join("; ");
   const head = measured.good ? "Quality: good" : `Quality: ${problems}`;
-  const list = make("dl", rows.map(([name, value]) => make("div", [make("dt", name), make("dd", value)])), "facts");
+  const list = make("dl", rows.flatMap(([name, value]) => [make("dt", name), make("dd", value)]), "facts");
   const folded = make("details", [make("summary", head), list], measured.good ? "" : "poor");
   return [folded];
 }
