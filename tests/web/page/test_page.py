@@ -246,7 +246,10 @@ def test_by_keyboard_alone(page: Chrome, group: bytes) -> None:
     body = one(page, "body")
     body.send_keys(Keys.TAB)
     assert browsing.focused(page) == "files"
-    ringed = "return [...document.querySelectorAll('#drop *')].filter((e) => getComputedStyle(e).outlineStyle === 'solid').map((e) => e.textContent)"
+    ringed = """
+        const all = [...document.querySelectorAll("#drop *")];
+        return all.filter((e) => getComputedStyle(e).outlineStyle === "solid").map((e) => e.textContent);
+    """
     assert page.execute_script(ringed)[-1:] == ["Choose photos"]
     assert "Webcam" not in page.execute_script(ringed), "one button has the ring"
     for expected in ("camera", "sample"):

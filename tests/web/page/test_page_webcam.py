@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import socket
 from typing import TYPE_CHECKING
 
 from browsing import audit, every, focused, module, one, press, shoot, wait_until
@@ -26,7 +25,11 @@ TOKEN = "a-token-of-some-length"
 _COUNT_CAMERAS = """
     window.media = [];
     const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-    navigator.mediaDevices.getUserMedia = async (wanted) => { const one = await own(wanted); window.media.push(one); return one; };
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      const one = await own(wanted);
+      window.media.push(one);
+      return one;
+    };
 """
 _DRAWN = """
     const c = document.getElementById(arguments[0]);
@@ -129,7 +132,8 @@ def test_people_keep_their_numbers_and_probabilities_are_smoothed(visit: Visit, 
     page = visit(serve())
     face = "({ box: { left: %d, top: 0, width: 100, height: 100 }, probabilities: { calm: %s, loud: %s } })"
     first, moved, other = face % (0, "1", "0"), face % (30, "0", "1"), face % (400, "1", "0")
-    steps = f"(() => {{ const p = new m.People(); return [p.update([{first}], 0, 0.7), p.update([{other}, {moved}], 0.5, 0.7), p.update([{first}], 9, 0.7)]; }})()"
+    updates = f"p.update([{first}], 0, 0.7), p.update([{other}, {moved}], 0.5, 0.7), p.update([{first}], 9, 0.7)"
+    steps = f"(() => {{ const p = new m.People(); return [{updates}]; }})()"
     begun, later, back = module(page, "people.js", steps)
     assert [face["id"] for face in begun] == [1]
     assert [face["id"] for face in later] == [2, 1]

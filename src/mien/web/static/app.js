@@ -49,7 +49,9 @@ function render() {
     return $("photos").replaceChildren(viewer.element);
   }
   const words = { waiting: "Waiting …", sending: "Sending the photo …", reading: "Reading the photo …", cancelled: "Cancelled.", failed: shown.reason }[state];
-  const article = make("article", [make("h3", shown.name), make("p", words, state === "failed" ? "bad" : "")], "photo");
+  const line = make("p", words, state === "failed" ? "bad" : "");
+  if (state === "failed") line.setAttribute("role", "alert");
+  const article = make("article", [make("h3", shown.name), line], "photo");
   article.setAttribute("aria-label", shown.name);
   if (queue.photos.length < 2) article.append(...actions(shown)); // else the gallery has them
   $("photos").replaceChildren(article);
@@ -88,6 +90,7 @@ function reportHalt(halt) {
   $("halt").hidden = !halt || halt.problem.kind === "no-token";
   $("token").hidden = halt?.problem.kind !== "no-token" && !locked;
   if (!halt) return;
+  $("start-problem").hidden = true;
   if (halt.problem.kind === "no-token") return askToken();
   const text = `${explain(halt.problem)} ${halt.again ? `Trying again in ${halt.wait} s …` : `${plural(queue.busy, "photo waits", "photos wait")}.`}`;
   if ($("halt-words").textContent !== text) $("halt-words").textContent = text;
@@ -113,6 +116,7 @@ function say(text, bad = false) {
 async function begin() {
   try {
     await options.load();
+    if (locked) $("files").focus();
     locked = false;
     $("token").hidden = true;
     $("start-problem").hidden = true;
@@ -124,7 +128,7 @@ async function begin() {
     if (!(error instanceof api.Problem)) throw error;
     if (error.kind === "no-token") return refuseToken();
     $("start-words").textContent = explain(error);
-    $("start-problem").hidden = false;
+    $("start-problem").hidden = Boolean(queue.halt); // which says the same
   }
 }
 
@@ -170,6 +174,7 @@ function redraw() {
     for (const face of result?.faces ?? []) face.uncertain = face.confidence < options.uncertainBelow(result.model);
   }
   for (const photo of queue.photos) gallery.update(photo);
+  $("legend").replaceChildren();
   render();
   if (example && !$("example").hidden) renderExample();
   report();
@@ -217,8 +222,15 @@ function listen() {
     queue.resume();
     $("files").focus();
   });
-  $("retry-all").addEventListener("click", () => queue.retry(...queue.photos.filter((photo) => photo.state === "failed" && photo.again)));
-  $("resume").addEventListener("click", () => { queue.resume(); $("files").focus(); });
+  $("retry-all").addEventListener("click", () => {
+    queue.retry(...queue.photos.filter((photo) => photo.state === "failed" && photo.again));
+    document.querySelector("#gallery input:checked")?.focus();
+  });
+  $("resume").addEventListener("click", () => {
+    if (options.isKnown()) queue.resume();
+    else begin();
+    $("files").focus();
+  });
   $("restart").addEventListener("click", () => { begin(); $("files").focus(); });
   $("token").addEventListener("submit", (event) => {
     event.preventDefault();

@@ -44,13 +44,18 @@ export class Photo extends EventTarget {
       this.result = results[0];
       this.set("done");
     } catch (error) {
-      if (!(error instanceof api.Problem)) throw error;
-      this.fail(error);
+      if (error instanceof api.Problem) return this.fail(error);
+      Object.assign(this, { error: String(error), reason: "The page made a mistake with this photo.", again: false });
+      this.set("failed");
+      reportError(error);
     }
   }
 
   async prepare() {
-    this.kind ??= await kindOf(this.file);
+    this.kind ??= await kindOf(this.file).catch((error) => {
+      if (!(error instanceof DOMException)) throw error;
+      throw new api.Problem("not-photo", "The browser cannot open this file. If it is a folder, choose the photos in it.");
+    });
     if (notPhoto(this.kind)) throw new api.Problem("not-photo", notPhoto(this.kind));
     if (this.picture === undefined) {
       this.picture = await open(this.url);
