@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mien.preprocess import PreprocessSpec
 from mien.recognition.model_files import bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,6 +53,18 @@ def write_model(path: Path, *, labels: LabelSet = FER2013, graph: bytes | None =
         "provenance": {"corpus": "none"}, "licence": "MIT", "recipe_digest": "0" * 64, **changes,
     }  # fmt: skip
     return bundle.write(path, graph or linear_graph(spec, len(labels)), labels=labels, **described)
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``size`` bytes: writing more fails as on a full disk."""
+    resource = pytest.importorskip("resource", reason="needs the limits of Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.files import appearing
 from mien.cli import DONE, PARTLY
 from mien.cli.parser import number, one_of
 from mien.cli.shared import watched
@@ -100,7 +101,7 @@ def _write_pairs(report: Report, whole: Manifest, path: Path) -> None:
     import csv
 
     ids = whole.column("id")
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with appearing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("kind", "training", "held_out", "training_id", "held_out_id", "correlation"))
         for leak in report.leaks:
