@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from mien.recognition.model_files import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -65,6 +65,21 @@ def full_after(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def little_memory(more: int) -> Iterator[None]:
+    """Let this process take at most ``more`` bytes of address space beside what it has."""
+    resource = pytest.importorskip("resource", reason="needs the limits of Unix")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs Linux's size of a process")
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien import files
-from mien.files import appearing
 from mien.datasets.pixels import checksum, collapse_grey, compute_hashes
 from mien.datasets.sources import packed
 from mien.errors import DataError, OptionError
+from mien.files import appearing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mien.files import appearing
 from mien.datasets import landmarks
 from mien.datasets.framing import frame
 from mien.datasets.journal import ARRAY, Journal, Settings
 from mien.datasets.manifest import Manifest, Sources
 from mien.errors import DataError, OptionError
+from mien.files import appearing
 from mien.preprocess import PreprocessSpec, apply, equalise, grey, rgb
 from mien.recognition.crop import CropSpec, cut
 from mien.reporting import sheets

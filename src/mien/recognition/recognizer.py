@@ -15,7 +15,7 @@ import numpy as np
 from mien import foreign, images, preprocess
 from mien.drawing import languages
 from mien.errors import ImageError, OptionError
-from mien.recognition import sources
+from mien.recognition import memory, sources
 from mien.recognition import views as several
 from mien.recognition.crop import cut
 from mien.recognition.detection import turned
@@ -277,11 +277,12 @@ class Recognizer:
     def find(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int | None = None) -> Found:
         """Do the first half of ``predict``: decode, find the faces and cut them out. Raises as ``predict`` does."""
         pixels, truncated = self._pixels(image, self.max_pixels if max_pixels is None else max_pixels)
-        detections = self._largest(turned.detect(self.detector, pixels))
-        crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
         height, width = pixels.shape[:2]
-        pairs = zip(detections, crops, strict=True)
-        qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
+        with memory.named(f"to find faces in {width}×{height} pixels"):
+            detections = self._largest(turned.detect(self.detector, pixels))
+            crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
+            pairs = zip(detections, crops, strict=True)
+            qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
         kept = pixels if keep_pixels else None
         source = images.source_name(image)
         blank = ImageResult(source, width, height, (), self.bundle.name, self.detector.name, kept, truncated)
@@ -382,7 +383,8 @@ class Recognizer:
         step = max(_BATCH // count, 1)
         for start in range(0, len(crops), step):
             shown = [view for crop in crops[start : start + step] for view in several.of(crop, self.views)]
-            logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
+            with memory.named(f"to classify {len(shown)} crops"):
+                logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
             values = softmax(logits, self.bundle.temperature).reshape(-1, count, rows.shape[1])
             rows[start : start + len(values)] = values.mean(1)
         return rows

@@ -268,6 +268,6 @@ def write(curve: Curve, folder: Path, title: str = "") -> tuple[Path, Path]:
         plot,
         charts.rate(
             curve.rates, curve.losses, curve.smoothed, suggestion=curve.suggestion, tenth=curve.tenth, title=title
-        )
+        ),
     )
     return table, plot

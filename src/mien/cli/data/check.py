@@ -14,12 +14,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.files import appearing
 from mien.cli import DONE, PARTLY
 from mien.cli.parser import number, one_of
 from mien.cli.shared import watched
 from mien.cli.words import counted
 from mien.errors import DataError, OptionError
+from mien.files import appearing
 
 if TYPE_CHECKING:
     from mien.datasets.guard import Report

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.files import appearing
 from mien.datasets.manifest import Manifest
 from mien.errors import DataError, FileMissingError, nearest
+from mien.files import appearing
 from mien.labels import canonical
 
 ACTIONS = ("drop", "relabel", "keep")
