@@ -146,7 +146,8 @@ def _explained(recognizer: Recognizer, explainer: Explainer | None, source: str,
 
 def _write(explanation: Explanation, picture: Path) -> None:
     picture.parent.mkdir(parents=True, exist_ok=True)
-    explanation.draw().save(picture, format="PNG")
+    with appearing(picture) as draft:
+        explanation.draw().save(draft, format="PNG")
     numbers = json.dumps(explanation.to_dict(), ensure_ascii=False) + "\n"
     with appearing(picture.with_suffix(".json")) as draft:
         draft.write_text(numbers, encoding="utf-8", errors="surrogateescape")

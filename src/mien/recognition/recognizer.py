@@ -15,7 +15,7 @@ import numpy as np
 from mien import foreign, images, preprocess
 from mien.drawing import languages
 from mien.errors import ImageError, OptionError
-from mien.recognition import devices, sources
+from mien.recognition import devices, memory, sources
 from mien.recognition import views as several
 from mien.recognition.crop import cut
 from mien.recognition.detection import turned
@@ -291,11 +291,12 @@ class Recognizer:
     def search(self, photo: Decoded, *, keep_pixels: bool = True) -> Found:
         """Do the second step of ``predict``: detect the faces and cut them out."""
         pixels = photo.pixels
-        detections = self._largest(turned.detect(self.detector, pixels))
-        crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
         height, width = pixels.shape[:2]
-        pairs = zip(detections, crops, strict=True)
-        qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
+        with memory.named(f"to find faces in {width}×{height} pixels"):
+            detections = self._largest(turned.detect(self.detector, pixels))
+            crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
+            pairs = zip(detections, crops, strict=True)
+            qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
         kept = pixels if keep_pixels else None
         names = self.bundle.name, self.detector.name
         blank = ImageResult(photo.source, width, height, (), *names, kept, photo.truncated)
@@ -396,7 +397,8 @@ class Recognizer:
         step = max(_BATCH // count, 1)
         for start in range(0, len(crops), step):
             shown = [view for crop in crops[start : start + step] for view in several.of(crop, self.views)]
-            logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
+            with memory.named(f"to classify {len(shown)} crops"):
+                logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
             values = softmax(logits, self.bundle.temperature).reshape(-1, count, rows.shape[1])
             rows[start : start + len(values)] = values.mean(1)
         return rows

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mien.cores import all_cores, usable_cores
-from mien.errors import ModelError, OptionError
-from mien.recognition import devices
+from mien.errors import ModelError, OptionError, OutOfMemoryError
+from mien.recognition import devices, memory
 from mien.recognition.model_files import graph as graphs
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ def _answers(
     try:
         logits = np.asarray(_run(session, output, {given: batch}))
     except (state.InvalidArgument, state.RuntimeException, state.Fail, state.EPFail, state.NotImplemented) as error:
+        if memory.is_lack(error):
+            raise OutOfMemoryError(f"No memory left for a batch of shape {batch.shape}. Give it fewer faces.") from None
         raise ModelError(f"The model cannot run on a batch of shape {batch.shape}: {error}.") from None
     if logits.shape != (len(batch), classes or logits.shape[-1]) or logits.dtype != np.float32:
         raise ModelError(

@@ -8,6 +8,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien import files
 from mien.reporting import figures, markdown, page, sheets
 from mien.reporting.markdown import escape
 
@@ -61,7 +62,7 @@ class Sheet:
         content = figures.render(drawn, "png")
         for kind, value in (("png", content), ("svg", figures.render(drawn, "svg"))):
             path = self.out / f"{name}.{kind}"
-            path.write_bytes(value)
+            files.write(path, value)
             self._written.append(path)
         self._sections[-1][1].append(page.figure(sheets.data_uri(content), alt))
         self._lines += [f"![{escape(alt)}]({name}.png)", ""]
@@ -72,7 +73,7 @@ class Sheet:
         """Write ``index.html`` and ``NAME.md``, and return the paths of all files."""
         written = page.write(self.out / "index.html", title, lead, self._sections)
         text = self.out / f"{name}.md"
-        text.write_text("\n".join([f"# {escape(title)}", "", escape(lead), "", *self._lines]), encoding="utf-8")
+        files.write(text, "\n".join([f"# {escape(title)}", "", escape(lead), "", *self._lines]))
         return Written(written, text, tuple(self._written))
 
 

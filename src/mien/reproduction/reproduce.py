@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mien import run_files
+from mien import files, run_files
 from mien.datasets import faces as loading
 from mien.datasets import index, manifest
 from mien.datasets.faces import FaceSet, Watch
@@ -92,7 +92,7 @@ def reproduce(
     text = page(system, rows, reasons, findings(system, _evidence(system, paths, sources, outcomes, reading)))
     out.mkdir(parents=True, exist_ok=True)
     written = out / f"{system}.md"
-    written.write_text(text, encoding="utf-8")
+    files.write(written, text)
     return written
 
 

@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
+from mien import files
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
 from mien.recipes.recipe import Recipe
@@ -258,14 +259,15 @@ def write(curve: Curve, folder: Path, title: str = "") -> tuple[Path, Path]:
     """Write ``rate.csv`` (step, rate, loss, smoothed) and ``rate.png`` into ``folder``; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     table, plot = folder / "rate.csv", folder / "rate.png"
-    with table.open("w", newline="", encoding="utf-8") as file:
+    with files.appearing(table) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("step", "rate", "loss", "smoothed"))
         rows = zip(curve.rates.tolist(), curve.losses.tolist(), curve.smoothed.tolist(), strict=True)
         writer.writerows((step, *row) for step, row in enumerate(rows))
-    plot.write_bytes(
+    files.write(
+        plot,
         charts.rate(
             curve.rates, curve.losses, curve.smoothed, suggestion=curve.suggestion, tenth=curve.tenth, title=title
-        )
+        ),
     )
     return table, plot

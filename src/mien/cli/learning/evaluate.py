@@ -22,7 +22,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien import run_files
+from mien import files, run_files
 from mien.cli import DONE
 from mien.cli.parser import count, device_argument, number, one_of
 from mien.cli.shared import read_faces, require_learning, watched
@@ -235,7 +235,7 @@ def _write(folder: Path, results: dict[str, Any], views: dict[str, dict[str, Pre
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    files.write(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def _evaluate_matrix(options: Namespace) -> None:
@@ -252,7 +252,7 @@ def _evaluate_matrix(options: Namespace) -> None:
     sys.stdout.writelines(f"{note}\n" for note in dict.fromkeys(notes))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "matrix.md").write_text(text, encoding="utf-8")
+        files.write(options.out / "matrix.md", text)
         _write_json(options.out / "matrix.json", [cell.to_dict() for cell in cells])
 
 

@@ -12,6 +12,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien import files
 from mien.cli import DONE, one_line
 from mien.cli.parser import count, seed
 from mien.cli.shared import data_argument, read_recipe_faces
@@ -55,7 +56,7 @@ def run(options: Namespace) -> int:
     title = f"{recipe.name}: {len(faces):,} faces of {options.split}, {points.shape[1]} dimensions, {right:.1%} right"
     options.out.mkdir(parents=True, exist_ok=True)
     picture, table = options.out / "embedding.png", options.out / "embedding.csv"
-    picture.write_bytes(feature_plots.embedding(projection, faces.labels, faces.label_set.labels, title))
+    files.write(picture, feature_plots.embedding(projection, faces.labels, faces.label_set.labels, title))
     _write(table, faces, predicted, projection)
     sys.stdout.write(f"{one_line(str(picture))}\n{one_line(str(table))}\n")
     return DONE
@@ -71,7 +72,7 @@ def _draw(faces: FaceSet, most: int, seed: int) -> FaceSet:
 
 def _write(path: Path, faces: FaceSet, predicted: NDArray[np.int64], projection: Projection) -> None:
     names = faces.label_set.labels
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with files.appearing(path) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["id", "label", "answer", "pca_1", "pca_2", "tsne_1", "tsne_2"])
         for row, name in enumerate(faces.ids):

@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien import run_files
+from mien import files, run_files
 from mien.cli import DONE, one_line
 from mien.cli.parser import device_argument
 from mien.errors import MissingExtraError
@@ -73,5 +73,5 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    files.write(path, content)
     sys.stdout.write(f"{one_line(str(path))}\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien import files
 from mien.datasets import guard
 from mien.datasets.manifest import BLANK, Manifest
 from mien.datasets.quality.measures import MEASURES, Measured, find_extremes, measure
@@ -60,7 +61,7 @@ class _Work:
         content = figures.render(drawn, "png")
         for kind, value in (("png", content), ("svg", figures.render(drawn, "svg"))):
             path = self.out / f"{name}.{kind}"
-            path.write_bytes(value)
+            files.write(path, value)
             self.written.append(path)
         return page.figure(sheets.data_uri(content), text)
 

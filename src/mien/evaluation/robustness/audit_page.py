@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mien import files
 from mien.evaluation.robustness import audit_plots, audit_tables
 from mien.reporting import figures, page, sheets
 
@@ -36,8 +37,8 @@ def write(audit: Audit, heading: Mapping[str, Any], folder: str | Path) -> list[
     out.mkdir(parents=True, exist_ok=True)
     drawn = _draw_figures(audit, out)
     text = json.dumps({**heading, **audit.to_dict()}, indent=1, ensure_ascii=False, allow_nan=False)
-    (out / "audit.json").write_text(text, encoding="utf-8")
-    (out / "audit.md").write_text(render_markdown(audit, heading), encoding="utf-8")
+    files.write(out / "audit.json", text)
+    files.write(out / "audit.md", render_markdown(audit, heading))
     written = page.write(out / "audit.html", "Audit", _write_lead(heading), _build_sections(audit, heading, drawn))
     return [written, out / "audit.json", out / "audit.md", *(path for path, _ in drawn.values())]
 
@@ -66,12 +67,12 @@ def _draw_figures(audit: Audit, out: Path) -> dict[str, tuple[Path, bytes]]:
             drawn[_name_figure(slicing, number)] = audit_plots.draw_slices([slicing], overall)
     if audit.robustness:
         drawn["corruptions"] = audit_plots.draw_curves(audit.robustness)
-    files = {}
+    plots = {}
     for name, figure in drawn.items():
         content = figures.render(figure, "png")
-        (out / f"{name}.png").write_bytes(content)
-        files[name] = (out / f"{name}.png", content)
-    return files
+        files.write(out / f"{name}.png", content)
+        plots[name] = (out / f"{name}.png", content)
+    return plots
 
 
 def _name_figure(slicing: Slicing, number: int) -> str:
