@@ -50,12 +50,12 @@ def test_page_needs_nothing_but_itself(explored: explore.Explored) -> None:
     assert not page.tags & {"script", "link", "iframe"}
 
 
-def test_every_figure_is_png_and_svg(explored: explore.Explored) -> None:
+def test_every_figure_is_png_svg_and_pdf(explored: explore.Explored) -> None:
     kinds = {
         path.stem: {other.suffix for other in explored.figures if other.stem == path.stem} for path in explored.figures
     }
     assert {"classes", "weights", "samples", "means", "quality", "extremes", "duplicates", "pca2", "pca3"} == set(kinds)
-    assert all(each == {".png", ".svg"} for each in kinds.values())
+    assert all(each == {".png", ".svg", ".pdf"} for each in kinds.values())
     assert all(path.stat().st_size > 1000 for path in explored.figures)
 
 

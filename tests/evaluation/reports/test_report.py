@@ -90,9 +90,11 @@ def test_page_of_the_official_part_stays_small(written: Written) -> None:
     assert written.page.stat().st_size <= 5_000_000
 
 
-def test_every_figure_is_png_and_svg(written: Written) -> None:
+def test_every_figure_is_png_svg_and_pdf(written: Written) -> None:
     assert {path.stem for path in written.figures} == NAMES
-    assert all({other.suffix for other in written.figures if other.stem == name} == {".png", ".svg"} for name in NAMES)
+    assert all(
+        {other.suffix for other in written.figures if other.stem == name} == {".png", ".svg", ".pdf"} for name in NAMES
+    )
 
 
 def test_figures_name_classes_not_numbers(written: Written) -> None:

@@ -111,7 +111,13 @@ def _resize(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     ).astype(np.uint8, copy=False)
 
 
-def find_extremes(values: NDArray[np.float32], count: int = 8) -> tuple[list[int], list[int]]:
-    """Return the rows with the lowest and the highest values, the most extreme first."""
+def find_extremes(
+    values: NDArray[np.float32], count: int = 8, among: NDArray[np.bool_] | None = None
+) -> tuple[list[int], list[int]]:
+    """Return the rows with the lowest and the highest values, the most extreme first.
+
+    among: bool (N,), the rows to choose from; None: all.
+    """
     order = np.argsort(values, kind="stable")
+    order = order if among is None else order[among[order]]
     return order[:count].tolist(), order[::-1][:count].tolist()
