@@ -236,12 +236,16 @@ def _paste(canvas: Image, image: Image, top: int, left: int) -> None:
 
 @styled
 def qualities(values: Mapping[str, NDArray[np.float32]], names: Mapping[str, str]) -> Figure:
-    """Plot histograms of four measures of images, with axes named by ``names``.
+    """Plot histograms of measures of images, two in a row, with axes named by ``names``.
 
     Sharpness has a logarithmic axis, as it spans decades.
     """
-    figure = new(8.4, 5.2)
-    for axes, (name, given) in zip(figure.subplots(2, 2).flat, values.items(), strict=True):
+    rows = -(-len(values) // 2)
+    figure = new(8.4, 2.6 * rows)
+    panels = figure.subplots(rows, 2, squeeze=False).flat
+    for axes in panels[len(values) :]:
+        axes.set_visible(False)
+    for axes, (name, given) in zip(panels, values.items(), strict=False):
         wide = name == "sharpness"
         numbers = np.maximum(given, 1) if wide else given
         low, high = float(numbers.min()), max(float(numbers.max()), float(numbers.min()) + 1e-3)

@@ -235,7 +235,7 @@ def _show_means(work: _Work) -> str:
 def _show_quality(work: _Work) -> list[str]:
     values = work.measured.values
     drawn = figures.qualities(values, MEASURES)
-    parts = [work.figure("quality", drawn, "Histograms of brightness, contrast, sharpness and entropy")]
+    parts = [work.figure("quality", drawn, f"Histograms of {', '.join(values)}")]
     rows = {}
     for name, numbers in values.items():
         for side in (f"lowest\n{name}", f"highest\n{name}"):

@@ -160,6 +160,34 @@ def draw_class_bars(per_class: Mapping[str, Mapping[str, float | None]]) -> Figu
 
 
 @styled
+def draw_class_accuracy(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
+    """Plot the two accuracies that papers give a class, of a confusion matrix (C, C), rows true, as bars.
+
+    Of its own faces: the share that is recognised, its recall. Of all faces: the share on which "this class or not" is
+    right, which is high for rare classes whatever the model does. Classes without faces have no bars.
+    """
+    table = np.asarray(counts, np.int64)
+    right, faces = np.diagonal(table), table.sum(1)
+    either = 1 - (faces + table.sum(0) - 2 * right) / table.sum()
+    shown = np.flatnonzero(faces)
+    figure = new(8.4, 0.46 * len(shown) + 1.3)
+    axes = figure.subplots()
+    own = (right[shown] / faces[shown], BLUE, "", "of the class's own faces (recall)")
+    whole = (either[shown], ORANGE, "///", "of all faces: this class or not")
+    for step, (values, colour, hatch, label) in zip((-0.2, 0.2), (own, whole), strict=True):
+        spots = np.arange(len(shown)) + step
+        bars = axes.barh(spots, values, 0.4, color=colour, hatch=hatch, edgecolor="white", linewidth=0.5, label=label)
+        axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=8)
+    axes.set_yticks(range(len(shown)), [labels[index] for index in shown])
+    axes.set(xlabel="accuracy", xlim=(0, 1.08), ylim=(-0.55, len(shown) - 0.45), title="Accuracy of each class")
+    axes.spines["bottom"].set_bounds(0, 1)
+    percent(axes.xaxis)
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+@styled
 def draw_reliability(diagram: Reliability) -> Figure:
     """Plot binned accuracy over confidence, its gap to perfect calibration, and the number of faces in each bin."""
     figure = new(6.4, 6.0)

@@ -210,6 +210,8 @@ def _add_classes(work: _Work) -> None:
     work.sheet.section("Classes")
     alt = f"Bars of precision, recall and F1 of each class on {work.part_name}"
     work.sheet.figure("classes", plots.draw_class_bars(rows), alt)
+    drawn = plots.draw_class_accuracy(work.metrics["confusion"], work.labels)
+    work.sheet.figure("class-accuracy", drawn, f"Bars of two accuracies of each class on {work.part_name}")
     head = ("class", "precision", "recall", "F1", "ROC area", "average precision", "faces")
     table = [(label, *(_to_number(row[key]) for key in SCORES), int(row["support"])) for label, row in rows.items()]
     work.sheet.table(head, [*table, *_average_rows(rows)])
