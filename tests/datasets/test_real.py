@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from mien.datasets.formats import ferplus
 from mien.datasets.faces import FaceSet
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
-from mien.datasets.rows import Row
-from mien.labels import FER2013, FERPLUS
+from mien.datasets.rows import Options, Row
+from mien.labels import FER2013, FERPLUS, plurality
 from mien.recipes.tables import DataTable
 
 pytestmark = [pytest.mark.data, pytest.mark.untraced]
@@ -84,6 +85,18 @@ def test_ferplus_join(data_dir: Path, fer2013_manifest: Manifest) -> None:
     same = [row.label == label for row, label in zip(rows, labels, strict=True) if isinstance(row, Row) and row.votes]
     assert 0.55 < np.mean(same) < 0.75
     assert {row.label for row in joined if row.label} == set(FERPLUS.labels)
+
+
+def test_ferplus_as_the_papers_count_it(data_dir: Path) -> None:
+    join = ferplus.open_join(data_dir / "ferplus", "plurality")
+    kept = Counter(usage for usage, _, votes in join.votes if plurality(votes) in FERPLUS.labels)
+    assert dict(kept) == {"Training": 28_559, "PublicTest": 3_579, "PrivateTest": 3_573}
+
+
+def test_one_apex_frame_of_each_ckplus48_sequence(data_dir: Path, tmp_path: Path) -> None:
+    found = read(index([data_dir / "ckplus48.zip"], tmp_path / "m.parquet", options=Options(last=1)))
+    assert len(found) == 327
+    assert len(set(zip(found.column("subject"), found.column("session"), strict=True))) == 327
 
 
 def test_ckplus48_image_level_split_shares_people(ckplus48: Manifest) -> None:

@@ -83,6 +83,7 @@ class DataTable(Table):
     oversample: 0 samples each face once per epoch; 1 samples all classes equally often (system E); in between, the
               probability of a face is its class's size to the power of minus this.
     corpora:  training on several corpora, instead of ``votes`` and ``oversample``.
+    apex:     number of last frames of each CK+ sequence to use, 1 for one face a sequence; 0: all that the data has.
     limit:    maximum number of faces per split, spread evenly over corpora and classes, at least one each; 0: all.
     """
 
@@ -95,6 +96,7 @@ class DataTable(Table):
     votes: bool = False
     oversample: Probability = 0.0
     corpora: CorporaTable = CorporaTable()
+    apex: Number = 0
     limit: Number = 0
 
     @field_validator("scheme")

@@ -43,6 +43,7 @@ def run(options: Namespace) -> int:
         from mien.export.export import recipe_of
         from mien.interpret import feature_plots, features
         from mien.interpret.gradients import network_of_run
+        from mien.reporting import figures
         from mien.training import parts
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien explain-embedding (no {error.name})", "train") from error
@@ -55,8 +56,9 @@ def run(options: Namespace) -> int:
     right = float((predicted == faces.labels).mean())
     title = f"{recipe.name}: {len(faces):,} faces of {options.split}, {points.shape[1]} dimensions, {right:.1%} right"
     options.out.mkdir(parents=True, exist_ok=True)
-    picture, table = options.out / "embedding.png", options.out / "embedding.csv"
-    files.write(picture, feature_plots.embedding(projection, faces.labels, faces.label_set.labels, title))
+    drawn = feature_plots.embedding(projection, faces.labels, faces.label_set.labels, title)
+    _, (picture, *_) = figures.save(drawn, options.out, "embedding")
+    table = options.out / "embedding.csv"
     _write(table, faces, predicted, projection)
     sys.stdout.write(f"{one_line(str(picture))}\n{one_line(str(table))}\n")
     return DONE

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 
@@ -42,13 +43,13 @@ def run(options: Namespace) -> int:
         raise MissingExtraError.for_extra(f"mien explain-layers (no {error.name})", "train") from error
     network = network_of_run(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
-    _write(options.out / "filters.png", feature_plots.filters(*features.first_filters(network)))
+    _write(options.out, "filters", feature_plots.filters(*features.first_filters(network)))
     for source, face in _faces(options):
         if face is None:
             sys.stdout.write(f"{one_line(str(source))}  no face\n")
             continue
         picture = feature_plots.feature_maps(face, features.feature_maps(network, face))
-        _write(options.out / f"{source.stem}.layers.png", picture)
+        _write(options.out, f"{source.stem}.layers", picture)
     return DONE
 
 
@@ -72,6 +73,8 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
         yield source, preprocess.apply([crop], recognizer.bundle.preprocess)[0]
 
 
-def _write(path: Path, content: bytes) -> None:
-    files.write(path, content)
+def _write(folder: Path, name: str, drawn: Figure) -> None:
+    from mien.reporting import figures
+
+    _, (path, *_) = figures.save(drawn, folder, name)
     sys.stdout.write(f"{one_line(str(path))}\n")

@@ -40,7 +40,7 @@ def write(audit: Audit, heading: Mapping[str, Any], folder: str | Path) -> list[
     files.write(out / "audit.json", text)
     files.write(out / "audit.md", render_markdown(audit, heading))
     written = page.write(out / "audit.html", "Audit", _write_lead(heading), _build_sections(audit, heading, drawn))
-    return [written, out / "audit.json", out / "audit.md", *(path for path, _ in drawn.values())]
+    return [written, out / "audit.json", out / "audit.md", *(path for paths, _ in drawn.values() for path in paths)]
 
 
 def render_markdown(audit: Audit, heading: Mapping[str, Any]) -> str:
@@ -55,8 +55,8 @@ def _write_lead(heading: Mapping[str, Any]) -> str:
     return f"{heading['model']} ({heading['digest'][:12]}) on {heading['split']} of {data}."
 
 
-def _draw_figures(audit: Audit, out: Path) -> dict[str, tuple[Path, bytes]]:
-    """Draw the plots and write them; return name → path and PNG."""
+def _draw_figures(audit: Audit, out: Path) -> dict[str, tuple[tuple[Path, ...], bytes]]:
+    """Draw the plots and write them; return name → paths and the PNG for the page."""
     overall = audit.figures["accuracy"]
     drawn: dict[str, Figure] = {}
     short = [slicing for slicing in audit.slicings if len(slicing.slices) <= LONG]
@@ -69,9 +69,8 @@ def _draw_figures(audit: Audit, out: Path) -> dict[str, tuple[Path, bytes]]:
         drawn["corruptions"] = audit_plots.draw_curves(audit.robustness)
     plots = {}
     for name, figure in drawn.items():
-        content = figures.render(figure, "png")
-        files.write(out / f"{name}.png", content)
-        plots[name] = (out / f"{name}.png", content)
+        content, paths = figures.save(figure, out, name)
+        plots[name] = (paths, content)
     return plots
 
 
@@ -82,7 +81,7 @@ def _name_figure(slicing: Slicing, number: int) -> str:
 
 
 def _build_sections(
-    audit: Audit, heading: Mapping[str, Any], drawn: Mapping[str, tuple[Path, bytes]]
+    audit: Audit, heading: Mapping[str, Any], drawn: Mapping[str, tuple[tuple[Path, ...], bytes]]
 ) -> list[tuple[str, Sequence[str]]]:
     whole, (tests, *tables) = audit_tables.tabulate_all_faces(audit), audit_tables.tabulate_slices(audit)
     pictures = [_embed_picture(content, "Accuracy of each slice with its 95 % interval")
