@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from mien.datasets import faces, guard, manifest, split
+from mien.datasets.faces import FaceSet
 from mien.datasets.fingerprints import COUNTS
 from mien.datasets.formats import ferplus
-from mien.datasets.faces import FaceSet
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
 from mien.datasets.rows import Options, Row
@@ -125,9 +125,7 @@ def test_who_reads_only_what_a_limited_recipe_needs_trains_on_the_same_faces(
     parts = pytest.importorskip("mien.training.parts", exc_type=ImportError)
     table = DataTable(limit=56)
     decoded: list[str] = []
-    monkeypatch.setattr(
-        "mien.datasets.index.load", lambda read, row: (decoded.append(row.member), load(read, row))[1]
-    )
+    monkeypatch.setattr("mien.datasets.index.load", lambda read, row: (decoded.append(row.member), load(read, row))[1])
     few = faces.load(data_dir / "fer2013.zip", limit=table.reading_limit, seed=table.seed)
     assert len(decoded) == len(few) <= 3 * 7 * 56
     assert parts.describe(parts.arrange(few, table)) == parts.describe(parts.arrange(fer2013_faces, table))

@@ -1,4 +1,5 @@
 import numpy as np
+
 from mien.datasets.sampling import first_of_each, ranked
 
 NAMES = [f"face-{number}.png" for number in range(60)]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from mien.errors import RecipeError
 from mien.networks.consensus import Consensus
 from mien.networks.face_residual import FaceResidual

@@ -173,7 +173,7 @@ def load(
             listed = listed.take(_draw(list(zip(*columns, strict=True)), limit, seed)) if limit else listed
             rows += _manifest_rows(listed, scheme, watch, _CONVERT[colour])
         else:
-            rows += _corpus_rows(source, reader, watch, _CONVERT[colour], limit, seed)
+            rows += _corpus_rows(source, reader, watch, _CONVERT[colour], limit=limit, seed=seed)
     return _collect(rows, scheme)
 
 
@@ -243,7 +243,7 @@ def _own_values(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
 
 
 def _corpus_rows(
-    path: str | Path, reader: str | None, watch: Watch | None, convert: Convert, limit: int, seed: int
+    path: str | Path, reader: str | None, watch: Watch | None, convert: Convert, *, limit: int, seed: int
 ) -> list[Row]:
     from mien.datasets import index
     from mien.datasets.formats import readers

@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien import files, run_files
+from mien import run_files
 from mien.cli import DONE, one_line
 from mien.cli.parser import device_argument
 from mien.errors import MissingExtraError

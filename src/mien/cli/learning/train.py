@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Any
 from mien import run_files
 from mien.cli import DONE
 from mien.cli.parser import count
-from mien.cli.shared import any_recipe, data_argument, read_recipe_faces, recipe_arguments, show_metrics, show_seeds, watched
+from mien.cli.shared import (
+    any_recipe,
+    data_argument,
+    read_recipe_faces,
+    recipe_arguments,
+    show_metrics,
+    show_seeds,
+    watched,
+)
 from mien.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:

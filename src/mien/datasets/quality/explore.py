@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien import files
 from mien.datasets import guard
 from mien.datasets.manifest import BLANK, Manifest
 from mien.datasets.quality.measures import MEASURES, Measured, find_extremes, measure
