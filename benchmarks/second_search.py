@@ -135,7 +135,7 @@ def search(pixels: Pixels, detector: detect.Detector, first: detect.Detector) ->
     both = detector.detect(pixels)
     ended = time.process_time()
     view = detect._view(pixels, 640, 0).pixels
-    rows = yunet.search(yunet.model_file(), view, min(HINTS))
+    rows = yunet.search(yunet.Engine(yunet.model_file()), view, min(HINTS))
     narrow = rows[rows[:, 2:4].min(axis=1) < NARROW, 14]
     lost = [one for one in both if not any(overlap(one.box, two.box) >= 0.4 for two in alone)]
     return Outcome(len(both), len(lost), bool(alone), narrow.max(initial=0.0), middle - begun, ended - middle)

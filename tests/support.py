@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from mien.preprocess import PreprocessSpec
 from mien.recognition.model_files import bundle
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -51,6 +53,33 @@ def write_model(path: Path, *, labels: LabelSet = FER2013, graph: bytes | None =
         "provenance": {"corpus": "none"}, "licence": "MIT", "recipe_digest": "0" * 64, **changes,
     }  # fmt: skip
     return bundle.write(path, graph or linear_graph(spec, len(labels)), labels=labels, **described)
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``size`` bytes: writing more fails as on a full disk."""
+    resource = pytest.importorskip("resource", reason="needs the limits of Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def little_memory(more: int) -> Iterator[None]:
+    """Let this process take at most ``more`` bytes of address space beside what it has."""
+    resource = pytest.importorskip("resource", reason="needs the limits of Unix")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs Linux's size of a process")
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.files import appearing, cache_folder
+from mien.files import appearing, cache_folder, naming
 
 
 def test_it_appears_when_all_went_well(tmp_path: Path) -> None:
@@ -86,3 +86,10 @@ def test_a_growing_file_on_a_full_disk_is_named() -> None:
     with pytest.raises(OSError, match="/dev/full") as caught, growing(Path("/dev/full"), fresh=True) as stream:
         stream.write("x" * 1_000_000)
     assert caught.value.filename == "/dev/full"
+
+
+def test_an_error_keeps_the_name_of_the_file_that_it_is_of(tmp_path: Path) -> None:
+    """A film's outputs are open at once: the one on the full disk was named after another."""
+    with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path / "other"):
+        full(tmp_path / "a.json")
+    assert caught.value.filename == str(tmp_path / "a.json")

@@ -22,7 +22,12 @@ def usable_cores() -> int:
 
 def bound_cores() -> int:
     """Return how many cores this process may run on (its affinity), whatever its quota."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else all_cores()
+
+
+def all_cores() -> int:
+    """Return how many cores the machine has, whoever may use them."""
+    return os.cpu_count() or 1
 
 
 def quota_cores() -> int | None:

@@ -55,11 +55,17 @@ def appearing(path: Path) -> Iterator[Path]:
     """
     draft = path.with_name(shortened(f".{path.name}.{os.getpid()}.part"))
     try:
-        with naming(path):
+        with naming(path, draft):
             yield draft
             draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file that is whole or not there, text as UTF-8. Raises ``OSError`` with the name of ``path``."""
+    with appearing(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def cache_folder() -> Path:
@@ -76,12 +82,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "mien"
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error is of a disk that is full, failing or read-only, and not of the file's name."""
+    return isinstance(error, OSError) and error.errno in _DISK
+
+
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Give errors of a full or failing disk the name of the file that was being written, which they lack."""
+def naming(path: Path, draft: Path | None = None) -> Iterator[None]:
+    """Give errors of a full or failing disk the name of the file that was being written, which they lack.
+
+    draft: the name that the file has while it is written. An error that names another file keeps that name.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK:
+        own = (None, str(path), None if draft is None else str(draft))
+        if not is_full(error) or (error.filename is not None and str(error.filename) not in own):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error

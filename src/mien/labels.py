@@ -117,6 +117,18 @@ def majority(votes: Sequence[int]) -> str:
     return VOTES[best] if counts[best] * 2 > sum(counts) else UNKNOWN
 
 
+def plurality(votes: Sequence[int]) -> str:
+    """Return the emotion with the most of ten FER+ votes, the first among equals; ``"no_face"`` without any such vote.
+
+    The count of most papers on FERPlus: only faces that nobody gives an emotion are excluded, which leaves 28,559,
+    3,579 and 3,573 faces of the three sets, the last for testing. Raises ``DataError`` as ``majority``.
+    """
+    _counted(votes)
+    emotions = votes[: len(FERPLUS)]
+    best = max(range(len(FERPLUS)), key=lambda index: emotions[index])
+    return VOTES[best] if emotions[best] else NO_FACE
+
+
 def distribution(votes: Sequence[int]) -> tuple[float, ...] | None:
     """Return the share of each ``FERPLUS`` emotion among the emotion votes, single votes left out; sum 1.
 

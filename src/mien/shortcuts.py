@@ -15,26 +15,30 @@ if TYPE_CHECKING:
     from mien.results import ImageResult
 
 
-def predict(source: ImageInput | Iterable[ImageInput], *, model: str = "default", **others: Never) -> ImageResult | Any:
+def predict(
+    source: ImageInput | Iterable[ImageInput], *, model: str = "default", device: str = "auto", **others: Never
+) -> ImageResult | Any:
     """Find the faces of a picture, or of several, and what they show, as ``Recognizer.predict`` does.
 
-    The model is loaded at the first call and kept. With other settings: ``mien.load``.
+    device: see ``mien.load``. The model is loaded at the first call and kept. With other settings: ``mien.load``.
     """
     if others:
         raise foreign.keyword_error("mien.predict", others, {**foreign.LOAD, **foreign.PREDICT})
-    return _loaded(model).predict(source)
+    return _loaded(model, device).predict(source)
 
 
-def explain(image: ImageInput, classes: Sequence[str] | int = 1, *, model: str = "default") -> Explanation:
+def explain(
+    image: ImageInput, classes: Sequence[str] | int = 1, *, model: str = "default", device: str = "auto"
+) -> Explanation:
     """Find the faces of a picture and say where in each the classes were read.
 
     Arguments and errors are those of ``mien.interpret.explain.explain_image``; the model is kept as by ``predict``.
     """
     from mien.interpret.explain import explain_image
 
-    return explain_image(_loaded(model), image, classes)
+    return explain_image(_loaded(model, device), image, classes)
 
 
 @lru_cache(maxsize=2)
-def _loaded(model: str) -> Recognizer:
-    return load(model)
+def _loaded(model: str, device: str) -> Recognizer:
+    return load(model, device=device)

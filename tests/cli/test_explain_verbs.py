@@ -154,7 +154,9 @@ def test_layers(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
     photos = (str(folder / "1.png"), str(folder / "sub"))
     assert main(["explain-layers", str(run), *photos, "--detector", "whole", "--out", str(out)]) == 0
-    assert {path.name for path in out.iterdir()} == {"filters.png", "1.layers.png", "3.layers.png"}
+    assert {path.name for path in out.iterdir()} == {
+        f"{name}.{kind}" for name in ("filters", "1.layers", "3.layers") for kind in ("png", "svg", "pdf")
+    }
     assert main(["explain-layers", str(run), photos[0], "--out", str(out)]) == 0
     assert "no face" in capsys.readouterr().out
     shutil.rmtree(run / "checkpoints")

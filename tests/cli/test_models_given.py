@@ -84,6 +84,7 @@ def test_video(model: Path, run: Path) -> None:
     from mien.cli.video import recognizer_of
 
     limits = {"detector": "whole", "max_faces": None, "min_size": None, "threshold": None, "threads": 1}
+    limits["device"] = "auto"
     found = {recognizer_of(Namespace(model=each, **limits)).bundle.digest for each in given(model, run)}
     assert found == {bundle.read(model).digest}
 

@@ -20,6 +20,7 @@ pytest.importorskip("av")
 pytest.importorskip("scipy")
 
 import films
+from support import full_after
 
 import mien
 from mien.cli import main
@@ -164,6 +165,46 @@ def test_ctrl_c_leaves_whole_files(video: Video, tmp_path: Path, monkeypatch: py
     assert len(list(mien.Film(tmp_path / "drawn.mp4"))) == 30
     assert "30 frames" in (tmp_path / "page" / "index.html").read_text("utf-8")
     assert (tmp_path / "f.vtt").read_text().rstrip().endswith(("</v>", "WEBVTT"))
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "size"),
+    [
+        ("--out", "out.csv", 20_000), ("--out", "out.jsonl", 20_000), ("--out", "out.parquet", 3000),
+        ("--subtitles", "film.vtt", 600), ("--events", "events.csv", 100), ("--annotated", "drawn.mp4", 20_000),
+        ("--annotated", "drawn.mkv", 20_000), ("--summary", "page", 20_000),
+    ],
+)  # fmt: skip
+def test_on_a_full_disk_outputs_are_whole_or_absent_and_named(
+    video: Video, tmp_path: Path, option: str, name: str, size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out" / name
+    path.parent.mkdir()
+    with full_after(size):
+        assert video(option, path) == 2
+    error = capsys.readouterr().err
+    assert "File too large" in error
+    assert str(path) in error
+    left = files_of(path.parent)
+    assert not [file for file in left if file.endswith(".part")]
+    if path.suffix in (".csv", ".jsonl", ".vtt"):
+        assert video(option, tmp_path / name) == 0
+        whole = (tmp_path / name).read_bytes()
+        begun = left.get(name, b"")
+        assert whole.startswith(begun)
+        assert begun.endswith(b"\n")
+        assert path.suffix != ".vtt" or whole[len(begun) :].startswith(b"\n"), "a cue was cut"
+    elif name != "page":
+        assert set(left) <= {f"{name}.run.json"}
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_a_run_whose_disk_was_full_is_resumed_to_the_same_files(video: Video, tmp_path: Path, name: str) -> None:
+    assert video("--out", tmp_path / f"whole-{name}") == 0
+    with full_after(20_000):
+        assert video("--out", tmp_path / name) == 2
+    assert video("--out", tmp_path / name, "--resume") == 0
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
 
 
 # Shells start background jobs, such as these tests may be, with SIGINT ignored, and children inherit that.

@@ -156,7 +156,7 @@ def test_ultralytics_camera_and_film(recognizer: Any, tmp_path: Path) -> None:
         (["film.mp4"], "For a film: mien video film.mp4"),
         (["analyze", "photo.jpg"], "Did you mean 'predict'?"),
         (["predict", "source=photo.jpg"], "mien predict photo.jpg"),
-        (["predict", "photo.jpg", "--device", "cuda"], "Instead: leave it out"),
+        (["predict", "examples/astronaut.jpg", "--device", "gpu"], "expected one of auto, cpu, cuda"),
         (["predict", "photo.jpg", "--conf", "0.5"], "Did you mean '--threshold'?"),
         (["predict", "https://example.org/a.jpg"], "--allow-urls"),
     ],

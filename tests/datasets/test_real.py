@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from mien.datasets import guard, manifest, split
+from mien.datasets import faces, guard, manifest, split
+from mien.datasets.faces import FaceSet
 from mien.datasets.fingerprints import COUNTS
 from mien.datasets.formats import ferplus
 from mien.datasets.index import Indexed, index
 from mien.datasets.manifest import Manifest
-from mien.datasets.rows import Row
-from mien.labels import FER2013, FERPLUS
+from mien.datasets.rows import Options, Row
+from mien.labels import FER2013, FERPLUS, plurality
+from mien.recipes.tables import DataTable
 
 pytestmark = [pytest.mark.data, pytest.mark.untraced]
 
@@ -84,6 +87,18 @@ def test_ferplus_join(data_dir: Path, fer2013_manifest: Manifest) -> None:
     assert {row.label for row in joined if row.label} == set(FERPLUS.labels)
 
 
+def test_ferplus_as_the_papers_count_it(data_dir: Path) -> None:
+    join = ferplus.open_join(data_dir / "ferplus", "plurality")
+    kept = Counter(usage for usage, _, votes in join.votes if plurality(votes) in FERPLUS.labels)
+    assert dict(kept) == {"Training": 28_559, "PublicTest": 3_579, "PrivateTest": 3_573}
+
+
+def test_one_apex_frame_of_each_ckplus48_sequence(data_dir: Path, tmp_path: Path) -> None:
+    found = read(index([data_dir / "ckplus48.zip"], tmp_path / "m.parquet", options=Options(last=1)))
+    assert len(found) == 327
+    assert len(set(zip(found.column("subject"), found.column("session"), strict=True))) == 327
+
+
 def test_ckplus48_image_level_split_shares_people(ckplus48: Manifest) -> None:
     assert len(ckplus48) == 981
     assert len(set(ckplus48.column("subject"))) == 118
@@ -100,3 +115,17 @@ def test_other_corpora(name: str, sizes: tuple[int, ...], data_dir: Path, tmp_pa
     found = read(index([data_dir / f"{name}.zip"], tmp_path / "m.parquet"))
     assert (len(found), len(set(found.column("subject"))), len(set(found.column("label")))) == sizes
     assert guard.check(split.ratios(found, (80, 20), by="subject")).clean
+
+
+def test_who_reads_only_what_a_limited_recipe_needs_trains_on_the_same_faces(
+    data_dir: Path, fer2013_faces: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mien.datasets.index import load
+
+    parts = pytest.importorskip("mien.training.parts", exc_type=ImportError)
+    table = DataTable(limit=56)
+    decoded: list[str] = []
+    monkeypatch.setattr("mien.datasets.index.load", lambda read, row: (decoded.append(row.member), load(read, row))[1])
+    few = faces.load(data_dir / "fer2013.zip", limit=table.reading_limit, seed=table.seed)
+    assert len(decoded) == len(few) <= 3 * 7 * 56
+    assert parts.describe(parts.arrange(few, table)) == parts.describe(parts.arrange(fer2013_faces, table))

@@ -30,6 +30,7 @@ from mien.interpret.gradients import GradCam, Integrated, LayerCam, stages  # no
 from mien.labels import FER2013  # noqa: E402
 from mien.networks import networks  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
+from mien.reporting import figures  # noqa: E402
 
 
 def two_blobs() -> NDArray[np.float32]:
@@ -217,8 +218,8 @@ def test_figures_are_drawn() -> None:
         feature_plots.feature_maps(face, features.feature_maps(network, face)),
         feature_plots.embedding(points, np.arange(40) % 7, FER2013.labels, "forty faces"),
     ]
-    for content in pictures:
-        with Image.open(io.BytesIO(content)) as picture:
+    for drawn in pictures:
+        with Image.open(io.BytesIO(figures.render(drawn, "png"))) as picture:
             assert picture.format == "PNG"
             assert len(np.unique(np.asarray(picture.convert("L")))) > 20
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+import mien
 from mien.errors import FileMissingError, ImageError, ModelError, OptionError
 from mien.recognition import folder
+from mien.recognition.detection import yunet
 from mien.recognition.folder import Unreadable, find_images, read_folder
 
 
@@ -83,14 +87,23 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 class Stub:
     """Stands for a recognizer; a name decides what happens."""
 
+    detector = None
+
     def __init__(self) -> None:
+        self.decoded: list[str] = []
         self.found: list[str] = []
         self.batches: list[int] = []
 
-    def find(self, path: str, *, keep_pixels: bool) -> str:
+    def decode(self, path: str) -> str:
         errors = {"bad": ImageError("bad is damaged"), "gone": FileMissingError("gone"), "broken": ModelError("no")}
         if path in errors:
             raise errors[path]
+        self.decoded.append(path)
+        return path
+
+    def search(self, path: str, *, keep_pixels: bool) -> str:
+        if path in ("lost", "crashed"):
+            raise ImageError("lost") if path == "lost" else ModelError("no")
         self.found.append(path)
         return path
 
@@ -112,14 +125,104 @@ def test_only_the_broken_ones_are_set_aside() -> None:
     assert read([]) == ([], [])
 
 
-def test_a_batch_and_a_few_photos_are_held_and_no_more() -> None:
-    stub = Stub()
-    results = read_folder(cast("Any", stub), (str(n) for n in range(1000)), chunk=16)
+@pytest.mark.parametrize("keep", [False, True])
+def test_two_batches_are_held_and_no_more(keep: bool) -> None:
+    """With pixels, which take 36 MB of a photo, a batch and a few."""
+    stub, begun = Stub(), iter(range(1000))
+    results = read_folder(cast("Any", stub), map(str, begun), chunk=16, keep_pixels=keep)
     assert [next(results) for _ in range(17)][-1] == "16"
     assert stub.batches == [16, 16]
-    assert 32 <= len(stub.found) <= 32 + folder._FINDERS
+    most = 16 + 16 + (folder._FINDERS if keep else 16)
+    assert next(begun) == most  # 16 are yielded; as many as may be held are begun, and no more were asked for
     results.close()  # type: ignore[attr-defined]
-    assert len(stub.found) <= 32 + folder._FINDERS
+    assert 32 <= len(stub.found) <= most
+
+
+class Slow(Stub):
+    """Searches only when it may; notes how many photos were decoded before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may, self.full = threading.Event(), threading.Event()
+
+    def decode(self, path: str) -> str:
+        if len(self.decoded) + 1 == folder._DECODED:
+            self.full.set()
+        return super().decode(path)
+
+    def search(self, path: str, *, keep_pixels: bool) -> str:
+        assert self.may.wait(10)
+        return super().search(path, keep_pixels=keep_pixels)
+
+
+def test_few_photos_wait_decoded_for_their_search() -> None:
+    stub, names = Slow(), [str(n) for n in range(40)]
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: list(read_folder(cast("Any", stub), names, chunk=16)))
+        assert stub.full.wait(10)
+        threading.Event().wait(0.05)
+        assert len(stub.decoded) == folder._DECODED
+        stub.may.set()
+        assert reading.result(10) == names
+
+
+def test_photos_are_decoded_while_others_are_searched() -> None:
+    """No search ends before as many photos are decoded as may be: only threads of their own decode them."""
+
+    class Waiting(Slow):
+        def search(self, path: str, *, keep_pixels: bool) -> str:
+            assert self.full.wait(10)
+            self.may.set()
+            return super().search(path, keep_pixels=keep_pixels)
+
+    names = [str(n) for n in range(20)]
+    assert list(read_folder(cast("Any", Waiting()), names, chunk=4)) == names
+
+
+def test_closing_ends_though_decoders_wait_for_room() -> None:
+    class Later(Slow):
+        def search(self, path: str, *, keep_pixels: bool) -> str:
+            if int(path) < 16:
+                return Stub.search(self, path, keep_pixels=keep_pixels)
+            return super().search(path, keep_pixels=keep_pixels)
+
+    stub, full = Later(), 16 + folder._DECODED
+    results = read_folder(cast("Any", stub), (str(n) for n in range(1000)), chunk=16)
+    assert next(results) == "0"
+    deadline = time.monotonic() + 10
+    while len(stub.decoded) < full and time.monotonic() < deadline:
+        threading.Event().wait(0.005)
+    assert len(stub.decoded) == full
+    threading.Timer(0.1, stub.may.set).start()
+    results.close()  # type: ignore[attr-defined]
+    assert len(stub.decoded) == full
+    assert not [one.name for one in threading.enumerate() if one.name.startswith(("mien-decode", "mien-find"))]
+
+
+def test_what_cannot_be_searched_is_set_aside_and_a_crash_ends_the_run() -> None:
+    names = [str(n) for n in range(30)]
+    found, _ = read([*names, "lost", *names])
+    assert found == [*names, Unreadable("lost", "lost"), *names]
+    with pytest.raises(ModelError):
+        read([*names, "crashed", *names])
+
+
+def test_many_photos_are_searched_on_one_thread_each(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer, photo = mien.load("nano"), examples / "astronaut.jpg"
+    threads: set[int | None] = set()
+    search = yunet.search
+
+    def noted(engine: yunet.Engine, *given: Any) -> Any:
+        threads.add(engine.threads)
+        return search(engine, *given)
+
+    monkeypatch.setattr(yunet, "search", noted)
+    few = list(read_folder(recognizer, [photo] * 3))
+    assert threads == {None}
+    threads.clear()
+    many = list(read_folder(recognizer, [photo] * folder._MANY))
+    assert threads == {1}
+    assert [entry.faces[0].box for entry in many + few] == [many[0].faces[0].box] * len(many + few)  # type: ignore[union-attr]
 
 
 def test_faces_are_found_while_others_are_read() -> None:
@@ -127,10 +230,10 @@ def test_faces_are_found_while_others_are_read() -> None:
     second = threading.Event()
 
     class Waiting(Stub):
-        def find(self, path: str, *, keep_pixels: bool) -> str:
+        def search(self, path: str, *, keep_pixels: bool) -> str:
             if path == "2":
                 second.set()
-            return super().find(path, keep_pixels=keep_pixels)
+            return super().search(path, keep_pixels=keep_pixels)
 
         def decide(self, found: list[str]) -> list[str]:
             assert second.wait(10)
@@ -141,9 +244,13 @@ def test_faces_are_found_while_others_are_read() -> None:
 
 def test_the_order_is_kept_though_photos_are_found_out_of_order() -> None:
     class Uneven(Stub):
-        def find(self, path: str, *, keep_pixels: bool) -> str:
+        def decode(self, path: str) -> str:
+            threading.Event().wait(0.005 if int(path) % 4 == 0 else 0)
+            return super().decode(path)
+
+        def search(self, path: str, *, keep_pixels: bool) -> str:
             threading.Event().wait(0.005 if int(path) % 3 == 0 else 0)
-            return super().find(path, keep_pixels=keep_pixels)
+            return super().search(path, keep_pixels=keep_pixels)
 
     names = [str(n) for n in range(50)]
     assert list(read_folder(cast("Any", Uneven()), names, chunk=7)) == names

@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from support import linear_weights, noise, write_model
+from support import linear_weights, little_memory, noise, write_model
 
 import mien
 from mien import preprocess
-from mien.errors import FileMissingError, ImageError, ModelError, OptionError
+from mien.errors import FileMissingError, ImageError, ModelError, OptionError, OutOfMemoryError
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
 from mien.recognition import recognizer as module
@@ -221,3 +222,27 @@ def test_a_recognizer_can_be_copied_and_handed_to_other_processes(
     photo = examples / "astronaut.jpg"
     assert again.predict(photo) == recognizer.predict(photo)
     assert again.labels == ("happiness", "sadness", "anger")
+
+
+def test_memory_that_an_engine_lacks_is_said_as_such(model: Path) -> None:
+    """OpenCV and ONNX Runtime raise errors of their own: a server answered 500, a script saw a damaged model."""
+
+    class Greedy(Quarters):
+        def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+            with little_memory(1_000_000_000):
+                cv2.copyMakeBorder(pixels, 0, 2_000_000_000, 0, 0, cv2.BORDER_CONSTANT)
+            return ()
+
+    reader = load(model, detector=Greedy(), threads=1)
+    with pytest.raises(OutOfMemoryError, match=r"No memory left to find faces in 60×40 pixels"):
+        reader.predict(noise(40, 60))
+
+
+def test_other_errors_of_an_engine_stay_what_they_are(model: Path) -> None:
+    class Wrong(Quarters):
+        def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+            cv2.resize(pixels, (0, 0))
+            return ()
+
+    with pytest.raises(cv2.error, match="resize"):
+        load(model, detector=Wrong(), threads=1).predict(noise(40, 60))

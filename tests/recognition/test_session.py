@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import linear_graph, linear_weights
+from support import linear_graph, linear_weights, little_memory
 
-from mien.errors import ModelError, OptionError
+from mien.errors import ModelError, OptionError, OutOfMemoryError
 from mien.preprocess import PreprocessSpec
 from mien.recognition.session import OnnxSession
 
@@ -47,6 +47,16 @@ def test_foreign_graphs() -> None:
         OnnxSession(GRAPH, inputs=(1, 48, 48))
     with pytest.raises(ModelError, match="cannot load"):
         OnnxSession(b"text")
+
+
+def test_a_batch_for_which_memory_lacks_is_no_fault_of_the_model() -> None:
+    session = OnnxSession(GRAPH, 1, inputs=(1, 16, 16), classes=7)
+    batch = np.zeros((4_000_000, 1, 16, 16), np.float32)
+    with (
+        little_memory(50_000_000),
+        pytest.raises(OutOfMemoryError, match=r"No memory left for a batch of shape \(4000000"),
+    ):
+        session.logits(batch)
 
 
 def test_batch_of_another_shape() -> None:

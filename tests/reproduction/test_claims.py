@@ -114,19 +114,31 @@ def test_means_and_rows() -> None:
 
 
 def test_page() -> None:
-    row = Row("CNN, accuracy\n| one view", "61.54 %", "60.1 %", "58.9–61.2 %", "d-custom", "Table 1")
+    row = Row(
+        "CNN, accuracy\n| one view",
+        "61.54 %",
+        "60.1 %",
+        "58.9–61.2 %",
+        "d-custom",
+        "Table 1",
+        "−1.4 points",
+        "published",
+    )
     findings = [
         Finding("D", "Sum", "28,709", "28,709", True, "adds up"),
         Finding("D", "Weights", "balanced", "1.0", False, "one α"),
+        Finding("D", "Speed", "5 ×", "not timed", None, "no machine"),
     ]
     text = page("D", [row], {"d-custom": "other\nsplit"}, findings)
     assert text.startswith("# System D: Three models under focal loss\n\n")
-    measured = "| CNN, accuracy \\| one view | 61.54 % | 60.1 % | 58.9–61.2 % | `d-custom` | Table 1 |"
+    cells = ("61.54 %", "60.1 %", "58.9–61.2 %", "−1.4 points", "published", "`d-custom`", "Table 1")
+    measured = f"| CNN, accuracy \\| one view | {' | '.join(cells)} |"
     assert measured in text.splitlines()
     assert "- `d-custom`: other split" in text.splitlines()
     assert "| Weights | balanced | 1.0 | **no** | one α |" in text.splitlines()
-    assert "2 statements" in text
-    assert "1 hold, 1 do not." in text
+    assert "| Speed | 5 × | not timed | open | no machine |" in text.splitlines()
+    assert "3 statements" in text
+    assert "1 hold, 1 do not, 1 cannot be decided here." in text
     assert text.endswith(" |\n")
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert [line.replace("\\|", "").count("|") for line in tables] == [7] * 3 + [6] * 4

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +13,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
 from mien.errors import OptionError  # noqa: E402
-from mien.reproduction import contradictions, system_a_contradictions  # noqa: E402
+from mien.reproduction import contradictions, system_a_contradictions, system_b_curves  # noqa: E402
 from mien.reproduction.claims import A_CNN, CLAIMS, FER2013_COUNTS, Report, Scores  # noqa: E402
 from mien.reproduction.contradictions import findings  # noqa: E402
-from mien.reproduction.finding import Evidence, Finding  # noqa: E402
+from mien.reproduction.finding import Evidence, Finding, Speed  # noqa: E402
 
 
 def named(found: list[Finding], words: str) -> Finding:
@@ -119,9 +121,9 @@ def test_real_corpora_take_the_place_of_the_documents_numbers() -> None:
 
 
 def test_subjects_on_both_sides_are_counted() -> None:
-    leaky = named(findings("A", Evidence(sides=(["S1", "S2", "S2"], ["S2", "S3"]))), "held out")
+    leaky = named(findings("A", Evidence(people=(1, 3))), "held out")
     assert (leaky.recomputed, leaky.holds) == ("1 of 3 people on both sides", False)
-    clean = named(findings("A", Evidence(sides=(["S1", "S2"], ["S3"]))), "held out")
+    clean = named(findings("A", Evidence(people=(0, 3))), "held out")
     assert (clean.recomputed, clean.holds) == ("0 of 3 people on both sides", True)
 
 
@@ -183,7 +185,7 @@ def test_fer2013_counts_come_from_the_data_given() -> None:
         ("E", "Images per class", "35,887; 0 classes differ", True),
         ("E", "fits the recalls", "65.6 % to 75.6 %", True),
         ("E", "Table 3 are accuracies", "3 of 4; not CNN", False),
-        ("E", "outperforms several", "all but VGGNet 73.28", True),
+        ("E", "outperforms several", "5 of 6; not VGGNet 73.28", True),
         ("E", "Batch size", "64 (Table 2)", False),
     ],
 )
@@ -197,6 +199,73 @@ def test_alpha_of_the_focal_loss_weighs_no_class() -> None:
     assert "1.0, of 16.5" in named(findings("D"), "α of the focal loss").recomputed
 
 
-def test_systems_bs_curves_are_read_where_there_are_some() -> None:
-    finding = named(findings("B", Evidence(curves=([0.3, 0.5, 0.7], [0.4, 0.5, 0.6]))), "curve of accuracy")
-    assert finding.recomputed == "measured: above in 1 of 3 epochs, -0.100 at the end"
+def curves(*gaps: float) -> Evidence:
+    """Curves of B's network of which validation − training has these values."""
+    return Evidence(curves=([0.5] * len(gaps), [0.5 + gap for gap in gaps]))
+
+
+@pytest.mark.parametrize(
+    ("gaps", "above", "apart", "words"),
+    [
+        ([0.1] * 20, True, False, "does not overfit"),
+        ([0.1] * 7 + [-0.1] * 13, False, True, "As stated"),
+        ([0.1] * 12 + [-0.1] * 8, False, False, "in 8 of these epochs"),
+        ([0.1, 0.1, -0.1], False, None, "The run has 3 epochs"),
+    ],
+)
+def test_systems_bs_two_readings_are_judged_by_the_run(
+    gaps: list[float], above: bool, apart: bool | None, words: str
+) -> None:
+    judged = findings("B", curves(*gaps))
+    assert named(judged, "always above").holds is above
+    late = named(judged, "runs away")
+    assert late.holds is apart
+    assert words in late.why
+    both = named(judged, "read twice")
+    assert (both.recomputed, both.holds) == ("both cannot be in 13 of 20 epochs", False)
+
+
+def test_systems_bs_readings_agree_where_they_are_of_different_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_b_curves, "SINCE", 21)
+    assert named(findings("B"), "read twice").holds
+
+
+def test_curves_are_described() -> None:
+    gaps = [0.1] * 8 + [-0.05, 0.0]
+    judged = findings("B", curves(*gaps))
+    assert named(judged, "always above").recomputed == "measured: above in 8 of 10 epochs"
+    expected = "measured: above in 1 of 3 epochs from epoch 8 on; validation − training +0.000 at the end"
+    assert named(judged, "runs away").recomputed == expected
+
+
+@pytest.mark.parametrize(
+    "module", sorted(Path(contradictions.__file__).parent.glob("*.py")), ids=lambda path: path.stem
+)
+def test_no_verdict_is_a_constant(module: Path) -> None:
+    for call in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Finding", "_finding"):
+            assert not any(isinstance(value, ast.Constant) and value.value in (True, False) for value in call.args)
+
+
+def speed(cnn: float, mobilenet: float) -> Finding:
+    return named(findings("A", Evidence(speed=Speed(cnn, mobilenet, threads=1, rounds=3))), "times as fast")
+
+
+def test_the_claim_on_speed_is_judged_by_what_was_timed() -> None:
+    slower = speed(2.4, 0.8)
+    assert slower.recomputed == "3.0 times slower: 2.40 against 0.80 ms a face on 1 thread"
+    assert slower.holds is False
+    faster = speed(0.8, 4.8)
+    assert faster.recomputed == "6.0 times as fast: 0.80 against 4.80 ms a face on 1 thread"
+    assert faster.holds is True
+    assert speed(1.0, 5.2).holds is False  # 5.3 are claimed
+    assert named(findings("A"), "times as fast").holds is None
+
+
+def test_literature_of_e_follows_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(contradictions.E_LITERATURE, "proposed", 0.60)
+    finding = named(findings("E"), "outperforms several")
+    assert finding.recomputed == "2 of 6; not CNN 66.67, VGGNet 73.28, CLCM 63.00, ShuffleNetV2 65.00"
+    assert finding.holds
+    monkeypatch.setitem(contradictions.E_LITERATURE, "MobileNetV2", 0.61)
+    assert not named(findings("E"), "outperforms several").holds

@@ -19,12 +19,16 @@ from mien.datasets import manifest  # noqa: E402
 from mien.errors import DataError, FileMissingError, OptionError, RecipeError  # noqa: E402
 from mien.recipes.recipe import SMOKE_FACES, Recipe, load_any  # noqa: E402
 from mien.reproduction import reproduce as module  # noqa: E402
-from mien.reproduction.reproduce import reproduce  # noqa: E402
+from mien.reproduction.finding import Speed  # noqa: E402
+from mien.reproduction.reproduce import reproduce, write_page  # noqa: E402
 from mien.runs import runs  # noqa: E402
 from mien.training.fit import Epoch, Watcher, read_history  # noqa: E402
 
 PEOPLE = 15
 """In each of system A's corpora: the fewest whose split by image has all ten classes in its 8 % of validation."""
+
+SPEED = Speed(2.0, 1.0, threads=1, rounds=3)
+"""Stands for a time that would be another one with each call."""
 
 BASELINES = {"hog-svm-smoke", "pca-svm-smoke", "pca-knn-smoke"}
 
@@ -96,10 +100,11 @@ def corpora_of_a(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [kdef, pack_zip(folder / "ckplus48.zip", peaks(PEOPLE))]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def one_seed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "SEEDS", {})
+        patched.setattr(module.speed, "measure", lambda: SPEED)
         yield
 
 
@@ -121,9 +126,7 @@ def system_e(fer2013: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 
 @pytest.fixture(scope="module")
-def system_a(
-    corpora_of_a: list[Path], one_seed: None, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[str]]:
+def system_a(corpora_of_a: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return run_whole("A", corpora_of_a, tmp_path_factory.mktemp("a") / "out")
 
 
@@ -161,7 +164,9 @@ def test_system_b(system_b: tuple[Path, list[str]]) -> None:
     assert "- `system-b-smoke`: Smoke run of system-b: two epochs" in page
     assert json.loads((run / "metrics.json").read_text())["smoke"].startswith("Smoke run of system-b: ")
     above = sum(row.validation_accuracy > row.accuracy for row in history)
-    assert f"measured: above in {above} of 2 epochs" in page
+    verdict = "yes" if above == 2 else "**no**"
+    assert f"| in every epoch | measured: above in {above} of 2 epochs | {verdict} |" in page
+    assert {row["schedule"] for row in measured(page)} == {"Mien's"}  # of a smoke run
 
 
 def test_system_e(system_e: tuple[Path, list[str]]) -> None:
@@ -173,7 +178,7 @@ def test_system_e(system_e: tuple[Path, list[str]]) -> None:
         assert rows(page, "CNN: accuracy", name) == [("70.13 %", percent(test["accuracy"]), interval(test))]
         for noun, claimed in (("fear", "80.00 %"), ("surprise", "100.00 %")):
             recall = percent(test["per_class"][noun]["recall"])
-            assert rows(page, f"CNN: recall of {noun}", name) == [(claimed, recall, "–")]
+            assert [row[:2] for row in rows(page, f"CNN: recall of {noun}", name)] == [(claimed, recall)]
     test = figures(out / "runs" / "hog-svm-smoke")
     expected = [("45.95 %", percent(test["accuracy"]), interval(test))]
     assert rows(page, "SVM, cited: accuracy", "hog-svm-smoke") == expected
@@ -188,10 +193,11 @@ def test_system_a(system_a: tuple[Path, list[str]]) -> None:
     accuracy = (percent(test["accuracy"]), interval(test))
     claims = [(claim, *accuracy) for claim in ("90.51 %", "89.90 %", "94.00 %")]
     assert rows(page, "CNN: accuracy", "system-a-cnn-smoke") == claims
-    assert rows(page, "CNN: macro F1", "system-a-cnn-smoke") == [("92.00 %", percent(test["macro_f1"]), "–")]
+    (macro,) = rows(page, "CNN: macro F1", "system-a-cnn-smoke")
+    assert macro[:2] == ("92.00 %", percent(test["macro_f1"]))
     assert rows(page, "CNN: loss", "system-a-cnn-smoke") == [("0.3084 nats", f"{test['log_loss']:.3f} nats", "–")]
     weighted = sum(row["f1"] * row["support"] for row in test["per_class"].values()) / test["faces"]
-    assert rows(page, "CNN: weighted F1", "system-a-cnn-smoke") == [("94.00 %", percent(weighted), "–")]
+    assert [row[:2] for row in rows(page, "CNN: weighted F1", "system-a-cnn-smoke")] == [("94.00 %", percent(weighted))]
     test = figures(out / "runs" / "system-a-mobilenet-smoke" / "seed-0", "test")
     expected = [("88.06 %", percent(test["accuracy"]), interval(test))]
     assert rows(page, "MobileNetV2: accuracy", "system-a-mobilenet-smoke") == expected
@@ -206,9 +212,26 @@ def test_system_a_is_made_of_peak_frames_and_frontal_crops(system_a: tuple[Path,
     page = (out / "A.md").read_text(encoding="utf-8")
     assert f"| 6,530 | {14 * PEOPLE} |" in page
     assert f"of {2 * PEOPLE} people on both sides" in page
+    assert "| 2.0 times slower: 2.00 against 1.00 ms a face on 1 thread | **no** |" in page
     parts = json.loads((out / "runs" / "system-a-cnn-smoke" / "seed-0" / "data.json").read_text())["parts"]
     assert parts["test"] == round(0.2 * 14 * PEOPLE)
     assert parts["train"] == 14 * (SMOKE_FACES // 14) - 1  # a class of one corpus has a face too few
+
+
+def test_algorithm_1_equalises_the_photograph_before_it_is_cropped(
+    corpora_of_a: list[Path], system_a: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    page = reproduce("A", corpora_of_a, tmp_path, budget="algorithm1", train=False)
+    for name in ("kdef-equalised", "ckplus48-equalised"):
+        crops = manifest.read(tmp_path / "data" / name / "manifest.parquet")
+        assert crops.info["prepared"]["clahe"] is True
+        assert set(crops.column("width")) == {48}
+    assert "Nothing was measured." in page.read_text(encoding="utf-8")
+    plain = manifest.read(system_a[0] / "data" / "kdef48" / "manifest.parquet")
+    assert plain.info["prepared"]["clahe"] is False
+    shown = (system_a[0] / "A.md").read_text(encoding="utf-8")
+    assert shown.count("Other order than Algorithm 1") == 3  # of each recipe that equalises crops
+    assert not load_any("system-a-cnn", "algorithm1").preprocess.clahe
 
 
 @pytest.mark.parametrize("system", ["A", "B", "E"])
@@ -224,6 +247,17 @@ def test_a_second_call_trains_nothing_and_writes_the_same_page(
     monkeypatch.setattr(module, "prepare", no_work)
     assert reproduce(system, corpora, out, budget="smoke", watch=no_work) == page  # type: ignore[arg-type]
     assert page.read_bytes() == before
+
+
+def test_the_page_follows_from_the_runs_and_what_was_counted(copy_of_b: Path, fer2013: Path, tmp_path: Path) -> None:
+    smoke = load_any("system-b", "smoke")
+    run = copy_of_b / "runs" / "system-b-2core"
+    shutil.move(copy_of_b / "runs" / "system-b-smoke" / "seed-0", run)
+    made_by(run, "system-b", "2core")
+    page = write_page("B", copy_of_b / "runs", copy_of_b / "B.json", tmp_path).read_text(encoding="utf-8")
+    assert page == page_only("B", [fer2013], copy_of_b, budget="2core")
+    assert {row["schedule"] for row in measured(page)} == {"published"}  # the 2-core budget changes nothing
+    assert smoke.name not in page
 
 
 def test_a_run_that_was_cut_off_goes_on(system_b: tuple[Path, list[str]], fer2013: Path, tmp_path: Path) -> None:

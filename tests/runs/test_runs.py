@@ -20,6 +20,7 @@ from mien.classical import classical  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, OptionError  # noqa: E402
 from mien.evaluation.evaluate import logits  # noqa: E402
+from mien.evaluation.reports import seeds_table  # noqa: E402
 from mien.recipes.recipe import ClassicalRecipe, Recipe, load_any, parse  # noqa: E402
 from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.runs import runs  # noqa: E402
@@ -108,21 +109,14 @@ def test_seeds_differ_in_their_weights_and_share_their_data(seeds: list[dict[str
     assert len(digests) == 1
 
 
-def test_the_spread_is_that_of_the_seeds_figures(seeds: list[dict[str, Any]], folder: Path) -> None:
-    for part, figure in (("public_test", "accuracy"), ("private_test", "macro_f1")):
-        values = [metrics(folder / name)[part][figure] for name in ("seed-0", "seed-1")]
-        found = runs.spread(seeds, part, figure)
-        assert found.mean == pytest.approx(sum(values) / 2)
-        assert found.deviation == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
-
-
-def test_the_spread_of_given_figures() -> None:
-    figures = [{"test": {"accuracy": value}} for value in (0.5, 0.6, 0.7)]
-    found = runs.spread(figures, "test")
-    assert (found.mean, found.deviation) == pytest.approx((0.6, 0.1))
-    assert str(found) == "60.00% ± 10.00%"
-    assert runs.spread(figures[:1], "test").deviation == 0.0
-    assert runs.spread(figures[:2], "test").deviation == pytest.approx(0.1 / math.sqrt(2))
+def test_the_result_of_the_seeds_is_that_of_their_metrics(seeds: list[dict[str, Any]], folder: Path) -> None:
+    results = seeds_table.write(folder)
+    for part, key, metric in (("PublicTest", "public_test", "accuracy"), ("PrivateTest", "private_test", "macro_f1")):
+        values = [metrics(folder / name)[key][metric] for name in ("seed-0", "seed-1")]
+        assert results[part].metrics[metric] == pytest.approx(sum(values) / 2)
+        assert results[part].deviation[metric] == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
+        assert results[part].metrics["grouped_by"] == "face"
+    assert {path.name for path in folder.glob("seeds.*")} == {"seeds.json", "seeds.csv", "seeds.tex"}
 
 
 def test_seeds_change_the_seed_and_nothing_else() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
+from support import full_after
+
 from mien.errors import FileMissingError, OptionError
 from mien.scale.storage import Store
 
@@ -36,6 +38,16 @@ def test_drafts_are_no_files_and_are_swept(tmp_path: Path) -> None:
     assert store.names() == ["a"]
     store.sweep()
     assert store.names(hidden=True) == [".keep", "a"]
+
+
+def test_a_full_disk_names_the_file_and_leaves_what_was_there(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    store.write("deep/a", b"old")
+    with full_after(1000), pytest.raises(OSError, match="File too large") as caught:
+        store.write("deep/a", b"x" * 5000)
+    assert caught.value.filename == str(tmp_path / "deep" / "a")
+    assert store.names(hidden=True) == ["deep/a"]
+    assert store.read("deep/a") == b"old"
 
 
 def test_paths_stay_true_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,8 @@ def test_no_trial_sees_a_test_face(searched: tuple[Path, tuple[Trial, ...]], see
 
 def test_the_folder(searched: tuple[Path, tuple[Trial, ...]]) -> None:
     folder, found = searched
-    written = {"study.db", "trials.csv", "best.toml", "history.png", "importance.png", ".turn"}
+    written = {"study.db", "trials.csv", "best.toml", ".turn"}
+    written |= {f"{name}.{kind}" for name in ("history", "importance") for kind in ("png", "svg", "pdf")}
     assert {path.name for path in folder.iterdir()} == written | {f"trial-{number}" for number in range(5)}
     kept = [path.parent.name for path in folder.glob("trial-*/checkpoints")]
     top = best(found)
@@ -147,7 +148,7 @@ def test_the_best_recipe_loads_and_trains_to_what_it_won(
     assert max(row.validation_accuracy for row in read_history(tmp_path / "run")) == top.accuracy
 
 
-@pytest.mark.parametrize(("name", "size"), [("history.png", (792, 528)), ("importance.png", (792, 235))])
+@pytest.mark.parametrize(("name", "size"), [("history.png", (2160, 1440)), ("importance.png", (2160, 642))])
 def test_the_pictures(name: str, size: tuple[int, int], searched: tuple[Path, tuple[Trial, ...]]) -> None:
     folder, _ = searched
     check_picture((folder / name).read_bytes(), size)
@@ -322,7 +323,7 @@ def test_a_failed_trial_does_not_end_the_search(
     assert [trial.state for trial in found] == ["failed", "complete", "failed", "complete"]
     assert (found[2].reason, found[2].accuracy, found[2].epochs) == ("trial 2 cannot be", None, 0)
     assert table(tmp_path)[2]["reason"] == "trial 2 cannot be"
-    check_picture((tmp_path / "history.png").read_bytes(), (792, 528))
+    check_picture((tmp_path / "history.png").read_bytes(), (2160, 1440))
     assert "own values" not in (tmp_path / "best.toml").read_text()
 
 
@@ -366,7 +367,7 @@ def test_an_accuracy_of_nothing_is_one(faces: FaceSet, tmp_path: Path, stand: St
     stand(lambda recipe, number: 0.0)
     (only,) = search(small(), faces, tmp_path, space(), trials=1)
     assert (only.state, only.accuracy) == ("complete", 0.0)
-    check_picture((tmp_path / "history.png").read_bytes(), (792, 528))
+    check_picture((tmp_path / "history.png").read_bytes(), (2160, 1440))
 
 
 def test_other_errors_end_the_search_and_their_trial_begins_again_once(
@@ -449,7 +450,7 @@ def test_own_values_outside_the_space(faces: FaceSet, tmp_path: Path, stand: Sta
     assert all(trial.values["train.rate"] <= 0.1 and trial.values["network.dropout"] for trial in found[1:])
     assert not (tmp_path / "importance.png").exists()  # three trials have drawn all keys
     search(recipe, faces, tmp_path, space(*texts, recipe=recipe), trials=5)
-    check_picture((tmp_path / "importance.png").read_bytes(), (792, 282))
+    check_picture((tmp_path / "importance.png").read_bytes(), (2160, 768))
 
 
 def test_the_best_recipe_leaves_a_networks_own_default_out(faces: FaceSet, tmp_path: Path, stand: Standing) -> None:

@@ -147,3 +147,56 @@ def test_the_digest_sees_what_trained_or_chose(faces: FaceSet, what: str) -> Non
         assert parts.describe(changed(faces, part, what))["digest"] != before["digest"]
     assert parts.describe(changed(faces, "PrivateTest", what))["digest"] == before["digest"]
     assert parts.describe(parts.arrange(faces, DataTable(split="image")))["digest"] != before["digest"]
+
+
+def sequences() -> FaceSet:
+    """CK+: two sequences of three frames, the first with its neutral frame; KDEF: three photographs of one session."""
+    whole = bars({"Training": 2})
+    names = ("S1_001_00000001", "S1_001_00000012", "S1_001_00000010", "S1_001_00000011", "S1_002_00000007",
+             "S1_002_00000009", "S1_002_00000008", "AF01ANS", "AF01HAS", "AF01SUS")  # fmt: skip
+    count = len(names)
+    return replace(
+        whole.where(np.arange(len(whole)) < count),
+        labels=np.array([6, 0, 0, 0, 3, 3, 3, 0, 3, 5]),
+        ids=tuple(f"folder/{name}.png" for name in names),
+        datasets=np.array(["ckplus"] * 7 + ["kdef"] * 3),
+        subjects=np.array(["ckplus/S1"] * 7 + ["kdef/AF01"] * 3),
+        columns={"session": np.array(["001"] * 4 + ["002"] * 3 + ["A"] * 3, object)},
+    )
+
+
+def stems(faces: FaceSet) -> list[str]:
+    return [name.rpartition("/")[2].removesuffix(".png") for name in faces.ids]
+
+
+def test_apex_keeps_the_last_frames_of_each_sequence_and_other_corpora() -> None:
+    neutral, others = "S1_001_00000001", ["AF01ANS", "AF01HAS", "AF01SUS"]
+    assert stems(parts._keep_apex(sequences(), 1)) == [neutral, "S1_001_00000012", "S1_002_00000009", *others]
+    two = ["S1_001_00000012", "S1_001_00000011", "S1_002_00000009", "S1_002_00000008"]
+    assert stems(parts._keep_apex(sequences(), 2)) == [neutral, *two, *others]
+    assert len(parts._keep_apex(sequences(), 9)) == 10
+
+
+def test_arrange_keeps_the_apex_before_it_splits(faces: FaceSet) -> None:
+    """Each person of 24 has a sequence of two frames a class: half of the faces are left, a frame of each sequence."""
+    twice = replace(
+        faces,
+        datasets=np.array(["ckplus"] * len(faces)),
+        subjects=np.array([f"ckplus/{row // 2}" for row in range(len(faces))]),
+        columns={"session": np.array(["001"] * len(faces), object)},
+    )
+    arranged = parts.arrange(twice, DataTable(apex=1, split="image", shares=(2.0, 1.0, 1.0)))
+    assert len(arranged) == len(set(zip(twice.subjects.tolist(), twice.labels.tolist(), strict=True))) < len(twice)
+
+
+def test_apex_needs_sequences() -> None:
+    faces = sequences()
+    for damaged in (
+        replace(faces, datasets=np.array(["kdef"] * len(faces))),
+        replace(faces, datasets=None),
+        replace(faces, columns={}),
+    ):
+        with pytest.raises(DataError, match=r"data\.apex is for CK\+"):
+            parts._keep_apex(damaged, 1)
+    with pytest.raises(DataError, match="names no subject and sequence"):
+        parts._keep_apex(replace(faces, columns={"session": np.array([None] * len(faces), object)}), 1)

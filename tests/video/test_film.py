@@ -417,6 +417,17 @@ def test_the_newest_frame_of_a_camera_is_given_and_old_ones_dropped(short: Path)
     assert newest.dropped == len(TIMES) - len(given) > 0
 
 
+def test_a_camera_is_read_from_the_start_on_not_from_the_first_frame_asked_for(short: Path) -> None:
+    newest = Newest(Film(short))
+    newest.start()
+    for _ in range(500):
+        if newest._over:
+            break
+        threading.Event().wait(0.02)
+    assert [frame.number for frame in newest] == [len(TIMES) - 1]
+    assert newest.dropped == len(TIMES) - 1
+
+
 def test_an_error_of_a_camera_reaches_the_caller(tmp_path: Path) -> None:
     with pytest.raises(FileMissingError):
         list(Newest(Film(tmp_path / "gone.mp4")))

@@ -95,7 +95,7 @@ def test_the_page_and_its_figure(tmp_path: Path) -> None:
     assert "400 frames from 0:00.0 to 0:16.0; a face in 90% of them; 2 people" in text
     assert "it broke off" in text
     assert text.count("<tr>") == 3 + 1 + 8
-    assert {path.name for path in written.figures} == {"timeline.png", "timeline.svg"}
+    assert {path.name for path in written.figures} == {"timeline.png", "timeline.svg", "timeline.pdf"}
     assert "| 1 | 0:00.0 | 0:16.0 | 360 | happiness | 50% |" in written.markdown.read_text("utf-8")
 
 

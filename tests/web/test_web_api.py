@@ -14,6 +14,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 from serving import get, post
 
+from mien.drawing import languages
 from mien.drawing.draw import COLOURS
 from mien.interpret.explain import explain_image
 from mien.web.app import STATIC
@@ -200,11 +201,12 @@ def test_page_and_its_files(client: httpx.Client) -> None:
     assert {"static/app.js", "static/style.css"} <= set(names)
     for name in names:
         assert client.get(f"/{name}").status_code == 200
+    assert client.get("/static/languages.json").json() == languages.words()
 
 
 def test_the_page_is_light_and_asks_nobody_else() -> None:
     files = [file for file in STATIC.iterdir() if file.is_file()]
-    assert sum(file.stat().st_size for file in files) <= 150_000
+    assert sum(file.stat().st_size for file in files) <= 250_000
     for file in files:
         if file.suffix in (".html", ".js", ".css"):
             hosts = re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", file.read_text("utf-8"))
@@ -212,7 +214,7 @@ def test_the_page_is_light_and_asks_nobody_else() -> None:
 
 
 def test_the_page_draws_in_the_librarys_colours() -> None:
-    script = (STATIC / "draw.js").read_text("utf-8")
+    script = (STATIC / "colours.js").read_text("utf-8")
     written = dict(re.findall(r'(\w+): "#([0-9a-f]{6})"', script))
     assert {name: "".join(f"{part:02x}" for part in colour) for name, colour in COLOURS.items()} == {
         name: written[name] for name in COLOURS

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from serving import Held, get, post, wait_until
 
 from mien.recognition.recognizer import load
@@ -170,13 +171,14 @@ def test_bodies_of_all_requests_have_a_budget(serve: Serve, model: Path, photo: 
     assert post(f"{address}/v1/predict", content=iter([photo]), headers=PNG).status_code == 200, "alone it is let in"
 
 
+@pytest.mark.parametrize("error", [MemoryError(), Fail("Failed to allocate memory for requested buffer of size 9")])
 def test_memory_that_is_lacking_is_503_and_a_line_in_the_log(
-    serve: Serve, model: Path, photo: bytes, caplog: pytest.LogCaptureFixture
+    serve: Serve, model: Path, photo: bytes, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     class Lacking(Held):
         def detect(self, pixels: Any) -> Any:
             if pixels.shape[:2] != (480, 640):
-                raise MemoryError
+                raise error
             return super().detect(pixels)
 
     answer = post(f"{serve(load(model, detector=Lacking(), threads=1))}/v1/predict", content=photo, headers=PNG)

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from serving import Held, wait_until
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+from serving import Held, post, wait_until
 
 pytest.importorskip("websockets")
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -127,6 +128,57 @@ def test_text_and_large_frames_close_the_stream(serve: Serve) -> None:
             with pytest.raises(ConnectionClosed):
                 socket.recv(10)
             assert socket.close_code == code
+
+
+def test_frames_and_bodies_have_one_budget(serve: Serve, model: Path, photo: bytes) -> None:
+    """Four streams with frames of 20 MB each took what the budget of all bodies was to bound."""
+    held = Held()
+    address = serve(load(model, detector=held, threads=1), max_held=3 * len(photo))
+    with opened(address) as first, opened(address) as second:
+        first.send(photo)
+        wait_until(lambda: held.entered == 1)
+        refused = post(f"{address}/v1/predict", content=photo, headers={"Content-Type": "image/png"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        second.send(photo)
+        assert "Other requests use" in answer(second)["error"]
+        held.go.set()
+        assert "result" in answer(first)
+        second.send(photo)
+        assert "result" in answer(second), "what was refused keeps nothing"
+    assert held.entered == 2
+
+
+def test_a_frame_that_waits_counts_until_it_is_replaced(serve: Serve, model: Path, photo: bytes) -> None:
+    held = Held()
+    address = serve(load(model, detector=held, threads=1), max_held=7 * len(photo))
+    with opened(address) as first, opened(address) as second:
+        first.send(photo)
+        wait_until(lambda: held.entered == 1)
+        for _ in range(5):  # one is read and one waits: 4 of 7, and never more
+            first.send(photo)
+        first.ping().wait(10)
+        second.send(photo)
+        wait_until(lambda: held.entered == 2)
+        held.go.set()
+        assert "result" in answer(second)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), Fail("Failed to allocate memory")])
+def test_memory_that_lacks_for_a_frame_does_not_end_the_stream(
+    serve: Serve, model: Path, photo: bytes, error: Exception
+) -> None:
+    class Once(Held):
+        def detect(self, pixels: Any) -> Any:
+            if pixels.shape[:2] != (480, 640) and not self.go.is_set():
+                self.go.set()
+                raise error
+            return super().detect(pixels)
+
+    with opened(serve(load(model, detector=Once(), threads=1))) as socket:
+        socket.send(photo)
+        assert "memory" in answer(socket)["error"]
+        socket.send(photo)
+        assert "result" in answer(socket)
 
 
 def test_a_stream_outlives_the_time_that_a_head_may_take(serve: Serve, photo: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,19 @@ class Bench:
 
 
 def measure(
-    photo: Path, shown: str, *, model: str = "default", threads: Sequence[int], rounds: int, watch: Watch = iter
+    photo: Path,
+    shown: str,
+    *,
+    model: str = "default",
+    threads: Sequence[int],
+    rounds: int,
+    device: str = "auto",
+    watch: Watch = iter,
 ) -> Bench:
     """Run the benchmark in ``rounds`` rounds.
 
     photo: a file with a face.  shown: its name in the result.  threads: numbers of threads to measure with.
+    device: where the networks run.
     watch: wraps the rounds, for a progress bar.
     Raises ``ImageError`` if no face is detected, and what ``mien.load`` raises.
     """
@@ -82,15 +90,16 @@ def measure(
         stage
         for count in threads
         for stage in (
-            *stages.make_photo_stages(photo, model, count),
-            *stages.make_network_stages(bundle, crop, count, cost),
+            *stages.make_photo_stages(photo, model, count, device),
+            *stages.make_network_stages(bundle, crop, count, cost, device),
         )
     ]
     for stage in parts:
         stage.answer()
+    commands = {count: stages.list_commands(photo, model, count, device) for count in threads}
     samples = _Found()
     for _ in watch(range(rounds)):
-        _run_round(samples, parts, photo, model, threads)
+        _run_round(samples, parts, commands)
     machine = {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": usable_cores(),
@@ -131,15 +140,15 @@ class _Found:
         ]
 
 
-def _run_round(samples: _Found, parts: Sequence[Stage], photo: Path, model: str, threads: Sequence[int]) -> None:
-    for count in threads:
+def _run_round(samples: _Found, parts: Sequence[Stage], commands: Mapping[int, Mapping[str, Sequence[str]]]) -> None:
+    for count in commands:
         # Back to back, so that both run under the same load.
         peak = {"numpy": gemm.measure_numpy(count, BUDGET), "onnxruntime": gemm.measure_onnx(count, BUDGET)}
         samples.peaks[count].append(peak)
         for stage in parts:
             if stage.threads == count:
                 samples.seconds[stage.name, stage.batch, count].append(stage.seconds(BUDGET))
-        for name, command in stages.list_commands(photo, model, count).items():
+        for name, command in commands[count].items():
             whole = process.succeed(command)
             key = (f"process: {name}", 64 if name.startswith("64") else 1, count)
             samples.seconds[key].append(whole.seconds)

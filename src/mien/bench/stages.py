@@ -32,7 +32,7 @@ _MOST = 1000
 _IMPORTS = "import numpy, cv2, onnxruntime, PIL.Image"
 _SIXTY_FOUR = """
 import sys, numpy, mien
-recognizer = mien.load(sys.argv[1], detector="whole", threads=int(sys.argv[2]))
+recognizer = mien.load(sys.argv[1], detector="whole", threads=int(sys.argv[2]), device=sys.argv[3])
 recognizer.classify(numpy.zeros((64, 48, 48), numpy.uint8))
 """
 
@@ -64,9 +64,13 @@ class Stage:
         return statistics.median(taken)
 
 
-def make_photo_stages(photo: Path, model: str, threads: int) -> Iterable[Stage]:
+def make_photo_stages(photo: Path, model: str, threads: int, device: str = "auto") -> Iterable[Stage]:
     """Yield decoding, detection and the whole pipeline. Raises ``ImageError`` if no face is detected."""
-    pixels, detector, recognizer = images.load(photo), get_detector("yunet"), load(model, threads=threads)
+    pixels, detector, recognizer = (
+        images.load(photo),
+        get_detector("yunet", device=device),
+        load(model, threads=threads, device=device),
+    )
     faces = len(recognizer.predict(photo).faces)
     if not faces:
         raise ImageError(f"{str(photo)!r}: no face detected. Give a photo with a face, or none to use a drawn face.")
@@ -75,10 +79,12 @@ def make_photo_stages(photo: Path, model: str, threads: int) -> Iterable[Stage]:
     yield Stage("end to end", 1, threads, lambda: recognizer.predict(photo))
 
 
-def make_network_stages(bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int) -> Iterable[Stage]:
+def make_network_stages(
+    bundle: Bundle, crop: NDArray[np.uint8], threads: int, flops: int, device: str = "auto"
+) -> Iterable[Stage]:
     """Yield preprocessing and network in batches of 1, 8 and 64. flops: for one face."""
     spec = bundle.preprocess
-    session = OnnxSession(bundle.graph, threads)
+    session = OnnxSession(bundle.graph, threads, device=device)
     for batch in BATCHES:
         crops = [crop] * batch
         ready = preprocess.apply(crops, spec)
@@ -95,12 +101,12 @@ def crop_first_face(photo: Path) -> NDArray[np.uint8]:
     return cut(pixels, Box(0, 0, float(pixels.shape[1]), float(pixels.shape[0])), None, WHOLE_CROP)
 
 
-def list_commands(photo: Path, model: str, threads: int) -> dict[str, Sequence[str]]:
+def list_commands(photo: Path, model: str, threads: int, device: str = "auto") -> dict[str, Sequence[str]]:
     """Return the commands of whole processes by name: imports alone, one photo, 64 faces."""
-    one = ["-m", "mien", "predict", str(photo), "--model", model, "--threads", str(threads)]
+    one = ["-m", "mien", "predict", str(photo), "--model", model, "--threads", str(threads), "--device", device]
     started = {
         "imports alone": ["-c", _IMPORTS],
         "one photo": one,
-        "64 faces": ["-c", _SIXTY_FOUR, model, str(threads)],
+        "64 faces": ["-c", _SIXTY_FOUR, model, str(threads), device],
     }
     return {name: [sys.executable, *command] for name, command in started.items()}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mien.classical.descriptors import CHUNK, check, descriptors
 from mien.datasets.faces import Watch
 from mien.errors import DataError, FileMissingError, MissingExtraError, ModelError, RecipeError
+from mien.files import appearing
 from mien.recipes.classical_table import ClassicalTable
 
 Floats = NDArray[np.float32]
@@ -261,7 +262,10 @@ def save(model: ClassicalModel, path: str | Path) -> None:
     """Write the model as npz: its arrays, and a JSON header with format, table, side and number of classes."""
     header = {"format": FORMAT, "table": model.table.model_dump(), "side": model.side, "classes": model.classes}
     parts: dict[str, Any] = vars(model.projection) | vars(model.head)
-    with Path(path).open("wb") as file:  # np.savez appends .npz to a name, but not to an open file
+    with (
+        appearing(Path(path)) as draft,
+        draft.open("wb") as file,
+    ):  # np.savez appends .npz to a name, but not to an open file
         np.savez(file, header=np.array(json.dumps(header)), present=model.present, **parts)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE
-from mien.cli.parser import count, one_of
+from mien.cli.parser import count, device_argument, one_of
 from mien.errors import OptionError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--threads", type=count, action="append", metavar="N",
         help="number of threads, repeatable (default: 1, and one per core)")  # fmt: skip
+    device_argument(parser)
     add("--repeat", type=count, default=7, metavar="N", help="rounds (default: 7, about 2 minutes)")
     add("--format", type=one_of("table", "json"), default="table", metavar="F", help="table (default) or json")
     add("--out", type=Path, metavar="FILE", help="write to FILE instead of stdout")
@@ -56,7 +57,15 @@ def run(options: Namespace) -> int:
     if options.out is not None and options.photo is not None and options.out.resolve() == options.photo.resolve():
         raise OptionError(f"--out {str(options.out)!r} is the photo; choose another file.")
     with _photo(options.photo) as (photo, shown):
-        bench = measure(photo, shown, model=options.model, threads=threads, rounds=options.repeat, watch=_show_round)
+        bench = measure(
+            photo,
+            shown,
+            model=options.model,
+            threads=threads,
+            rounds=options.repeat,
+            device=options.device,
+            watch=_show_round,
+        )
     text = json.dumps(bench.to_dict(), indent=1) if options.format == "json" else "\n".join(_format_table(bench))
     _write(options.out, text + "\n")
     return DONE

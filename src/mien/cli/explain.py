@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.parser import count, number, one_of
+from mien.cli.parser import count, device_argument, number, one_of
 from mien.cli.writing.output import described
 from mien.cli.writing.targets import mirrored
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
@@ -48,7 +48,8 @@ def arguments(parser: ArgumentParser) -> None:
     add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
-    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--threads", type=count, metavar="N", help="threads of the networks (default: one a core)")
+    device_argument(parser)
     add("--quiet", action="store_true", help="no lines on stdout and no notes on stderr, errors only")
     add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="where to (default: explained)")
 
@@ -116,7 +117,7 @@ def _load(options: Namespace) -> tuple[Recognizer, Explainer | None]:
 
     run = Path(options.model)
     explainer = None if options.method == "occlusion" else _gradients(run, options)
-    limits = {name: getattr(options, name) for name in ("threads", "max_faces", "min_size", "threshold")}
+    limits = {name: getattr(options, name) for name in ("threads", "device", "max_faces", "min_size", "threshold")}
     recognizer = load(options.model, detector=options.detector, **limits)
     import numpy as np
 
@@ -145,7 +146,8 @@ def _explained(recognizer: Recognizer, explainer: Explainer | None, source: str,
 
 def _write(explanation: Explanation, picture: Path) -> None:
     picture.parent.mkdir(parents=True, exist_ok=True)
-    explanation.draw().save(picture, format="PNG")
+    with appearing(picture) as draft:
+        explanation.draw().save(draft, format="PNG")
     numbers = json.dumps(explanation.to_dict(), ensure_ascii=False) + "\n"
     with appearing(picture.with_suffix(".json")) as draft:
         draft.write_text(numbers, encoding="utf-8", errors="surrogateescape")

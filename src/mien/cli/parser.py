@@ -72,6 +72,12 @@ def _unmarked(value: Any) -> Any:
     return value.removeprefix(_NAME) if isinstance(value, str) else value
 
 
+def device_argument(parser: ArgumentParser) -> None:
+    """Declare ``--device``; its value is checked where the model is loaded."""
+    text = "auto (default), cpu, cuda, coreml, directml or openvino: where the networks run"
+    parser.add_argument("--device", default="auto", metavar="D", help=text)
+
+
 def one_of(*allowed: str) -> Callable[[str], str]:
     """Return an argparse type that takes one of ``allowed`` and suggests the nearest for anything else."""
 

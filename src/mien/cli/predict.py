@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.parser import count, number, one_of
+from mien.cli.parser import count, device_argument, number, one_of
 from mien.cli.writing.output import WRITERS, ExcelCsv, ParquetParts, described, growing, replacing, standard_output
 from mien.cli.writing.targets import check_output, chosen_output, mirrored
 from mien.drawing.draw import LABELS, check_labels
@@ -87,7 +87,8 @@ def arguments(parser: ArgumentParser) -> None:
     add("--max-pixels", type=count, metavar="N", help="refuse photos of more than N pixels (default: 100,000,000)")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
-    add("--threads", type=count, metavar="N", help="threads of the network (default: one a core)")
+    add("--threads", type=count, metavar="N", help="threads of the networks (default: one a core)")
+    device_argument(parser)
     add("--allow-urls", action="store_true", help="let PATH be an address (https://…) of a photo, which is fetched")
     add("--accept-truncated", action="store_true", help="read JPEG files that are cut off as far as they go")
     add(
@@ -176,6 +177,7 @@ def _load(options: Namespace) -> Recognizer:
         classes=options.classes,
         views=options.views,
         threads=options.threads,
+        device=options.device,
         max_faces=options.max_faces,
         min_size=options.min_size,
         threshold=options.threshold,
@@ -210,6 +212,7 @@ def _settings(options: Namespace, recognizer: Recognizer) -> dict[str, Any]:
     chosen = {name: getattr(options, name) for name in names}
     chosen |= {name: True for name in ("excel", "accept_truncated") if getattr(options, name)}
     chosen |= {"max_pixels": options.max_pixels} if options.max_pixels else {}
+    chosen |= {} if options.device == "auto" else {"device": options.device}
     chosen |= {} if options.labels in LABELS else {"labels": options.labels}
     return {"mien": __version__, "model": recognizer.bundle.digest, "batch": _chunk(options), **chosen}
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY
-from mien.cli.parser import count, number, one_of
+from mien.cli.parser import count, device_argument, number, one_of
 from mien.cli.words import counted
 from mien.errors import MissingExtraError
 from mien.recognition.views import KINDS
@@ -59,6 +59,7 @@ def _recognizer_arguments(parser: ArgumentParser) -> None:
     add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
     add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
+    device_argument(parser)
 
 
 def run(options: Namespace) -> int:
@@ -85,12 +86,17 @@ def _job(options: Namespace) -> Job:
         column=options.column,
         naming=options.names,
         model=options.model,
-        options={name: getattr(options, name) for name in names},
+        options={name: getattr(options, name) for name in names} | _device(options),
         address=options.address,
         workers=options.workers,
         threads=options.threads,
         gpus=options.gpus,
     )
+
+
+def _device(options: Namespace) -> dict[str, str]:
+    """Return the device if one was chosen: it decides the last digits, as do the other options of the output."""
+    return {} if options.device == "auto" else {"device": options.device}
 
 
 def _tell(options: Namespace, outcome: Outcome) -> None:

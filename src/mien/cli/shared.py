@@ -76,6 +76,21 @@ def read_faces(paths: Path | Sequence[Path], scheme: Scheme | None = None, *, co
     return faces.load(paths, scheme, watch=lambda rows: watched(rows, "reading"), colour=colour)
 
 
+def read_recipe_faces(paths: Path | Sequence[Path], recipe: AnyRecipe) -> FaceSet:
+    """Load the faces that a recipe trains on; of a recipe for few faces only as many as it can need."""
+    from mien.datasets import faces
+
+    table = recipe.data
+    return faces.load(
+        paths,
+        table.label_scheme(),
+        watch=lambda rows: watched(rows, "reading"),
+        colour=not recipe.preprocess.grey,
+        limit=table.reading_limit,
+        seed=table.seed,
+    )
+
+
 def watched(rows: Iterable[Any], task: str) -> Iterable[Any]:
     """Wrap an iterable of unknown length in a progress bar on stderr, if that is a terminal."""
     from rich.console import Console
@@ -107,16 +122,15 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def show_spread(runs: Sequence[dict[str, Any]]) -> None:
-    """Print mean ± standard deviation of accuracy and macro F1 over several runs."""
+def show_seeds(folder: Path) -> None:
+    """Write the files of the seeds in ``folder`` and print their mean ± deviation and intervals."""
     from rich.console import Console
     from rich.table import Table
 
-    from mien.recognition.model_files.card import scored
-    from mien.runs.runs import spread
+    from mien.evaluation.reports import seeds_table
 
-    table = Table(f"{len(runs)} seeds", "accuracy", "macro F1")
-    for name in scored(runs[0]):
-        f1 = spread(runs, name, "macro_f1")
-        table.add_row(name.replace("_", " "), str(spread(runs, name)), f"{f1.mean:.3f} ± {f1.deviation:.3f}")
+    results = seeds_table.write(folder)
+    table = Table(f"{next(iter(results.values())).runs} seeds", *seeds_table.HEAD[1:])
+    for row in seeds_table.format_rows(results):
+        table.add_row(*row)
     Console().print(table)

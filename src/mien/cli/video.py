@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.ending import ended_well
-from mien.cli.parser import count, not_negative, number, one_of, positive
+from mien.cli.parser import count, device_argument, not_negative, number, one_of, positive
 from mien.cli.writing.output import growing, standard_output
 from mien.errors import OptionError, nearest
 
@@ -86,7 +86,8 @@ def following_arguments(parser: ArgumentParser) -> None:
     add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each frame")
     add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
     add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
-    add("--threads", type=count, metavar="N", help="threads of the network (default: one per core)")
+    add("--threads", type=count, metavar="N", help="threads of the networks (default: one per core)")
+    device_argument(parser)
 
 
 def following_of(options: Namespace) -> Following:
@@ -101,7 +102,7 @@ def recognizer_of(options: Namespace) -> Recognizer:
     """Load the recognizer that the options of ``following_arguments`` name."""
     from mien.recognition.recognizer import load
 
-    names = ("detector", "threads", "max_faces", "min_size", "threshold")
+    names = ("detector", "threads", "device", "max_faces", "min_size", "threshold")
     return load(options.model, **{name: getattr(options, name) for name in names})
 
 
@@ -115,11 +116,14 @@ def run(options: Namespace) -> int:
     _check(options, form)
     film = Film(options.source, every=options.every, fps=options.fps, reconnect=options.reconnect)
     following, recognizer = following_of(options), recognizer_of(options)
-    about = film.about  # last: a camera keeps recording while a model is loaded
-    done = _take_up(options, form, film, recognizer, following)
-    frames = Newest(film) if about.live else film
-    steps = follow(Follower(recognizer, following), frames, _kept(options, form, recognizer, done))
     with ended_well(), ExitStack() as stack:
+        # Last, and read at once: a camera keeps recording while a model is loaded and outputs are opened.
+        frames = Newest(film) if film.live else film
+        if isinstance(frames, Newest):
+            stack.callback(frames.close)
+            frames.start()
+        done = _take_up(options, form, film, recognizer, following)
+        steps = follow(Follower(recognizer, following), frames, _kept(options, form, recognizer, done))
         timeline = None if done or form is None else _timeline(options, form, recognizer, 0, stack)
         sinks, digest = _sinks(options, film, recognizer, following, stack)
         for frame, result, fresh in _shown(options, film, steps):
@@ -202,6 +206,7 @@ def _settings(options: Namespace, form: str, recognizer: Recognizer, following: 
 
     names = ("detector", "max_faces", "min_size", "threshold", "every", "fps", "seconds")
     chosen = {name: getattr(options, name) for name in names}
+    chosen |= {} if options.device == "auto" else {"device": options.device}
     path = local_path(options.source)
     size = path.stat().st_size if path is not None and path.is_file() else None
     model = recognizer.bundle.digest

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.datasets import sampling
 from mien.datasets.pixels import checksum
 from mien.datasets.rows import Row, raise_problems
 from mien.datasets.sources import packed
@@ -142,6 +143,8 @@ def load(
     reader: str | None = None,
     watch: Watch | None = None,
     colour: bool = False,
+    limit: int = 0,
+    seed: int = 0,
 ) -> FaceSet:
     """Load one or more manifests or corpora into memory.
 
@@ -154,6 +157,7 @@ def load(
         watch: wraps the iterable of rows, for a progress bar.
         colour: False converts colour to luminance grey, pixels (N, H, W). True keeps it, pixels (N, H, W, 3) RGB, with
             the channel of grey images repeated three times.
+        limit: read at most so many faces of each corpus, split and label, drawn by name and ``seed``; 0 reads all.
 
     Raises:
         FileMissingError: a path does not exist.
@@ -164,10 +168,18 @@ def load(
     rows: list[Row] = []
     for source in [path] if isinstance(path, str | Path) else path:
         if manifest.is_manifest(source):
-            rows += _manifest_rows(manifest.read(source), scheme, watch, _CONVERT[colour])
+            listed = manifest.read(source)
+            columns = (listed.column(name) for name in ("id", "dataset", "split", "label"))
+            listed = listed.take(_draw(list(zip(*columns, strict=True)), limit, seed)) if limit else listed
+            rows += _manifest_rows(listed, scheme, watch, _CONVERT[colour])
         else:
-            rows += _corpus_rows(source, reader, watch, _CONVERT[colour])
+            rows += _corpus_rows(source, reader, watch, _CONVERT[colour], limit=limit, seed=seed)
     return _collect(rows, scheme)
+
+
+def _draw(rows: Sequence[tuple[str, ...]], limit: int, seed: int) -> NDArray[np.intp]:
+    """Draw rows by name; rows are (name, corpus, split, label)."""
+    return sampling.first_of_each([row[0] for row in rows], [row[1:] for row in rows], limit, seed)
 
 
 def _repeat_channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -230,7 +242,9 @@ def _own_values(manifest: Manifest) -> Iterable[Mapping[str, Any] | None]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None, convert: Convert) -> list[Row]:
+def _corpus_rows(
+    path: str | Path, reader: str | None, watch: Watch | None, convert: Convert, *, limit: int, seed: int
+) -> list[Row]:
     from mien.datasets import index
     from mien.datasets.formats import readers
     from mien.datasets.pixels import PixelReader
@@ -238,7 +252,11 @@ def _corpus_rows(path: str | Path, reader: str | None, watch: Watch | None, conv
 
     rows = []
     with open_source(path) as source:
-        items = raise_problems(index.items(source, reader or readers.detect(source)[0]))
+        items: Iterable[Row] = raise_problems(index.items(source, reader or readers.detect(source)[0]))
+        if limit:
+            listed = list(items)
+            drawn = _draw([(row.member, row.dataset, row.split, row.label) for row in listed], limit, seed)
+            items = [listed[row] for row in drawn.tolist()]
         read = PixelReader(source)
         for row in watch(items) if watch else items:
             try:

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mien import files
 from mien.datasets.pixels import checksum, collapse_grey, compute_hashes
 from mien.datasets.sources import packed
 from mien.errors import DataError, OptionError
+from mien.files import appearing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,7 +126,7 @@ class Journal:
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):  # a run was interrupted in the middle of a line
-            self.path.write_bytes(whole)
+            files.write(self.path, whole)
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 yield json.loads(line)
@@ -136,4 +138,5 @@ def _save_png(crop: NDArray[np.uint8], path: Path) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(crop).save(path)
+    with appearing(path) as draft:
+        Image.fromarray(crop).save(draft, "PNG")

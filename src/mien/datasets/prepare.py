@@ -23,6 +23,7 @@ from mien.datasets.framing import frame
 from mien.datasets.journal import ARRAY, Journal, Settings
 from mien.datasets.manifest import Manifest, Sources
 from mien.errors import DataError, OptionError
+from mien.files import appearing
 from mien.preprocess import PreprocessSpec, apply, equalise, grey, rgb
 from mien.recognition.crop import CropSpec, cut
 from mien.reporting import sheets
@@ -291,7 +292,7 @@ def _landmarks_in_crop(entry: dict[str, Any], size: int) -> list[float] | None:
 def _write_list(missing: Manifest, path: Path) -> Path:
     import csv
 
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with appearing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("id", "split", "label"))
         columns = (missing.array(name).tolist() for name in ("id", "split", "label"))

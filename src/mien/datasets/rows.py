@@ -67,7 +67,7 @@ class Options:
     """Options of the readers.
 
     Attributes:
-        last: CK+ sequences: number of final frames that count as the apex.
+        last: CK+ and CK+48: number of final frames of a sequence that count as its apex.
         neutral: CK+ sequences: use the first frame as neutral.
         angles: KDEF: the angles to read (FL HL S HR FR); empty for all.
         own: class folders and CSV lists: keep class names unchanged instead of translating them to Mien's labels.

@@ -67,7 +67,7 @@ def _explain(detail: dict[str, Any]) -> str:
     return f"{where} = {detail['input']!r}: {message.removeprefix('Value error, ')}"
 
 
-def load(path: str | Path, adapter: str | Path, threads: int | None = None) -> Model:
+def load(path: str | Path, adapter: str | Path, threads: int | None = None, device: str = "auto") -> Model:
     """Load a third-party ONNX file. Raises ``FileMissingError``, ``OptionError`` and ``ModelError``."""
     file, known = Path(path), read(adapter)
     try:
@@ -85,6 +85,7 @@ def load(path: str | Path, adapter: str | Path, threads: int | None = None) -> M
             classes=len(label_set),
             output=known.output,
             probabilities=known.outputs == "probabilities",
+            device=device,
         )
     except ModelError as error:
         raise ModelError(f"{file} does not match {adapter}: {error}") from error

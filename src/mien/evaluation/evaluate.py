@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from mien.datasets.faces import FaceSet, also_in
 from mien.errors import DataError
+from mien.evaluation.metrics import clusters
 from mien.evaluation.metrics.classification import score
+from mien.evaluation.metrics.significance import macro_f1
 from mien.evaluation.predictions import Predictions, from_faces
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec, apply
@@ -93,10 +95,25 @@ def report(predictions: Predictions, *, copies: bool = False) -> dict[str, Any]:
     """Return the metrics of predictions as JSON-ready values.
 
     copies: add ``without_training_copies``, the same metrics on the faces that are not in the training set, if any.
+    Where subjects or sessions are known, ``grouped`` has the intervals under resampling of whole subjects or sessions:
+    several frames of one sequence are not independent, so these are the intervals to state.
     """
     metrics = score(predictions.probabilities, predictions.labels, predictions.label_set).to_dict()
     if copies and not predictions.copy.all():
         own = predictions.where(~predictions.copy)
         clean = score(own.probabilities, own.labels, own.label_set).to_dict()
         metrics["without_training_copies"] = clean
+    if predictions.groups:
+        metrics["grouped"] = {name: _score_groups(predictions, name) for name in predictions.groups}
     return metrics
+
+
+def _score_groups(predictions: Predictions, name: str) -> dict[str, Any]:
+    """Return the intervals of accuracy and macro F1 under resampling of people or sessions, and how many there are."""
+    _, groups = predictions.grouping(name)
+    counts = clusters.count_by_group(predictions.labels, predictions.predicted, groups, len(predictions.label_set))
+    return {
+        "groups": len(counts),
+        "interval": list(clusters.clustered_interval(counts, clusters.accuracy)),
+        "macro_f1_interval": list(clusters.clustered_interval(counts, macro_f1)),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ from mien.datasets.arrow import pa, parquet
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError
 from mien.evaluation.metrics.checks import check_probabilities
+from mien.evaluation.metrics.clusters import number_groups
 from mien.files import appearing
 from mien.labels import LabelSet
 
 SCHEMA = 1
 KEY = b"mien.predictions"
 COLUMNS = ("probabilities", "label", "split", "source", "copy", "crop")
+GROUPS = ("subject", "session")
+"""Optional columns: the person of each face, and its session, in CK+ a sequence of frames; '' where unknown."""
+
 REMEDY = "Write it again with mien evaluate MODEL --data DATA --out FOLDER."
 
 
@@ -54,6 +58,7 @@ class Predictions:
     copy:   bool (N,), whether the face is an exact duplicate of a training face; all False if the data has no
             training set.
     crops:  uint8 (N, H, W) grey or (N, H, W, 3) RGB, or None.
+    groups: which faces belong together, ``subject`` and ``session`` → N strings, '' where unknown; only what is known.
     Raises ``DataError`` for arrays of other lengths, or as ``checks.check_probabilities``.
     """
 
@@ -65,10 +70,12 @@ class Predictions:
     copy: NDArray[np.bool_]
     about: About
     crops: NDArray[np.uint8] | None = field(default=None, repr=False)
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         check_probabilities(self.probabilities, self.labels, len(self.label_set))
         lengths = {"split": len(self.split), "source": len(self.source), "copy": len(self.copy)}
+        lengths |= {name: len(values) for name, values in self.groups.items()}
         if self.crops is not None:
             lengths["crops"] = len(self.crops)
         if set(lengths.values()) != {len(self)} or (self.crops is not None and self.crops.ndim not in (3, 4)):
@@ -91,11 +98,23 @@ class Predictions:
         agree: NDArray[np.bool_] = self.predicted == self.labels
         return agree
 
+    def grouping(self, name: str = "") -> tuple[str, NDArray[np.int64]]:
+        """Return what the faces are grouped by, and int64 (N,), the number of each face's group.
+
+        name: ``subject`` or ``session``; "" takes the first of these that is known, and ``face`` if none is, each face
+        a group of its own. Faces of unknown subject or session are groups of their own, too.
+        """
+        chosen = name or next((group for group in GROUPS if group in self.groups), "face")
+        if chosen not in self.groups:
+            return "face", np.arange(len(self))
+        return chosen, number_groups(self.groups[chosen])
+
     def where(self, mask: NDArray[np.bool_]) -> Predictions:
         """Select the faces where ``mask``, bool (N,), is true. Raises ``DataError`` if there are none."""
         names = ("probabilities", "labels", "split", "source", "copy")
         kept = {name: getattr(self, name)[mask] for name in names}
-        return replace(self, **kept, crops=None if self.crops is None else self.crops[mask])
+        groups = {name: values[mask] for name, values in self.groups.items()}
+        return replace(self, **kept, crops=None if self.crops is None else self.crops[mask], groups=groups)
 
     def part(self, split: str) -> Predictions:
         """Select the faces of one split. Raises ``DataError`` listing the splits that exist."""
@@ -131,7 +150,20 @@ def from_faces(
         copies,
         About(data_digest=compute_digest(faces), **about),
         faces.pixels if crops else None,
+        _groups_of(faces),
     )
+
+
+def _groups_of(faces: FaceSet) -> dict[str, NDArray[np.str_]]:
+    """Return the person and the session of each face, as far as the corpus names any."""
+    if faces.subjects is None:
+        return {}
+    groups = {"subject": faces.subjects}
+    sessions = faces.columns.get("session")
+    if sessions is not None and any(sessions):
+        pairs = zip(faces.subjects.tolist(), sessions.tolist(), strict=True)
+        groups["session"] = np.array([f"{subject}/{session}" if session else "" for subject, session in pairs], str)
+    return groups
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
@@ -145,12 +177,19 @@ def join(parts: Sequence[Predictions]) -> Predictions:
         raise DataError(f"Cannot join predictions of {len(models)} different models, temperatures or numbers of views.")
     names = ("probabilities", "labels", "split", "source", "copy")
     arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    known = [name for name in GROUPS if any(name in part.groups for part in parts)]
+    blank = [np.full(len(part), "") for part in parts]
+    groups = {
+        name: np.concatenate([part.groups.get(name, none) for part, none in zip(parts, blank, strict=True)])
+        for name in known
+    }
     digests = "".join(part.about.data_digest for part in parts)
     return replace(
         first,
         **arrays,
         about=replace(first.about, data_digest=hashlib.sha256(digests.encode()).hexdigest()),
         crops=_join_crops([part.crops for part in parts]),
+        groups=groups,
     )
 
 
@@ -224,7 +263,8 @@ def _build_table(predictions: Predictions) -> Any:
         pa.array(predictions.copy, pa.bool_()),
         pa.array(crops, pa.binary()),
     )
-    return pa.table(dict(zip(COLUMNS, columns, strict=True)))
+    groups = {name: pa.array(values.tolist(), pa.string()) for name, values in predictions.groups.items()}
+    return pa.table(dict(zip(COLUMNS, columns, strict=True)) | groups)
 
 
 def _encode_png(crop: NDArray[np.uint8]) -> bytes:
@@ -245,8 +285,9 @@ def read(path: str | Path) -> Predictions:
         raise DataError(f"{file} does not contain predictions of Mien: {error}. {REMEDY}") from error
     if info.get("schema") != SCHEMA:
         raise DataError(f"{file} has schema {info.get('schema')}; expected {SCHEMA}. {REMEDY}")
-    if set(table.column_names) != set(COLUMNS):
-        odd = ", ".join(sorted(set(table.column_names) ^ set(COLUMNS)))
+    own = set(table.column_names) - set(GROUPS)
+    if own != set(COLUMNS):
+        odd = ", ".join(sorted(own ^ set(COLUMNS)))
         raise DataError(f"{file} has missing or unknown columns: {odd}; expected {', '.join(COLUMNS)}. {REMEDY}")
     try:
         return _restore(table, info)
@@ -270,6 +311,7 @@ def _restore(table: Any, info: dict[str, Any]) -> Predictions:
         np.array(table.column("copy").to_pylist(), bool),
         About(**info["about"]),
         _decode_crops(table.column("crop")),
+        {name: np.array(table.column(name).to_pylist(), str) for name in GROUPS if name in table.column_names},
     )
 
 

@@ -48,6 +48,8 @@ def pretraining_corpora(recipe: Plan) -> tuple[Corpus, ...]:
     """Return the corpora of the recipe's pretrained weights."""
     if isinstance(recipe, HeadRecipe):
         return _of_model(bundle.read(recipe.head.trunk), "pretraining")
+    if isinstance(recipe, Recipe) and recipe.network.start is not None:
+        return _of_model(bundle.read(recipe.network.start), "pretraining")
     if isinstance(recipe, Recipe) and recipe.network.name.startswith("torchvision:"):
         # None is the backbone's own default: ImageNet weights.
         return () if recipe.network.pretrained is False else (terms.corpus("imagenet", "pretraining"),)

@@ -11,6 +11,7 @@ from mien.reporting import figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from mien.interpret.features import FeatureMaps, Projection
@@ -20,8 +21,8 @@ _MARKERS = "osD^vP*X<>"
 _SIGNED, _POSITIVE = "PuOr", "viridis"  # both keep their order in any colour vision
 
 
-def filters(name: str, weights: NDArray[np.float32]) -> bytes:
-    """Plot filters, float32 (filters, channels, k, k), as PNG; several channels are averaged."""
+def filters(name: str, weights: NDArray[np.float32]) -> Figure:
+    """Plot filters, float32 (filters, channels, k, k); several channels are averaged."""
     shown = weights.mean(1)[:_MOST_FILTERS]
     limit = float(np.abs(shown).max()) or 1.0
     canvas, rows = _mosaic(shown, min(_COLUMNS, len(shown)))
@@ -34,11 +35,11 @@ def filters(name: str, weights: NDArray[np.float32]) -> bytes:
     mean = f", mean of {channels} channels" if channels > 1 else ""
     axes.set_title(f"{count} filters of {name}, {height} × {width}{mean}")
     figure.colorbar(image, ax=axes, label="weight", shrink=min(1.0, 2.2 / (0.62 * rows)))
-    return figures.render(figure, "png")
+    return figure
 
 
-def feature_maps(face: NDArray[np.float32], stages: Sequence[FeatureMaps]) -> bytes:
-    """Plot the face, a network input float32 (channels, S, S), and the strongest maps of each stage, as PNG.
+def feature_maps(face: NDArray[np.float32], stages: Sequence[FeatureMaps]) -> Figure:
+    """Plot the face, a network input float32 (channels, S, S), and the strongest maps of each stage.
 
     Strongest by mean absolute value; a row has one colour scale, from its lowest value or 0 to its highest.
     """
@@ -60,11 +61,11 @@ def feature_maps(face: NDArray[np.float32], stages: Sequence[FeatureMaps]) -> by
             f"{stage.name}: {len(order)} strongest of {count} maps, {side} × {side}", fontsize=10, loc="left"
         )
         figure.colorbar(image, ax=axes, pad=0.01, fraction=0.02, label="activation")
-    return figures.render(figure, "png")
+    return figure
 
 
-def embedding(projection: Projection, labels: NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
-    """Plot both projections, coloured and marked by class (``labels`` int64 (N,) into ``names``), as PNG."""
+def embedding(projection: Projection, labels: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:
+    """Plot both projections, coloured and marked by class (``labels`` int64 (N,) into ``names``)."""
     figure = figures.new(12.4, 5.6)
     left, right = figure.subplots(1, 2)
     for axes, points in ((left, projection.pca), (right, projection.tsne)):
@@ -79,7 +80,7 @@ def embedding(projection: Projection, labels: NDArray[np.int64], names: Sequence
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1)
-    return figures.render(figure, "png")
+    return figure
 
 
 def _scatter(axes: Axes, points: NDArray[np.float64], labels: NDArray[np.int64], names: Sequence[str]) -> None:

@@ -254,6 +254,8 @@ def smoke(recipe: AnyRecipe) -> AnyRecipe:
     }
     if recipe.network.name.startswith("torchvision:") or recipe.network.pretrained:
         values["network.pretrained"] = False
+    if recipe.network.start is not None:
+        values["network.start"] = None
     if recipe.data.corpora.draws:
         values["data.corpora.draws"] = 64
     return recipe.with_values(values)
@@ -277,11 +279,16 @@ def parse_any(values: dict[str, Any], source: str = "recipe") -> AnyRecipe:
 
 
 def of_run(run: Path) -> AnyRecipe:
-    """Read the recipe of a run folder. Raises ``FileMissingError``."""
+    """Read the recipe of a run folder. Raises ``FileMissingError``, and ``RecipeError`` for a damaged file."""
     path = run / run_files.RECIPE
     if not path.exists():
         raise FileMissingError(f"{run} has no recipe.json; expected a folder that `mien train` wrote.")
-    values = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{path} is damaged: {error}. Copy the run again, or train again.") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} holds {type(values).__name__}, expected a JSON object as `mien train` writes it.")
     values.pop("digest", None)
     return parse_any(values, str(path))
 

@@ -83,6 +83,7 @@ class DataTable(Table):
     oversample: 0 samples each face once per epoch; 1 samples all classes equally often (system E); in between, the
               probability of a face is its class's size to the power of minus this.
     corpora:  training on several corpora, instead of ``votes`` and ``oversample``.
+    apex:     number of last frames of each CK+ sequence to use, 1 for one face a sequence; 0: all that the data has.
     limit:    maximum number of faces per split, spread evenly over corpora and classes, at least one each; 0: all.
     """
 
@@ -95,6 +96,7 @@ class DataTable(Table):
     votes: bool = False
     oversample: Probability = 0.0
     corpora: CorporaTable = CorporaTable()
+    apex: Number = 0
     limit: Number = 0
 
     @field_validator("scheme")
@@ -114,6 +116,14 @@ class DataTable(Table):
             raise ValueError("data.corpora has its own heads and balance; leave data.votes and data.oversample out")
         return self
 
+    @property
+    def reading_limit(self) -> int:
+        """Faces of each corpus, split and label that suffice for ``limit``; 0 if all are needed.
+
+        A split that is drawn, and labels by votes, depend on all faces.
+        """
+        return 0 if self.split != "own" or self.hold_out or self.corpora.shares else self.limit
+
     def label_scheme(self) -> labels.Scheme | None:
         """Return the scheme that the table names; None to take the smallest that fits the data."""
         if self.classes:
@@ -128,6 +138,7 @@ class NetworkTable(Table):
     dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
     attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
     pretrained: start from torchvision's ImageNet weights, or for ``face_residual`` from dlib's face weights.
+    start: start from the weights of a finished model of the same network: name, alias or model file.
     stride: of a backbone's first convolution; 1 doubles the resolution at four times the cost.
     widths, blocks: for ``residual``, maps and number of blocks of each stage.
     separable: for ``residual``, use depthwise and pointwise convolutions.
@@ -138,6 +149,7 @@ class NetworkTable(Table):
     dropout: Fraction | None = None
     attention: Literal["se", "cbam"] | None = None
     pretrained: bool | None = None
+    start: str | None = None
     stride: Literal[1, 2] | None = None
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     blocks: Count | None = None

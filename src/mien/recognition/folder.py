@@ -1,13 +1,16 @@
 """Many photos in, one result each out: folders, patterns and lists, in bounded memory.
 
-Decoding, finding faces and reading them overlap: some threads find the faces of the next photos while the network reads
-those of the last batch and the caller writes.
+Decoding, detection and classification overlap: some threads decode and others detect the faces of the next photos while
+the network classifies those of the last batch and the caller writes.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -19,17 +22,24 @@ from mien.recognition.listing import find_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from concurrent.futures import Future
 
-    from mien.recognition.recognizer import Found, Recognizer
+    from mien.recognition.recognizer import Recognizer
+    from mien.recognition.steps import Decoded, Found
     from mien.results import ImageResult
+
 
 __all__ = ["CHUNK", "Picture", "Unreadable", "find_images", "read_folder", "read_pictures"]
 
 CHUNK = 16
 """Photos whose faces share one batch. More costs memory and wins no time: the network is fed well by then."""
 
+_DECODERS = 2
 _FINDERS = min(4, usable_cores())
+_DECODED = _DECODERS + _FINDERS
+"""Most photos that are held as pixels until they are searched: 36 MB each for 12 megapixels."""
+
+_MANY = 8
+"""Photos from which on a search takes one thread: to open its network costs what it saves on a few."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,8 @@ def read_folder(
 ) -> Iterator[ImageResult | Unreadable]:
     """Read photo after photo: yield an ``ImageResult`` or ``Unreadable`` for each path, in their order.
 
-    The faces of ``chunk`` photos share one batch; no more than that many photos and a few are held at a time. With
+    The faces of ``chunk`` photos share one batch; no more than twice that many are begun and not yet yielded, and of
+    those a few are held as pixels. With
     ``keep_pixels`` each result can be drawn, at 3 bytes a pixel. A file that cannot be used becomes
     ``Unreadable`` and stops nothing. Raises ``OptionError`` for a chunk below 1.
     """
@@ -85,43 +96,102 @@ def read_pictures(
     if chunk < 1:
         raise OptionError(f"chunk = {chunk}: expected 1 or more photos.")
     remaining = iter(pictures)
-    first = list(islice(remaining, 2)) if ahead else []
-    if len(first) == 2:  # threads for one photo would cost their start
-        yield from _overlapped(recognizer, chain(first, remaining), chunk, keep_pixels)
+    first = list(islice(remaining, _MANY)) if ahead else []
+    if len(first) > 1:  # threads for one photo would cost their start
+        pipeline = _Pipeline(recognizer, keep_pixels=keep_pixels, many=len(first) == _MANY)
+        with closing(pipeline):
+            yield from pipeline.results(chain(first, remaining), chunk)
         return
     searched = (_found(recognizer, photo, keep_pixels) for photo in chain(first, remaining))
     while batch := list(islice(searched, chunk)):
         yield from _decided(recognizer, batch)
 
 
-def _overlapped(
-    recognizer: Recognizer, pictures: Iterable[Picture | Unreadable], chunk: int, keep_pixels: bool
-) -> Iterator[ImageResult | Unreadable]:
-    from concurrent.futures import ThreadPoolExecutor
+class _Pipeline:
+    """Decode and search photos in threads ahead of the caller, who classifies them.
 
-    ahead: deque[Future[Found | Unreadable]] = deque()
-    pool = ThreadPoolExecutor(_FINDERS, "mien-find")
-    try:
-        for picture in pictures:
-            ahead.append(pool.submit(_found, recognizer, picture, keep_pixels))
-            if len(ahead) == chunk + _FINDERS:
-                yield from _decided(recognizer, [ahead.popleft().result() for _ in range(chunk)])
+    Decoding and searching have threads of their own: a slow disk holds up no search, and a search no disk. Order and
+    batches are those of the photos, however long each takes.
+    """
+
+    def __init__(self, recognizer: Recognizer, *, keep_pixels: bool, many: bool) -> None:
+        self._recognizer = _on_one_thread(recognizer) if many else recognizer
+        self._keep_pixels, self._closed = keep_pixels, False
+        self._room = threading.Semaphore(_DECODED)
+        self._decoders = ThreadPoolExecutor(_DECODERS, "mien-decode")
+        self._finders = ThreadPoolExecutor(_FINDERS, "mien-find")
+
+    def results(self, pictures: Iterable[Picture | Unreadable], chunk: int) -> Iterator[ImageResult | Unreadable]:
+        """Yield the results in order; of ``2 * chunk`` photos, fewer with pixels, none is further ahead than that."""
+        remaining = iter(pictures)
+        ahead: deque[Future[Future[Found | Unreadable]]] = deque()
+        most = chunk + (_FINDERS if self._keep_pixels else chunk)
+        ahead.extend(map(self._begin, islice(remaining, most)))
         while ahead:
-            yield from _decided(recognizer, [ahead.popleft().result() for _ in range(min(chunk, len(ahead)))])
-    finally:
-        pool.shutdown(cancel_futures=True)
+            batch = [ahead.popleft().result().result() for _ in range(min(chunk, len(ahead)))]
+            for entry in _decided(self._recognizer, batch):
+                yield entry
+                ahead.extend(map(self._begin, islice(remaining, 1)))
+
+    def close(self) -> None:
+        """Drop the photos that are not begun, and wait for the others."""
+        self._closed = True
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        # Searches are not cancelled: each makes room for a decoder that may be waiting for it.
+        self._decoders.shutdown()
+        self._finders.shutdown()
+
+    def _begin(self, picture: Picture | Unreadable) -> Future[Future[Found | Unreadable]]:
+        return self._decoders.submit(self._decode, picture)
+
+    def _decode(self, picture: Picture | Unreadable) -> Future[Found | Unreadable]:
+        with ExitStack() as stack:
+            self._room.acquire()
+            stack.callback(self._room.release)
+            if self._closed:
+                raise CancelledError
+            decoded = _decoded(self._recognizer, picture)
+            searching = self._finders.submit(self._search, picture.source, decoded)
+            stack.pop_all()  # the search makes room for the next photo
+        return searching
+
+    def _search(self, source: str, photo: Decoded | Unreadable) -> Found | Unreadable:
+        with ExitStack() as stack:
+            stack.callback(self._room.release)
+            if self._closed:
+                raise CancelledError
+            return _searched(self._recognizer, source, photo, self._keep_pixels)
+
+
+def _on_one_thread(recognizer: Recognizer) -> Recognizer:
+    """Return a recognizer whose detector leaves the cores to the other searches, where it can."""
+    alone = getattr(recognizer.detector, "on_one_thread", None)
+    return recognizer if alone is None else recognizer.with_detector(alone())
 
 
 def _found(recognizer: Recognizer, picture: Picture | Unreadable, keep_pixels: bool) -> Found | Unreadable:
+    return _searched(recognizer, picture.source, _decoded(recognizer, picture), keep_pixels)
+
+
+def _decoded(recognizer: Recognizer, picture: Picture | Unreadable) -> Decoded | Unreadable:
     if isinstance(picture, Unreadable):
         return picture
     try:
-        faces = recognizer.find(picture.content, keep_pixels=keep_pixels)
+        photo = recognizer.decode(picture.content)
     except (ImageError, FileMissingError) as error:
         return Unreadable(picture.source, str(error))
-    if os.fspath(picture.content) == picture.source:
-        return faces
-    return replace(faces, blank=replace(faces.blank, source=picture.source))
+    return photo if os.fspath(picture.content) == picture.source else replace(photo, source=picture.source)
+
+
+def _searched(
+    recognizer: Recognizer, source: str, photo: Decoded | Unreadable, keep_pixels: bool
+) -> Found | Unreadable:
+    if isinstance(photo, Unreadable):
+        return photo
+    try:
+        return recognizer.search(photo, keep_pixels=keep_pixels)
+    except ImageError as error:
+        return Unreadable(source, str(error))
 
 
 def _decided(recognizer: Recognizer, batch: Sequence[Found | Unreadable]) -> Iterator[ImageResult | Unreadable]:

@@ -6,7 +6,7 @@ import copy
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from typing import IO, TYPE_CHECKING, Any, Never, NoReturn, Self, overload
 
@@ -15,7 +15,7 @@ import numpy as np
 from mien import foreign, images, preprocess
 from mien.drawing import languages
 from mien.errors import ImageError, OptionError
-from mien.recognition import sources
+from mien.recognition import devices, memory, sources
 from mien.recognition import views as several
 from mien.recognition.crop import cut
 from mien.recognition.detection import turned
@@ -25,6 +25,7 @@ from mien.recognition.model_files import bundle as bundles
 from mien.recognition.portrait import Portraits
 from mien.recognition.quality import measure
 from mien.recognition.session import OnnxSession, Session, softmax
+from mien.recognition.steps import Decoded, Found
 from mien.results import Face, ImageResult, Quality
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def load(
     classes: str | Sequence[str] | None = None,
     views: str = "single",
     threads: int | None = None,
+    device: str = devices.AUTO,
     max_faces: int | None = None,
     min_size: float | None = None,
     threshold: float | None = None,
@@ -66,7 +68,8 @@ def load(
                emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
     views:     ``"single"``, ``"flip"`` (mean of a face and its mirror image) or ``"crops"`` (of ten views), which cost
                two and ten times the network's time.
-    threads:   CPU threads for the network; None for all cores.
+    threads:   CPU threads for the network and for YuNet; None for the cores that the process may use.
+    device:    where both run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``.
     accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
     max_faces: how many faces of each picture are kept, the largest; None keeps all.
     min_size, threshold: see ``mien.recognition.detection.detect.Limits``.  These three only for a named detector.
@@ -85,13 +88,13 @@ def load(
     # Hashing the file and building the session leave Python's lock; what the first picture needs is loaded meanwhile.
     warm_up = threading.Thread(target=images.warm_up)
     warm_up.start()
-    bundle, session = _network(model, threads)
+    bundle, session = _network(model, threads, device)
     whole = bundle
     if classes is not None:
         bundle, session = _some(bundle, session, classes)
     if isinstance(detector, str):
         Limits(0, max_faces=max_faces)  # raises; the detector keeps all, of which the largest are taken
-        detector = get_detector(detector, threshold=threshold, min_size=min_size)
+        detector = get_detector(detector, threshold=threshold, min_size=min_size, device=device, threads=threads)
     warm_up.join()
     recognizer = Recognizer(
         bundle,
@@ -108,11 +111,11 @@ def load(
     return recognizer
 
 
-def _network(model: str | PathLike[str], threads: int | None) -> tuple[Bundle, Session]:
+def _network(model: str | PathLike[str], threads: int | None, device: str) -> tuple[Bundle, Session]:
     bundle = bundles.read(model)
     spec = bundle.preprocess
     inputs = (spec.channels, spec.size, spec.size)
-    return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels))
+    return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels), device=device)
 
 
 def _some(bundle: Bundle, session: Session, wanted: str | Sequence[str]) -> tuple[Bundle, Session]:
@@ -120,16 +123,6 @@ def _some(bundle: Bundle, session: Session, wanted: str | Sequence[str]) -> tupl
 
     chosen = view.classes(wanted, bundle.labels.labels)
     return replace(bundle, labels=chosen), view.narrowed(session, bundle.labels, chosen)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A picture whose faces are found and not yet read: the result without them, each face's crop and its quality."""
-
-    blank: ImageResult
-    detections: tuple[Detection, ...]
-    crops: tuple[NDArray[np.uint8], ...]
-    qualities: tuple[Quality, ...]
 
 
 class Recognizer:
@@ -287,20 +280,30 @@ class Recognizer:
         return self.predict(list(images), keep_pixels=keep_pixels)
 
     def find(self, image: ImageInput, *, keep_pixels: bool = True, max_pixels: int | None = None) -> Found:
-        """Do the first half of ``predict``: decode, find the faces and cut them out. Raises as ``predict`` does."""
+        """Do the first two steps of ``predict``: ``decode`` and ``search``. Raises as ``predict`` does."""
+        return self.search(self.decode(image, max_pixels=max_pixels), keep_pixels=keep_pixels)
+
+    def decode(self, image: ImageInput, *, max_pixels: int | None = None) -> Decoded:
+        """Do the first step of ``predict``: read the pixels. Raises as ``predict`` does."""
         pixels, truncated = self._pixels(image, self.max_pixels if max_pixels is None else max_pixels)
-        detections = self._largest(turned.detect(self.detector, pixels))
-        crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
+        return Decoded(images.source_name(image), pixels, truncated)
+
+    def search(self, photo: Decoded, *, keep_pixels: bool = True) -> Found:
+        """Do the second step of ``predict``: detect the faces and cut them out."""
+        pixels = photo.pixels
         height, width = pixels.shape[:2]
-        pairs = zip(detections, crops, strict=True)
-        qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
+        with memory.named(f"to find faces in {width}×{height} pixels"):
+            detections = self._largest(turned.detect(self.detector, pixels))
+            crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
+            pairs = zip(detections, crops, strict=True)
+            qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
         kept = pixels if keep_pixels else None
-        source = images.source_name(image)
-        blank = ImageResult(source, width, height, (), self.bundle.name, self.detector.name, kept, truncated)
+        names = self.bundle.name, self.detector.name
+        blank = ImageResult(photo.source, width, height, (), *names, kept, photo.truncated)
         return Found(blank, detections, crops, qualities)
 
     def decide(self, pictures: Sequence[Found]) -> list[ImageResult]:
-        """Do the second half of ``predict``: the faces of all pictures go through the network together."""
+        """Do the third step of ``predict``: the faces of all pictures go through the network together."""
         rows = iter(self._probabilities([crop for one in pictures for crop in one.crops]))
         return [self._filled(one, rows) for one in pictures]
 
@@ -394,7 +397,8 @@ class Recognizer:
         step = max(_BATCH // count, 1)
         for start in range(0, len(crops), step):
             shown = [view for crop in crops[start : start + step] for view in several.of(crop, self.views)]
-            logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
+            with memory.named(f"to classify {len(shown)} crops"):
+                logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
             values = softmax(logits, self.bundle.temperature).reshape(-1, count, rows.shape[1])
             rows[start : start + len(values)] = values.mean(1)
         return rows

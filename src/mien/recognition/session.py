@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mien.cores import quota_cores, usable_cores
-from mien.errors import ModelError, OptionError
+from mien.cores import all_cores, usable_cores
+from mien.errors import ModelError, OptionError, OutOfMemoryError
+from mien.recognition import devices, memory
 from mien.recognition.model_files import graph as graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
 RUN_LIMIT = 600.0
 """Seconds that a network may take for a batch in the main thread."""
-
-# Tried in this order where the installed ONNX Runtime offers them; the CPU is always there.
-_ACCELERATORS = ("CUDAExecutionProvider",)
 
 
 class Session(Protocol):
@@ -45,7 +43,8 @@ class OnnxSession:
     """A network on ONNX Runtime; safe to use from several threads at once.
 
     graph:   a serialised ONNX ``ModelProto`` with input ``crops`` and output ``logits``.
-    threads: CPU threads for one batch; None: the container's quota, or all cores.
+    threads: CPU threads for one batch; None: the cores that the process may use.
+    device:  where it runs, see ``devices``.
     inputs:  the (channels, height, width) and ``classes`` the number of outputs that the caller expects; checked.
 
     Raises ``ModelError`` if the graph cannot be loaded or is not of that form.
@@ -58,12 +57,13 @@ class OnnxSession:
         *,
         inputs: tuple[int, int, int] | None = None,
         classes: int | None = None,
+        device: str = devices.AUTO,
     ) -> None:
         if threads is not None and threads < 1:
             raise OptionError(f"threads = {threads}: expected at least 1, or None for all cores.")
         graphs.check(graph)
-        self._made_of = partial(OnnxSession, graph, threads, inputs=inputs, classes=classes)
-        self._session = open_graph(graph, threads)
+        self._made_of = partial(OnnxSession, graph, threads, inputs=inputs, classes=classes, device=device)
+        self._session = open_graph(graph, threads, device)
         _check_names(self._session)
         expected = None if inputs is None else (None, *inputs)
         _check_shape("crops", self._session.get_inputs()[0], expected, 4)
@@ -105,11 +105,12 @@ class ForeignSession:
         classes: int,
         output: str = "",
         probabilities: bool = False,
+        device: str = devices.AUTO,
     ) -> None:
         graphs.check(graph, loops=True)
         settings = {"inputs": inputs, "classes": classes, "output": output, "probabilities": probabilities}
-        self._made_of = partial(ForeignSession, graph, threads, **settings)  # type: ignore[arg-type]
-        self._session, self._classes, self._probabilities = open_graph(graph, threads), classes, probabilities
+        self._made_of = partial(ForeignSession, graph, threads, device=device, **settings)  # type: ignore[arg-type]
+        self._session, self._classes, self._probabilities = open_graph(graph, threads, device), classes, probabilities
         nodes, outputs = self._session.get_inputs(), [node.name for node in self._session.get_outputs()]
         if len(nodes) != 1 or (output not in outputs if output else len(outputs) != 1):
             raise ModelError(
@@ -142,7 +143,9 @@ def _answers(
 
     try:
         logits = np.asarray(_run(session, output, {given: batch}))
-    except (state.InvalidArgument, state.RuntimeException, state.Fail, state.NotImplemented) as error:
+    except (state.InvalidArgument, state.RuntimeException, state.Fail, state.EPFail, state.NotImplemented) as error:
+        if memory.is_lack(error):
+            raise OutOfMemoryError(f"No memory left for a batch of shape {batch.shape}. Give it fewer faces.") from None
         raise ModelError(f"The model cannot run on a batch of shape {batch.shape}: {error}.") from None
     if logits.shape != (len(batch), classes or logits.shape[-1]) or logits.dtype != np.float32:
         raise ModelError(
@@ -177,16 +180,18 @@ def _run(session: Any, output: str, given: dict[str, NDArray[np.float32]]) -> An
         pool.shutdown()
 
 
-def open_graph(graph: bytes, threads: int | None, *, accelerators: Sequence[str] = _ACCELERATORS) -> Any:
+def open_graph(graph: bytes, threads: int | None, device: str = devices.AUTO) -> Any:
     """Open a serialised ONNX ``ModelProto`` as ONNX Runtime's ``InferenceSession``.
 
     Args:
         graph: self-contained; see ``graph.check`` for files of strangers.
-        threads: CPU threads; None: the container's quota, or all cores.
-        accelerators: execution providers that are preferred to the CPU where they are installed.
+        threads: CPU threads; None: the cores that the process may use.
+        device: see ``devices``.
 
     Raises:
         ModelError: ONNX Runtime cannot load it.
+        OptionError: unknown device, or one that does not start.
+        MissingExtraError: the device's provider is not installed.
     """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -195,18 +200,17 @@ def open_graph(graph: bytes, threads: int | None, *, accelerators: Sequence[str]
     options.log_severity_level = 3  # warnings concern graph optimisation, which no user can act upon
     # Waiting threads would otherwise spin on the cores that detection and decoding need in the meantime.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is None and quota_cores() is not None:
-        threads = usable_cores()  # ONNX Runtime would count the whole machine
+    if threads is None and usable_cores() < all_cores():
+        threads = usable_cores()  # ONNX Runtime would count the whole machine, and leave the cores it is bound to
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-    available = onnxruntime.get_available_providers()
-    providers = [name for name in accelerators if name in available] + ["CPUExecutionProvider"]
     unusable = (state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.InvalidArgument)
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=providers)
-    except (*unusable, state.Fail, state.RuntimeException) as error:
-        raise ModelError(f"ONNX Runtime cannot load the model: {error}. Export the model again.") from None
+        return devices.open_session(graph, options, device)
+    except (*unusable, state.Fail, state.EPFail, state.RuntimeException) as error:
+        advice = "Export the model again" if device in (devices.AUTO, devices.CPU) else "Choose the device cpu"
+        raise ModelError(f"ONNX Runtime cannot load the model: {error}. {advice}.") from None
 
 
 def _check_names(session: Any) -> None:

@@ -1,4 +1,4 @@
-"""Write a page both as one HTML file and as Markdown, with its figures beside it as PNG and SVG."""
+"""Write a page both as one HTML file and as Markdown, with its figures beside it as PNG, SVG and PDF."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.reporting import figures, markdown, page, sheets
+from mien import files
+from mien.reporting import figures, latex, markdown, page, sheets
 from mien.reporting.markdown import escape
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Written:
-    """Paths of the written files: HTML page, Markdown, and the PNG and SVG of every figure."""
+    """Paths of the written files: page, Markdown, PNG, SVG and PDF of every figure, CSV and LaTeX of named tables."""
 
     page: Path
     markdown: Path
     figures: tuple[Path, ...]
+    tables: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Sheet:
     _sections: list[tuple[str, list[str]]] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
     _written: list[Path] = field(default_factory=list)
+    _tables: list[Path] = field(default_factory=list)
 
     def section(self, title: str) -> None:
         """Open a section."""
@@ -46,23 +49,29 @@ class Sheet:
         self._sections[-1][1].append(page.paragraph(paragraph, kind))
         self._lines += [f"**{escape(paragraph)}**" if kind == "warn" else escape(paragraph), ""]
 
-    def table(self, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Add a table; cells as ``page.table`` takes them."""
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[object]], name: str = "") -> None:
+        """Add a table; cells as ``page.table`` takes them. With a ``name`` also write NAME.csv and NAME.tex."""
         body = [list(row) for row in rows]
+        if name:
+            self._write_table(head, body, name)
         self._sections[-1][1].append(page.table(head, body))
         marked = ([escape(_format_cell(cell)) for cell in row] for row in body)
         self._lines += [*markdown.format_table([escape(name) for name in head], marked), ""]
 
+    def _write_table(self, head: Sequence[str], body: Sequence[Sequence[object]], name: str) -> None:
+        texts = [[_format_cell(cell) for cell in row] for row in body]
+        for kind, text in (("csv", latex.format_csv(head, body)), ("tex", latex.format_latex(head, texts))):
+            path = self.out / f"{name}.{kind}"
+            files.write(path, text)
+            self._tables.append(path)
+
     def figure(self, name: str, drawn: Figure, alt: str, caption: str = "") -> None:
-        """Write a figure as PNG and SVG and add it.
+        """Write a figure as PNG, SVG and PDF and add it.
 
         alt: alternative text for readers who cannot see it.  caption: text below the figure.
         """
-        content = figures.render(drawn, "png")
-        for kind, value in (("png", content), ("svg", figures.render(drawn, "svg"))):
-            path = self.out / f"{name}.{kind}"
-            path.write_bytes(value)
-            self._written.append(path)
+        content, paths = figures.save(drawn, self.out, name)
+        self._written += paths
         self._sections[-1][1].append(page.figure(sheets.data_uri(content), alt))
         self._lines += [f"![{escape(alt)}]({name}.png)", ""]
         if caption:
@@ -72,8 +81,8 @@ class Sheet:
         """Write ``index.html`` and ``NAME.md``, and return the paths of all files."""
         written = page.write(self.out / "index.html", title, lead, self._sections)
         text = self.out / f"{name}.md"
-        text.write_text("\n".join([f"# {escape(title)}", "", escape(lead), "", *self._lines]), encoding="utf-8")
-        return Written(written, text, tuple(self._written))
+        files.write(text, "\n".join([f"# {escape(title)}", "", escape(lead), "", *self._lines]))
+        return Written(written, text, tuple(self._written), tuple(self._tables))
 
 
 def _format_cell(value: object) -> str:

@@ -1,4 +1,7 @@
-"""The plots of ``mien data explore``: Okabe–Ito colours, class names, labelled axes."""
+"""The style of all plots, their files, and the plots of ``mien data explore``.
+
+Okabe–Ito colours, class names, labelled axes. Files are PNG of 300 dpi, SVG and PDF; pages embed a smaller PNG.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from mien.drawing import fonts
 from mien.errors import MissingExtraError
+from mien.files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -24,6 +28,13 @@ OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "
 
 ORANGE, GREEN, BLUE, RED, GREY, BLACK = (OKABE_ITO[index] for index in (0, 2, 4, 5, 6, 7))
 
+MARKERS = "osD^vP*X<>"
+"""One for each class, so that colour is never needed."""
+
+PAGE_DPI, PAPER_DPI = 110, 300
+KINDS = ("png", "svg", "pdf")
+"""The formats that every plot is written in."""
+
 _CELL = 96
 
 _STYLE: Any = {
@@ -34,6 +45,7 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "svg.fonttype": "path",
     "svg.hashsalt": "mien",
+    "pdf.fonttype": 42,  # journals refuse Type 3 fonts
 }
 
 
@@ -58,16 +70,38 @@ def percent(axis: Axis) -> None:
     axis.set_major_formatter(PercentFormatter(1))
 
 
-def render(figure: Figure, kind: str, dpi: int = 110) -> bytes:
-    """Render a figure as ``png`` or ``svg`` and return the content of the file."""
+def stop_at_whole(*axes: Axis) -> None:
+    """Keep axes of shares in [0, 1] from going on below 0 % and above 100 %, where the data's margins would."""
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        axis.set_view_interval(max(low, 0.0), min(high, 1.0), ignore=True)
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[bytes, tuple[Path, ...]]:
+    """Write a figure as NAME.png, NAME.svg and NAME.pdf; return the PNG for a page, and the paths."""
+    content, paths = render(figure, "png"), []
+    for kind in KINDS:
+        path = folder / f"{name}.{kind}"
+        with appearing(path) as draft:
+            draft.write_bytes(render(figure, kind, PAPER_DPI))
+        paths.append(path)
+    return content, tuple(paths)
+
+
+def render(figure: Figure, kind: str, dpi: int = PAGE_DPI) -> bytes:
+    """Render a figure as ``png``, ``svg`` or ``pdf`` and return the content of the file."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     with rc_context(_STYLE):
         _make_legible(figure)
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_UNDATED.get(kind))
     figure.set_layout_engine("none")  # a second format reuses the layout, whose computation costs as much as drawing
     return buffer.getvalue()
+
+
+_UNDATED: Mapping[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""What keeps two files of the same plot equal."""
 
 
 def _make_legible(figure: Figure) -> None:
@@ -172,7 +206,8 @@ def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figur
     captions = any(text for row in rows.values() for _, text in row)
     rise = _CELL + (18 if captions else 4)
     canvas = np.full((len(rows) * rise, columns * (_CELL + 4), 3), 255, np.uint8)
-    figure = new(0.8 * columns + 1.1, 0.8 * len(canvas) / (_CELL + 4) + 0.1)
+    longest = max((len(line) for name in rows for line in name.splitlines()), default=0)
+    figure = new(0.8 * columns + 0.2 + 0.09 * longest, 0.8 * len(canvas) / (_CELL + 4) + 0.1)
     axes = figure.subplots()
     for line, (name, tiles) in enumerate(rows.items()):
         axes.text(-8, line * rise + _CELL / 2, name, ha="right", va="center")
@@ -201,12 +236,16 @@ def _paste(canvas: Image, image: Image, top: int, left: int) -> None:
 
 @styled
 def qualities(values: Mapping[str, NDArray[np.float32]], names: Mapping[str, str]) -> Figure:
-    """Plot histograms of four measures of images, with axes named by ``names``.
+    """Plot histograms of measures of images, two in a row, with axes named by ``names``.
 
     Sharpness has a logarithmic axis, as it spans decades.
     """
-    figure = new(8.4, 5.2)
-    for axes, (name, given) in zip(figure.subplots(2, 2).flat, values.items(), strict=True):
+    rows = -(-len(values) // 2)
+    figure = new(8.4, 2.6 * rows)
+    panels = figure.subplots(rows, 2, squeeze=False).flat
+    for axes in panels[len(values) :]:
+        axes.set_visible(False)
+    for axes, (name, given) in zip(panels, values.items(), strict=False):
         wide = name == "sharpness"
         numbers = np.maximum(given, 1) if wide else given
         low, high = float(numbers.min()), max(float(numbers.max()), float(numbers.min()) + 1e-3)
@@ -224,23 +263,63 @@ def qualities(values: Mapping[str, NDArray[np.float32]], names: Mapping[str, str
 
 @styled
 def scatter(points: NDArray[np.float64], labels: NDArray[np.str_], share: Sequence[float]) -> Figure:
-    """Plot PCA points, (N, 2) or (N, 3), coloured by class; axis labels give the explained variance."""
+    """Plot PCA points, (N, 2) or (N, 3), with a colour and a marker for each class and a ring around its mean.
+
+    In two dimensions a line encloses the denser half of each class. In three some 60 points of a class are shown, and a
+    line goes from each class's mean to the floor. Axis labels give the explained variance.
+    """
     deep = points.shape[1] == 3
     figure = new(7.6, 5.6)
     axes: Any = figure.add_subplot(projection="3d" if deep else None)
     names = sorted(set(labels.tolist()))
-    for name, colour in colours(names).items():
-        chosen = points[labels == name]
-        axes.scatter(*chosen.T, s=9, alpha=0.5, color=colour, linewidths=0, label=name or "no label", rasterized=True)
-    unit = "" if deep else " of variance"  # three long labels would overlap
-    axis_labels = [f"component {number} ({part:.1%}{unit})" for number, part in enumerate(share, 1)]
-    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
-    if deep:
-        axes.set_zlabel(axis_labels[2], labelpad=4)
-        axes.tick_params(labelsize=8)
-        axes.set_box_aspect(None, zoom=0.88)
-    handles = figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, title="class").legend_handles
-    for handle in handles:
+    palette = colours(names)
+    floor = float(points[:, -1].min())
+    for index, name in enumerate(names):
+        own, look = points[labels == name], {"color": palette[name], "marker": MARKERS[index % len(MARKERS)]}
+        shown = own[:: max(1, len(own) // _POINTS_3D)] if deep else own
+        size = {"s": 16, "alpha": 0.7, "depthshade": False} if deep else {"s": 9, "alpha": 0.35, "rasterized": True}
+        axes.scatter(*shown.T, linewidths=0, label=name or "no label", **size, **look)
+        if deep:
+            _draw_drop(axes, own.mean(0), floor, palette[name])
+        else:
+            _draw_half(axes, own, palette[name])
+        axes.scatter(*own.mean(0)[:, None], s=110, edgecolors="black", linewidths=1.2, zorder=5, **look)
+    _label_components(axes, share, deep)
+    legend = figure.legend(loc="outside right upper", frameon=False, markerscale=2, title="class")
+    for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1)
     return figure
+
+
+_POINTS_3D = 60
+"""Points of a class in a plot of three dimensions; more hide each other."""
+
+
+def _draw_drop(axes: Any, mean: NDArray[np.float64], floor: float, colour: str) -> None:
+    """Draw a line from a class's mean to the floor, without which its height cannot be read."""
+    axes.plot([mean[0]] * 2, [mean[1]] * 2, [mean[2], floor], color=colour, linewidth=1.2, linestyle="--")
+
+
+def _draw_half(axes: Any, points: NDArray[np.float64], colour: str) -> None:
+    """Draw a line around the denser half of a class's points; none for fewer than ten, or for points on a line."""
+    from scipy.stats import gaussian_kde
+
+    if len(points) < 10 or np.linalg.matrix_rank(points - points.mean(0)) < 2:
+        return
+    density = gaussian_kde(points.T)
+    (left, bottom), (right, top) = points.min(0), points.max(0)
+    across, up = np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60))
+    heights = density(np.vstack([across.ravel(), up.ravel()])).reshape(across.shape)
+    axes.contour(across, up, heights, levels=[float(np.median(density(points.T)))], colors=[colour], linewidths=1.6)
+
+
+def _label_components(axes: Any, share: Sequence[float], deep: bool) -> None:
+    unit = "" if deep else " of variance"  # three long labels would overlap
+    texts = [f"component {number} ({part:.1%}{unit})" for number, part in enumerate(share, 1)]
+    axes.set(xlabel=texts[0], ylabel=texts[1])
+    if deep:
+        axes.set_zlabel(texts[2], labelpad=4)
+        axes.tick_params(labelsize=8)
+        axes.view_init(elev=22, azim=-62)
+        axes.set_box_aspect(None, zoom=0.88)

@@ -8,6 +8,8 @@ from html import escape
 from math import isnan
 from pathlib import Path
 
+from mien import files
+
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--paper:#fff;--card:#f5f6f8;--line:#d0d7de;--warn:#a33a00}
 @media(prefers-color-scheme:dark){
@@ -87,9 +89,9 @@ def write(path: Path, title: str, lead: str, sections: Sequence[tuple[str, Seque
     body = "".join(f'<h2 id="s{at}">{escape(name)}</h2>{"".join(parts)}' for at, (name, parts) in enumerate(sections))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
+    files.write(
+        path,
         f'<!DOCTYPE html><html lang="en"><head>{head}<title>{escape(title)}</title><style>{_STYLE}</style></head>'
         f'<body><h1>{escape(title)}</h1><p class="soft">{escape(lead)}</p><nav>{links}</nav>{body}</body></html>\n',
-        encoding="utf-8",
     )
     return path

@@ -63,12 +63,14 @@ class System:
     """One document.
 
     recipes: model, as the claims name it → names of the recipes that reproduce it.
+    schedules: the recipes that train as the document says, as far as it says it.
     """
 
     title: str
     summary: str
     claims: tuple[Claim, ...]
     recipes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    schedules: tuple[str, ...] = ()
 
 
 A_CNN = Report(
@@ -310,6 +312,7 @@ CLAIMS: Mapping[str, System] = {
         "against MobileNetV2 with ImageNet weights, with an analysis of receptive fields, FLOPs and loss bounds.",
         _A,
         {"CNN": ("system-a-cnn", "system-a-cnn-by-subject"), "MobileNetV2": ("system-a-mobilenet",)},
+        ("system-a-cnn", "system-a-cnn-by-subject", "system-a-mobilenet"),
     ),
     "B": System(
         "Seven-class CNN, data exploration and tuning",
@@ -323,6 +326,7 @@ CLAIMS: Mapping[str, System] = {
             "PCA + SVM": ("pca-svm",),
             "PCA + KNN": ("pca-knn",),
         },
+        ("system-b",),
     ),
     "C": System(
         "CNN with face detection",
@@ -330,6 +334,7 @@ CLAIMS: Mapping[str, System] = {
         "a CNN on FER2013 re-split 70/15/15, with accuracy, precision, recall and F1 per class.",
         _C,
         {"CNN": ("system-c",)},
+        ("system-c",),
     ),
     "D": System(
         "Three models under focal loss",
@@ -341,6 +346,7 @@ CLAIMS: Mapping[str, System] = {
             "MobileNetV2, fine-tuned": ("system-d-mobilenet",),
             "MobileNetV2, head only": ("system-d-mobilenet-head",),
         },
+        ("system-d-cnn", "system-d-mobilenet", "system-d-mobilenet-head"),
     ),
     "E": System(
         "Class-weighted CNN, explained and deployed",
@@ -348,6 +354,7 @@ CLAIMS: Mapping[str, System] = {
         "with Grad-CAM, compared with results from the literature and served on the web.",
         _E,
         {"CNN": ("system-e", "system-e-tuned"), "SVM, cited": ("hog-svm",)},
+        ("system-e",),
     ),
 }
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mien.errors import DataError, FileMissingError
+from mien.files import appearing
 
 
 @dataclass(frozen=True)
@@ -11,15 +17,46 @@ class Finding:
     """One statement of a system, recomputed.
 
     claim: the statement and where it is made.  published, recomputed: both values as text.
-    holds: whether they agree within the printed precision.  why: the cause of the difference, or of the agreement.
+    holds: whether they agree within the printed precision; None where the data at hand cannot decide.
+    why: the cause of the difference, or of the agreement.
     """
 
     system: str
     claim: str
     published: str
     recomputed: str
-    holds: bool
+    holds: bool | None
     why: str
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds that system A's two networks take for one face in ONNX Runtime; see ``speed.measure``.
+
+    cnn, mobilenet: medians over the rounds.  threads: CPU threads.  rounds: turns that each network had.
+    """
+
+    cnn: float
+    mobilenet: float
+    threads: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The accuracy of one model of a system on its test set.
+
+    model: as the claims name it.  recipe: what was run.  accuracy, low, high: with the 95 % interval, fractions.
+    faces: size of the test set.  schedule: as ``measured.describe_schedule``.
+    """
+
+    model: str
+    recipe: str
+    accuracy: float
+    low: float
+    high: float
+    faces: int
+    schedule: str
 
 
 @dataclass(frozen=True)
@@ -28,13 +65,48 @@ class Evidence:
 
     fer2013, fer2013_train: class → faces in all splits, in ``Training`` (``FaceSet.counts()``).
     ckplus, kdef: class → faces available to system A's corpus: apex frames, frontal photographs.
-    sides: the subject of each training face and of each test face of an image-level split of A's corpus.
+    people: how many people are on both sides of an image-level split of A's corpus, and how many there are.
+    speed: time of system A's two networks.
     curves: accuracy per epoch on training and validation faces of system B's CNN, fractions.
+    measured: the runs of the system, in the order of its recipes.
     """
 
     fer2013: Mapping[str, int] | None = None
     fer2013_train: Mapping[str, int] | None = None
     ckplus: Mapping[str, int] | None = None
     kdef: Mapping[str, int] | None = None
-    sides: tuple[Sequence[str], Sequence[str]] | None = None
+    people: tuple[int, int] | None = None
+    speed: Speed | None = None
     curves: tuple[Sequence[float], Sequence[float]] | None = None
+    measured: Sequence[Measured] = ()
+
+    def write(self, path: Path) -> None:
+        """Write what was counted and timed as JSON; curves and accuracies stay in the run folders."""
+        values = {name: value for name, value in asdict(self).items() if name not in _OF_RUNS and value is not None}
+        with appearing(path) as draft:
+            draft.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Evidence:
+        """Read what ``write`` wrote. Raises ``FileMissingError``, ``DataError`` for another content."""
+        try:
+            return _parse(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise FileMissingError(f"{path} does not exist; `mien reproduce` writes it beside the page.") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{path} is not evidence that `mien reproduce` wrote: {error}") from error
+
+
+_OF_RUNS = ("curves", "measured")
+
+
+def _parse(values: dict[str, Any]) -> Evidence:
+    unknown = set(values) - {field.name for field in fields(Evidence)}
+    if unknown:
+        raise ValueError(f"unknown entries {', '.join(sorted(unknown))}")
+    speed, people = values.pop("speed", None), values.pop("people", None)
+    return Evidence(
+        **values,
+        speed=None if speed is None else Speed(**speed),
+        people=None if people is None else (int(people[0]), int(people[1])),
+    )

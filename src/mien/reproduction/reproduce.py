@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mien import run_files
+from mien import files, run_files
 from mien.datasets import faces as loading
 from mien.datasets import index, manifest
 from mien.datasets.faces import FaceSet, Watch
@@ -25,11 +23,13 @@ from mien.errors import DataError, RecipeError
 from mien.recipes import recipe
 from mien.recipes.recipe import AnyRecipe, Plan, Recipe
 from mien.recognition.detection.detect import get_detector
-from mien.reproduction.claims import Claim, published
+from mien.reproduction import measured, speed
+from mien.reproduction.claims import published
 from mien.reproduction.contradictions import findings
 from mien.reproduction.finding import Evidence
-from mien.reproduction.systems_page import Row, page
-from mien.runs import runs
+from mien.reproduction.measured import Outcome
+from mien.reproduction.systems_page import page
+from mien.runs import runs, scorings
 from mien.training import parts
 from mien.training.fit import Watcher, read_history
 
@@ -47,18 +47,17 @@ SEEDS = {("A", "CNN"): 3}
 
 FACE_SIDE = 48
 
+ALGORITHM_1 = "algorithm1"
+"""The budget of system A's recipes that reads crops made in the order of its Algorithm 1."""
 
-@dataclass(frozen=True)
-class Outcome:
-    """One recipe of a system, run with one or several seeds.
+ORDER = (
+    "Other order than Algorithm 1, which equalises the photograph before the face is detected: here the face is "
+    "detected in the plain photograph and its crop is equalised."
+)
+"""What a page says of a recipe of system A that equalises crops."""
 
-    model: as named in the claims.  test: metrics on the test set, one entry per seed.  folder: the first seed's run.
-    """
-
-    model: str
-    recipe: AnyRecipe
-    test: tuple[dict[str, Any], ...]
-    folder: Path
+DETECTORS = {"kdef": "haar", "ckplus48": "whole"}
+"""System A's corpora → what finds the faces in them."""
 
 
 def reproduce(
@@ -77,6 +76,7 @@ def reproduce(
     train:   False trains nothing and writes the page from the finished runs.
     watch:   called with a recipe before it is trained; returns the callback for its epochs.
     reading: wraps the iterables of images, for a progress bar.
+    Beside the page, ``out/SYSTEM.json`` holds what was counted and timed, for ``write_page``.
     Raises ``OptionError`` for an unknown system, ``DataError`` naming the corpora that are missing or given twice,
     ``RecipeError`` for an unknown budget and for runs of another version of a recipe.
     """
@@ -85,15 +85,51 @@ def reproduce(
     bench = _Bench(system, out / "runs", watch, reading)
     # First, because a wrong budget must be reported before an hour of cropping.
     plans = [(model, plan) for model, names in about.recipes.items() for plan in bench.plan_runs(model, names, budget)]
-    sources = [_prepare_corpus(corpus, path, out / "data", reading) for corpus, path in paths.items()]
+    equalised = budget == ALGORITHM_1
+    sources = [_prepare_corpus(corpus, path, out / "data", reading, equalised) for corpus, path in paths.items()]
     outcomes = [bench.run(model, plan, sources) for model, plan in plans if train or bench.is_finished(model, plan)]
-    rows = [row for outcome in outcomes for row in compare_claims(system, outcome)]
-    reasons = {outcome.recipe.name: outcome.recipe.about for outcome in outcomes}
-    text = page(system, rows, reasons, findings(system, _evidence(system, paths, sources, outcomes, reading)))
+    counted = _count(system, paths, sources, reading)
     out.mkdir(parents=True, exist_ok=True)
+    counted.write(out / f"{system}.json")
+    return _write(system, outcomes, counted, out)
+
+
+def write_page(system: str, finished: Path, evidence: Path, out: Path) -> Path:
+    """Write ``out/SYSTEM.md`` from finished runs and counted evidence alone, without any corpus; return its path.
+
+    finished: folder of runs, RECIPE or RECIPE/seed-N, of which recipe, metrics and history are enough.
+    evidence: the JSON file that ``reproduce`` wrote beside its page.
+    Raises ``OptionError``, ``FileMissingError``, ``DataError``, and ``RecipeError`` for runs of another version.
+    """
+    bench = _Bench(system, finished, None, None)
+    plans = [
+        (model, plan)
+        for model, names in published(system).recipes.items()
+        for name in names
+        for budget, plan in recipe.variants(name).items()
+        if budget != recipe.SMOKE and bench.is_finished(model, plan)
+    ]
+    return _write(system, [bench.read(model, plan) for model, plan in plans], Evidence.read(evidence), out)
+
+
+def _write(system: str, outcomes: Sequence[Outcome], counted: Evidence, out: Path) -> Path:
+    """Write the page of what was run and counted."""
+    evidence = replace(
+        counted,
+        curves=_curves(outcomes) if system == "B" else None,
+        measured=tuple(measured.summarise(system, outcome) for outcome in outcomes),
+    )
+    rows = [row for outcome in outcomes for row in measured.compare_claims(system, outcome)]
+    reasons = {outcome.recipe.name: _explain(system, outcome) for outcome in outcomes}
     written = out / f"{system}.md"
-    written.write_text(text, encoding="utf-8")
+    files.write(written, page(system, rows, reasons, findings(system, evidence)))
     return written
+
+
+def _explain(system: str, outcome: Outcome) -> str:
+    """Return how a run differs from its document, and how often its test faces were scored before."""
+    other_order = system == "A" and outcome.recipe.preprocess.clahe
+    return " ".join(filter(None, (outcome.recipe.about, ORDER * other_order, scorings.describe(outcome.folder))))
 
 
 def _identify(system: str, corpora: Sequence[Path]) -> dict[str, Path]:
@@ -110,29 +146,31 @@ def _identify(system: str, corpora: Sequence[Path]) -> dict[str, Path]:
     return {name: paths[0] for name, paths in matches.items()}
 
 
-def _prepare_corpus(corpus: str, path: Path, folder: Path, watch: Watch | None) -> Path:
+def _prepare_corpus(corpus: str, path: Path, folder: Path, watch: Watch | None, equalised: bool) -> Path:
     """Return the path to load a corpus from: its own, or for photographs the manifest of their crops.
 
-    System A's Algorithm 1 equalises, then detects and crops. Here Haar crops the plain photograph, and the recipe's
-    ``preprocess.clahe`` equalises the crop, so that training and serving see the same pixels.
+    System A's Algorithm 1 equalises the photograph, then detects and crops. With ``equalised`` so does this, and the
+    recipe leaves the crop alone. Otherwise Haar crops the plain photograph, and the recipe's ``preprocess.clahe``
+    equalises the crop, so that training and serving see the same pixels. CK+48 comes cropped: there is only its crop to
+    equalise.
     """
-    if corpus != "kdef":
+    if corpus not in DETECTORS or (corpus != "kdef" and not equalised):
         return path
-    crops = folder / "kdef48"
+    crops = folder / (f"{corpus}-equalised" if equalised else "kdef48")
     if not (crops / "manifest.parquet").exists():
         folder.mkdir(parents=True, exist_ok=True)
         frontal = Options(angles=("S",))  # system A only uses KDEF's frontal photographs
-        listed = index.index([path], folder / "kdef.parquet", options=frontal, watch=watch).path
+        listed = index.index([path], folder / f"{corpus}.parquet", options=frontal, watch=watch).path
         prepare(
-            manifest.read(listed), crops, get_detector("haar"), clahe=False, size=FACE_SIDE, keep_undetected=True,
-            watch=watch,
+            manifest.read(listed), crops, get_detector(DETECTORS[corpus]), clahe=equalised, size=FACE_SIDE,
+            keep_undetected=True, watch=watch,
         )  # fmt: skip
     return crops / "manifest.parquet"
 
 
 def _load(plan: Plan, sources: Sequence[Path], watch: Watch | None) -> FaceSet:
-    scheme = plan.data.label_scheme()
-    return loading.load(sources, scheme, watch=watch)
+    table = plan.data
+    return loading.load(sources, table.label_scheme(), watch=watch, limit=table.reading_limit, seed=table.seed)
 
 
 @dataclass(frozen=True)
@@ -159,20 +197,23 @@ class _Bench:
 
     def run(self, model: str, plan: AnyRecipe, sources: Sequence[Path]) -> Outcome:
         """Run a recipe with each of its seeds, except for finished runs."""
-        scores: list[dict[str, Any]] = []
         faces: FaceSet | None = None
-        folders = self._runs(model, plan)
-        for folder, seeded in folders.items():
+        for folder, seeded in self._runs(model, plan).items():
             if not (folder / run_files.METRICS).exists():
                 faces = faces or _load(plan, sources, self.reading)
                 watch = self.watch(seeded) if self.watch and isinstance(seeded, Recipe) else None
                 runs.train(seeded, faces, folder, resume=folder.exists(), watch=watch, working=self.reading)
-            scores.append(read_test_metrics(folder, seeded))
-        return Outcome(model, plan, tuple(scores), next(iter(folders)))
+        return self.read(model, plan)
+
+    def read(self, model: str, plan: AnyRecipe) -> Outcome:
+        """Read the metrics of a recipe's finished runs."""
+        folders = self._runs(model, plan)
+        scores = tuple(read_test_metrics(folder, seeded) for folder, seeded in folders.items())
+        return Outcome(model, plan, scores, next(iter(folders)))
 
     def _runs(self, model: str, plan: AnyRecipe) -> dict[Path, AnyRecipe]:
         folder = self.folder / plan.name
-        if not isinstance(plan, Recipe):
+        if not isinstance(plan, Recipe) or (folder / run_files.METRICS).exists():
             return {folder: plan}
         seeds = SEEDS.get((self.system, model), 1)
         return {folder / f"seed-{seeded.train.seed}": seeded for seeded in runs.vary_seed(plan, seeds)}
@@ -191,91 +232,28 @@ def read_test_metrics(run: Path, plan: Plan) -> dict[str, Any]:
     return test
 
 
-def compare_claims(system: str, outcome: Outcome) -> Iterable[Row]:
-    """Yield a row for each claim with a measurement; always one for the accuracy, also without training copies."""
-    name = outcome.recipe.name
-    claims = [claim for claim in published(system).claims if claim.model == outcome.model]
-    for claim in claims:
-        measured = _measure(claim, outcome)
-        if measured:
-            interval = _interval(outcome.test) if claim.what == "accuracy" else ""
-            yield Row(f"{claim.model}: {claim.what}", claim.text(), measured, interval, name, claim.where)
-    if not any(claim.what == "accuracy" for claim in claims):
-        interval = _interval(outcome.test)
-        yield Row(f"{outcome.model}: accuracy", "", _spread(outcome.test, "accuracy"), interval, name, "")
-    clean = tuple(metrics["without_training_copies"] for metrics in outcome.test)
-    copies = outcome.test[0]["faces"] - clean[0]["faces"]
-    if copies:
-        what = f"{outcome.model}: accuracy without test faces that are training faces too ({copies})"
-        yield Row(what, "", _spread(clean, "accuracy"), _interval(clean), name, "")
-
-
-def _measure(claim: Claim, outcome: Outcome) -> str:
-    keys = {"accuracy": "accuracy", "macro F1": "macro_f1", "F1": "macro_f1", "loss": "log_loss"}
-    if claim.what in keys:
-        return _spread(outcome.test, keys[claim.what], claim.unit or "%")
-    if claim.what in ("precision", "recall"):
-        return _mean([_over_classes(metrics, claim.what) for metrics in outcome.test])
-    if claim.what == "weighted F1":
-        return _mean([_over_classes(metrics, "f1", weighted=True) for metrics in outcome.test])
-    if claim.what.startswith("recall of "):
-        label = claim.what.removeprefix("recall of ")
-        recalls = [metrics["per_class"][label]["recall"] for metrics in outcome.test]
-        return "" if None in recalls else _mean(recalls)
-    if claim.what in ("epochs", "best epoch") and isinstance(outcome.recipe, Recipe):
-        history = read_history(outcome.folder)
-        best = int(np.argmin([row.validation_loss for row in history])) + 1
-        return f"{best if claim.what == 'best epoch' else len(history)} epochs"
-    return ""
-
-
-def _spread(test: Sequence[Mapping[str, Any]], metric: str, unit: str = "%") -> str:
-    return _mean([metrics[metric] for metrics in test], unit)
-
-
-def _mean(seeds: Sequence[float], unit: str = "%") -> str:
-    """Format the mean over seeds, with ± standard deviation for several; in percent, or in ``unit``."""
-    values = np.array(seeds)
-    scale, digits = (100, 2) if unit == "%" else (1, 3)
-    text = f"{values.mean() * scale:.{digits}f}"
-    text += f" ± {values.std(ddof=1) * scale:.{digits}f}" if len(values) > 1 else ""
-    return f"{text} {unit}"
-
-
-def _interval(test: Sequence[Mapping[str, Any]]) -> str:
-    lows, highs = zip(*(metrics["interval"] for metrics in test), strict=True)
-    return f"{np.mean(lows) * 100:.1f} – {np.mean(highs) * 100:.1f} %"
-
-
-def _over_classes(metrics: Mapping[str, Any], name: str, *, weighted: bool = False) -> float:
-    rows = [row for row in metrics["per_class"].values() if row["support"]]  # a class without faces has no metrics
-    weights = [row["support"] for row in rows] if weighted else None
-    return float(np.average([row[name] for row in rows], weights=weights))
-
-
-def _evidence(
-    system: str,
-    paths: Mapping[str, Path],
-    sources: Sequence[Path],
-    outcomes: Sequence[Outcome],
-    watch: Watch | None,
-) -> Evidence:
+def _count(system: str, paths: Mapping[str, Path], sources: Sequence[Path], watch: Watch | None) -> Evidence:
+    """Count the system's corpora; for system A also time its networks."""
     if system == "A":
         ckplus, kdef = (loading.load(path, watch=watch).counts() for path in sources)
-        return Evidence(ckplus=ckplus, kdef=kdef, sides=_sides(sources, watch))
+        return Evidence(ckplus=ckplus, kdef=kdef, people=_people(sources, watch), speed=speed.measure())
     whole = loading.load(paths["fer2013"], watch=watch)
-    curves = None
+    return Evidence(fer2013=whole.counts(), fer2013_train=whole.part(parts.TRAIN).counts())
+
+
+def _curves(outcomes: Sequence[Outcome]) -> tuple[list[float], list[float]] | None:
+    """Return accuracy per epoch on training and validation faces of the first network; None without one."""
     networks = [outcome for outcome in outcomes if isinstance(outcome.recipe, Recipe)]
-    if system == "B" and networks:
-        history = read_history(networks[0].folder)
-        curves = ([row.accuracy for row in history], [row.validation_accuracy for row in history])
-    return Evidence(fer2013=whole.counts(), fer2013_train=whole.part(parts.TRAIN).counts(), curves=curves)
+    if not networks:
+        return None
+    history = read_history(networks[0].folder)
+    return [row.accuracy for row in history], [row.validation_accuracy for row in history]
 
 
-def _sides(sources: Sequence[Path], watch: Watch | None) -> tuple[list[str], list[str]]:
-    """Return training and test subjects of system A's split by image; it is drawn even if nothing is trained."""
+def _people(sources: Sequence[Path], watch: Watch | None) -> tuple[int, int]:
+    """Count people on both sides of system A's split by image, and all; it is drawn even if nothing is trained."""
     plan = recipe.load(published("A").recipes["CNN"][0])
     arranged = parts.arrange(_load(plan, sources, watch), plan.data)
     sides = [arranged.part(part).subjects for part in (parts.TRAIN, parts.TEST)]
-    first, second = ([] if side is None else side.tolist() for side in sides)
-    return first, second
+    first, second = (set() if side is None else set(side.tolist()) for side in sides)
+    return len(first & second), len(first | second)

@@ -49,6 +49,16 @@ def mean(values: Mapping[str, float], weights: Mapping[str, float] | None = None
     return sum(value * weights[label] for label, value in values.items()) / sum(weights[label] for label in values)
 
 
+def fitting_means(report: Report, name: str, value: float) -> list[str]:
+    """Return which means over the classes of a column round to a printed overall ``value``: macro, weighted.
+
+    The rows are rounded by up to 0.005 themselves, and so is their mean.
+    """
+    scores = column(report, name)
+    means = {"macro": mean(scores), "weighted": mean(scores, column(report, "support"))}
+    return [word for word, own in means.items() if abs(own - value) <= 0.01]
+
+
 def column(report: Report, name: str) -> dict[str, float]:
     """Return class → one column of the report: precision, recall, f1 or support."""
     return {label: float(getattr(row, name)) for label, row in report.rows.items()}

@@ -213,6 +213,6 @@ def _claimed_classes(system: System) -> set[str]:
 
 
 def _rows(letter: str, model: str, plan: AnyRecipe, metrics: dict[str, Any], run: Path) -> Iterator[Row]:
-    from mien.reproduction.reproduce import Outcome, compare_claims
+    from mien.reproduction.measured import Outcome, compare_claims
 
     yield from compare_claims(letter, Outcome(model, plan, (metrics,), run))

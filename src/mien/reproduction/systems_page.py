@@ -17,6 +17,8 @@ class Row:
 
     what: model and quantity.  interval: 95 % interval of ``measured``.
     recipe: name of the recipe that was run.  source: table, figure or section of the claim.
+    verdict: measured minus claimed, and whether the claim lies in the interval.
+    schedule: whether the recipe has the document's own schedule.
     """
 
     what: str
@@ -25,6 +27,8 @@ class Row:
     interval: str
     recipe: str
     source: str
+    verdict: str = ""
+    schedule: str = ""
 
 
 def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings: Sequence[Finding]) -> str:
@@ -34,7 +38,6 @@ def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings:
     Raises ``OptionError`` for an unknown system.
     """
     about = published(system)
-    wrong = sum(not finding.holds for finding in findings)
     count = f"{len(findings)} statements, computed again from the document's tables, the network or the data"
     lines = [
         f"# System {system}: {about.title}",
@@ -49,11 +52,17 @@ def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings:
         *_reasons(reasons),
         "## Its own statements, recomputed",
         "",
-        f"{count}: {len(findings) - wrong} hold, {wrong} do not.",
+        f"{count}: {_count(findings)}.",
         "",
         *_recomputed(findings),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _count(findings: Sequence[Finding]) -> str:
+    verdicts = [finding.holds for finding in findings]
+    text = f"{verdicts.count(True)} hold, {verdicts.count(False)} do not"
+    return text + f", {verdicts.count(None)} cannot be decided here" * (None in verdicts)
 
 
 def _smoke(reasons: Mapping[str, str]) -> list[str]:
@@ -69,14 +78,16 @@ def _smoke(reasons: Mapping[str, str]) -> list[str]:
 def _measured(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return ["Nothing was measured."]
-    head = ("what", "claimed", "measured", "95 % interval", "recipe", "claimed in")
-    return format_table(
-        head,
-        (
-            (row.what, row.claimed, row.measured, row.interval, f"`{row.recipe}`" * bool(row.recipe), row.source)
-            for row in rows
-        ),
+    head = (
+        *("what", "claimed", "measured", "95 % interval", "measured − claimed"),
+        *("schedule", "recipe", "claimed in"),
     )
+    return format_table(head, (_cells(row) for row in rows))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    recipe = f"`{row.recipe}`" * bool(row.recipe)
+    return (row.what, row.claimed, row.measured, row.interval, row.verdict, row.schedule, recipe, row.source)
 
 
 def _reasons(reasons: Mapping[str, str]) -> list[str]:
@@ -89,7 +100,10 @@ def _recomputed(findings: Sequence[Finding]) -> list[str]:
     return format_table(
         ("statement", "published", "recomputed", "holds", "why"),
         (
-            (finding.claim, finding.published, finding.recomputed, "yes" if finding.holds else "**no**", finding.why)
+            (finding.claim, finding.published, finding.recomputed, _VERDICTS[finding.holds], finding.why)
             for finding in findings
         ),
     )
+
+
+_VERDICTS = {True: "yes", False: "**no**", None: "open"}

@@ -19,7 +19,7 @@ from mien.evaluation.evaluate import Model
 from mien.evaluation.evaluated import TESTS
 from mien.files import appearing
 from mien.recipes.recipe import Recipe, of_run
-from mien.recognition import view
+from mien.recognition import devices, view
 from mien.recognition.model_files import bundle, names
 from mien.recognition.session import OnnxSession
 from mien.training import parts
@@ -44,15 +44,17 @@ def load(
     adapter: str | Path | None = None,
     classes: str | None = None,
     threads: int | None = None,
+    device: str = devices.AUTO,
 ) -> Loaded:
     """Load a shipped model by name or alias, a model file, a run folder, or a classical run's ``model.npz``.
 
     checkpoint: use ``checkpoints/best.ckpt`` of a run folder, not ``model.onnx``.
     adapter:    the file that describes a foreign ONNX model.
+    threads, device: of ONNX models, as for ``OnnxSession``.
     classes:    subset of the model's classes, in the syntax of ``view.classes``; None uses all.
     Raises ``FileMissingError`` and ``ModelError``, and ``OptionError`` for options that do not apply to the source.
     """
-    loaded = _load(source, checkpoint, adapter, threads)
+    loaded = _load(source, checkpoint, adapter, threads, device)
     return loaded if classes is None else _restrict(loaded, view.classes(classes, loaded.model.label_set.labels))
 
 
@@ -63,22 +65,22 @@ def _restrict(loaded: Loaded, subset: labels.LabelSet) -> Loaded:
     return replace(loaded, model=replace(model, label_set=subset, session=session), notes=(*loaded.notes, note))
 
 
-def _load(source: str | Path, checkpoint: bool, adapter: str | Path | None, threads: int | None) -> Loaded:
+def _load(source: str | Path, checkpoint: bool, adapter: str | Path | None, threads: int | None, device: str) -> Loaded:
     path = Path(source)
     if adapter is not None:
-        return Loaded(adapters.load(path, adapter, threads))
+        return Loaded(adapters.load(path, adapter, threads, device))
     if checkpoint and not path.is_dir():
         raise OptionError(f"{source} is no run folder, so it has no checkpoints. Leave --checkpoint out.")
     if checkpoint:
         return _checkpoint(path)
     if path.is_dir() and names.public(source) is None:
-        return _run(path, threads)
-    return _classical(path) if path.suffix == ".npz" else _file(source, threads)
+        return _run(path, threads, device)
+    return _classical(path) if path.suffix == ".npz" else _file(source, threads, device)
 
 
-def _run(run: Path, threads: int | None) -> Loaded:
+def _run(run: Path, threads: int | None, device: str) -> Loaded:
     if (run / run_files.MODEL).exists():
-        return _file(run / run_files.MODEL, threads)
+        return _file(run / run_files.MODEL, threads, device)
     if (run / run_files.CLASSICAL).exists():
         return _classical(run / run_files.CLASSICAL)
     advice = (
@@ -89,9 +91,9 @@ def _run(run: Path, threads: int | None) -> Loaded:
     raise FileMissingError(f"{run} has neither model.onnx nor model.npz; {advice}.")
 
 
-def _file(source: str | Path, threads: int | None) -> Loaded:
+def _file(source: str | Path, threads: int | None, device: str) -> Loaded:
     file = bundle.read(source)
-    session = OnnxSession(file.graph, threads, classes=len(file.labels))
+    session = OnnxSession(file.graph, threads, classes=len(file.labels), device=device)
     model = Model(file.name, file.digest, file.labels, file.preprocess, file.temperature, session)
     run = Path(source).parent
     trained_here = Path(source).is_file() and _recipe_digest(run) == file.recipe_digest

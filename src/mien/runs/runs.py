@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mien import run_files
 from mien.classical import classical
@@ -20,7 +18,7 @@ from mien.files import appearing
 from mien.preprocess import apply
 from mien.recipes.recipe import AnyRecipe, ClassicalRecipe, HeadRecipe, Recipe
 from mien.recognition.model_files.bundle import Bundle
-from mien.runs import head
+from mien.runs import head, scorings
 from mien.training import parts
 from mien.training.fit import Watcher, find_overfitting, fit, prepare, rank, read_history
 
@@ -34,6 +32,7 @@ def train(
     watch: Watcher | None = None,
     working: Watch | None = None,
     processes: int = 1,
+    track: Sequence[str] = (),
 ) -> dict[str, Any] | None:
     """Train ``recipe`` into the folder ``run``, export and score it; return the summary of its metrics.
 
@@ -47,10 +46,11 @@ def train(
     elif isinstance(recipe, HeadRecipe):
         metrics = head.train(recipe, faces, run, resume=resume, watch=working)
     else:
-        fit(recipe, faces, run, resume=resume, watch=watch, processes=processes)
+        fit(recipe, faces, run, resume=resume, watch=watch, processes=processes, track=track)
         metrics = None if rank() else networks.export(run, faces).metrics
     if metrics is not None:
         _mark_smoke(run, recipe)
+        scorings.note_earlier(run, recipe.name)
     return metrics
 
 
@@ -98,23 +98,6 @@ def vary_seed(recipe: Recipe, count: int) -> Iterator[Recipe]:
     """Yield the recipe with ``count`` consecutive seeds, from its own on; the split of the data does not change."""
     for seed in range(recipe.train.seed, recipe.train.seed + count):
         yield recipe.with_values({"train.seed": seed})
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation (n − 1; 0 for one run) of a metric over runs."""
-
-    mean: float
-    deviation: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2%} ± {self.deviation:.2%}"
-
-
-def spread(runs: Sequence[Mapping[str, Any]], part: str, metric: str = "accuracy") -> Spread:
-    """Return the spread of a metric on one split over the metrics of several runs."""
-    values = [run[part][metric] for run in runs]
-    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
 
 
 def advise(run: Path) -> str | None:

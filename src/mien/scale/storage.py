@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,28 +78,38 @@ class Store:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file atomically, replacing an older one. Raises ``OSError``."""
+        """Write a file atomically, replacing an older one. Raises ``OSError`` with the file's name."""
         system, _ = self._place
         folder, last = posixpath.split(self._path(name))
         # As mien.files.appearing: hidden, and unique to this process, as an abandoned worker may still be writing.
         draft = posixpath.join(folder, f".{last}.{os.getpid()}.part")
         system.create_dir(folder, recursive=True)
-        with system.open_output_stream(draft) as stream:
-            stream.write(content)
-        system.move(draft, self._path(name))
+        try:
+            with system.open_output_stream(draft) as stream:
+                stream.write(content)
+            system.move(draft, self._path(name))
+        except OSError as error:
+            with suppress(OSError):  # for the same reason; ``sweep`` removes it
+                self._remove(draft)
+            if error.errno is None:  # of a store: its message says which object
+                raise
+            raise OSError(error.errno, os.strerror(error.errno), self._path(name)) from error
 
     def remove(self, name: str) -> None:
         """Remove a file if it exists."""
-        try:
-            self._place[0].delete_file(self._path(name))
-        except FileNotFoundError:
-            return
+        self._remove(self._path(name))
 
     def sweep(self) -> None:
         """Remove the drafts of workers that were killed."""
         for name in self.names(hidden=True):
             if posixpath.basename(name).startswith(".") and name.endswith(".part"):
                 self.remove(name)
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._place[0].delete_file(path)
+        except FileNotFoundError:
+            return
 
     def _path(self, name: str) -> str:
         return posixpath.join(self.root, name)

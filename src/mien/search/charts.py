@@ -1,4 +1,4 @@
-"""Plots of the learning-rate range test and of the hyper-parameter search, as PNG.
+"""Plots of the learning-rate range test and of the hyper-parameter search.
 
 Okabe–Ito colours; no meaning is carried by colour alone.
 """
@@ -28,7 +28,7 @@ def rate(
     suggestion: float,
     tenth: float,
     title: str = "",
-) -> bytes:
+) -> Figure:
     """Plot the loss over the logarithm of the learning rate, float64 (N,) each, with both suggested rates."""
     figure, axes = _new(7.2, 4.8)
     axes.plot(rates, losses, color=GREY, linewidth=0.8, alpha=0.6, label="loss of each step")
@@ -43,12 +43,12 @@ def rate(
     rise = max(top - bottom, 0.05 * abs(top))
     axes.set_ylim(min(float(losses.min()), bottom) - 0.1 * rise, top + 0.6 * rise)
     _legend(figure)
-    return figures.render(figure, "png")
+    return figure
 
 
 def history(
     complete: Mapping[int, float], pruned: Mapping[int, float], failed: Sequence[int], defaults: float | None = None
-) -> bytes:
+) -> Figure:
     """Plot the validation accuracy, in [0, 1], of each trial by its number, and the best so far.
 
     failed: numbers of trials without one.  defaults: accuracy of the recipe's own values, if known.
@@ -74,20 +74,22 @@ def history(
     axes.set(xlabel="trial", ylabel="validation accuracy", xlim=(-0.5, max(last, 1) + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figures.percent(axes.yaxis)
+    figures.stop_at_whole(axes.yaxis)
     _legend(figure)
-    return figures.render(figure, "png")
+    return figure
 
 
-def importance(shares: Mapping[str, float], trials: int) -> bytes:
+def importance(shares: Mapping[str, float], trials: int) -> Figure:
     """Plot each key's share, summing to 1, of the variance of the validation accuracy over ``trials`` trials."""
     figure, axes = _new(7.2, 0.42 * len(shares) + 1.3)
     names = sorted(shares, key=shares.__getitem__)
     bars = axes.barh(names, [shares[name] for name in names], color=BLUE)
     axes.bar_label(bars, [f"{shares[name]:.0%}" for name in names], padding=4)
     axes.set(xlabel=f"share of the accuracy's variance over {trials} trials (fANOVA)", xlim=(0, 1.08))
+    axes.spines["bottom"].set_bounds(0, 1)
     figures.percent(axes.xaxis)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-    return figures.render(figure, "png")
+    return figure
 
 
 def _new(width: float, height: float) -> tuple[Figure, Axes]:

@@ -24,9 +24,11 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
+from mien import files
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
 from mien.recipes.recipe import Recipe
+from mien.reporting import figures
 from mien.search import charts
 from mien.training import arithmetic, memory, parts, threads
 from mien.training.batches import ShuffledBatches
@@ -255,17 +257,16 @@ class Repeated(Sampler[list[int]]):
 
 
 def write(curve: Curve, folder: Path, title: str = "") -> tuple[Path, Path]:
-    """Write ``rate.csv`` (step, rate, loss, smoothed) and ``rate.png`` into ``folder``; return their paths."""
+    """Write ``rate.csv`` (step, rate, loss, smoothed) and ``rate.png``, .svg and .pdf; return the first two."""
     folder.mkdir(parents=True, exist_ok=True)
-    table, plot = folder / "rate.csv", folder / "rate.png"
-    with table.open("w", newline="", encoding="utf-8") as file:
+    table = folder / "rate.csv"
+    with files.appearing(table) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("step", "rate", "loss", "smoothed"))
         rows = zip(curve.rates.tolist(), curve.losses.tolist(), curve.smoothed.tolist(), strict=True)
         writer.writerows((step, *row) for step, row in enumerate(rows))
-    plot.write_bytes(
-        charts.rate(
-            curve.rates, curve.losses, curve.smoothed, suggestion=curve.suggestion, tenth=curve.tenth, title=title
-        )
+    drawn = charts.rate(
+        curve.rates, curve.losses, curve.smoothed, suggestion=curve.suggestion, tenth=curve.tenth, title=title
     )
+    _, (plot, *_) = figures.save(drawn, folder, "rate")
     return table, plot

@@ -24,6 +24,7 @@ from mien.datasets.faces import FaceSet
 from mien.errors import OptionError, TrainingError
 from mien.files import appearing
 from mien.recipes.recipe import Recipe
+from mien.reporting import figures
 from mien.search import charts
 from mien.search.space import Dimension, defaults
 from mien.search.study import INSTEAD, lock, open_study
@@ -331,12 +332,10 @@ def _plot(job: Job, study: optuna.Study, trials: Sequence[Trial]) -> None:
     }
     failed = [trial.number for trial in trials if trial.state == "failed"]
     own = next((trial.accuracy for trial in _own(trials)), None)
-    with appearing(job.folder / "history.png") as draft:
-        draft.write_bytes(charts.history(scores["complete"], scores["pruned"], failed, own))
+    figures.save(charts.history(scores["complete"], scores["pruned"], failed, own), job.folder, "history")
     shares, count = importance(study, [dimension.key for dimension in job.space])
     if shares:
-        with appearing(job.folder / "importance.png") as draft:
-            draft.write_bytes(charts.importance(shares, count))
+        figures.save(charts.importance(shares, count), job.folder, "importance")
 
 
 def importance(study: optuna.Study, keys: Sequence[str]) -> tuple[dict[str, float], int]:

@@ -24,7 +24,6 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler, TensorDataset
 
 from mien import run_files
@@ -36,7 +35,7 @@ from mien.networks.face_residual import FaceResidual, read_weights
 from mien.preprocess import apply
 from mien.recipes.recipe import Plan, Recipe
 from mien.recipes.tables import DegradeTable
-from mien.training import arithmetic, checkpoints, corpora, distillation, memory, parts, threads
+from mien.training import arithmetic, checkpoints, corpora, distillation, memory, parts, threads, tracking, warm_start
 from mien.training.batches import ShuffledBatches, get_rank
 from mien.training.degrade import DegradedFaces
 from mien.training.harmonise import CorpusFaces
@@ -69,6 +68,7 @@ def fit(
     resume: bool = False,
     watch: Watcher | None = None,
     processes: int = 1,
+    track: Sequence[str] = (),
 ) -> Path:
     """Train ``recipe`` on ``faces`` and return the checkpoint of the best epoch on the validation set.
 
@@ -77,6 +77,7 @@ def fit(
     watch:  called with each finished epoch.
     processes: workers that share each batch (DDP: one GPU each, or gloo on CPUs). Lightning starts them by running
     the program again, unless ``torchrun`` has; each of them returns from here, ``rank()`` distinguishes them.
+    track:  trackers to use, see ``tracking``.
     Raises ``OptionError`` for a used folder or a run of another recipe or other data, ``TrainingError`` for a
     non-finite loss or a batch that memory cannot hold, ``DataError`` and ``RecipeError`` as ``parts.arrange`` and
     ``networks.build`` do.
@@ -86,7 +87,8 @@ def fit(
     distillation.check_models(recipe.distil, faces.label_set, recipe.preprocess)
     module, best = build_classifier(recipe, faces), _best_checkpoint(run)
     with quiet(), explain_errors(recipe), threads.limit(recipe):
-        trainer = _trainer(recipe, run, [History(recipe, run, watch), best, *_callbacks(recipe, run)], processes)
+        callbacks = [History(recipe, run, watch), best, *_callbacks(recipe, run)]
+        trainer = _trainer(recipe, run, callbacks, processes, track)
         loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         if not rank():
             prepare(recipe, parts.describe(faces) | distillation.describe(recipe.distil), run, resume)
@@ -106,7 +108,11 @@ def build_classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
     known = corpora.vocabulary(corpora.head_targets(part, table)) if table.heads else None
     module = Classifier(recipe, list(part.counts().values()), known)
     trunk = module.network.network if isinstance(module.network, Consensus) else module.network
-    if isinstance(trunk, FaceResidual) and trunk.pretrained:
+    if recipe.network.start is not None:
+        rows = np.random.default_rng(recipe.train.seed).permutation(len(part))[:256]
+        crops = torch.from_numpy(apply(part.pixels[rows], recipe.preprocess))
+        warm_start.start(trunk, recipe.network.start, part.label_set.labels, crops)
+    elif isinstance(trunk, FaceResidual) and trunk.pretrained:
         _start(trunk, recipe, part)
     if recipe.train.channels_last:
         module.network.to(memory_format=torch.channels_last)
@@ -244,7 +250,9 @@ def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
     return callbacks
 
 
-def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: int) -> lightning.Trainer:
+def _trainer(
+    recipe: Recipe, run: Path, callbacks: list[Callback], processes: int, track: Sequence[str]
+) -> lightning.Trainer:
     processes, here = _world(processes)
     if processes > 1 and 0 < recipe.train.frozen < recipe.train.epochs:
         raise OptionError("train.frozen ends in mid-run, which DDP does not support. Train with one process.")
@@ -259,7 +267,7 @@ def _trainer(recipe: Recipe, run: Path, callbacks: list[Callback], processes: in
         use_distributed_sampler=False,
         callbacks=callbacks,
         plugins=[checkpoints.WholeCheckpoints()],
-        logger=TensorBoardLogger(run, name="", version="tensorboard"),
+        logger=tracking.open_loggers(recipe, run, track),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

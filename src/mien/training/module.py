@@ -31,7 +31,7 @@ NOT_YET = -1e9
 
 def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Module:
     """Build the recipe's network. trained: its weights will be loaded, so pretrained ones need not be downloaded."""
-    options = recipe.network.model_dump(exclude={"name"}, exclude_none=True)
+    options = recipe.network.model_dump(exclude={"name", "start"}, exclude_none=True)
     if trained and (recipe.network.name.startswith(PREFIX) or recipe.network.pretrained):
         options["pretrained"] = False
     spec = recipe.preprocess

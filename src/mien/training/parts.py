@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets import split
+from mien.datasets import sampling, split
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
 from mien.labels import OWN
@@ -26,6 +27,7 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
     subjects where the recipe splits by subject.
     """
     faces = corpora.relabel(faces, table.corpora)
+    faces = _keep_apex(faces, table.apex) if table.apex else faces
     if table.split != "own":
         subjects = _subjects(faces) if table.split == "subject" else None
         parts = split.parts(faces.labels, table.shares, subjects=subjects, seed=table.seed)
@@ -36,19 +38,40 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
     return _limit(arranged, table) if table.limit else arranged
 
 
+def _keep_apex(faces: FaceSet, count: int) -> FaceSet:
+    """Keep the last ``count`` frames of each CK+ sequence, by their names, and all faces of other corpora.
+
+    Raises ``DataError`` if a face of CK+ has no subject or session, by which its sequence is known.
+    """
+    session = faces.columns.get("session")
+    if faces.datasets is None or faces.subjects is None or session is None or "ckplus" not in faces.datasets:
+        raise DataError("data.apex is for CK+, and this data has no sequences of it; leave data.apex out.")
+    sequences: dict[tuple[str, str, int], list[int]] = {}
+    for row in np.flatnonzero(faces.datasets == "ckplus").tolist():
+        if not faces.subjects[row] or not session[row]:
+            raise DataError(
+                f"data.apex: {faces.ids[row]} names no subject and sequence. Index CK+ again, or leave it out."
+            )
+        sequences.setdefault((faces.subjects[row], session[row], int(faces.labels[row])), []).append(row)
+    kept = faces.datasets != "ckplus"
+    for rows in sequences.values():
+        kept[sorted(rows, key=lambda row: PurePosixPath(faces.ids[row]).stem)[-count:]] = True
+    return faces.where(kept)
+
+
 def _limit(faces: FaceSet, table: DataTable) -> FaceSet:
-    """Keep at most ``table.limit`` faces of each split, drawn by ``table.seed``; see ``DataTable``."""
-    generator = np.random.default_rng(table.seed)
+    """Keep at most ``table.limit`` faces of each split; see ``DataTable``."""
     groups = faces.labels.astype(np.int64)
     if faces.datasets is not None:
         groups = groups + len(faces.label_set) * np.unique(faces.datasets, return_inverse=True)[1]
+    order = sampling.ranked(faces.ids, table.seed)
     kept = np.zeros(len(faces), bool)
     for name in np.unique(faces.splits):
-        rows = np.flatnonzero(faces.splits == name)
+        rows = order[faces.splits[order] == name]
         present = np.unique(groups[rows])
         share = max(table.limit // len(present), 1)
         for group in present:
-            kept[generator.permutation(rows[groups[rows] == group])[:share]] = True
+            kept[rows[groups[rows] == group][:share]] = True
     return faces.where(kept)
 
 

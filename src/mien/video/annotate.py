@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from mien.drawing.draw import draw, hidden
 from mien.errors import VideoError
+from mien.files import appearing
 from mien.video.sound import Sound
 from mien.video.source import describe_error, get_av_errors
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from mien.results import FrameResult
     from mien.video.film import FilmFrame
 
-SUFFIXES = (".mp4", ".mkv", ".mov")
+_CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+
+SUFFIXES = tuple(_CONTAINERS)
 
 _ENCODER = {"preset": "veryfast", "crf": "20"}
 
@@ -35,12 +38,15 @@ class Annotated:
            for no sound.
     blur:  hide faces, including those of people who were seen a moment ago but not detected in the current frame.
 
-    The first frame determines the size; frames of another size are scaled.
+    The first frame determines the size; frames of another size are scaled. The file has a hidden name beside ``path``
+    until ``close``: it appears whole or not at all.
     Raises ``VideoError`` if the file cannot be written.
     """
 
     def __init__(self, path: Path, *, sound: str | None, blur: bool = False) -> None:
         self._path, self._blur = path, blur
+        self._files = ExitStack()
+        self._draft = path
         self._sound = None if sound is None else Sound(sound)
         self._container: OutputContainer | None = None
         self._track: Any = None
@@ -69,17 +75,17 @@ class Annotated:
         """Flush the encoder, write the sound up to the last frame, and close the file."""
         if self._container is None or self._last is None:
             return
-        try:
-            with self._failing_clearly():
-                self._mux(self._track.encode(), float((self._last + self._step) * self._track.codec_context.time_base))
-                if self._sound is not None:
-                    self._sound.finish()
-        finally:
-            with self._failing_clearly():
-                self._drop()
+        with self._failing_clearly():
+            self._mux(self._track.encode(), float((self._last + self._step) * self._track.codec_context.time_base))
+            if self._sound is not None:
+                self._sound.finish()
+            self._drop()
+            self._files.close()
 
     def _begin(self, frame: FilmFrame) -> None:
         """Open the file; if it does not support the sound as it is, open it again with the sound encoded."""
+        if not self._path.exists() or self._path.is_file():  # a pipe or device is written to, not replaced
+            self._draft = self._files.enter_context(appearing(self._path.resolve()))
         try:
             self._open(frame, encode=False)
         except (get_av_errors().FFmpegError, OSError, ValueError):
@@ -91,7 +97,7 @@ class Annotated:
         import av
 
         width, height = frame.size
-        self._container = av.open(str(self._path), "w")
+        self._container = av.open(str(self._draft), "w", format=_CONTAINERS[self._path.suffix.lower()])
         track = self._container.add_stream("libx264", rate=30, options=_ENCODER)
         # H.264 in 4:2:0 needs even sides.
         track.width, track.height, track.pix_fmt = max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p"
@@ -109,7 +115,10 @@ class Annotated:
         except (get_av_errors().FFmpegError, OSError, ValueError) as error:
             with suppress(get_av_errors().FFmpegError, OSError):  # closing fails for the same reason as writing
                 self._drop()
-            advice = "Check the folder and its free space" if self._sound is None else "Try --no-sound"
+            self._discard(error)
+            advice = "Check the folder and its free space"
+            if self._sound is not None and not isinstance(error, OSError):
+                advice = "Try --no-sound"
             raise VideoError(f"Cannot write {str(self._path)!r}: {describe_error(error)}. {advice}.") from None
 
     def _mux(self, packets: list[Packet[Any]], seconds: float) -> None:
@@ -117,6 +126,11 @@ class Annotated:
             if self._sound is not None:
                 self._sound.copy(seconds)
             self._container.mux(packets)
+
+    def _discard(self, error: Exception) -> None:
+        """Drop the draft, which is not whole."""
+        with suppress(type(error), OSError):
+            self._files.__exit__(type(error), error, error.__traceback__)
 
     def _leave(self) -> None:
         container, self._container = self._container, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import Condition
 from typing import TYPE_CHECKING
@@ -57,22 +57,37 @@ class Newest:
         self._news = Condition()
         self._frame: FilmFrame | None = None
         self._over = False
+        self._pool: ThreadPoolExecutor | None = None
+        self._reading: Future[None] | None = None
         self.dropped = 0
+
+    def start(self) -> None:
+        """Start reading, before the first frame is asked for: a frame's time is that of its arrival."""
+        if self._pool is None:
+            self._over, self._pool = False, ThreadPoolExecutor(1, "camera")
+            self._reading = self._pool.submit(self._read)
 
     def __iter__(self) -> Iterator[FilmFrame]:
         """Yield frames until the camera ends; its errors are raised here."""
-        self._over = False
-        pool = ThreadPoolExecutor(1, "camera")
-        reading = pool.submit(self._read)
+        self.start()
+        reading = self._reading
         try:
             while (frame := self._take()) is not None:
                 yield frame
         finally:
-            self._over = True
-            self._film.stop()
-            # A silent camera that FFmpeg is waiting for must not keep files from being closed.
-            pool.shutdown(wait=bool(wait([reading], _GRACE).done))
-        reading.result()
+            self.close()
+        if reading is not None:
+            reading.result()
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._pool is None or self._reading is None:
+            return
+        self._over = True
+        self._film.stop()
+        # A silent camera that FFmpeg is waiting for must not keep files from being closed.
+        self._pool.shutdown(wait=bool(wait([self._reading], _GRACE).done))
+        self._pool = self._reading = None
 
     def _take(self) -> FilmFrame | None:
         with self._news:

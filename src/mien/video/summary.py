@@ -98,6 +98,7 @@ def draw_timeline(digest: Digest) -> Figure:
     for axes in grid[:-1, 1]:
         axes.set_xticklabels([])
     grid[-1, 1].set_xlabel("seconds")
+    figure.supylabel("probability, person by person", fontsize=9)
     from matplotlib.patches import Patch
 
     patches = [Patch(facecolor=colour, edgecolor="#555", linewidth=0.4, label=name) for name, colour in palette.items()]

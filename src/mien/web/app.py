@@ -12,11 +12,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from mien import __version__
+from mien.drawing import languages
 from mien.errors import DataError, MissingExtraError, OptionError
 from mien.web.middleware.access import Access
 from mien.web.middleware.forwarded import Forwarded
@@ -76,6 +77,7 @@ def create_app(settings: Settings, recognizer: Recognizer | None = None) -> Fast
         app.include_router(video_router)
     app.add_api_websocket_route("/v1/stream", stream)
     app.add_route("/", page, include_in_schema=False)
+    app.add_route("/static/languages.json", class_names, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
@@ -92,6 +94,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def page(_request: Request) -> Response:
     """Serve the page."""
     return FileResponse(STATIC / "index.html", media_type="text/html; charset=utf-8")
+
+
+async def class_names(_request: Request) -> Response:
+    """Serve the names of the classes in all languages, the table that ``mien.drawing.languages`` reads."""
+    return JSONResponse(languages.words())
 
 
 def _middleware(settings: Settings, service: Service) -> Iterator[Middleware]:

@@ -1,4 +1,4 @@
-"""Request bodies in transit: limits on their number and memory, and which slow sender is evicted."""
+"""Request bodies and frames in transit: limits on number and memory, and which slow sender is evicted."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Body:
 
 
 class Bodies:
-    """All request bodies in transit; used in the event loop's thread only.
+    """All request bodies in transit, and the frames of live streams; used in the event loop's thread only.
 
     Attributes:
         senders: maximum number of bodies in transit. When it is reached, a new one replaces a slow sender, of the
@@ -68,6 +68,18 @@ class Bodies:
     def __init__(self, senders: int, memory: int, watch: Callable[[int], None] = lambda held: None) -> None:
         self.senders, self.memory, self._watch = senders, memory, watch
         self._all: set[Body] = set()
+        self._frames: set[Body] = set()
+
+    @contextmanager
+    def hold_frames(self, address: str) -> Iterator[Body]:
+        """Let a live stream, which has a slot of its own kind, hold memory until the end; see ``replace``."""
+        # Twice, as the protocol copies a frame into one piece.
+        body = Body(address, 2, sending=False)
+        self._frames.add(body)
+        try:
+            yield body
+        finally:
+            self._frames.discard(body)
 
     @contextmanager
     def hold(self, address: str, weight: int) -> Iterator[Body]:
@@ -85,10 +97,14 @@ class Bodies:
 
     def count(self, body: Body, size: int) -> None:
         """Count received bytes. Raises ``ProblemError`` (503) if they do not fit in memory beside other bodies."""
-        body.size, body.latest = body.size + size, time.monotonic()
-        others = sum(other.size * other.weight for other in self._all if other is not body)
-        if others and others + body.size * body.weight > self.memory:
+        self.replace(body, body.size + size)
+
+    def replace(self, body: Body, size: int) -> None:
+        """Set the bytes that a body holds now, of which it may let go. Raises as ``count``, leaving it as it was."""
+        others = sum(other.size * other.weight for other in self._all | self._frames if other is not body)
+        if size > body.size and others and others + size * body.weight > self.memory:
             raise overloaded(f"Other requests use {others} of {self.memory} bytes already.", 1)
+        body.size, body.latest = size, time.monotonic()
 
     def finish(self, body: Body) -> None:
         """Free the sender's slot."""

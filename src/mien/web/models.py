@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien import images
 from mien.errors import OptionError, nearest
+from mien.recognition import devices
 from mien.recognition.detection.detect import DETECTORS, get_detector
 from mien.recognition.model_files import names
 from mien.recognition.recognizer import Recognizer, load
@@ -61,12 +62,18 @@ class Best:
 class Models:
     """Loaded networks by name, and one set of detectors per thread.
 
-    A detector serves one thread at a time: with one per thread, two threads on two cores process 93 photos per second,
-    with a shared one 60 (benchmarks/serve_batching.py).
+    The engines of Haar and MTCNN hold state and serve one thread at a time. YuNet's do not: it searches for all
+    threads at once, through one network that its detectors share.
     """
 
-    def __init__(self, networks: dict[str, Recognizer], detector: str, aliases: dict[str, str] | None = None) -> None:
-        self.networks, self.detector = networks, detector
+    def __init__(
+        self,
+        networks: dict[str, Recognizer],
+        detector: str,
+        aliases: dict[str, str] | None = None,
+        device: str = devices.AUTO,
+    ) -> None:
+        self.networks, self.detector, self._device = networks, detector, device
         self.aliases = {alias: name for alias, name in (aliases or {}).items() if alias not in networks}
         self._own = threading.local()
 
@@ -75,9 +82,9 @@ class Models:
         """Load the models that the settings name. Raises ``OptionError``, ``ModelError`` or ``FileMissingError``."""
         given = settings.models or names.shipped()
         # One thread per network, because the pool's threads keep the cores busy (see pool.py).
-        networks = [load(model, detector=settings.detector, threads=1) for model in given]
+        networks = [load(model, detector=settings.detector, threads=1, device=settings.device) for model in given]
         named = _name_networks(given, networks)
-        return cls(named, settings.detector, _find_aliases(given, list(named)))
+        return cls(named, settings.detector, _find_aliases(given, list(named)), settings.device)
 
     @classmethod
     def of(cls, recognizer: Recognizer) -> Models:
@@ -145,7 +152,7 @@ class Models:
             return network.detector  # a custom one, passed to the application with the recognizer
         detectors: dict[str, Detector] = self._own.__dict__.setdefault("detectors", {})
         if name not in detectors:
-            detectors[name] = get_detector(name)
+            detectors[name] = get_detector(name, device=self._device)
         return detectors[name]
 
 

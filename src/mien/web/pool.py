@@ -1,9 +1,10 @@
 """A bounded queue of photos, processed by a few threads, one photo at a time each.
 
 Batching across requests was measured and rejected (benchmarks/serve_batching.py, 640×480 photos with one face, 2 cores,
-photos per second): sequential calls with 2 threads inside the engines 87, batches of 4 with the same 96, of 16 93, and
-two threads that each process whole photos with their own detector 111. Nine tenths of the time is face detection, which
-batching does not speed up, and a batch would make the first photo wait for the last.
+photos per second, with YuNet still in OpenCV, one search at a time a detector): sequential calls with 2 threads inside
+the engines 87, batches of 4 with the same 96, of 16 93, and two threads that each process whole photos 111. Most of the
+time is face detection, which batching does not speed up, and a batch would make the first photo wait for the last. In
+ONNX Runtime YuNet holds no state, so that the threads now search at once through one network.
 """
 
 from __future__ import annotations

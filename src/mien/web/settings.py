@@ -90,6 +90,7 @@ class Settings:
         (), words, "names, .onnx files or run folders; the first is the default; empty: all shipped"
     )
     detector: str = _option("yunet", str, "face detector unless a request names another")
+    device: str = _option("auto", str, "auto, cpu, cuda, coreml, directml or openvino: where the networks run")
     threads: int = _option(0, whole, "photos processed at once; 0: one per usable core")
     queue: int = _option(32, whole, "photos that may wait; more are refused with 503")
     uploads: int = _option(32, whole, "request bodies received at once; more are refused with 503")

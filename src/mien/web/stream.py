@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from mien.errors import MienError, OutOfMemoryError
+from mien.errors import MienError
 from mien.web import service as services
 from mien.web.decode import Upload
-from mien.web.middleware.limits import PROTOCOL
+from mien.web.middleware.limits import PROTOCOL, client_address
 from mien.web.middleware.logs import log
 from mien.web.predict import Options, predict_photo
 from mien.web.problems import ProblemError
 
 if TYPE_CHECKING:
+    from mien.web.bodies import Bodies, Body
     from mien.web.predict import Item
     from mien.web.service import Service
 
@@ -31,11 +32,12 @@ _TOO_BIG, _WRONG_KIND, _POLICY = 1009, 1003, 1008
 
 @dataclass(frozen=True)
 class Frame:
-    """An encoded image, its number from 1, and its time of arrival (``time.perf_counter``)."""
+    """An encoded image, its number from 1, its time of arrival (``time.perf_counter``), and why it was refused."""
 
     number: int
     arrived: float
     content: bytes
+    refused: str = ""
 
 
 class Newest:
@@ -47,11 +49,16 @@ class Newest:
         self._frame: Frame | None = None
         self._changed = asyncio.Event()
 
-    def put(self, content: bytes) -> None:
+    @property
+    def waiting(self) -> int:
+        """Bytes of the frame that has not been taken."""
+        return len(self._frame.content) if self._frame else 0
+
+    def put(self, content: bytes, refused: str = "") -> None:
         """Store a frame; frames are numbered from 1."""
         self.number += 1
         self.passed_over += self._frame is not None
-        self._frame = Frame(self.number, time.perf_counter(), content)
+        self._frame = Frame(self.number, time.perf_counter(), content, refused)
         self._changed.set()
 
     def close(self) -> None:
@@ -100,21 +107,51 @@ def _options(socket: WebSocket, service: Service) -> Options:
 
 async def _serve(socket: WebSocket, service: Service, options: Options) -> None:
     newest = Newest()
-    reader = asyncio.create_task(_receive(socket, newest, service.settings.max_body))
     try:
-        while (taken := await newest.get()) is not None:
-            await _send(
-                socket, await _process_frame(service, options, newest.passed_over, taken, socket.state.request_id)
-            )
+        with service.bodies.hold_frames(client_address(socket.scope)) as held:
+            memory = _Memory(service.bodies, held, newest)
+            reader = asyncio.create_task(_receive(socket, memory, service.settings.max_body))
+            try:
+                while (taken := await newest.get()) is not None:
+                    memory.take(len(taken.content))
+                    passed_over = newest.passed_over
+                    message = await _process_frame(service, options, passed_over, taken, socket.state.request_id)
+                    memory.take(0)
+                    await _send(socket, message)
+            finally:
+                reader.cancel()
     except WebSocketDisconnect:
         pass
     finally:
-        reader.cancel()
         service.metrics.frames.labels("passed over").inc(newest.passed_over)
         socket.state.log_fields.update(photos=newest.number - newest.passed_over)
 
 
-async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
+@dataclass
+class _Memory:
+    """A stream's share of the budget of all bodies: the frame that waits, and that which is processed."""
+
+    bodies: Bodies
+    body: Body
+    newest: Newest
+    taken: int = 0
+
+    def put(self, frame: bytes) -> None:
+        """Store a frame in place of the one that waits; without its content if there is no memory for it."""
+        try:
+            self.bodies.replace(self.body, self.taken + len(frame))
+            self.newest.put(frame)
+        except ProblemError as problem:
+            self.newest.put(b"", problem.detail)
+            self.take(self.taken)
+
+    def take(self, size: int) -> None:
+        """Note that a frame of ``size`` bytes is being processed, and none before it."""
+        self.taken = size
+        self.bodies.replace(self.body, size + self.newest.waiting)
+
+
+async def _receive(socket: WebSocket, memory: _Memory, most: int) -> None:
     """Store each frame for the reader; close the stream on any other message."""
     try:
         while True:
@@ -129,11 +166,11 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> None:
             if len(frame) > most:
                 await socket.close(_TOO_BIG, f"expected at most {most} bytes per frame")
                 return
-            newest.put(frame)
+            memory.put(frame)
     except TimeoutError:
         await socket.close(_POLICY, f"no frame for {IDLE:g} s")
     finally:
-        newest.close()
+        memory.newest.close()
 
 
 async def _process_frame(
@@ -141,16 +178,20 @@ async def _process_frame(
 ) -> dict[str, Any]:
     job = partial(predict_photo, service.models, Upload(None, taken.content), options, service.settings.max_pixels)
     message: dict[str, Any] = {"frame": taken.number, "passed_over": passed_over}
+    if taken.refused:
+        service.metrics.frames.labels("refused").inc()
+        await asyncio.sleep(0.1)
+        return {**message, "error": taken.refused}
     try:
         item: Item = (await service.pool.run([job], service.settings.timeout))[0]
     except ProblemError as problem:  # no room: skip this frame, keep the stream
         service.metrics.frames.labels("refused").inc()
         await asyncio.sleep(0.1)
         return {**message, "error": problem.detail}
-    except OutOfMemoryError as error:
+    except MemoryError as error:
         log.error("out of memory for a frame", extra={"request_id": request_id}, exc_info=error)
         service.metrics.frames.labels("refused").inc()
-        return {**message, "error": str(error)}
+        return {**message, "error": str(error) or "There is not enough memory for the frame."}
     service.metrics.frames.labels("unreadable" if item.error else "read").inc()
     message["ms"] = round((time.perf_counter() - taken.arrived) * 1000, 1)
     return {**message, "error": item.error} if item.error else {**message, "result": json.loads(item.content)}

@@ -13,7 +13,7 @@ from mien.datasets import manifest
 from mien.datasets.faces import FaceSet
 from mien.datasets.index import index
 from mien.errors import DataError, FileMissingError, OptionError
-from mien.labels import FERPLUS, NO_FACE, UNKNOWN, distribution, majority
+from mien.labels import FERPLUS, NO_FACE, UNKNOWN, distribution, majority, plurality
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 TABLE = "path,ferplus_row,usage,image_name,match,fer_classes_in_group"
@@ -34,6 +34,21 @@ TABLE = "path,ferplus_row,usage,image_name,match,fer_classes_in_group"
 )
 def test_majority(votes: tuple[int, ...], verdict: str) -> None:
     assert majority(votes) == verdict
+
+
+@pytest.mark.parametrize(
+    ("votes", "verdict"),
+    [
+        ((5, 5, 0, 0, 0, 0, 0, 0, 0, 0), "neutral"),  # the first among equals
+        ((1, 0, 0, 0, 0, 0, 0, 2, 4, 3), "contempt"),  # unknown and NF have more, and are no emotions
+        ((0, 0, 0, 0, 0, 0, 1, 0, 0, 9), "fear"),
+        ((0, 0, 0, 0, 0, 0, 0, 0, 1, 9), NO_FACE),
+    ],
+)
+def test_plurality(votes: tuple[int, ...], verdict: str) -> None:
+    assert plurality(votes) == verdict
+    with pytest.raises(DataError, match="expected 10 counts"):
+        plurality(votes[1:])
 
 
 def test_distribution() -> None:
@@ -73,8 +88,10 @@ def test_original_csv_joins_by_line(faces: FaceSet, tmp_path: Path) -> None:
     assert [votes.index(8) for votes in whole.column("votes")] == [0, 1, 2, 3, 4, 5, 9]
     assert whole.column("label") == ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]
     assert whole.column("flags")[6] == [NO_FACE]
+    counted = manifest.read(index([path], tmp_path / "p.parquet", votes=tmp_path, vote_rule="plurality").path)
     taken = manifest.read(index([path], tmp_path / "m.parquet", votes=tmp_path, vote_rule="majority").path)
     assert taken.column("label") == ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", None]
+    assert counted.column("label") == taken.column("label")  # eight votes of ten are both
     assert len(FaceSet.from_manifest(taken)) == 6
 
 

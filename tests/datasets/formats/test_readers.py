@@ -119,6 +119,14 @@ def test_ckplus48_subject_and_sequence(tmp_path: Path) -> None:
     assert facts(found) == {("happiness", "", "S010", "006", ""), ("contempt", "", "S138", "008", "")}
 
 
+def test_ckplus48_last_frames_of_each_sequence(tmp_path: Path) -> None:
+    frames = {f"CK+48/anger/S010_004_0000001{number}.png": PNG for number in (7, 9, 8)}
+    plant(tmp_path, frames | {"CK+48/anger/S010_005_00000003.png": PNG})
+    assert len(rows(tmp_path, "ckplus48")) == 4
+    last = sorted(row.member[-25:] for row in rows(tmp_path, "ckplus48", Options(last=1)))
+    assert [name.rpartition("/")[2] for name in last] == ["S010_004_00000019.png", "S010_005_00000003.png"]
+
+
 def test_truncated_ckplus_subjects_are_flagged(tmp_path: Path) -> None:
     found = rows(plant(tmp_path, {"CK+/anger/00_005_00000023.png": PNG}), "ckplus48")
     assert (found[0].subject, found[0].flags) == ("00", ("subject_truncated",))

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -50,12 +51,12 @@ def test_page_needs_nothing_but_itself(explored: explore.Explored) -> None:
     assert not page.tags & {"script", "link", "iframe"}
 
 
-def test_every_figure_is_png_and_svg(explored: explore.Explored) -> None:
+def test_every_figure_is_png_svg_and_pdf(explored: explore.Explored) -> None:
     kinds = {
         path.stem: {other.suffix for other in explored.figures if other.stem == path.stem} for path in explored.figures
     }
     assert {"classes", "weights", "samples", "means", "quality", "extremes", "duplicates", "pca2", "pca3"} == set(kinds)
-    assert all(each == {".png", ".svg"} for each in kinds.values())
+    assert all(each == {".png", ".svg", ".pdf"} for each in kinds.values())
     assert all(path.stat().st_size > 1000 for path in explored.figures)
 
 
@@ -99,6 +100,33 @@ def test_entropy_and_sharpness_order_images() -> None:
     assert measures.of_image(halves)["entropy"] == pytest.approx(1.0)
     flat = measures.of_image(np.full((48, 48), 7, np.uint8))
     assert (flat["sharpness"], flat["entropy"]) == (0.0, 0.0)
+
+
+def test_noise_is_found_in_its_strength_and_edges_are_none() -> None:
+    draw = np.random.default_rng(0)
+    for deviation in (3, 10):
+        noisy = np.clip(128 + draw.normal(0, deviation, (200, 200)), 0, 255).round().astype(np.uint8)
+        assert measures.estimate_noise(noisy) == pytest.approx(deviation, rel=0.05)
+    slope = np.add.outer(np.arange(60), np.arange(60)).astype(np.uint8)
+    assert measures.estimate_noise(slope) == 0.0
+    assert measures.estimate_noise(slope[:2]) == 0.0
+
+
+def test_blocks_are_found_where_a_photo_was_compressed() -> None:
+    blocks = np.kron(np.arange(36).reshape(6, 6) * 5, np.ones((8, 8))).astype(np.uint8)
+    assert measures.measure_blocks(blocks) == pytest.approx((5 + 30) / 2)  # steps of 5 across and 30 down
+    assert measures.measure_blocks(blocks[:, 4:-4].T.copy()) < measures.measure_blocks(blocks)
+    assert measures.measure_blocks(blocks[:15]) == 0.0
+    draw = np.random.default_rng(0)
+    face = np.clip(cv2.GaussianBlur(draw.normal(128, 200, (96, 96)), (0, 0), 3), 0, 255).astype(np.uint8)
+    stored = cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 5])[1], cv2.IMREAD_GRAYSCALE)
+    assert measures.measure_blocks(stored) > measures.measure_blocks(face) + 0.5
+
+
+def test_extremes_are_chosen_among_the_rows_given() -> None:
+    values = np.array([0, 0, 3, 1, 2], np.float32)
+    assert measures.find_extremes(values, 2) == ([0, 1], [2, 4])
+    assert measures.find_extremes(values, 2, values > 0) == ([3, 4], [2, 4])
 
 
 def test_captions_stay_within_their_tile() -> None:

@@ -67,6 +67,7 @@ def reference(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> di
         warnings.simplefilter("ignore")  # of classes that are predicted and absent, and of those that are alone
         balanced = sklearn.balanced_accuracy_score(labels, predicted)
         correlation = sklearn.matthews_corrcoef(labels, predicted)
+        kappa = sklearn.cohen_kappa_score(labels, predicted)
     top2 = sklearn.top_k_accuracy_score(labels, probabilities, k=2, labels=places) if classes > 2 else 1.0
     return {
         "accuracy": sklearn.accuracy_score(labels, predicted),
@@ -77,6 +78,7 @@ def reference(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> di
         **{f"f1 of {place}": f1[place] for place in present},
         "balanced_accuracy": balanced,
         "mcc": correlation,
+        "kappa": 0.0 if np.isnan(kappa) else kappa,
         "top2": top2,
         "log_loss": -np.log(probabilities[np.arange(len(labels)), labels]).mean(),
         "brier": sklearn.brier_score_loss(labels, probabilities, labels=places, scale_by_half=False),

@@ -17,6 +17,7 @@ from answers import answers, evaluated
 
 from mien.errors import OptionError
 from mien.evaluation.evaluated import Evaluated, read
+from mien.evaluation.metrics.clusters import Paired
 from mien.evaluation.metrics.significance import holm, mcnemar
 from mien.evaluation.reports import compare, comparison_plots
 from mien.evaluation.reports.comparison_plots import Figure95
@@ -49,7 +50,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[compare.Entry]:
         {"curves": some_curves(4), "parameters": 2_236_682, "flops": 110_000_000},
         {},
     ]
-    return [compare.make_entry(each, each.name, **values) for each, values in zip(found, known, strict=True)]
+    return [compare.make_entry((each,), each.name, **values) for each, values in zip(found, known, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +66,11 @@ def test_page_needs_nothing_but_itself(written: Written) -> None:
     assert written.page.stat().st_size <= 5_000_000
 
 
-def test_every_figure_is_png_and_svg_and_in_the_text(written: Written) -> None:
+def test_every_figure_is_written_for_papers_and_in_the_text(written: Written) -> None:
     names = {"accuracy", "classes", "curves", "parameters", "flops", "literature"}
-    assert {path.name for path in written.figures} == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert {path.name for path in written.figures} == {
+        f"{name}.{kind}" for name in names for kind in ("png", "svg", "pdf")
+    }
     text = written.markdown.read_text("utf-8")
     assert all(f"]({name}.png)" in text for name in names)
 
@@ -91,7 +94,7 @@ def test_literature_stands_among_our_own_by_accuracy(written: Written) -> None:
 
 def test_other_corpora_do_not_stand_beside_the_literature(tmp_path: Path) -> None:
     found = read(evaluated(tmp_path / "run", answers(42, "test", classes=CKPLUS)))
-    written = compare.write([compare.make_entry(found, "ck")], tmp_path / "out", literature=LITERATURE)
+    written = compare.write([compare.make_entry((found,), "ck")], tmp_path / "out", literature=LITERATURE)
     assert "None of these was evaluated on FER2013's official splits" in written.markdown.read_text("utf-8")
     assert "There is only one run" in written.markdown.read_text("utf-8")
     assert "literature.png" not in {path.name for path in written.figures}
@@ -99,24 +102,61 @@ def test_other_corpora_do_not_stand_beside_the_literature(tmp_path: Path) -> Non
 
 def test_differences_are_mcnemar_on_the_same_faces(entries: list[compare.Entry]) -> None:
     first, *others = compare.compare_pairs(entries)
-    assert first.test == mcnemar(entries[0].predictions.right, entries[1].predictions.right)
+    assert first.test == mcnemar(entries[0].predictions[0].right, entries[1].predictions[0].right)
     assert first.adjusted == pytest.approx(first.test.p_value)
     assert [each.test for each in others] == [None, None]
     assert all("faces" in each.why for each in others)
 
 
 def test_same_files_with_other_pixels_are_not_compared(entries: list[compare.Entry]) -> None:
-    answers = entries[1].predictions
+    (answers,) = entries[1].predictions
     assert answers.crops is not None
-    moved = replace(entries[1], predictions=replace(answers, crops=255 - answers.crops))
+    moved = replace(entries[1], predictions=(replace(answers, crops=255 - answers.crops),))
     assert "the pixels differ" in compare.compare_pairs([entries[0], moved])[0].why
 
 
 def test_a_clear_difference_is_called_one(entries: list[compare.Entry], tmp_path: Path) -> None:
-    answers = entries[0].predictions
-    sure = replace(entries[1], predictions=replace(answers, probabilities=np.eye(7)[answers.labels]))
+    (answers,) = entries[0].predictions
+    sure = replace(entries[1], predictions=(replace(answers, probabilities=np.eye(7)[answers.labels]),))
     text = compare.write([entries[0], sure], tmp_path / "out").markdown.read_text("utf-8")
     assert "| second is better |" in text
+
+
+def with_people(place: Path, seed: int, model: str) -> Evaluated:
+    """A run on 70 faces of ten people."""
+    people = np.array([f"p{row // 7}" for row in range(70)])
+    return read(evaluated(place, replace(answers(70, seed=seed, model=model), groups={"subject": people})))
+
+
+def test_several_seeds_are_one_model_with_a_paired_test(tmp_path: Path) -> None:
+    seeds = [with_people(tmp_path / f"seed-{seed}", seed, "ours") for seed in range(3)]
+    other = with_people(tmp_path / "other", 9, "theirs")
+    entries = [compare.make_entry(seeds, "ours"), compare.make_entry((other,), "theirs")]
+    accuracies = [float(run.predictions.right.mean()) for run in seeds]
+    assert entries[0].name == "ours, 3 seeds"
+    assert entries[0].accuracy.value == pytest.approx(np.mean(accuracies))
+    (pair,) = compare.compare_pairs(entries)
+    assert isinstance(pair.test, Paired)
+    assert pair.test.difference == pytest.approx(np.mean(accuracies) - other.predictions.right.mean())
+    assert (pair.test.groups, pair.test.p_seeds) == (10, None)
+    written = compare.write(entries, tmp_path / "out")
+    text = written.markdown.read_text("utf-8")
+    spread = f"{100 * np.mean(accuracies):.2f} ± {100 * np.std(accuracies, ddof=1):.2f} %"
+    assert spread in text
+    assert "whole subjects are resampled" in text
+    names = ("compare", "significance-paired", "classes")
+    assert {path.name for path in written.tables} == {f"{name}.{kind}" for name in names for kind in ("csv", "tex")}
+    latex = (tmp_path / "out" / "compare.tex").read_text("utf-8")
+    assert spread.replace("±", r"$\pm$").replace("%", r"\%") in latex
+
+
+def test_single_runs_of_known_people_are_tested_by_person(tmp_path: Path) -> None:
+    runs = [with_people(tmp_path / name, seed, name) for seed, name in enumerate(("a", "b"))]
+    entries = [compare.make_entry((run,), run.name) for run in runs]
+    (pair,) = compare.compare_pairs(entries)
+    assert isinstance(pair.test, Paired)
+    grouped = entries[0].metrics["grouped"]["subject"]
+    assert (grouped["groups"], entries[0].accuracy.interval) == (10, tuple(grouped["interval"]))
 
 
 def test_holm_by_hand() -> None:

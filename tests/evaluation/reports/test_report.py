@@ -31,7 +31,7 @@ from mien.reporting.document import Written
 
 FACES = 3589
 NAMES = {
-    "training", "confusion", "confusion-normalised", "classes", "reliability", "risk-coverage", "roc",
+    "training", "confusion", "confusion-normalised", "classes", "class-accuracy", "reliability", "risk-coverage", "roc",
     "precision-recall", "samples-disgust", "samples-fear", "mistakes", "pairs",
 }  # fmt: skip
 
@@ -90,9 +90,11 @@ def test_page_of_the_official_part_stays_small(written: Written) -> None:
     assert written.page.stat().st_size <= 5_000_000
 
 
-def test_every_figure_is_png_and_svg(written: Written) -> None:
+def test_every_figure_is_png_svg_and_pdf(written: Written) -> None:
     assert {path.stem for path in written.figures} == NAMES
-    assert all({other.suffix for other in written.figures if other.stem == name} == {".png", ".svg"} for name in NAMES)
+    assert all(
+        {other.suffix for other in written.figures if other.stem == name} == {".png", ".svg", ".pdf"} for name in NAMES
+    )
 
 
 def test_figures_name_classes_not_numbers(written: Written) -> None:
@@ -289,3 +291,11 @@ def test_broken_folders_say_what_to_do(tmp_path: Path) -> None:
     (run / "predictions.parquet").write_text("no")
     with pytest.raises(DataError, match="does not contain predictions of Mien"):
         evaluated.read(run)
+
+
+def test_both_accuracies_of_a_class_are_drawn() -> None:
+    # 3 of 4 and 4 of 6 are recognised; "this class or not" is right on 7 of 10. The third class has no face.
+    figure = plots.draw_class_accuracy([[3, 1, 0], [2, 4, 0], [0, 0, 0]], ["a", "b", "c"])
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["75.0%", "66.7%", "70.0%", "70.0%"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]

@@ -20,7 +20,7 @@ from mien.datasets import landmarks
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, OptionError
 from mien.evaluation.evaluate import Model, predict
-from mien.evaluation.robustness import audit_page, audit_plots, audit_tables
+from mien.evaluation.robustness import audit_page, audit_plots, audit_tables, grouping
 from mien.evaluation.robustness.audit import COMMON, Audit, Wish, audit, measure_loss, measure_robustness
 from mien.evaluation.robustness.corruptions import CORRUPTIONS, corrupt
 from mien.labels import FER2013
@@ -191,10 +191,20 @@ def test_nothing_to_corrupt_and_nothing_at_all() -> None:
         predict(MODEL, nobody, None)
 
 
+def files_of(name: str) -> list[str]:
+    return [f"{name}.{kind}" for kind in ("png", "svg", "pdf")]
+
+
+def test_decimal_slices_are_rounded_unless_two_would_look_alike() -> None:
+    assert grouping._name_values([0.1 + 0.2, 25.123456, 1234.5, 3, "x"]) == ["0.3", "25.1", "1,234", "3", "x"]
+    assert grouping._name_values([0.12341, 0.12342]) == ["0.12341", "0.12342"]
+
+
 def test_the_files(found: Audit, tmp_path: Path) -> None:
     written = audit_page.write(found, HEADING, tmp_path / "out")
     assert [path.name for path in written] == [
-        "audit.html", "audit.json", "audit.md", "slices.png", "corruptions.png",
+        "audit.html", "audit.json", "audit.md", "slices.png", "slices.svg", "slices.pdf",
+        "corruptions.png", "corruptions.svg", "corruptions.pdf",
     ]  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in written)
     values = json.loads(written[1].read_text())
@@ -221,12 +231,12 @@ def test_a_long_slicing_has_a_figure_of_its_own(tmp_path: Path) -> None:
     many = np.array([f"{place % 20:02}/x" for place in range(len(given))], object)
     found = audited(replace(given, columns={"a/b": many}), by=("a/b",), corruptions=())
     names = [path.name for path in audit_page.write(found, HEADING, tmp_path)]
-    assert names == ["audit.html", "audit.json", "audit.md", "slices.png", "slices-0-a-b.png"]
+    assert names == ["audit.html", "audit.json", "audit.md", *files_of("slices"), *files_of("slices-0-a-b")]
     assert found.slicings[0].contrast is None  # 14 faces each
     some = faces(80)
     endless = np.array([f"{place % 250:03}" for place in range(len(some))], object)
     longer = audited(replace(some, columns={"x": endless}), by=("x",), corruptions=())
-    assert [path.name for path in audit_page.write(longer, HEADING, tmp_path)][3:] == ["slices.png"]
+    assert [path.name for path in audit_page.write(longer, HEADING, tmp_path)][3:] == files_of("slices")
     assert (tmp_path / "audit.md").read_text().count("| too few |") == 250
     assert "250 of the 250 slices by x (2 to 3 faces)" in longer.notes[0]
 

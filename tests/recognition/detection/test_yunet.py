@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILE = yunet.model_file()
+ENGINE = yunet.Engine(FILE)
 THRESHOLD = 0.5
 
 
@@ -51,7 +52,7 @@ def by_opencv(pixels: NDArray[np.uint8], threshold: float = THRESHOLD) -> NDArra
 
 def assert_equal(pixels: NDArray[np.uint8], threshold: float = THRESHOLD) -> int:
     """Compare the two and return how many faces there are."""
-    expected, rows = by_opencv(pixels, threshold), yunet.search(FILE, pixels, threshold)
+    expected, rows = by_opencv(pixels, threshold), yunet.search(ENGINE, pixels, threshold)
     assert rows.dtype == np.float32
     assert rows.shape == expected.shape
     np.testing.assert_allclose(rows[:, :14], expected[:, :14], atol=0.01)  # pixels; 0.0001 were seen
@@ -92,7 +93,7 @@ def test_equals_opencv_on_the_corpora(data_dir: Path, corpus: str) -> None:
 def test_a_picture_smaller_than_a_cell_of_the_network(photo: NDArray[np.uint8]) -> None:
     tiny = cv2.resize(photo[62:172, 172:272], (20, 24), interpolation=cv2.INTER_AREA)
     for pixels in (tiny, noise(1, 1), noise(1, 300), noise(31, 33)):
-        rows = yunet.search(FILE, np.asarray(pixels, np.uint8), 0.7)
+        rows = yunet.search(ENGINE, np.asarray(pixels, np.uint8), 0.7)
         assert np.isfinite(rows).all()
 
 
@@ -113,7 +114,7 @@ def test_threads_search_at_the_same_time(photo: NDArray[np.uint8], monkeypatch: 
 def test_opencv_sets_the_threads_and_detectors_share_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int | None] = []
 
-    def noted(graph: bytes, threads: int | None, **_: object) -> bytes:
+    def noted(graph: bytes, threads: int | None, *_: object) -> bytes:
         opened.append(threads)
         return graph
 
@@ -165,4 +166,4 @@ def test_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_the_ends_of_the_threshold(photo: NDArray[np.uint8], threshold: float) -> None:
-    assert bool(len(yunet.search(FILE, photo[:128, :128], threshold))) is (threshold == 0.0)
+    assert bool(len(yunet.search(ENGINE, photo[:128, :128], threshold))) is (threshold == 0.0)

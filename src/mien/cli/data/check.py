@@ -19,6 +19,7 @@ from mien.cli.parser import number, one_of
 from mien.cli.shared import watched
 from mien.cli.words import counted
 from mien.errors import DataError, OptionError
+from mien.files import appearing
 
 if TYPE_CHECKING:
     from mien.datasets.guard import Report
@@ -100,7 +101,7 @@ def _write_pairs(report: Report, whole: Manifest, path: Path) -> None:
     import csv
 
     ids = whole.column("id")
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with appearing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("kind", "training", "held_out", "training_id", "held_out_id", "correlation"))
         for leak in report.leaks:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mien.datasets.index import Indexed
 
-RULES = ("corpus", "majority")
+RULES = ("corpus", "majority", "plurality")
 
 SHOWN_NAMES = 8
 
@@ -46,9 +46,15 @@ def arguments(parser: ArgumentParser) -> None:
         type=one_of(*RULES),
         default="corpus",
         metavar="R",
-        help="corpus: keep FER2013's labels (default); majority: use FER+'s",
+        help="corpus: keep FER2013's labels (default); majority: use FER+'s; plurality: count as papers on FERPlus do",
     )
-    add("--last", type=count, default=3, metavar="N", help="CK+ sequences: the last N frames are the apex (default: 3)")
+    add(
+        "--last",
+        type=count,
+        default=3,
+        metavar="N",
+        help="CK+: last N frames of each sequence (default: 3)",
+    )
     add("--no-neutral", action="store_true", help="CK+ sequences: leave out the neutral first frames")
     add("--angles", default="", metavar="A", help="KDEF: angles to read, such as S or HL,S,HR (default: all)")
     add("--own-classes", action="store_true", help="class folders or a CSV: keep your own class names")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mien.cli import DONE
 from mien.cli.parser import count, seed
-from mien.cli.shared import chosen_recipe, data_argument, read_faces, recipe_arguments, require_learning
+from mien.cli.shared import chosen_recipe, data_argument, read_recipe_faces, recipe_arguments, require_learning
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
     from mien.training import preview
 
     recipe = chosen_recipe(options)
-    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    faces = read_recipe_faces(options.data, recipe)
     summary = preview.write(recipe, faces, options.out, count=options.count, seed=options.seed)
     sys.stdout.write(f"{options.out}: {summary}\nNext: mien train {options.recipe} --data {options.data[0]}\n")
     return DONE

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
-from mien.cli.parser import count, one_of, seed
+from mien.cli.parser import count, device_argument, one_of, seed
 from mien.cli.shared import data_argument, read_faces, require_learning, watched
 from mien.errors import OptionError
 
@@ -50,7 +50,8 @@ def arguments(parser: ArgumentParser) -> None:
     add("--landmarks", type=one_of("yunet", "mtcnn"), metavar="D", help="detect landmarks in the crops: yunet, mtcnn")
     add("--checkpoint", action="store_true", help="of a run folder use checkpoints/best.ckpt")
     add("--adapter", type=Path, metavar="FILE", help="input and output of a foreign .onnx file (TOML)")
-    add("--threads", type=count, metavar="N", help="threads of the network (default: one per core)")
+    add("--threads", type=count, metavar="N", help="threads of the networks (default: one per core)")
+    device_argument(parser)
     add("--details", action="store_true", help="print every table and note, not only a summary")
     add("--out", type=Path, metavar="FOLDER", required=True, help="folder for the page, the tables and the plots")
 
@@ -68,6 +69,7 @@ def run(options: Namespace) -> int:
         checkpoint=options.checkpoint,
         adapter=options.adapter,
         threads=options.threads,
+        device=options.device,
         classes=options.classes,
     )
     work = scoring.prepare(loaded, read_faces(options.data, colour=not loaded.model.preprocess.grey))
@@ -103,7 +105,7 @@ def _landmarks(faces: FaceSet, options: Namespace) -> NDArray[Any] | None:
 
     if options.landmarks is None:
         return landmarks.from_columns(faces)
-    detector = get_detector(options.landmarks)
+    detector = get_detector(options.landmarks, device=options.device, threads=options.threads)
     return landmarks.detect(faces, detector, lambda rows: watched(rows, "looking for landmarks"))
 
 

@@ -1,7 +1,8 @@
-"""Writes FOLDER/index.html, a self-contained page, compare.md, and every plot as PNG and SVG.
+"""Writes FOLDER/index.html, a self-contained page, compare.md, every plot as PNG and SVG, tables as CSV and LaTeX.
 
-RUN is a folder written by mien train, or by mien evaluate with --out. Metrics are those of each run's test set, or of
---split. Runs evaluated on the same faces are tested against each other; the page marks others as not comparable.
+RUN is a folder written by mien train, or by mien evaluate with --out; one of mien train --seeds is one model, with
+mean, deviation and interval over its seeds. Metrics are those of each run's test set, or of --split. Runs evaluated on
+the same faces are tested against each other; the page marks others as not comparable.
 
 Next: mien report RUN
 """
@@ -30,16 +31,17 @@ def run(options: Namespace) -> int:
     require_learning("compare")
     if options.out.is_file():
         raise OptionError(f"--out {options.out}: expected a folder for index.html; this is a file.")
-    from mien.evaluation import evaluated
+    from mien.evaluation import seeds
     from mien.evaluation.reports import compare
     from mien.reproduction import story
     from mien.reproduction.claims import E_LITERATURE
 
-    runs = [evaluated.read(folder) for folder in options.runs]
+    models = [seeds.read(folder) for folder in options.runs]
     entries = [
-        compare.make_entry(run, name, options.split, curves=story.curves_of(run), **story.cost(run))
-        for run, name in zip(runs, compare.name_runs(runs), strict=True)
+        compare.make_entry(runs, name, options.split, curves=story.curves_of(runs[0]), **story.cost(runs[0]))
+        for runs, name in zip(models, compare.name_runs([runs[0] for runs in models]), strict=True)
     ]
-    written = compare.write(entries, options.out, literature=E_LITERATURE)
+    literature = {"System E" if name == "proposed" else name: value for name, value in E_LITERATURE.items()}
+    written = compare.write(entries, options.out, literature=literature)
     sys.stdout.write(f"{written.page}: {len(written.figures)} plots beside it, the same as text in compare.md\n")
     return DONE

@@ -22,9 +22,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien import run_files
+from mien import files, run_files
 from mien.cli import DONE
-from mien.cli.parser import count, number, one_of
+from mien.cli.parser import count, device_argument, number, one_of
 from mien.cli.shared import read_faces, require_learning, watched
 from mien.errors import OptionError
 
@@ -69,7 +69,8 @@ def arguments(parser: ArgumentParser) -> None:
     )
     add("--photos", type=Path, metavar="DIR", help="labelled photos in class folders, zipped or not")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn, whole; for --photos, --suite")
-    add("--threads", type=count, metavar="N", help="threads of the network (default: one per core)")
+    add("--threads", type=count, metavar="N", help="threads of the networks (default: one per core)")
+    device_argument(parser)
     add("--out", type=Path, metavar="FOLDER", help="write metrics.json and predictions.parquet, or the matrix, there")
 
 
@@ -167,6 +168,7 @@ def _load(model: str, options: Namespace) -> Loaded:
         adapter=options.adapter,
         classes=options.classes,
         threads=options.threads,
+        device=options.device,
     )
 
 
@@ -233,7 +235,7 @@ def _write(folder: Path, results: dict[str, Any], views: dict[str, dict[str, Pre
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    files.write(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def _evaluate_matrix(options: Namespace) -> None:
@@ -250,7 +252,7 @@ def _evaluate_matrix(options: Namespace) -> None:
     sys.stdout.writelines(f"{note}\n" for note in dict.fromkeys(notes))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "matrix.md").write_text(text, encoding="utf-8")
+        files.write(options.out / "matrix.md", text)
         _write_json(options.out / "matrix.json", [cell.to_dict() for cell in cells])
 
 
@@ -291,7 +293,13 @@ def _evaluate_photos(options: Namespace) -> None:
     from mien.evaluation.photos import read_photos
     from mien.recognition.recognizer import load
 
-    recognizer = load(options.models[0], detector=options.detector, classes=options.classes, threads=options.threads)
+    recognizer = load(
+        options.models[0],
+        detector=options.detector,
+        classes=options.classes,
+        threads=options.threads,
+        device=options.device,
+    )
     results = read_photos(recognizer, watched(photos.read(options.photos, recognizer.labels), "reading"))
     bundle = recognizer.bundle
     heading = {"model": bundle.name, "digest": bundle.digest, "detector": options.detector}

@@ -47,7 +47,7 @@ def run(options: Namespace) -> None:
     from mien.recognition.detection.detect import get_detector
 
     folder, entries = data_folder(options), protocol.select_entries(options.corpora)
-    detector = get_detector(options.detector)
+    detector = get_detector(options.detector, device=options.device, threads=options.threads)
     models = [_load_model(model, options) for model in options.models]
     for entry in entries:
         reason = _reason_to_skip(entry, folder, validation=options.validation)
@@ -75,7 +75,8 @@ def _load_model(model: str, options: Namespace) -> Collected:
     from mien.recognition.session import OnnxSession
 
     read = bundle.read(Path(model) / run_files.MODEL if Path(model).is_dir() else model)
-    network = Network(read, OnnxSession(read.graph, options.threads, classes=len(read.labels)))
+    session = OnnxSession(read.graph, options.threads, classes=len(read.labels), device=options.device)
+    network = Network(read, session)
     return Collected(network, None if options.validation else _finished_run(model))
 
 
@@ -83,7 +84,7 @@ def _finished_run(model: str) -> Path | None:
     """Return the run folder of a model, None for other models. Raises ``OptionError`` for an unfinished run."""
     from mien.runs import models
 
-    run = models.load(model).run
+    run = models.load(model, device="cpu").run
     if run is not None:
         models.check_finished(run)
     return run

@@ -69,7 +69,7 @@ def _format_scores(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _format_errors(values: dict[str, Any]) -> tuple[str, ...]:
-    errors = [f"{values[name]:.3f}" for name in ("ece", "log_loss", "brier", "mcc")]
+    errors = [f"{values[name]:.3f}" for name in ("ece", "log_loss", "brier", "mcc", "kappa")]
     return (*errors, *(f"{values[name]:.1%}" for name in ("top2", "accuracy_at_70")))
 
 

@@ -12,9 +12,10 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien import files
 from mien.cli import DONE, one_line
 from mien.cli.parser import count, seed
-from mien.cli.shared import data_argument, read_faces
+from mien.cli.shared import data_argument, read_recipe_faces
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -42,11 +43,12 @@ def run(options: Namespace) -> int:
         from mien.export.export import recipe_of
         from mien.interpret import feature_plots, features
         from mien.interpret.gradients import network_of_run
+        from mien.reporting import figures
         from mien.training import parts
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien explain-embedding (no {error.name})", "train") from error
     recipe, network = recipe_of(options.run), network_of_run(options.run)
-    whole = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    whole = read_recipe_faces(options.data, recipe)
     faces = parts.arrange(whole, recipe.data).part(options.split)
     faces = _draw(faces, options.faces, options.seed)
     points, predicted = features.embed(network, faces.pixels, recipe.preprocess)
@@ -54,8 +56,9 @@ def run(options: Namespace) -> int:
     right = float((predicted == faces.labels).mean())
     title = f"{recipe.name}: {len(faces):,} faces of {options.split}, {points.shape[1]} dimensions, {right:.1%} right"
     options.out.mkdir(parents=True, exist_ok=True)
-    picture, table = options.out / "embedding.png", options.out / "embedding.csv"
-    picture.write_bytes(feature_plots.embedding(projection, faces.labels, faces.label_set.labels, title))
+    drawn = feature_plots.embedding(projection, faces.labels, faces.label_set.labels, title)
+    _, (picture, *_) = figures.save(drawn, options.out, "embedding")
+    table = options.out / "embedding.csv"
     _write(table, faces, predicted, projection)
     sys.stdout.write(f"{one_line(str(picture))}\n{one_line(str(table))}\n")
     return DONE
@@ -71,7 +74,7 @@ def _draw(faces: FaceSet, most: int, seed: int) -> FaceSet:
 
 def _write(path: Path, faces: FaceSet, predicted: NDArray[np.int64], projection: Projection) -> None:
     names = faces.label_set.labels
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with files.appearing(path) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["id", "label", "answer", "pca_1", "pca_2", "tsne_1", "tsne_2"])
         for row, name in enumerate(faces.ids):

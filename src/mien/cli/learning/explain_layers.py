@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from mien import run_files
 from mien.cli import DONE, one_line
+from mien.cli.parser import device_argument
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 
@@ -28,6 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("run", type=Path, metavar="RUN", help="folder of a training run")
     add("paths", nargs="*", metavar="PHOTO", help="photo, folder or pattern")
     add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
+    device_argument(parser)
     add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="output folder (default: explained)")
 
 
@@ -40,13 +43,13 @@ def run(options: Namespace) -> int:
         raise MissingExtraError.for_extra(f"mien explain-layers (no {error.name})", "train") from error
     network = network_of_run(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
-    _write(options.out / "filters.png", feature_plots.filters(*features.first_filters(network)))
+    _write(options.out, "filters", feature_plots.filters(*features.first_filters(network)))
     for source, face in _faces(options):
         if face is None:
             sys.stdout.write(f"{one_line(str(source))}  no face\n")
             continue
         picture = feature_plots.feature_maps(face, features.feature_maps(network, face))
-        _write(options.out / f"{source.stem}.layers.png", picture)
+        _write(options.out, f"{source.stem}.layers", picture)
     return DONE
 
 
@@ -59,7 +62,7 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
 
     if not options.paths:
         return
-    recognizer = load(options.run / run_files.MODEL, detector=options.detector, max_faces=1)
+    recognizer = load(options.run / run_files.MODEL, detector=options.detector, device=options.device, max_faces=1)
     for source in find_images(options.paths):
         result = recognizer.predict(source)
         if result.pixels is None or not result.faces:
@@ -70,6 +73,8 @@ def _faces(options: Namespace) -> Iterator[tuple[Path, NDArray[np.float32] | Non
         yield source, preprocess.apply([crop], recognizer.bundle.preprocess)[0]
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+def _write(folder: Path, name: str, drawn: Figure) -> None:
+    from mien.reporting import figures
+
+    _, (path, *_) = figures.save(drawn, folder, name)
     sys.stdout.write(f"{one_line(str(path))}\n")

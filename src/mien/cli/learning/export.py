@@ -13,10 +13,13 @@ RUN/model-NAME.onnx, calibrated and scored on that corpus.
 --whole writes RUN/model-whole.onnx, from grey uint8 crops to probabilities; --torch writes RUN/model.pt2, a
 torch.export program. Both are for programs without Mien, and are compared with model.onnx on validation faces.
 
+--hub FOLDER writes a folder for the Hugging Face Hub: card, config.json, model.onnx, and of a run model.safetensors
+(needs mien[hub]). Nothing is uploaded.
+
 With --c the int8 model is written as portable C99 for microcontrollers: FOLDER/mien_model.h and mien_model.c.
 
---whole with --out, and --c, also take a finished model in place of RUN, by its name (see mien models) or as a file. No
-data is needed then; the whole graph is compared on generated crops.
+--whole with --out, --hub, and --c also take a finished model in place of RUN, by its name (see mien models) or as a
+file. No data is needed then; the whole graph is compared on generated crops.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from mien import run_files
 from mien.cli import DONE
-from mien.cli.shared import data_argument, read_faces, show_metrics
+from mien.cli.shared import data_argument, read_recipe_faces, show_metrics
 from mien.errors import MissingExtraError, OptionError
 from mien.recognition.model_files import names
 
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options of ``mien export``."""
-    parser.add_argument("run", metavar="RUN", help="run folder; for --whole and --c also a model's name or file")
+    parser.add_argument("run", metavar="RUN", help="run folder; for --whole, --hub, --c also a model")
     data_argument(parser, required=False)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="output folder of --whole for a finished model")
     form = parser.add_mutually_exclusive_group()
@@ -48,6 +51,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--whole", action="store_true", help="write RUN/model-whole.onnx: grey crops in, probabilities out")
     add("--torch", action="store_true", help="write RUN/model.pt2, a program of torch.export")
     add("--head", metavar="NAME", help="write the head of one corpus: RUN/model-NAME.onnx")
+    add("--hub", type=Path, metavar="FOLDER", help="write a folder for the Hugging Face Hub")
     add("--c", type=Path, metavar="FOLDER", help="write RUN/model-int8.onnx as C99 into FOLDER")
 
 
@@ -59,6 +63,8 @@ def run(options: Namespace) -> int:
     try:
         if options.c:
             return _write_c(finished or Path(options.run), options.c)
+        if options.hub:
+            return _write_hub(options)
         if finished:
             return _write_whole(options)
         options.run = Path(options.run)
@@ -98,7 +104,7 @@ def _load_faces(options: Namespace) -> FaceSet:
     if not options.data:
         raise OptionError(f"mien export {options.run} needs --data DATA, the corpus that the run was trained on.")
     recipe = graph_recipe_of(options.run)
-    return read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    return read_recipe_faces(options.data, recipe)
 
 
 def _write_model(options: Namespace, faces: FaceSet) -> int:
@@ -127,6 +133,15 @@ def _write_foreign(options: Namespace, faces: FaceSet) -> int:
         f"Probabilities differ from model.onnx's by at most {difference:.1e} on validation faces\n"
         f"\nFor programs without Mien: {options.run / name}\n"
     )
+    return DONE
+
+
+def _write_hub(options: Namespace) -> int:
+    from mien.export import hub
+
+    written = hub.write(options.run, options.hub)
+    paths = [path for path in (written.card, written.config, written.model, written.weights) if path]
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
     return DONE
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mien.cli import DONE
 from mien.cli.parser import count, number
-from mien.cli.shared import chosen_recipe, data_argument, read_faces, recipe_arguments
+from mien.cli.shared import chosen_recipe, data_argument, read_recipe_faces, recipe_arguments
 from mien.errors import MissingExtraError
 
 _NO_MINIMUM = (
@@ -43,7 +43,7 @@ def run(options: Namespace) -> int:
     from mien.cli.learning.train import training_bar
 
     recipe = chosen_recipe(options)
-    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    faces = read_recipe_faces(options.data, recipe)
     with training_bar() as bar:
         task = bar.add_task("step", total=options.steps)
         curve = rate.find(

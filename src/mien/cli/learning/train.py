@@ -2,9 +2,11 @@
 and scores the test set once.
 
 RECIPE is the name of a recipe in the package or a file. --data is repeatable. --budget selects a smaller variant of the
-recipe, --set train.rate=0.01 changes a key, --seeds 3 trains three times into RUN/seed-N and prints mean and standard
-deviation, --processes 2 splits each batch between two processes (or start it with torchrun).
+recipe, --set train.rate=0.01 changes a key, --seeds 3 trains three times into RUN/seed-N and prints mean, standard
+deviation and interval over faces and seeds, also in RUN/seeds.json, .csv and .tex. --processes 2 splits each batch
+between two processes (or start it with torchrun).
 --resume continues an interrupted run, even after kill -9, to the same weights. Curves: tensorboard --logdir RUN.
+--track wandb or mlflow sends them there, too (needs mien[track]; without MLFLOW_TRACKING_URI, MLflow writes into RUN).
 
 Next: mien predict photo.jpg --model RUN/model.onnx
 """
@@ -19,7 +21,15 @@ from typing import TYPE_CHECKING, Any
 from mien import run_files
 from mien.cli import DONE
 from mien.cli.parser import count
-from mien.cli.shared import any_recipe, data_argument, read_faces, recipe_arguments, show_metrics, show_spread, watched
+from mien.cli.shared import (
+    any_recipe,
+    data_argument,
+    read_recipe_faces,
+    recipe_arguments,
+    show_metrics,
+    show_seeds,
+    watched,
+)
 from mien.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -40,6 +50,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
     add("--resume", action="store_true", help="resume the run folder of the same recipe")
     add("--seeds", type=count, default=1, metavar="N", help="train N times with different seeds (default: 1)")
+    add("--track", action="append", default=[], metavar="T", help="also log to wandb or mlflow; repeatable")
     add("--processes", type=count, default=1, metavar="N", help="split each batch among N processes (default: 1)")
 
 
@@ -50,8 +61,9 @@ def run(options: Namespace) -> int:
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_extra(f"mien train (no {error.name})", "train") from error
     recipe = any_recipe(options)
+    _check_trackers(recipe, options.track)
     folder = options.out or Path("runs") / recipe.name
-    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    faces = read_recipe_faces(options.data, recipe)
     scores = []
     for variant, run_folder in _runs(recipe, folder, options.seeds):
         metrics = _train(variant, faces, run_folder, options)
@@ -60,8 +72,18 @@ def run(options: Namespace) -> int:
         scores.append(metrics)
         _report(metrics, run_folder, variant.about if variant.is_smoke else runs.advise(run_folder))
     if len(scores) > 1:
-        show_spread(scores)
+        show_seeds(folder)
     return DONE
+
+
+def _check_trackers(recipe: AnyRecipe, track: list[str]) -> None:
+    """Raise ``OptionError`` or ``MissingExtraError`` before the data is read."""
+    from mien.recipes.recipe import Recipe
+    from mien.training import tracking
+
+    tracking.check(track)
+    if track and not isinstance(recipe, Recipe):
+        raise OptionError(f"{recipe.name} has no epochs, so there is nothing for --track to log; leave it out.")
 
 
 def _runs(recipe: AnyRecipe, folder: Path, seeds: int) -> Iterator[tuple[AnyRecipe, Path]]:
@@ -94,7 +116,15 @@ def _train(recipe: AnyRecipe, faces: FaceSet, folder: Path, options: Namespace) 
         return runs.train(recipe, faces, folder, resume=options.resume, working=lambda work: watched(work, recipe.name))
     with training_bar() as bar:
         watch = epoch_watcher(bar, recipe)
-        return runs.train(recipe, faces, folder, resume=options.resume, watch=watch, processes=options.processes)
+        return runs.train(
+            recipe,
+            faces,
+            folder,
+            resume=options.resume,
+            watch=watch,
+            processes=options.processes,
+            track=options.track,
+        )
 
 
 def training_bar() -> Progress:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.cli import DONE
 from mien.cli.parser import count, seed
-from mien.cli.shared import chosen_recipe, data_argument, read_faces, recipe_arguments
+from mien.cli.shared import chosen_recipe, data_argument, read_recipe_faces, recipe_arguments
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(options: Namespace) -> int:
 
     recipe = chosen_recipe(options)
     searched = space.read(options.space, recipe)
-    faces = read_faces(options.data, recipe.data.label_scheme(), colour=not recipe.preprocess.grey)
+    faces = read_recipe_faces(options.data, recipe)
     with training_bar() as bar:
         task = bar.add_task("trials", total=options.trials)
         trials = tune.search(

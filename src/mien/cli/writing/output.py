@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from mien.cli import one_line
 from mien.cli.words import counted
@@ -220,18 +220,59 @@ def replacing(path: Path) -> Iterator[TextIO]:
         return
     draft = target.with_name(f".mien-{os.getpid()}.tmp")
     try:
-        with naming(path), _open(draft, "w", named=path) as stream:
+        with naming(path, draft), _open(draft, "w", named=path) as stream:
             yield stream
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
 
 
+class _Growing(io.TextIOWrapper):
+    """A text file whose errors name it; ``whole`` is its length at the last flush, which ends a record."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.whole = path, file.seek(0, io.SEEK_END) if file.seekable() else 0
+        # surrogateescape: a file name that is not valid UTF-8 is written with its original bytes.
+        super().__init__(file, encoding="utf-8", errors="surrogateescape", newline="")
+
+    def write(self, text: str, /) -> int:
+        """Write as any text file does."""
+        with naming(self.path):
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with naming(self.path):
+            super().flush()
+            if self.buffer.seekable():
+                self.whole = self.buffer.tell()
+
+    def close(self) -> None:
+        """Write what is buffered, and close the file even if the disk does not take it."""
+        with naming(self.path):
+            super().close()
+
+
 @contextmanager
 def growing(path: Path, *, fresh: bool) -> Iterator[TextIO]:
-    """Open ``path`` itself, so that an interrupted run keeps what was written."""
-    with naming(path), _open(path, "w" if fresh else "a") as stream:
-        yield stream
+    """Open ``path`` itself, so that an interrupted run keeps what was written; flush it at the end of each record.
+
+    If the disk does not take more, the file is cut back to its last whole record; without any it is removed.
+    """
+    try:
+        file = path.open("wb" if fresh else "ab")
+    except FileNotFoundError:
+        raise FileMissingError(f"--out {str(path)!r}: its folder does not exist.") from None
+    stream = _Growing(path, file)
+    try:
+        with stream:
+            yield stream
+    except OSError:
+        if path.is_file():
+            os.truncate(path, stream.whole)
+            if not stream.whole:
+                path.unlink()
+        raise
 
 
 @contextmanager

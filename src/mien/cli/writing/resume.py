@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mien import files
 from mien.cli.writing.output import PHOTOS_A_PART, neutral
 from mien.errors import OptionError
 from mien.parquet import read_rows, settle, valid_text
@@ -39,7 +40,7 @@ def settings_file(out: Path) -> Path:
 
 def write_settings(out: Path, settings: dict[str, Any]) -> None:
     """Record the settings that determine the contents of ``out``."""
-    settings_file(out).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    files.write(settings_file(out), json.dumps(settings, indent=1) + "\n")
 
 
 def take_up(out: Path, settings: dict[str, Any], sources: Sequence[str]) -> Kept:

@@ -70,14 +70,28 @@ def peak_evidence(_: Source, names: Sequence[str]) -> str | None:
     return f"files such as {peaks[0]} are CK+ peak frames" if len(peaks) * 2 > len(stems) else None
 
 
-def peak_rows(source: Source, _: Options) -> Iterator[Item]:
+def peak_rows(source: Source, options: Options) -> Iterator[Item]:
     """Yield CK+48 and similar copies: class folders with ``S010_004_00000017.png``, subject and sequence from the name.
 
+    Of each sequence only the last ``options.last`` frames are yielded; CK+48 has three.
     Some copies keep only the last digits of the subject. Subjects whose numbers end alike then count as one person,
     which is safe for a subject-wise split; such rows carry the flag ``subject_truncated``.
     """
-    for item in labelled(source, "ckplus"):
-        yield item if isinstance(item, Problem) else _parse_peak(item)
+    items = [item if isinstance(item, Problem) else _parse_peak(item) for item in labelled(source, "ckplus")]
+    late = _find_last([item for item in items if isinstance(item, Row)], options.last)
+    yield from (item for item in items if isinstance(item, Problem) or item.member in late)
+
+
+def _find_last(rows: Sequence[Row], count: int) -> set[str]:
+    """Return the members of the last ``count`` frames of each sequence, by frame number."""
+    sequences: dict[tuple[str, str, str | None], list[str]] = {}
+    for row in rows:
+        sequences.setdefault((row.subject, row.session, row.label), []).append(row.member)
+    return {member for members in sequences.values() for member in sorted(members, key=_frame_number)[-count:]}
+
+
+def _frame_number(member: str) -> tuple[int, str]:
+    return int(PurePosixPath(member).stem.rpartition("_")[2]), member
 
 
 def _parse_peak(row: Row) -> Item:

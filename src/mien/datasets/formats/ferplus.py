@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -20,16 +20,18 @@ from mien.datasets.rows import Item, Options, Problem, Row
 from mien.datasets.sources import tables
 from mien.datasets.sources.archive import Source, open_source
 from mien.errors import DataError, FileMissingError, OptionError
-from mien.labels import FERPLUS, NO_FACE, UNKNOWN, majority
+from mien.labels import FERPLUS, NO_FACE, UNKNOWN, majority, plurality
 
 VOTES, TABLE = "fer2013new.csv", "fer2013_to_ferplus.csv"
 ROWS = 35_887
-RULES = ("corpus", "majority")
 _COUNTS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 _IMAGE = re.compile(r"fer\d{7}")
 _FOLDERS = {"FER2013Train": "Training", "FER2013Valid": "PublicTest", "FER2013Test": "PrivateTest"}
 
 Votes = tuple[int, ...]
+
+RULES: dict[str, Callable[[Votes], str] | None] = {"corpus": None, "majority": majority, "plurality": plurality}
+"""Rule → what turns ten votes into a label; None keeps FER2013's."""
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Join:
         votes: (usage, image name, ten counts) of each row of FER+.
         table: (class folder, image stem) → (row of FER+, kind of match, whether it is ambiguous).
         rule: ``corpus`` keeps FER2013's labels; ``majority`` replaces them by the FER+ majority (none for unknown, NF
-            and faces without votes).
+            and faces without votes); ``plurality`` by the emotion with the most votes, as most papers count FERPlus.
         counts: kind of match → number of rows joined so far.
     """
 
@@ -58,13 +60,14 @@ class Join:
         if kind == "ambiguous":
             return None
         if row is None:
-            label = item.label if self.rule == "corpus" else None
+            label = item.label if RULES[self.rule] is None else None
             return replace(item, label=label, flags=(*item.flags, "no_votes"))
-        verdict = majority(self.votes[row][2])
+        votes, chosen = self.votes[row][2], RULES[self.rule]
+        verdict = (chosen or majority)(votes)
         flags = (*item.flags, *(["duplicate"] if kind == "duplicate" else []))
         flags = (*flags, verdict) if verdict in (UNKNOWN, NO_FACE) else flags
-        label = item.label if self.rule == "corpus" else verdict if verdict in FERPLUS.labels else None
-        return replace(item, label=label, votes=self.votes[row][2], flags=flags)
+        label = item.label if chosen is None else verdict if verdict in FERPLUS.labels else None
+        return replace(item, label=label, votes=votes, flags=flags)
 
     def _find_row(self, row: Row) -> tuple[int | None, str]:
         line = re.fullmatch(r".+\.csv:(\d+)", row.member)

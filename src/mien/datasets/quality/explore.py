@@ -33,7 +33,7 @@ SAMPLES, PAIRS, PROBLEMS = 10, 12, 50
 
 @dataclass(frozen=True)
 class Explored:
-    """The page written, the PNG and SVG file of every plot, and the facts in JSON-ready form."""
+    """The page written, the PNG, SVG and PDF file of every plot, and the facts in JSON-ready form."""
 
     page: Path
     figures: tuple[Path, ...]
@@ -56,12 +56,9 @@ class _Work:
         return [(self.images[row], text) for row, text in zip(rows, texts or [""] * len(rows), strict=True)]
 
     def figure(self, name: str, drawn: Figure, text: str) -> str:
-        """Write a plot as PNG and SVG, and return its HTML for the page."""
-        content = figures.render(drawn, "png")
-        for kind, value in (("png", content), ("svg", figures.render(drawn, "svg"))):
-            path = self.out / f"{name}.{kind}"
-            path.write_bytes(value)
-            self.written.append(path)
+        """Write a plot as PNG, SVG and PDF, and return its HTML for the page."""
+        content, paths = figures.save(drawn, self.out, name)
+        self.written += paths
         return page.figure(sheets.data_uri(content), text)
 
 
@@ -120,8 +117,9 @@ def _gather(manifest: Manifest, folder: Path, sample: int, seed: int, watch: Wat
     for name in _class_names(manifest):
         rows = np.flatnonzero(labels == name)
         wanted[f"class {name}"] = draw.choice(rows, min(SAMPLES, len(rows)), replace=False).tolist()
+    blank = manifest.flagged(BLANK)  # the lowest of every measure, and nothing to look at
     for name, numbers in measured.values.items():
-        wanted[f"lowest\n{name}"], wanted[f"highest\n{name}"] = find_extremes(numbers, SAMPLES)
+        wanted[f"lowest\n{name}"], wanted[f"highest\n{name}"] = find_extremes(numbers, SAMPLES, ~blank)
     for kind in guard.KINDS:
         pairs = [pair for leak in report.leaks if leak.kind == kind for pair in leak.pairs][: PAIRS // 2]
         wanted[f"{kind}\npairs"] = [row for pair in pairs for row in pair]
@@ -237,14 +235,14 @@ def _show_means(work: _Work) -> str:
 def _show_quality(work: _Work) -> list[str]:
     values = work.measured.values
     drawn = figures.qualities(values, MEASURES)
-    parts = [work.figure("quality", drawn, "Histograms of brightness, contrast, sharpness and entropy")]
+    parts = [work.figure("quality", drawn, f"Histograms of {', '.join(values)}")]
     rows = {}
     for name, numbers in values.items():
         for side in (f"lowest\n{name}", f"highest\n{name}"):
             rows[side] = work.tiles(side, [_format_short(float(numbers[at])) for at in work.wanted[side]])
     parts.append(work.figure("extremes", figures.grid(rows, SAMPLES), "The images with the most extreme values"))
     blank = int(work.manifest.flagged(BLANK).sum())
-    return [*parts, page.paragraph(f"Blank images (all pixels have one value): {blank:,}.")]
+    return [*parts, page.paragraph(f"Blank images (all pixels have one value), which are not shown: {blank:,}.")]
 
 
 def _format_short(value: float) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mien.datasets.manifest import Manifest
 from mien.errors import DataError, FileMissingError, nearest
+from mien.files import appearing
 from mien.labels import canonical
 
 ACTIONS = ("drop", "relabel", "keep")
@@ -29,7 +30,7 @@ class Verdict:
 
 def write(verdicts: Iterable[Verdict], path: Path) -> Path:
     """Write the list as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with appearing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow([column.name for column in fields(Verdict)])
         table.writerows(astuple(verdict) for verdict in verdicts)

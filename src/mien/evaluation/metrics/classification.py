@@ -32,12 +32,14 @@ SELECTED = 0.7
 
 @dataclass(frozen=True)
 class Metrics:
-    """Metrics of one model on N faces. All except ``log_loss`` (nats), ``brier``, ``mcc`` and counts lie in [0, 1].
+    """Metrics of one model on N faces. All except ``log_loss`` (nats), ``brier``, ``mcc``, ``kappa`` and
+    counts lie in [0, 1].
 
     interval, macro_f1_interval: 95 % bootstrap intervals of ``accuracy`` and ``macro_f1``.
     macro_f1, balanced_accuracy: mean F1 and mean recall over the classes with faces.
     weighted_f1: mean F1 weighted by the number of faces.
     mcc:       multi-class Matthews correlation (Gorodkin 2004), -1 to 1; 0 if predictions or labels are all one class.
+    kappa:     Cohen's kappa (Cohen 1960), agreement beyond chance, at most 1; 0 if all is one class.
     top2:      share of faces whose class is among the two most probable ones.
     brier:     mean squared distance of the probabilities from the one-hot label, summed over classes (Brier 1950),
                0 to 2.
@@ -58,6 +60,7 @@ class Metrics:
     weighted_f1: float
     balanced_accuracy: float
     mcc: float
+    kappa: float
     top2: float
     log_loss: float
     brier: float
@@ -100,6 +103,7 @@ def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, d
         weighted_f1=float(np.average([row["f1"] or 0.0 for row in per_class.values()], weights=confusion.sum(1))),
         balanced_accuracy=float(balanced_accuracy(confusion)),
         mcc=matthews_correlation(confusion),
+        kappa=cohen_kappa(confusion),
         top2=top_accuracy(checked, known, 2),
         log_loss=float(log_loss(known, checked / checked.sum(1, keepdims=True), labels=classes)),
         brier=brier_score(checked, known),
@@ -129,6 +133,17 @@ def matthews_correlation(confusion: NDArray[np.int64]) -> float:
     total, true, predicted = counts.sum(), counts.sum(1), counts.sum(0)
     spread = (total**2 - predicted @ predicted) * (total**2 - true @ true)
     return float((np.trace(counts) * total - true @ predicted) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def cohen_kappa(confusion: NDArray[np.int64]) -> float:
+    """Return Cohen's kappa of a confusion matrix (C, C), rows true; 0 where it is undefined.
+
+    Equals ``sklearn.metrics.cohen_kappa_score``, which returns NaN for data of one class.
+    """
+    counts = confusion.astype(np.float64)
+    total = counts.sum()
+    observed, chance = np.trace(counts) / total, (counts.sum(0) @ counts.sum(1)) / total**2
+    return float((observed - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
 def brier_score(probabilities: Doubles, labels: Labels) -> float:

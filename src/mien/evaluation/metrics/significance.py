@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +41,43 @@ def balanced_accuracy_interval(
 ) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of the balanced accuracy, as ``macro_f1_interval``."""
     return _middle_interval(balanced_accuracy(_resample(confusion, draws, seed)))
+
+
+COLUMNS = ("precision", "recall", "f1")
+"""The metrics of one class that ``per_class`` computes."""
+
+
+def per_class(confusion: NDArray[np.int64], column: str) -> NDArray[np.float64]:
+    """Return precision, recall or F1 (…, C) of confusion matrices (…, C, C), rows true; NaN for classes without faces.
+
+    Precision and F1 of a class with faces that is never predicted are 0.
+    """
+    right, true, predicted = np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion.sum(-2)
+    whole = {"precision": predicted, "recall": true, "f1": (true + predicted) / 2}[column]
+    return np.where(true > 0, right / np.maximum(whole, 0.5), np.nan)
+
+
+def average(confusion: NDArray[np.int64], column: str, *, weighted: bool) -> NDArray[np.float64]:
+    """Return the mean (…,) over the classes with faces of a ``per_class`` column, plain or weighted by the faces."""
+    values, faces = per_class(confusion, column), confusion.sum(-1)
+    weights = faces if weighted else (faces > 0).astype(np.int64)
+    mean: NDArray[np.float64] = (np.nan_to_num(values) * weights).sum(-1) / weights.sum(-1)
+    return mean
+
+
+def confusion_interval(
+    confusion: NDArray[np.int64],
+    metric: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of a metric of a confusion matrix (C, C), as ``macro_f1_interval``.
+
+    metric: maps matrices (…, C, C) to values (…,); draws in which it has no value (NaN) are discarded.
+    """
+    values = metric(_resample(confusion, draws, seed))
+    return _middle_interval(values[~np.isnan(values)])
 
 
 def _resample(confusion: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mien import files
 from mien.evaluation.protocol.suite import Estimate, Row, Subject
 from mien.reporting import markdown
 
@@ -158,7 +159,7 @@ def _list_numbers(row: Row) -> list[float | str]:
 def write(folder: Path, results: Sequence[Result]) -> None:
     """Write ``suite.md``, ``suite.csv`` and ``suite.json`` into a folder, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "suite.md").write_text("\n".join(render_markdown(result) for result in results), encoding="utf-8")
-    (folder / "suite.csv").write_text(to_csv(results), encoding="utf-8")
+    files.write(folder / "suite.md", "\n".join(render_markdown(result) for result in results))
+    files.write(folder / "suite.csv", to_csv(results))
     values = [result.to_dict() for result in results]
-    (folder / "suite.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+    files.write(folder / "suite.json", json.dumps(values, indent=1, ensure_ascii=False))

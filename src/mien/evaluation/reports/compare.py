@@ -1,4 +1,4 @@
-"""Compare several models on one page: metrics, significance, cost, and published results."""
+"""Compare several models, each with one run or several seeds, on one page: metrics, tests, cost, published results."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, OptionError
-from mien.evaluation import evaluate
-from mien.evaluation.evaluated import Evaluated, is_test, name_part
+from mien.evaluation import seeds
+from mien.evaluation.evaluated import Evaluated, name_part
+from mien.evaluation.metrics.clusters import Paired, compare_runs
 from mien.evaluation.metrics.significance import McNemar, holm, mcnemar
 from mien.evaluation.predictions import Predictions, check_same_faces
 from mien.evaluation.reports import comparison_plots as plots
 from mien.evaluation.reports.comparison_plots import Figure95
+from mien.evaluation.seeds import Result
 from mien.reporting.document import Sheet, Written
 
 if TYPE_CHECKING:
     from mien.evaluation.reports.plots import Curves
+    from mien.labels import LabelSet
 
 LEVEL = 0.05
 """Adjusted p value below which a difference is called significant."""
@@ -31,8 +34,9 @@ OFFICIAL = ("PrivateTest", "PublicTest")
 class Entry:
     """One model of the comparison.
 
-    run:         its folder.  part: the split that is compared.
-    predictions: on that split.  metrics: of the predictions, as ``evaluate.report``.
+    run:         its folder, the first one's of several seeds.  part: the split that is compared.
+    predictions: on that split, a ``Predictions`` for each seed.
+    result:      the metrics of the predictions, means over the seeds.
     curves:      learning curves, None if the folder has none.
     parameters:  number of weights and biases.  flops: for one face. None where the network is unknown.
     """
@@ -40,33 +44,49 @@ class Entry:
     name: str
     run: Evaluated
     part: str
-    predictions: Predictions = field(repr=False)
-    metrics: dict[str, Any] = field(repr=False)
+    predictions: tuple[Predictions, ...] = field(repr=False)
+    result: Result = field(repr=False)
     curves: Curves | None = None
     parameters: int | None = None
     flops: int | None = None
 
     @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics, means over the seeds."""
+        return self.result.metrics
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The model's classes."""
+        return self.predictions[0].label_set
+
+    @property
     def accuracy(self) -> Figure95:
         """The accuracy with its interval."""
-        return _with_interval(self.metrics, "accuracy", "interval")
+        return Figure95(self.metrics["accuracy"], self.bounds("interval"))
 
     @property
     def macro_f1(self) -> Figure95:
         """The macro F1 with its interval."""
-        return _with_interval(self.metrics, "macro_f1", "macro_f1_interval")
+        return Figure95(self.metrics["macro_f1"], self.bounds("macro_f1_interval"))
+
+    def bounds(self, interval: str) -> tuple[float, float]:
+        """Return ``interval`` or ``macro_f1_interval``; of single runs over whole people or sessions where known."""
+        name, _ = self.predictions[0].grouping()
+        grouped = self.metrics.get("grouped", {}).get(name) if self.result.runs == 1 else None
+        low, high = (grouped or self.metrics)[interval]
+        return low, high
 
 
-def _with_interval(metrics: Mapping[str, Any], value: str, interval: str) -> Figure95:
-    low, high = metrics[interval]
-    return Figure95(metrics[value], (low, high))
+def make_entry(runs: Sequence[Evaluated], name: str, split: str = "", **known: Any) -> Entry:
+    """Return an entry of one run, or of one recipe's runs with several seeds.
 
-
-def make_entry(run: Evaluated, name: str, split: str = "", **known: Any) -> Entry:
-    """Return an entry; ``known`` holds curves, parameters and flops. Raises ``OptionError`` for a missing split."""
-    part = run.part_named(split)
-    predictions = run.predictions.part(part)
-    return Entry(name, run, part, predictions, evaluate.report(predictions, copies=is_test(part)), **known)
+    known: curves, parameters and flops. Raises ``OptionError`` for a missing split.
+    """
+    part = runs[0].part_named(split)
+    predictions = tuple(run.predictions.part(part) for run in runs)
+    full = f"{name}, {len(runs)} seeds" if len(runs) > 1 else name
+    return Entry(full, runs[0], part, predictions, seeds.summarise(predictions, part), **known)
 
 
 def name_runs(runs: Sequence[Evaluated]) -> list[str]:
@@ -91,25 +111,22 @@ def name_runs(runs: Sequence[Evaluated]) -> list[str]:
 class Difference:
     """A comparison of two entries, by name.
 
-    test:     None if their predictions are of different faces; ``why`` then says how they differ.
+    test:     McNemar's of two single runs; the paired test of groups of faces and of seeds where faces are grouped or
+              a model has several seeds; None if their predictions are of different faces, ``why`` then says how.
     adjusted: the p-value, adjusted for the number of pairs (Holm).
     """
 
     first: str
     second: str
-    test: McNemar | None = None
+    test: McNemar | Paired | None = None
     adjusted: float = 1.0
     why: str = ""
 
 
 def compare_pairs(entries: Sequence[Entry]) -> list[Difference]:
-    """Run McNemar's test on each pair of entries with the same faces; say why the other pairs are not comparable."""
+    """Test each pair of entries with the same faces; say why the other pairs are not comparable."""
     pairs = [(one, other, _explain_mismatch(one, other)) for one, other in combinations(entries, 2)]
-    tests = {
-        (one.name, other.name): mcnemar(one.predictions.right, other.predictions.right)
-        for one, other, why in pairs
-        if not why
-    }
+    tests = {(one.name, other.name): _test(one, other) for one, other, why in pairs if not why}
     adjusted = dict(zip(tests, holm([test.p_value for test in tests.values()]), strict=True))
     return [
         Difference(one.name, other.name, tests.get(key), adjusted.get(key, 1.0), why)
@@ -118,16 +135,24 @@ def compare_pairs(entries: Sequence[Entry]) -> list[Difference]:
     ]
 
 
+def _test(one: Entry, other: Entry) -> McNemar | Paired:
+    first, second = seeds.right(one.predictions), seeds.right(other.predictions)
+    name, groups = one.predictions[0].grouping()
+    if len(first) == len(second) == 1 and name == "face":
+        return mcnemar(first[0], second[0])
+    return compare_runs(first, second, groups)
+
+
 def _explain_mismatch(one: Entry, other: Entry) -> str:
     try:
-        check_same_faces(one.predictions, other.predictions)
+        check_same_faces(one.predictions[0], other.predictions[0])
     except DataError as error:
         return str(error)
     return ""
 
 
 def write(entries: Sequence[Entry], out: str | Path, *, literature: Mapping[str, float] | None = None) -> Written:
-    """Write ``index.html``, ``compare.md`` and the plots into the folder ``out``, and return their paths.
+    """Write ``index.html``, ``compare.md``, the plots, and tables as CSV and LaTeX into ``out``; return their paths.
 
     literature: method → published accuracy on FER2013.
     Raises ``OptionError`` for no entries, ``MissingExtraError`` without ``mien[train]``.
@@ -150,8 +175,10 @@ def write(entries: Sequence[Entry], out: str | Path, *, literature: Mapping[str,
 
 def _add_summary(sheet: Sheet, entries: Sequence[Entry], pairs: Sequence[Difference]) -> None:
     sheet.section("Summary")
-    head = ("model", "part", "faces", "accuracy (95 %)", "macro F1 (95 %)", "ECE", "parameters", "MFLOPs", "scored")
-    sheet.table(head, [_format_row(entry) for entry in entries])
+    head = ("model", "part", "faces", "accuracy (95 %)", "macro F1 (95 %)", "kappa", "ECE", "parameters", "MFLOPs",
+            "scored")  # fmt: skip
+    sheet.table(head, [_format_row(entry) for entry in entries], "compare")
+    _explain_intervals(sheet, entries)
     if any(entry.test is None for entry in pairs):
         sheet.text(
             "Not all of these were evaluated on the same faces. Some faces are harder than others, so their accuracies "
@@ -174,14 +201,32 @@ def _add_summary(sheet: Sheet, entries: Sequence[Entry], pairs: Sequence[Differe
 
 
 def _format_row(entry: Entry) -> tuple[object, ...]:
-    bounds = [entry.metrics[name] for name in ("interval", "macro_f1_interval")]
+    bounds = [entry.bounds(name) for name in ("interval", "macro_f1_interval")]
     accuracy, f1 = (f"{100 * low:.1f} – {100 * high:.1f}" for low, high in bounds)
     parameters = "–" if entry.parameters is None else f"{entry.parameters:,}"
     flops = "–" if entry.flops is None else f"{entry.flops / 1e6:,.1f}"
     scored = "–" if entry.run.scorings is None else f"{entry.run.scorings} ×"
     metrics = entry.metrics
-    return (entry.name, name_part(entry.part), metrics["faces"], f"{metrics['accuracy']:.2%} ({accuracy})",
-            f"{metrics['macro_f1']:.1%} ({f1})", metrics["ece"], parameters, flops, scored)  # fmt: skip
+    deviations = [
+        f" ± {100 * entry.result.deviation[name]:.{digits}f}" * (entry.result.runs > 1)
+        for name, digits in (("accuracy", 2), ("macro_f1", 1))
+    ]
+    return (entry.name, name_part(entry.part), metrics["faces"],
+            f"{100 * metrics['accuracy']:.2f}{deviations[0]} % ({accuracy})",
+            f"{100 * metrics['macro_f1']:.1f}{deviations[1]} % ({f1})",
+            metrics["kappa"], metrics["ece"], parameters, flops, scored)  # fmt: skip
+
+
+def _explain_intervals(sheet: Sheet, entries: Sequence[Entry]) -> None:
+    """Say what was resampled for the intervals of which models."""
+    several = [entry.name for entry in entries if entry.result.runs > 1]
+    if several:
+        sheet.text(
+            f"{', '.join(several)}: mean ± standard deviation over seeds; intervals over faces and seeds.", "soft"
+        )
+    groups = {entry.predictions[0].grouping()[0] for entry in entries} - {"face"}
+    for name in sorted(groups):
+        sheet.text(f"Where the {name} of each face is known, whole {name}s are resampled.", "soft")
 
 
 def _add_significance(sheet: Sheet, pairs: Sequence[Difference]) -> None:
@@ -189,33 +234,61 @@ def _add_significance(sheet: Sheet, pairs: Sequence[Difference]) -> None:
     sheet.section("Significance")
     if not pairs:
         sheet.text("There is only one run, so there is nothing to compare.")
+    _add_mcnemar(sheet, [(pair, test) for pair, test in tested if isinstance(test, McNemar)])
+    _add_paired(sheet, [(pair, test) for pair, test in tested if isinstance(test, Paired)])
     if tested:
-        head = ("first", "second", "only first correct", "only second correct", "p", "p adjusted", "verdict")
-        sheet.table(
-            head,
-            [(pair.first, pair.second, test.only_first, test.only_second, f"{test.p_value:.2g} ({test.method})",
-              f"{pair.adjusted:.2g}", _write_verdict(pair, test)) for pair, test in tested],
-        )  # fmt: skip
-        sheet.text(
-            "McNemar's test on the same faces: does one model classify more of those faces correctly that only one of "
-            f"the two gets right? p is adjusted for {len(tested)} pairs (Holm), and significant below {LEVEL:g}.",
-            "soft",
-        )
+        sheet.text(f"p is adjusted for {len(tested)} pairs (Holm), and significant below {LEVEL:g}.", "soft")
     others = [(pair.first, pair.second, pair.why) for pair in pairs if not pair.test]
     if others:
         sheet.text("Not comparable, as the faces differ:")
         sheet.table(("first", "second", "why"), others)
 
 
-def _write_verdict(pair: Difference, test: McNemar) -> str:
+def _add_mcnemar(sheet: Sheet, tested: Sequence[tuple[Difference, McNemar]]) -> None:
+    if not tested:
+        return
+    head = ("first", "second", "only first correct", "only second correct", "p", "p adjusted", "verdict")
+    sheet.table(
+        head,
+        [(pair.first, pair.second, test.only_first, test.only_second, f"{test.p_value:.2g} ({test.method})",
+          f"{pair.adjusted:.2g}", _write_verdict(pair, test.only_first - test.only_second)) for pair, test in tested],
+        "significance",
+    )  # fmt: skip
+    sheet.text(
+        "McNemar's test on the same faces: does one model classify more of those faces correctly that only one of the "
+        "two gets right?",
+        "soft",
+    )
+
+
+def _add_paired(sheet: Sheet, tested: Sequence[tuple[Difference, Paired]]) -> None:
+    if not tested:
+        return
+    head = ("first", "second", "difference", "groups of faces", "p faces", "p seeds", "p adjusted", "verdict")
+    sheet.table(
+        head,
+        [(pair.first, pair.second, f"{100 * test.difference:+.2f} points", test.groups, f"{test.p_faces:.2g}",
+          "–" if test.p_seeds is None else f"{test.p_seeds:.2g}", f"{pair.adjusted:.2g}",
+          _write_verdict(pair, test.difference)) for pair, test in tested],
+        "significance-paired",
+    )  # fmt: skip
+    sheet.text(
+        "Paired test on the same faces. p faces: sign-flip permutation of the groups' differences, a group being a "
+        "person or session where known, otherwise a face. p seeds: Welch's t-test on the accuracies of the runs; "
+        "without two seeds or more of both, chance in training is not tested. The larger p counts.",
+        "soft",
+    )
+
+
+def _write_verdict(pair: Difference, difference: float) -> str:
     if pair.adjusted >= LEVEL:
         return "no significant difference"
-    return f"{pair.first if test.only_first > test.only_second else pair.second} is better"
+    return f"{pair.first if difference > 0 else pair.second} is better"
 
 
 def _add_classes(sheet: Sheet, entries: Sequence[Entry]) -> None:
     sheet.section("Classes")
-    labels = list(dict.fromkeys(label for entry in entries for label in entry.predictions.label_set.labels))
+    labels = list(dict.fromkeys(label for entry in entries for label in entry.label_set.labels))
     values = {
         entry.name: {label: row["f1"] for label, row in entry.metrics["per_class"].items() if row["support"]}
         for entry in entries
@@ -225,7 +298,7 @@ def _add_classes(sheet: Sheet, entries: Sequence[Entry]) -> None:
     )
     nan = float("nan")
     rows = [(label, *(row.get(label, nan) for row in values.values())) for label in labels]
-    sheet.table(("F1 of", *values), rows)
+    sheet.table(("F1 of", *values), rows, "classes")
 
 
 def _add_curves(sheet: Sheet, entries: Sequence[Entry]) -> None:
@@ -263,7 +336,7 @@ def _add_literature(sheet: Sheet, entries: Sequence[Entry], published: Mapping[s
     own = {
         f"Mien: {entry.name}": entry
         for entry in entries
-        if entry.part in OFFICIAL and entry.predictions.label_set.name == "fer2013"
+        if entry.part in OFFICIAL and entry.label_set.name == "fer2013"
     }
     if not published:
         return
@@ -280,7 +353,7 @@ def _add_literature(sheet: Sheet, entries: Sequence[Entry], published: Mapping[s
     sheet.figure("literature", drawn, alt, caption)
     rows = [(name, f"{value:.2%}", "–", "–", "System E, Table 3") for name, value in published.items()]
     for name, entry in own.items():
-        low, high = entry.metrics["interval"]
+        low, high = entry.bounds("interval")
         text = f"{entry.metrics['accuracy']:.2%}"
         rows.append((name, text, f"{low:.1%} – {high:.1%}", entry.part, "measured here"))
     rows.sort(key=lambda row: -float(row[1].rstrip("%")))

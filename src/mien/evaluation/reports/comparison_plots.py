@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.evaluation.reports.plots import line_style, set_whole_ticks
-from mien.reporting.figures import BLUE, GREY, OKABE_ITO, new, percent, styled
+from mien.reporting.figures import BLUE, GREY, OKABE_ITO, new, percent, stop_at_whole, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,8 @@ def _draw_bars(axes: Axes, values: Mapping[str, Figure95], colours: Sequence[str
     for row, value in enumerate(values.values()):
         axes.text(value.value + value.reach[1] + 0.015, row, f"{value.value:.1%}", va="center", fontsize=9)
     axes.set_yticks(rows, list(values))
-    axes.set_xlim(0, 1.16)
+    axes.set_xlim(0, 1.16)  # room for the numbers; the axis itself stops at 100 %
+    axes.spines["bottom"].set_bounds(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     percent(axes.xaxis)
 
@@ -86,6 +87,7 @@ def draw_class_f1(values: Mapping[str, Mapping[str, float | None]], labels: Sequ
         axes.bar_label(bars, [f"{f1:.2f}" for _, f1 in scored], padding=3, fontsize=8)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="F1 of the class", xlim=(0, 1.08), ylim=(-0.55, len(labels) - 0.45), title="F1 of each class")
+    axes.spines["bottom"].set_bounds(0, 1)
     axes.invert_yaxis()
     _add_legend(figure, len(values))
     return figure
@@ -106,6 +108,7 @@ def draw_curves(curves_by_name: Mapping[str, Curves]) -> Figure:
         axes.set(title=title, xlabel="epoch", ylabel="accuracy" if "accuracy" in title else "loss (nats)")
         set_whole_ticks(axes)
     percent(panels[2].yaxis)
+    stop_at_whole(panels[2].yaxis)
     handles, names = panels[2].get_legend_handles_labels()
     bottom.legend(handles, names, loc="outside lower center", ncols=_count_columns(len(names)), frameon=False)
     return figure
@@ -132,6 +135,7 @@ def draw_scatter(points: Mapping[str, tuple[float, Figure95]], what: str, title:
     axes.set_xticks(_choose_ticks(min(costs) / 2, max(costs) * 2))
     percent(axes.yaxis)
     axes.margins(y=0.15)
+    stop_at_whole(axes.yaxis)
     axes.grid(alpha=0.3)
     _add_legend(figure, len(points))
     return figure

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.preprocess import rgb
-from mien.reporting.figures import BLUE, GREEN, GREY, OKABE_ITO, ORANGE, RED, new, percent, styled
+from mien.reporting.figures import BLUE, GREEN, GREY, OKABE_ITO, ORANGE, RED, new, percent, stop_at_whole, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,6 +68,7 @@ def draw_training(curves: Curves) -> Figure:
     _draw_pair(accuracy, curves, curves.accuracy, curves.validation_accuracy)
     accuracy.set(title="Accuracy", xlabel="epoch", ylabel="accuracy")
     percent(accuracy.yaxis)
+    stop_at_whole(accuracy.yaxis)
     _draw_pair(loss, curves, curves.loss, curves.validation_loss)
     loss.set(title="Loss", xlabel="epoch", ylabel="loss (nats)")
     if curves.diverged:
@@ -151,9 +152,38 @@ def draw_class_bars(per_class: Mapping[str, Mapping[str, float | None]]) -> Figu
     ticks = [f"{name}\n{faces:,} face{'s' if faces != 1 else ''}" for name, faces in zip(names, support, strict=True)]
     axes.set_yticks(rows, ticks)
     axes.set(xlabel="precision, recall, F1", xlim=(0, 1.06), ylim=(-0.55, len(names) - 0.45), title="Each class")
+    axes.spines["bottom"].set_bounds(0, 1)
     percent(axes.xaxis)
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+@styled
+def draw_class_accuracy(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
+    """Plot the two accuracies that papers give a class, of a confusion matrix (C, C), rows true, as bars.
+
+    Of its own faces: the share that is recognised, its recall. Of all faces: the share on which "this class or not" is
+    right, which is high for rare classes whatever the model does. Classes without faces have no bars.
+    """
+    table = np.asarray(counts, np.int64)
+    right, faces = np.diagonal(table), table.sum(1)
+    either = 1 - (faces + table.sum(0) - 2 * right) / table.sum()
+    shown = np.flatnonzero(faces)
+    figure = new(8.4, 0.46 * len(shown) + 1.3)
+    axes = figure.subplots()
+    own = (right[shown] / faces[shown], BLUE, "", "of the class's own faces (recall)")
+    whole = (either[shown], ORANGE, "///", "of all faces: this class or not")
+    for step, (values, colour, hatch, label) in zip((-0.2, 0.2), (own, whole), strict=True):
+        spots = np.arange(len(shown)) + step
+        bars = axes.barh(spots, values, 0.4, color=colour, hatch=hatch, edgecolor="white", linewidth=0.5, label=label)
+        axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=8)
+    axes.set_yticks(range(len(shown)), [labels[index] for index in shown])
+    axes.set(xlabel="accuracy", xlim=(0, 1.08), ylim=(-0.55, len(shown) - 0.45), title="Accuracy of each class")
+    axes.spines["bottom"].set_bounds(0, 1)
+    percent(axes.xaxis)
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -201,6 +231,7 @@ def draw_risk_coverage(curve: RiskCoverage, at: tuple[float, float]) -> Figure:
              xlim=(0, 1), title=f"Risk and coverage, area {curve.area:.3f}")  # fmt: skip
     axes.set_ylim(bottom=0)
     axes.margins(y=0.15)
+    stop_at_whole(axes.yaxis)
     percent(axes.xaxis)
     percent(axes.yaxis)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
@@ -238,6 +269,8 @@ def _make_square() -> tuple[Figure, Axes]:
     figure = new(6.9, 4.6)
     axes = figure.subplots()
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    for side in ("left", "bottom"):
+        axes.spines[side].set_bounds(0, 1)
     percent(axes.xaxis)
     percent(axes.yaxis)
     return figure, axes

@@ -50,7 +50,9 @@ class Background:
     notes: tuple[str, ...] = ()
 
 
-SUMMARY = (*("part", "faces", "accuracy", "95 %", "macro F1", "macro F1 95 %", "MCC", "top 2", "log loss", "ECE"),)
+SUMMARY = (
+    *("part", "faces", "accuracy", "95 %", "macro F1", "macro F1 95 %", "MCC", "kappa", "top 2", "log loss", "ECE"),
+)
 SCORES = ("precision", "recall", "f1", "roc_area", "pr_area")
 CLAIMED = ("what", "claimed", "measured", "95 % interval", "claimed in")
 BLOCKS = ("block", "parameters", "million FLOPs", "map", "receptive field", "activations")
@@ -138,8 +140,9 @@ def _add_summary(work: _Work) -> None:
         times = "once" if scorings == 1 else f"{scorings} times"
         sheet.text(f"The test set has been scored {times}.{again}", "warn" if again else "")
     sheet.text(
-        "Intervals are 95 % bootstrap intervals over faces. MCC: Matthews correlation. Top 2: the true class is among "
-        f"the two most probable. Log loss: in nats. ECE: expected calibration error. All below: {work.part_name}.",
+        "Intervals are 95 % bootstrap intervals over faces. MCC: Matthews correlation. Kappa: Cohen's. Top 2: the "
+        "true class is among the two most probable. Log loss: in nats. ECE: expected calibration error. All below: "
+        f"{work.part_name}.",
         "soft",
     )
 
@@ -159,7 +162,7 @@ def _format_row(name: str, values: dict[str, Any]) -> tuple[object, ...]:
     f1_low, f1_high = values["macro_f1_interval"]
     accuracy = (f"{values['accuracy']:.2%}", f"{low:.1%} – {high:.1%}")
     return (name, values["faces"], *accuracy, values["macro_f1"], f"{f1_low:.3f} – {f1_high:.3f}",
-            values["mcc"], f"{values['top2']:.1%}", values["log_loss"], values["ece"])  # fmt: skip
+            values["mcc"], values["kappa"], f"{values['top2']:.1%}", values["log_loss"], values["ece"])  # fmt: skip
 
 
 def _add_failures(work: _Work, known: Background) -> None:
@@ -207,6 +210,8 @@ def _add_classes(work: _Work) -> None:
     work.sheet.section("Classes")
     alt = f"Bars of precision, recall and F1 of each class on {work.part_name}"
     work.sheet.figure("classes", plots.draw_class_bars(rows), alt)
+    drawn = plots.draw_class_accuracy(work.metrics["confusion"], work.labels)
+    work.sheet.figure("class-accuracy", drawn, f"Bars of two accuracies of each class on {work.part_name}")
     head = ("class", "precision", "recall", "F1", "ROC area", "average precision", "faces")
     table = [(label, *(_to_number(row[key]) for key in SCORES), int(row["support"])) for label, row in rows.items()]
     work.sheet.table(head, [*table, *_average_rows(rows)])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mien import files
 from mien.evaluation.robustness import audit_plots, audit_tables
 from mien.reporting import figures, page, sheets
 
@@ -36,10 +37,10 @@ def write(audit: Audit, heading: Mapping[str, Any], folder: str | Path) -> list[
     out.mkdir(parents=True, exist_ok=True)
     drawn = _draw_figures(audit, out)
     text = json.dumps({**heading, **audit.to_dict()}, indent=1, ensure_ascii=False, allow_nan=False)
-    (out / "audit.json").write_text(text, encoding="utf-8")
-    (out / "audit.md").write_text(render_markdown(audit, heading), encoding="utf-8")
+    files.write(out / "audit.json", text)
+    files.write(out / "audit.md", render_markdown(audit, heading))
     written = page.write(out / "audit.html", "Audit", _write_lead(heading), _build_sections(audit, heading, drawn))
-    return [written, out / "audit.json", out / "audit.md", *(path for path, _ in drawn.values())]
+    return [written, out / "audit.json", out / "audit.md", *(path for paths, _ in drawn.values() for path in paths)]
 
 
 def render_markdown(audit: Audit, heading: Mapping[str, Any]) -> str:
@@ -54,8 +55,8 @@ def _write_lead(heading: Mapping[str, Any]) -> str:
     return f"{heading['model']} ({heading['digest'][:12]}) on {heading['split']} of {data}."
 
 
-def _draw_figures(audit: Audit, out: Path) -> dict[str, tuple[Path, bytes]]:
-    """Draw the plots and write them; return name → path and PNG."""
+def _draw_figures(audit: Audit, out: Path) -> dict[str, tuple[tuple[Path, ...], bytes]]:
+    """Draw the plots and write them; return name → paths and the PNG for the page."""
     overall = audit.figures["accuracy"]
     drawn: dict[str, Figure] = {}
     short = [slicing for slicing in audit.slicings if len(slicing.slices) <= LONG]
@@ -66,12 +67,11 @@ def _draw_figures(audit: Audit, out: Path) -> dict[str, tuple[Path, bytes]]:
             drawn[_name_figure(slicing, number)] = audit_plots.draw_slices([slicing], overall)
     if audit.robustness:
         drawn["corruptions"] = audit_plots.draw_curves(audit.robustness)
-    files = {}
+    plots = {}
     for name, figure in drawn.items():
-        content = figures.render(figure, "png")
-        (out / f"{name}.png").write_bytes(content)
-        files[name] = (out / f"{name}.png", content)
-    return files
+        content, paths = figures.save(figure, out, name)
+        plots[name] = (paths, content)
+    return plots
 
 
 def _name_figure(slicing: Slicing, number: int) -> str:
@@ -81,7 +81,7 @@ def _name_figure(slicing: Slicing, number: int) -> str:
 
 
 def _build_sections(
-    audit: Audit, heading: Mapping[str, Any], drawn: Mapping[str, tuple[Path, bytes]]
+    audit: Audit, heading: Mapping[str, Any], drawn: Mapping[str, tuple[tuple[Path, ...], bytes]]
 ) -> list[tuple[str, Sequence[str]]]:
     whole, (tests, *tables) = audit_tables.tabulate_all_faces(audit), audit_tables.tabulate_slices(audit)
     pictures = [_embed_picture(content, "Accuracy of each slice with its 95 % interval")

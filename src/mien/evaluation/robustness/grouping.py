@@ -119,12 +119,18 @@ def group_by_column(faces: FaceSet, name: str) -> Groups:
 def _group_by_value(name: str, values: Sequence[Any]) -> Groups:
     ordered = sorted({value for value in values if value is not None}, key=lambda value: (str(type(value)), value))
     index_of = {value: index for index, value in enumerate(ordered)}
-    names = [str(value) for value in ordered]
+    names = _name_values(ordered)
     rows = np.array([index_of.get(value, len(ordered)) for value in values], np.int64)
     if None not in values:
         return Groups(name, "", tuple(names), rows)
     names.append(UNKNOWN if UNKNOWN not in names else f"{UNKNOWN} (nothing said)")
     return Groups(name, "", tuple(names), rows, len(ordered))
+
+
+def _name_values(values: Sequence[Any]) -> list[str]:
+    """Return values as text; decimal numbers rounded, unless two would then look alike."""
+    rounded = [_format_number(value) if isinstance(value, float) else str(value) for value in values]
+    return rounded if len(set(rounded)) == len(rounded) else [str(value) for value in values]
 
 
 def list_columns(faces: FaceSet) -> dict[str, Sequence[Any]]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from mien.errors import MissingExtraError, OptionError, nearest
+from mien.recognition import devices
 from mien.recognition.crop import CropSpec
 from mien.recognition.detection import yunet
 from mien.results import Box
@@ -113,7 +114,7 @@ class _Searcher:
         self._limits = Limits(self.default_threshold if threshold is None else threshold, min_size or 0, max_faces)
         self._lock: AbstractContextManager[object] = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[_Searcher], tuple[float, float, int | None]]:
+    def __reduce__(self) -> tuple[type[_Searcher], tuple[float | int | str | None, ...]]:
         """Pickle and copy as its settings: an engine belongs to one process, and a lock to one detector."""
         return type(self), (self._limits.threshold, self._limits.min_size, self._limits.max_faces)
 
@@ -150,15 +151,29 @@ class YuNet(_Searcher):
     upright_score = 0.92  # 98 % of the faces of KDEF and CK+ that stand upright have it, and none that is turned
 
     def __init__(
-        self, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+        self,
+        threshold: float | None = None,
+        min_size: float | None = None,
+        max_faces: int | None = None,
+        device: str = devices.AUTO,
+        threads: int | None = None,
     ) -> None:
         super().__init__(threshold, min_size, max_faces)
         self._lock = nullcontext()  # ONNX Runtime's sessions hold no state between runs
-        self._file = yunet.model_file()
-        yunet.warm_up(self._file)
+        self._engine = yunet.Engine(yunet.model_file(), device, threads)
+        yunet.warm_up(self._engine)
+
+    def __reduce__(self) -> tuple[type[_Searcher], tuple[float | int | str | None, ...]]:
+        """Pickle and copy as its settings."""
+        return type(self), (*super().__reduce__()[1], self._engine.device, self._engine.threads)
+
+    def on_one_thread(self) -> YuNet:
+        """Return the same detector with one CPU thread a search, for callers that keep the cores busy themselves."""
+        limits = self._limits
+        return YuNet(limits.threshold, limits.min_size, limits.max_faces, self._engine.device, 1)
 
     def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
-        for row in yunet.search(self._file, pixels, self._limits.threshold).astype(float).tolist():
+        for row in yunet.search(self._engine, pixels, self._limits.threshold).astype(float).tolist():
             marks = tuple((row[at], row[at + 1]) for at in range(4, 14, 2))
             yield Detection(Box(*row[:4]), min(1.0, row[14]), marks)
 
@@ -255,16 +270,27 @@ DETECTORS: dict[str, type[YuNet] | type[Haar] | type[Mtcnn] | type[Whole]] = {
 
 
 def get_detector(
-    name: str, *, threshold: float | None = None, min_size: float | None = None, max_faces: int | None = None
+    name: str,
+    *,
+    threshold: float | None = None,
+    min_size: float | None = None,
+    max_faces: int | None = None,
+    device: str = devices.AUTO,
+    threads: int | None = None,
 ) -> Detector:
     """Build a detector by name; the settings are those of ``Limits``, None takes the detector's own.
 
-    Raises ``OptionError`` for an unknown name or a setting out of range, ``MissingExtraError`` if its package is
-    not installed.
+    device, threads: where ``yunet`` runs, see ``yunet.Engine``; the others run on the CPU, in OpenCV.
+
+    Raises ``OptionError`` for an unknown name or a setting out of range, ``MissingExtraError`` if its package, or the
+    provider of the device, is not installed.
     """
     if name not in DETECTORS:
         known = tuple(DETECTORS)
         raise OptionError(f"Unknown detector {name!r}: expected one of {', '.join(known)}.{nearest(str(name), known)}")
+    if name == YuNet.name:
+        return YuNet(threshold, min_size, max_faces, device, threads)
+    devices.resolve(device)
     return DETECTORS[name](threshold, min_size, max_faces)
 
 

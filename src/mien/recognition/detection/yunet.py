@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from mien.cores import usable_cores
 from mien.errors import MissingExtraError, ModelError
+from mien.recognition import devices
 from mien.recognition.detection.yunet_graph import STRIDES, rewrite
 from mien.recognition.session import open_graph
 
@@ -46,16 +48,31 @@ def model_file() -> Path:
     return file
 
 
-def warm_up(file: Path) -> None:
-    """Load the network for the threads that OpenCV is set to. Raises ``ModelError`` if the file is damaged."""
-    _session(file)
+@dataclass(frozen=True)
+class Engine:
+    """Where the network runs.
+
+    Attributes:
+        file: the model, from ``model_file``.
+        device: see ``devices``.
+        threads: CPU threads; None for those that OpenCV is set to.
+    """
+
+    file: Path
+    device: str = devices.AUTO
+    threads: int | None = None
 
 
-def search(file: Path, pixels: NDArray[np.uint8], threshold: float) -> NDArray[np.float32]:
+def warm_up(engine: Engine) -> None:
+    """Load the network. Raises ``ModelError`` if the file is damaged, and what ``devices.open_session`` raises."""
+    _session(engine)
+
+
+def search(engine: Engine, pixels: NDArray[np.uint8], threshold: float) -> NDArray[np.float32]:
     """Detect faces; safe to call from several threads.
 
     Args:
-        file: the model, from ``model_file``.
+        engine: where the network runs.
         pixels: uint8 (H, W, 3) RGB.
         threshold: least score, 0 to 1.
 
@@ -70,24 +87,27 @@ def search(file: Path, pixels: NDArray[np.uint8], threshold: float) -> NDArray[n
     if below or right:
         pixels = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
     blob = cv2.dnn.blobFromImage(pixels, swapRB=True)  # the network takes BGR, from 0 to 255
-    maps = _session(file).run([f"heads_{stride}" for stride in STRIDES], {"input": blob})
+    maps = _session(engine).run([f"heads_{stride}" for stride in STRIDES], {"input": blob})
     levels = zip(maps, STRIDES, strict=True)
     return _distinct(np.concatenate([_decode(heads[0], stride, threshold) for heads, stride in levels]))
 
 
-def _session(file: Path) -> Any:
+def _session(engine: Engine) -> Any:
     import cv2
 
+    if engine.threads is not None:
+        return _opened(engine, os.getpid())
     # As with OpenCV's own networks, cv2.setNumThreads holds: the server and workers of their own set it to 1.
     threads = max(cv2.getNumThreads(), 1)
-    return _opened(file, threads if threads < usable_cores() else None, os.getpid())
+    return _opened(replace(engine, threads=threads if threads < usable_cores() else None), os.getpid())
 
 
 @cache
-def _opened(file: Path, threads: int | None, _: int) -> Any:
-    """Open the network once for each number of threads and process: the threads of a session do not survive a fork."""
+def _opened(engine: Engine, _: int) -> Any:
+    """Open the network once for each engine and process: the threads of a session do not survive a fork."""
+    file = engine.file
     try:
-        return open_graph(rewrite(file.read_bytes()), threads, accelerators=())
+        return open_graph(rewrite(file.read_bytes()), engine.threads, engine.device)
     except (ValueError, IndexError, KeyError) as error:
         raise ModelError(
             f"The YuNet model {str(file)!r} is damaged ({error}). "

@@ -1,49 +1,74 @@
-// What goes to the server and comes back. Addresses are relative, so that the page also works below a path of a proxy.
+// Requests to the server. Addresses are relative, so that the page also works below a path of a proxy.
 
 let token = "";
+const options = {};
 
-export const setToken = (word) => { token = word; };
+export const setToken = (text) => { token = text; };
 
-export class Refused extends Error {
-  constructor(problem, status, wait) {
-    super(problem.detail ?? `The server answered ${status}.`);
-    this.status = status;
-    this.wait = wait;
+// Model and detector of all further requests; an empty one is the server's default.
+export const setOption = (name, value) => { options[name] = value; };
+
+export class Problem extends Error {
+  // kind: the last word of the problem document's type; "gone" without a server, "cancelled" after an abort.
+  constructor(kind, message, { wait = 0, request = "" } = {}) {
+    super(message);
+    Object.assign(this, { kind, wait, request });
   }
 }
 
-export const offer = () => call("v1/models");
-export const predict = (file) => call("v1/predict", file);
-export const explain = (file) => call("v1/explain?classes=top1", file);
+export const offer = () => send("v1/models", {});
 
-async function call(address, file) {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await once(address, file);
-    } catch (error) {
-      if (error.status !== 503 || tries === 6) throw error;
-      await new Promise((done) => setTimeout(done, 1000 * Math.min(10, error.wait || 1)));
-    }
-  }
+export const predict = (file, { signal, progress } = {}) => send(`v1/predict${query()}`, { file, signal, progress });
+
+// Maps of the best `most` faces, by the model and detector that gave the result.
+export const maps = (file, most, { model, detector }, signal) => (
+  send(`v1/explain${query({ classes: "top1", max_faces: most, model, detector })}`, { file, signal }));
+
+function query(more = {}) {
+  const pairs = Object.entries({ ...options, ...more }).filter(([, value]) => value);
+  return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
-async function once(address, file) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const body = file && new FormData();
-  body?.append("images", file, file.name || "photo");
-  let answer;
+// XMLHttpRequest, as fetch does not tell how much of a body was sent.
+function send(address, { file, signal, progress }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open(file ? "POST" : "GET", address);
+    request.responseType = "text";
+    if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
+    request.onload = () => (request.status < 300 ? resolve(JSON.parse(request.responseText)) : reject(read(request)));
+    request.onerror = () => reject(new Problem("gone", "The server cannot be reached."));
+    request.onabort = () => reject(new Problem("cancelled", "Cancelled."));
+    if (progress) request.upload.onprogress = ({ loaded, total }) => progress(loaded / total);
+    if (signal?.aborted) return reject(new Problem("cancelled", "Cancelled."));
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(file && form(file));
+  });
+}
+
+function form(file) {
+  const body = new FormData();
+  body.append("images", file, file.name || "photo");
+  return body;
+}
+
+function read(request) {
+  let document = {};
   try {
-    answer = await fetch(address, file ? { method: "POST", headers, body } : { headers });
-  } catch {
-    throw new Refused({ detail: "The server cannot be reached. Check that it runs, then try again." }, 0);
+    document = JSON.parse(request.responseText);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error; // a proxy's page in place of a problem document
   }
-  if (answer.ok) return answer.json();
-  const problem = await answer.json().catch(() => ({}));
-  throw new Refused(problem, answer.status, Number(answer.headers.get("Retry-After")));
+  const kind = document.type?.replace(/^.*:/, "") ?? KIND_OF[request.status] ?? "other";
+  const wait = Number(request.getResponseHeader("Retry-After")) || 1;
+  return new Problem(kind, document.detail ?? `status ${request.status}`, { wait, request: document.request_id ?? "" });
 }
+
+// What a proxy in front of the server answers without a problem document.
+const KIND_OF = { 401: "no-token", 413: "body-too-large", 429: "too-many-requests", 502: "gone", 503: "overloaded", 504: "gone" };
 
 export function stream() {
-  const address = new URL("v1/stream", location.href);
+  const address = new URL(`v1/stream${query()}`, location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   // A WebSocket of a page cannot have headers; the token travels as a word beside the protocol's name.
   const socket = new WebSocket(address, ["mien.v1", ...(token ? [`bearer.${token}`] : [])]);

@@ -1,34 +1,22 @@
 // Boxes, labels and heat maps onto a canvas; the same look as mien.drawing.draw and mien.interpret.overlay.
 
-// Okabe and Ito's palette, which people with any colour vision can tell apart; the words say it all the same.
-export const COLOURS = {
-  anger: "#d55e00", disgust: "#009e73", fear: "#cc79a7", happiness: "#f0e442", sadness: "#0072b2",
-  surprise: "#e69f00", neutral: "#56b4e9",
-};
-const OTHER = "#c8c8c8";
+import { colour, ink } from "./colours.js";
+import { make } from "./dom.js";
+import { title } from "./words.js";
+
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-
-export const colour = (emotion) => COLOURS[emotion] ?? OTHER;
-export const percent = (value) => `${Math.round(value * 100)}%`;
-export const title = (face) => `${face.emotion}${face.uncertain ? "?" : ""} ${percent(face.confidence)}`;
-
-// Black or white, whichever contrasts more (WCAG relative luminance).
-function ink(paper) {
-  const [r, g, b] = [1, 3, 5].map((at) => (parseInt(paper.slice(at, at + 2), 16) / 255) ** 2.2);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
-}
 
 // From this many faces on, numbers stand for names: more names than that hide one another.
 const CROWD = 12;
 
 export function boxes(context, faces, { mirrored = false } = {}) {
   const { width, height } = context.canvas, extent = Math.sqrt(width * height);
-  const placed = faces.map((face, place) => {
+  const placed = faces.map((face, index) => {
     const left = mirrored ? width - face.box.left - face.box.width : face.box.left;
     const side = Math.sqrt(Math.max(face.box.width, 1) * Math.max(face.box.height, 1));
-    const number = `${face.id ?? place + 1}${face.uncertain ? "?" : ""}`;
+    const number = `${face.id ?? index + 1}${face.uncertain ? "?" : ""}`;
     return {
-      face, left, text: faces.length < CROWD ? title(face) : number,
+      face, left, text: faces.length < CROWD ? `${face.id ? `${face.id}: ` : ""}${title(face)}` : number,
       line: Math.max(1, Math.round(Math.min(extent / 200, side / 20))),
       size: Math.max(9, Math.min(extent / 32, side / 5)),
       corners: [left, face.box.top, left + face.box.width, face.box.top + face.box.height],
@@ -79,20 +67,36 @@ function spot([left, top, right, bottom], wide, high, { width, height }, others)
   return spots[hidden.indexOf(Math.min(...hidden))];
 }
 
-// The picture in grey with the first map of each face on it, so that all colour is the maps'.
-export function heat(context, picture, faces) {
-  const { width, height } = context.canvas;
+// The square around a face, cut from the picture: a canvas of `size` pixels. margin: the part of the box around it.
+export function cut({ picture, result }, face, size, margin) {
+  const [side, left, top] = square(face.box, margin, result), canvas = make("canvas");
+  canvas.width = canvas.height = size;
+  const scale = picture.naturalWidth / result.width; // the photo may have been made smaller for the server
+  canvas.getContext("2d").drawImage(picture, left * scale, top * scale, side * scale, side * scale, 0, 0, size, size);
+  return canvas;
+}
+
+// Within the photo, if it is large enough: side, left and top.
+export function square({ left, top, width, height }, margin, photo) {
+  const face = Math.max(1, width, height);
+  const side = Math.max(face, Math.min(face * (1 + 2 * margin), photo.width, photo.height));
+  const start = (middle, room) => (side > room ? middle - side / 2 : Math.max(0, Math.min(room - side, middle - side / 2)));
+  return [side, start(left + width / 2, photo.width), start(top + height / 2, photo.height)];
+}
+
+// The first map of a face over its cut-out, which turns grey, so that all colour is the map's.
+// scale: pixels of the canvas for each of the photo; left, top: the cut-out's corner in the photo.
+export function overlay(canvas, face, scale, left, top) {
+  const context = canvas.getContext("2d"), rows = face.maps[0].map, side = rows.length;
+  const [[x0, y0], [x1, y1], [x2, y2]] = face.corners.map(([x, y]) => [(x - left) * scale, (y - top) * scale]);
   context.save();
-  context.filter = "grayscale(1)";
-  context.drawImage(picture, 0, 0, width, height);
-  context.filter = "none";
+  context.globalCompositeOperation = "saturation";
+  context.fillStyle = "#808080";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.globalCompositeOperation = "source-over";
   context.imageSmoothingQuality = "high";
-  for (const face of [...faces].reverse()) {
-    const rows = face.maps[0].map, side = rows.length;
-    const [[x0, y0], [x1, y1], [x2, y2]] = face.corners;
-    context.setTransform((x1 - x0) / side, (y1 - y0) / side, (x2 - x0) / side, (y2 - y0) / side, x0, y0);
-    context.drawImage(coloured(rows), 0, 0);
-  }
+  context.setTransform((x1 - x0) / side, (y1 - y0) / side, (x2 - x0) / side, (y2 - y0) / side, x0, y0);
+  context.drawImage(coloured(rows), 0, 0);
   context.restore();
 }
 
@@ -100,11 +104,11 @@ function coloured(rows) {
   const side = rows.length, canvas = new OffscreenCanvas(side, side), context = canvas.getContext("2d");
   const image = context.createImageData(side, side);
   const most = Math.max(0, ...rows.flat()) || 1;
-  rows.flat().forEach((value, place) => {
+  rows.flat().forEach((value, index) => {
     const strength = Math.max(0, value) / most, at = strength * (VIRIDIS.length - 1);
     const low = Math.min(VIRIDIS.length - 2, Math.floor(at)), part = at - low;
-    for (let c = 0; c < 3; c++) image.data[place * 4 + c] = VIRIDIS[low][c] * (1 - part) + VIRIDIS[low + 1][c] * part;
-    image.data[place * 4 + 3] = 255 * (0.35 + 0.35 * strength);
+    for (let c = 0; c < 3; c++) image.data[index * 4 + c] = VIRIDIS[low][c] * (1 - part) + VIRIDIS[low + 1][c] * part;
+    image.data[index * 4 + 3] = 255 * (0.35 + 0.35 * strength);
   });
   context.putImageData(image, 0, 0);
   return canvas;

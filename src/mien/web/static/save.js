@@ -1,4 +1,4 @@
-// Results as files: the API's JSON, the columns of `mien predict --format csv`, pictures.
+// Results as files: the API's JSON, the columns of `mien predict --format csv`, pictures, and the webcam's record.
 
 export function save(name, blob) {
   const link = document.createElement("a");
@@ -8,27 +8,41 @@ export function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-export const json = (results) => new Blob([JSON.stringify(results, null, 2) + "\n"], { type: "application/json" });
+// The body of a response of /v1/predict.
+export const json = (items) => new Blob([JSON.stringify({ results: items }, null, 2) + "\n"], { type: "application/json" });
 
-export function csv(results) {
-  const labels = [...new Set(results.flatMap((one) => (one.faces ?? []).flatMap((face) => Object.keys(face.probabilities))))];
+export function csv(items) {
+  const labels = labelsOf(items.flatMap((item) => item.faces ?? []));
   const head = ["source", "face", "left", "top", "width", "height", "score", "emotion", "confidence", "uncertain",
     "quality", ...labels.map((label) => `p_${label}`), "error"];
-  const lines = [head, ...results.flatMap((one) => rows(one, labels))];
-  return new Blob([lines.map((cells) => cells.map(cell).join(",") + "\n").join("")], { type: "text/csv" });
+  return table([head, ...items.flatMap((item) => rows(item, labels))]);
 }
 
-function rows(one, labels) {
+function rows(item, labels) {
   const blank = Array(10 + labels.length).fill("");
-  if (one.error) return [[one.source, ...blank, one.error]];
-  if (!one.faces.length) return [[one.source, ...blank, ""]];
-  return one.faces.map((face, place) => {
+  if (item.error) return [[item.source, ...blank, item.error]];
+  if (!item.faces.length) return [[item.source, ...blank, ""]];
+  return item.faces.map((face, index) => {
     const { left, top, width, height } = face.box;
     const values = labels.map((label) => face.probabilities[label] ?? "");
-    return [one.source, place, left, top, width, height, face.score, face.emotion, face.confidence,
+    return [item.source, index, left, top, width, height, face.score, face.emotion, face.confidence,
       face.uncertain ? "true" : "false", (face.quality?.reasons ?? []).join(";"), ...values, ""];
   });
 }
+
+// One row for each person in each frame: seconds since the start, the person's number, smoothed probabilities.
+export function record(moments) {
+  const labels = labelsOf(moments);
+  const head = ["seconds", "person", "left", "top", "width", "height", "emotion", "confidence", "uncertain", ...labels.map((label) => `p_${label}`)];
+  return table([head, ...moments.map(({ seconds, id, box, emotion, confidence, uncertain, probabilities }) => [
+    seconds.toFixed(3), id, box.left, box.top, box.width, box.height, emotion, confidence, uncertain ? "true" : "false",
+    ...labels.map((label) => probabilities[label] ?? ""),
+  ])]);
+}
+
+const labelsOf = (faces) => [...new Set(faces.flatMap((face) => Object.keys(face.probabilities)))];
+
+const table = (lines) => new Blob([lines.map((cells) => cells.map(cell).join(",") + "\n").join("")], { type: "text/csv" });
 
 function cell(value) {
   const text = String(value ?? "");
