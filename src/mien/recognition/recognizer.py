@@ -25,7 +25,7 @@ from mien.recognition.model_files import bundle as bundles
 from mien.recognition.portrait import Portraits
 from mien.recognition.quality import measure
 from mien.recognition.session import OnnxSession, Session, softmax
-from mien.recognition.steps import Decoded, Found
+from mien.recognition.steps import Decoded, Found, largest
 from mien.results import Face, ImageResult, Quality
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ class Recognizer:
         pixels = photo.pixels
         height, width = pixels.shape[:2]
         with memory.named(f"to find faces in {width}×{height} pixels"):
-            detections = self._largest(turned.detect(self.detector, pixels))
+            detections = largest(turned.detect(self.detector, pixels), self.max_faces)
             crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
             pairs = zip(detections, crops, strict=True)
             qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
@@ -371,14 +371,6 @@ class Recognizer:
         if self.accept_truncated:
             return images.load_partly(image, max_pixels=max_pixels)
         return images.load(image, max_pixels=max_pixels), False
-
-    def _largest(self, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:
-        """Return the ``max_faces`` largest detections, in the order in which they come."""
-        if self.max_faces is None or len(detections) <= self.max_faces:
-            return detections
-        areas = [one.box.width * one.box.height for one in detections]
-        kept = sorted(range(len(areas)), key=lambda at: -areas[at])[: self.max_faces]
-        return tuple(detections[at] for at in sorted(kept))
 
     def _filled(self, picture: Found, rows: Iterator[NDArray[np.float64]]) -> ImageResult:
         pixels = picture.blank.pixels

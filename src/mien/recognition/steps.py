@@ -34,3 +34,12 @@ class Found:
     detections: tuple[Detection, ...]
     crops: tuple[NDArray[np.uint8], ...]
     qualities: tuple[Quality, ...]
+
+
+def largest(detections: tuple[Detection, ...], most: int | None) -> tuple[Detection, ...]:
+    """Return the ``most`` largest detections in the order in which they come; all of them for None."""
+    if most is None or len(detections) <= most:
+        return detections
+    areas = [one.box.width * one.box.height for one in detections]
+    kept = sorted(range(len(areas)), key=lambda index: -areas[index])[:most]
+    return tuple(detections[index] for index in sorted(kept))
