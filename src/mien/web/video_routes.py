@@ -28,7 +28,7 @@ _BLOCK = 1 << 20
 """Bytes of a video that are held in memory before they are written."""
 
 _VIDEO: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_BODY = {
+_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The file as raw bytes: MP4, MOV, Matroska, WebM, AVI, MPEG, Ogg or FLV.",
