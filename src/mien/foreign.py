@@ -1,4 +1,4 @@
-"""What people who come from fer, DeepFace and ultralytics type first, and what to write instead.
+"""What people who come from fer, DeepFace, ultralytics and py-feat type first, and what to write instead.
 
 None of these names exists here. Each is answered by one error that names the right call.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mien.errors import OptionError
+
+_CLASSES_ONLY = "nothing in its place: Mien gives classes, no action units, valence or arousal"
 
 MODULE = {
     "FER": 'recognizer = mien.load(); FER(mtcnn=True) is mien.load(detector="mtcnn")',
@@ -51,15 +53,21 @@ VIDEO = {
 }
 
 RESULT = {
+    "arousal": _CLASSES_ONLY,
+    "aus": _CLASSES_ONLY,
     "boxes": "[face.box.xyxy for face in result]",
     "dominant_emotion": "result.largest.emotion",
     "emotion": "result.largest.emotion, or [face.emotion for face in result]",
     "emotions": "[face.probabilities for face in result]",
+    "faceboxes": "[face.box.xywh for face in result]",
+    "landmarks": "[face.landmarks for face in result]",
     "masks": "Mien finds faces, not their outlines: face.box",
     "names": "face.labels",
     "orig_img": "result.pixels",
     "orig_shape": "result.height, result.width",
     "path": "result.source",
+    "plot_detections": "result.show(), or result.plot() for an array",
+    "poses": "[face.pose for face in result]",
     "probs": "[face.probabilities for face in result]",
     "save_crop": "face.crop(), an array",
     "save_txt": 'result.save("faces.json")',
@@ -67,10 +75,13 @@ RESULT = {
     "to_csv": "result.to_pandas().to_csv()",
     "to_df": "result.to_pandas()",
     "tojson": "result.to_json()",
+    "valence": _CLASSES_ONLY,
     "verbose": "repr(result)",
 }
 
 FACE = {
+    "arousal": _CLASSES_ONLY,
+    "aus": _CLASSES_ONLY,
     "boxes": "face.box.xyxy",
     "conf": "face.confidence of the emotion, face.score of the detector",
     "dominant_emotion": "face.emotion",
@@ -85,6 +96,7 @@ FACE = {
     "region": "face.box",
     "save": "result.save(path); predict returns the result of a photo, not a list",
     "show": "result.show(); predict returns the result of a photo, not a list",
+    "valence": _CLASSES_ONLY,
     "xywh": "face.box.xywh",
     "xyxy": "face.box.xyxy",
 }

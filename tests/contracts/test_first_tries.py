@@ -1,4 +1,4 @@
-"""What users of fer, DeepFace and ultralytics type first works, or one error names the right call.
+"""What users of fer, DeepFace, ultralytics and py-feat type first works, or one error names the right call.
 
 Each test's docstring is what is typed. The photo is ``examples/astronaut.jpg``, which shows one face.
 """
@@ -131,6 +131,26 @@ def test_ultralytics_tables(recognizer: Any, photo: str) -> None:
             getattr(result, name)
     with pytest.raises(AttributeError, match=r"Write: recognizer.labels"):
         _ = recognizer.names
+
+
+def test_py_feat(recognizer: Any, photo: str) -> None:
+    """``fex = Detector().detect_image("photo.jpg"); fex.aus; fex.faceboxes; fex.poses; fex.valence``"""
+    with pytest.raises(AttributeError, match=r"Write: mien.load\(\)"):
+        mien.Detector  # noqa: B018
+    with pytest.raises(AttributeError, match=r"Write: recognizer.predict\(photo\)"):
+        _ = recognizer.detect_image
+    result = recognizer.predict(photo)
+    for name, call in {
+        "faceboxes": "face.box.xywh",
+        "poses": "face.pose",
+        "plot_detections": r"result.show\(\)",
+    }.items():
+        with pytest.raises(AttributeError, match=f"Write: .*{call}"):
+            getattr(result, name)
+    for name in ("aus", "valence", "arousal"):
+        for owner in (result, result[0]):
+            with pytest.raises(AttributeError, match="no action units, valence or arousal"):
+                getattr(owner, name)
 
 
 def test_ultralytics_folder_and_list(recognizer: Any, photo: str) -> None:
