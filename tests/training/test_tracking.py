@@ -22,7 +22,7 @@ from mien.training.fit import fit  # noqa: E402
 def recipe() -> Recipe:
     values = {
         "name": "tracked",
-        "preprocess": {"size": 8},
+        "preprocess": {"size": 16},
         "network": {"name": "conv_pool"},
         "train": {"epochs": 1, "batch_size": 7, "rate": 0.25},
     }
@@ -46,8 +46,11 @@ def test_nothing_but_tensorboard_unless_asked(recipe: Recipe, tmp_path: Path) ->
 def test_a_tracker_gets_the_recipe_once(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Kept()
     monkeypatch.setattr(tracking, "TRACKERS", {"json": lambda *_: kept})
-    _, *others = tracking.open_loggers(recipe, tmp_path, ["json", "json"])
-    assert others == [kept]
+    monkeypatch.setattr(tracking, "find_spec", lambda _: True)
+    loggers = tracking.open_loggers(recipe, tmp_path, ["json", "json"])
+    assert loggers[1:] == [kept]
+    assert kept.parameters == {}
+    tracking.log_recipe(loggers, recipe)
     assert kept.parameters["digest"] == recipe.digest()
     assert kept.parameters["train.rate"] == 0.25
     assert kept.parameters["network.name"] == "conv_pool"
@@ -73,12 +76,14 @@ def test_baselines_have_nothing_to_track(capsys: pytest.CaptureFixture[str], mon
     assert "hog-svm has no epochs" in capsys.readouterr().err
 
 
-def test_mlflow_keeps_a_run_in_the_run_folder(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_keeps_a_run_beside_the_run_folder(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     torch.set_num_threads(1)
-    fit(recipe, bars({"Training": 2, "PublicTest": 1, "PrivateTest": 1}), tmp_path / "run", track=["mlflow"])
-    client = mlflow.MlflowClient((tmp_path / "mlruns").as_uri())
+    fit(recipe, bars({"Training": 2, "PublicTest": 1, "PrivateTest": 1}), tmp_path / "runs" / "first", track=["mlflow"])
+    client = mlflow.MlflowClient(f"sqlite:///{(tmp_path / 'runs' / 'mlflow.db').as_posix()}")
     (run,) = client.search_runs([client.get_experiment_by_name(tracking.PROJECT).experiment_id])
     assert run.data.params["train.rate"] == "0.25"
     assert any("loss" in name for name in run.data.metrics)

@@ -23,6 +23,7 @@ from mien.datasets.faces import Watch
 from mien.errors import DataError, FileMissingError, MissingExtraError, ModelError, RecipeError
 from mien.files import appearing
 from mien.recipes.classical_table import ClassicalTable
+from mien.recognition.model_files import bundle
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -260,13 +261,18 @@ def kernel(faces: Floats, others: Floats, gamma: float) -> Doubles:
 
 def save(model: ClassicalModel, path: str | Path) -> None:
     """Write the model as npz: its arrays, and a JSON header with format, table, side and number of classes."""
-    header = {"format": FORMAT, "table": model.table.model_dump(), "side": model.side, "classes": model.classes}
+    header = {"format": FORMAT, "table": model.table.model_dump(), "side": model.side, "classes": model.classes,
+              "trunk": _trunk_digest(model.table)}  # fmt: skip
     parts: dict[str, Any] = vars(model.projection) | vars(model.head)
     with (
         appearing(Path(path)) as draft,
         draft.open("wb") as file,
     ):  # np.savez appends .npz to a name, but not to an open file
         np.savez(file, header=np.array(json.dumps(header)), present=model.present, **parts)
+
+
+def _trunk_digest(table: ClassicalTable) -> str:
+    return bundle.read(table.trunk).digest if table.trunk else ""
 
 
 def load(path: str | Path) -> ClassicalModel:
@@ -286,6 +292,8 @@ def _restore(arrays: Arrays) -> ClassicalModel:
     if header["format"] != FORMAT:
         raise ValueError(f"its format is {header['format']!r}")
     table = ClassicalTable.model_validate(header["table"])
+    if header.get("trunk", "") != _trunk_digest(table):
+        raise ValueError(f"its trunk {table.trunk} is another model now than when it was fitted")
     side, classes = int(header["side"]), int(header["classes"])
     projection = Projection(*(_array(arrays, name, np.float32) for name in ("mean", "gain", "axes")))
     present = _array(arrays, "present", np.int64)

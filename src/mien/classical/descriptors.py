@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.classical.trunk import Trunk, read_trunk
 from mien.datasets.faces import Watch
 from mien.errors import ImageError, RecipeError
 from mien.recipes.classical_table import ClassicalTable
@@ -29,6 +30,7 @@ def descriptors(crops: Floats, table: ClassicalTable, watch: Watch | None = None
             roots, so that Euclidean distance is Hellinger's.
     gabor:  mean magnitude by cell of a bank of Gabor filters (Lyons et al. 1998; Bartlett et al. 2003).
     pixels: the crop, row by row.
+    network: features of the model ``table.trunk`` (``trunk.Trunk``).
 
     watch wraps the iterable of chunks of 256 faces, for a progress bar. If the side is not a multiple of the cell, the
     pixels left over at the right and at the bottom are ignored.
@@ -49,6 +51,11 @@ def check(crops: Floats, table: ClassicalTable) -> None:
             f"Crops of shape {crops.shape}: classical features need (N, 1, S, S). Set preprocess.channels = 1."
         )
     side = crops.shape[-1]
+    if table.trunk and (size := _trunk(table.trunk).about.preprocess.size) != side:
+        raise RecipeError(
+            f"The network of classical.trunk = {table.trunk!r} reads crops of {size} pixels; these have {side}. Set "
+            "preprocess.size."
+        )
     need = {"hog": table.cell * table.block, "lbp": max(table.cell, 2 * table.radius + 1), "gabor": table.cell}
     if side < need.get(table.features, 0):
         raise RecipeError(
@@ -56,6 +63,15 @@ def check(crops: Floats, table: ClassicalTable) -> None:
             f"{need[table.features]} pixels for {table.features}; these have {side}. Lower them, or raise "
             "preprocess.size."
         )
+
+
+@cache
+def _trunk(name: str) -> Trunk:
+    return read_trunk(name)
+
+
+def _network(crops: Floats, table: ClassicalTable) -> Floats:
+    return _trunk(table.trunk).features(crops[:, None])
 
 
 def _hog(crops: Floats, table: ClassicalTable) -> Floats:
@@ -132,4 +148,5 @@ _FEATURES: dict[str, Callable[[Floats, ClassicalTable], Floats]] = {
     "lbp": _lbp,
     "gabor": _gabor,
     "pixels": _pixels,
+    "network": _network,
 }

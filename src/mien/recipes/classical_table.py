@@ -12,7 +12,9 @@ Count = Annotated[int, Field(ge=1)]
 class ClassicalTable(BaseModel):
     """Hand-made features of a face and the classifier fitted on them.
 
-    features:     ``hog``, ``lbp``, ``gabor`` (see ``descriptors``), or ``pixels``: the crop itself.
+    features:     ``hog``, ``lbp``, ``gabor`` (see ``descriptors``), ``pixels``: the crop itself, or ``network``: what a
+                  finished model's network has before its dense layers.
+    trunk:        network only: that model, by name or path; ``preprocess`` must be its.
     cell:         side in pixels of the square cells over which hog, lbp and gabor are pooled.
     block:        hog only: a block of ``block`` × ``block`` cells is normalised together.
     orientations: hog: bins of unsigned gradient direction; gabor: filter directions.
@@ -31,7 +33,8 @@ class ClassicalTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    features: Literal["hog", "lbp", "gabor", "pixels"] = "hog"
+    features: Literal["hog", "lbp", "gabor", "pixels", "network"] = "hog"
+    trunk: str = ""
     cell: Annotated[int, Field(ge=2)] = 8
     block: Count = 2
     orientations: Annotated[int, Field(ge=2)] = 8
@@ -51,6 +54,8 @@ class ClassicalTable(BaseModel):
     def _fits_together(self) -> ClassicalTable:
         if self.classifier == "knn" and self.class_weights:
             raise ValueError('class_weights needs classifier = "svm"; nearest neighbours have no class weights')
+        if bool(self.trunk) != (self.features == "network"):
+            raise ValueError('features = "network" and trunk, the name of a model, need each other')
         if self.kernel == "linear" and self.gamma:
             raise ValueError('gamma needs kernel = "rbf"; a linear kernel has none')
         return self

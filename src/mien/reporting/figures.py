@@ -209,14 +209,17 @@ def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figur
     longest = max((len(line) for name in rows for line in name.splitlines()), default=0)
     figure = new(0.8 * columns + 0.2 + 0.09 * longest, 0.8 * len(canvas) / (_CELL + 4) + 0.1)
     axes = figure.subplots()
-    for line, (name, tiles) in enumerate(rows.items()):
-        axes.text(-8, line * rise + _CELL / 2, name, ha="right", va="center")
+    for line, tiles in enumerate(rows.values()):
         for column, (image, text) in enumerate(tiles[:columns]):
             _paste(canvas, image, line * rise, column * (_CELL + 4))
             left, below = column * (_CELL + 4) + _CELL / 2, (line + 1) * rise - (rise - _CELL) + 2
             axes.text(left, below, text, ha="center", va="top", fontsize=8)
     axes.imshow(canvas, interpolation="nearest")
-    axes.set_axis_off()
+    # Tick labels, for which the layout makes room; texts beside the axes would be cut off.
+    axes.set_yticks([line * rise + _CELL / 2 for line in range(len(rows))], list(rows))
+    axes.tick_params(length=0)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
     return figure
 
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from mien import run_files
+from mien.classical.trunk import BATCH, Trunk, check_preprocess, read_trunk
 from mien.datasets.faces import FaceSet, Watch
 from mien.datasets.pixels import checksum
-from mien.errors import FileMissingError, ModelError, RecipeError
+from mien.errors import FileMissingError, ModelError
 from mien.export.export import LICENCE, PARITY_FACES, TOLERANCE, record, score, write
 from mien.files import appearing
 from mien.preprocess import apply
@@ -35,45 +35,6 @@ Floats = NDArray[np.float32]
 
 FILE = "head.npz"
 FEATURES = "features-{}.npz"
-BATCH = 256
-_DENSE = {"Gemm", "MatMul", "Add", "Mul", "Relu", "Dropout", "Identity", "Slice"}
-
-
-@dataclass(frozen=True)
-class Trunk:
-    """A model file without its dense layers: ``crops`` float32 (N, channels, S, S) → features float32 (N, D).
-
-    about: the model file.  model: the ONNX graph, whose only output is the features.
-    """
-
-    about: bundle.Bundle
-    model: Any = field(repr=False)
-
-    def features(self, crops: Floats) -> Floats:
-        """Compute features, float32 (N, D), of inputs from ``preprocess.apply``, float32 (N, channels, S, S)."""
-        session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
-        batches = [crops[start : start + BATCH] for start in range(0, len(crops), BATCH)]
-        return np.concatenate([session.run(None, {"crops": batch})[0] for batch in batches])
-
-
-def read_trunk(name: str) -> Trunk:
-    """Read a model, by name or path, and remove its dense layers.
-
-    Raises ``ModelError`` if nothing is left, and as ``bundle.read``.
-    """
-    about = bundle.read(name)
-    model = onnx.load_model_from_string(about.graph)
-    made_by = {output: node for node in model.graph.node for output in node.output}
-    tensor = model.graph.output[0].name
-    while tensor in made_by and made_by[tensor].op_type in _DENSE:
-        tensor = next(given for given in made_by[tensor].input if given in made_by or given == "crops")
-    if tensor == "crops":
-        raise ModelError(f"{name} has dense layers only, so it has no features for a head. Name another model.")
-    output = onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, ["N", None])
-    del model.graph.output[:], model.graph.value_info[:]
-    model.graph.output.append(output)
-    model.graph.value_info.append(output)
-    return Trunk(about, onnx.utils.Extractor(model).extract_model(["crops"], [tensor]))
 
 
 def join(trunk: Trunk, head: Head) -> bytes:
@@ -249,13 +210,7 @@ def _check_trunk(run: Path, base: Trunk) -> None:
 
 def _matching_trunk(recipe: HeadRecipe) -> Trunk:
     base = read_trunk(recipe.head.trunk)
-    expected, given = base.about.preprocess.to_dict(), recipe.preprocess.to_dict()
-    other = [f"{key} = {value!r}" for key, value in expected.items() if given[key] != value]
-    if other:
-        raise RecipeError(
-            f"{recipe.name}: the trunk {recipe.head.trunk} was trained with preprocess.{', preprocess.'.join(other)}; "
-            "the recipe differs. Set these keys to the same values."
-        )
+    check_preprocess(base, recipe, "head")
     return base
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from mien import run_files
 from mien.classical import classical
+from mien.classical.trunk import check_preprocess, read_trunk
 from mien.datasets.faces import FaceSet, Watch
 from mien.export import export as networks
 from mien.export.export import graph_recipe_of, record, score, summarise
@@ -79,6 +80,8 @@ def _baseline(
     recipe: ClassicalRecipe, faces: FaceSet, run: Path, resume: bool, working: Watch | None
 ) -> dict[str, Any]:
     """Fit a classical baseline into ``run/model.npz``; an interrupted run starts again."""
+    if recipe.classical.trunk:
+        check_preprocess(read_trunk(recipe.classical.trunk), recipe, "classical")
     faces = parts.arrange(faces, recipe.data)
     part = faces.part(parts.TRAIN)
     crops = apply(part.pixels, recipe.preprocess)

@@ -92,6 +92,7 @@ def fit(
         loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
         if not rank():
             prepare(recipe, parts.describe(faces) | distillation.describe(recipe.distil), run, resume)
+            tracking.log_recipe(trainer.loggers, recipe)
         trainer.fit(module, *loaders, ckpt_path=checkpoints.newest(run) if resume else None)
     return Path(best.best_model_path)
 

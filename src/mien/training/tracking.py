@@ -23,16 +23,19 @@ PROJECT = "mien"
 
 
 def open_loggers(recipe: Recipe, run: Path, track: Sequence[str] = ()) -> list[Logger]:
-    """Return TensorBoard's logger and those of the trackers in ``track``, with the recipe as their parameters.
+    """Return TensorBoard's logger and those of the trackers in ``track``; none has written anything yet.
 
     Raises ``OptionError`` for an unknown tracker, ``MissingExtraError`` for one that is not installed.
     """
     check(track)
     own: list[Logger] = [TensorBoardLogger(run, name="", version="tensorboard")]
-    others = [TRACKERS[name](recipe, run) for name in dict.fromkeys(track)]
-    for logger in others:
+    return [*own, *(TRACKERS[name](recipe, run) for name in dict.fromkeys(track))]
+
+
+def log_recipe(loggers: Sequence[Logger], recipe: Recipe) -> None:
+    """Log the recipe and its digest as parameters of the trackers; TensorBoard, the first, has none."""
+    for logger in loggers[1:]:
         logger.log_hyperparams({"digest": recipe.digest(), **flatten(recipe.model_dump(mode="json"))})
-    return [*own, *others]
 
 
 def check(track: Sequence[str]) -> None:
@@ -64,8 +67,13 @@ def _wandb(recipe: Recipe, run: Path) -> Logger:
 def _mlflow(recipe: Recipe, run: Path) -> Logger:
     from lightning.pytorch.loggers import MLFlowLogger
 
-    server = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(run / 'mlflow.db').resolve()}"
-    return MLFlowLogger(PROJECT, run_name=_name(recipe), tracking_uri=server)
+    server = os.environ.get("MLFLOW_TRACKING_URI")
+    if server:
+        return MLFlowLogger(PROJECT, run_name=_name(recipe), tracking_uri=server)
+    folder = run.resolve().parent  # one database for all runs beside each other; the run folder must still be empty
+    folder.mkdir(parents=True, exist_ok=True)
+    database, artifacts = f"sqlite:///{(folder / 'mlflow.db').as_posix()}", (folder / "mlflow").as_uri()
+    return MLFlowLogger(PROJECT, run_name=_name(recipe), tracking_uri=database, artifact_location=artifacts)
 
 
 def _name(recipe: Recipe) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -134,3 +135,53 @@ def test_captions_stay_within_their_tile() -> None:
     narrow = sheets.draw_sheet([("heading", [(tile, "m" * 200)])], columns=3)
     white = np.asarray(narrow)[-20:, 2 * sheets.TILE :]
     assert (white == 255).all()
+
+
+def test_names_of_rows_are_not_cut_off() -> None:
+    from mien.reporting import figures
+
+    tile = np.zeros((48, 48), np.uint8)
+    drawn = figures.grid({"lowest\nbrightness": [(tile, "1")] * 3, "a much longer name": [(tile, "2")] * 3}, 3)
+    figures.render(drawn, "png")
+    box = drawn.axes[0].get_tightbbox()
+    assert box.x0 >= 0
+    assert box.x1 <= drawn.bbox.width
+    assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == [
+        "lowest\nbrightness",
+        "a much longer name",
+    ]
+
+
+def test_axes_of_shares_stop_at_the_whole() -> None:
+    from mien.reporting import figures
+
+    drawn = figures.new(3, 2)
+    axes = drawn.subplots()
+    axes.plot([0, 1], [0.3, 1.0])
+    assert axes.get_ylim()[1] > 1
+    figures.stop_at_whole(axes.yaxis)
+    low, high = axes.get_ylim()
+    assert high == 1.0
+    assert 0 < low < 0.3
+
+
+def test_plots_are_saved_for_papers(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from mien.reporting import figures
+
+    def draw() -> Any:
+        drawn = figures.new(3, 2)
+        drawn.subplots().plot([0, 1], [0, 1])
+        return drawn
+
+    _, paths = figures.save(draw(), tmp_path, "line")
+    assert [path.name for path in paths] == ["line.png", "line.svg", "line.pdf"]
+    with Image.open(paths[0]) as image:
+        assert image.size == (900, 600)  # 3 × 2 inches of 300 dots
+    assert paths[2].read_bytes().startswith(b"%PDF")
+    again = tmp_path / "again"
+    again.mkdir()
+    assert [path.read_bytes() for path in figures.save(draw(), again, "line")[1]] == [
+        path.read_bytes() for path in paths
+    ]

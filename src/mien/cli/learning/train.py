@@ -6,7 +6,7 @@ recipe, --set train.rate=0.01 changes a key, --seeds 3 trains three times into R
 deviation and interval over faces and seeds, also in RUN/seeds.json, .csv and .tex. --processes 2 splits each batch
 between two processes (or start it with torchrun).
 --resume continues an interrupted run, even after kill -9, to the same weights. Curves: tensorboard --logdir RUN.
---track wandb or mlflow sends them there, too (needs mien[track]; without MLFLOW_TRACKING_URI, MLflow writes into RUN).
+--track wandb or mlflow sends them there, too (mien[track]; without MLFLOW_TRACKING_URI, into mlflow.db beside RUN).
 
 Next: mien predict photo.jpg --model RUN/model.onnx
 """
