@@ -8,8 +8,9 @@
     python benchmarks/fuzz.py recipes --count 20000      # recipes, and those of run folders
 
 A case depends on --seed and its number alone. Cases run in worker processes that may take 1 GiB beside what they have
-when they start; one that takes longer than --patience, in processor time, is ended. DOOR-SEED.state in --out has a byte for each case, so
-that the same command goes on where it was cut off, DOOR-SEED.json the counts and findings, findings/ the files.
+when they start; one that takes longer than --patience, in processor time, is ended. DOOR-SEED.state in --out has a byte
+for each case, so that the same command goes on where it was cut off, DOOR-SEED.json the counts and findings, findings/
+the files. --show CASE writes the file of a case.
 
 Outcomes: read; refused (a MienError or a 4xx answer); traceback (any other exception, a 5xx answer); memory (a
 MemoryError or 503); crash (the process died); hang. Exit code 1 if there is any of the last four.
@@ -162,7 +163,13 @@ def _start(options: argparse.Namespace, state: State, worker: int) -> subprocess
     command = [sys.executable, __file__, options.door, "--worker", str(worker)]
     for name in ("count", "seed", "workers", "memory", "out"):
         command += [f"--{name}", str(getattr(options, name))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONFAULTHANDLER": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
     log = (options.out / f"{options.door}-{options.seed}-{worker}.log").open("wb")
     with log:
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

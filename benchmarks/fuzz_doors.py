@@ -169,7 +169,7 @@ class Images(Door):
 
         await self.app({**_scope("websocket", "/v1/stream", []), "subprotocols": []}, receive, send)
         answer = json.loads(texts[0])
-        if "memory" in answer.get("error", ""):
+        if "No memory left" in answer.get("error", "") or "not enough memory" in answer.get("error", ""):
             return 503, texts[0].encode()
         return (200 if "result" in answer else 422), texts[0].encode()
 

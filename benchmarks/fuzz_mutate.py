@@ -72,7 +72,9 @@ def _moved_line(content: bytes, random_: Random, others: Sequence[bytes]) -> byt
     elif how == 1:
         lines.insert(random_.randrange(len(lines) + 1), lines[at])
     else:
-        lines[at:at] = [random_.choice((random_.choice(others) if others else content).splitlines(keepends=True))]
+        lines[at:at] = [
+            random_.choice((random_.choice(others) if others else content).splitlines(keepends=True) or [b""])
+        ]
     return b"".join(lines)
 
 

@@ -38,7 +38,7 @@ MAX_PIXELS = 100_000_000
 # All that Pillow's readers are known to raise on damaged files; UserWarning where warnings are made errors.
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, struct.error, EOFError, TypeError, IndexError, KeyError, OverflowError,
-    zlib.error, ZeroDivisionError, AttributeError, NotImplementedError, UserWarning,
+    zlib.error, ZeroDivisionError, AttributeError, RuntimeError, UserWarning,
 )  # fmt: skip
 
 # EXIF orientation → the view of upright pixels (H, W, 3) in which they lie as the file stores them.
@@ -177,6 +177,7 @@ def _from_file(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]
     except MemoryError:
         raise _out_of_memory(name) from None
     except _decode_errors() as error:
+        _check_memory(error, name)
         reason = _short(str(error)).rstrip(".") or type(error).__name__
         raise ImageError(
             f"{name} cannot be read as a picture: {reason}. Expected a whole, undamaged picture file opened with 'rb'."
@@ -266,10 +267,17 @@ def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np
     except MemoryError:
         raise _out_of_memory(f"{name}, {picture.width}×{picture.height} pixels") from None
     except _decode_errors() as error:
+        _check_memory(error, name)
         raise ImageError(
             f"{name} ({picture.format}, {picture.width}×{picture.height}, mode {picture.mode}) is damaged or cut off: "
             f"{_short(str(error))}. Expected a whole picture; get the file again."
         ) from None
+
+
+def _check_memory(error: Exception, what: str) -> None:
+    """Raise ``OutOfMemoryError`` if a decoder says that memory lacks, which libavif does with a ``RuntimeError``."""
+    if isinstance(error, RuntimeError) and "out of memory" in str(error).lower():
+        raise _out_of_memory(what) from None
 
 
 def _out_of_memory(what: str) -> OutOfMemoryError:

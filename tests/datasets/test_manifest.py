@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import struct
 import zlib
 from dataclasses import replace
@@ -14,6 +15,9 @@ from corpora import bars, face, pack_tar, pack_zip, plant, png, write_csv, write
 from PIL import Image
 
 pytest.importorskip("pyarrow")
+
+import pyarrow as pa
+from pyarrow import parquet
 
 from mien.datasets import manifest, pixels
 from mien.datasets.faces import FaceSet, load
@@ -334,3 +338,40 @@ def test_a_face_keeps_what_its_columns_say(indexed: Manifest) -> None:
     by_id = dict(zip(indexed.column("id"), ages, strict=True))
     assert part.columns["age"].tolist() == [by_id[name] for name in part.ids]
     assert set(part.columns["session"].tolist()) == {None}
+
+
+def test_columns_as_other_programs_write_them_are_read(indexed: Manifest, tmp_path: Path) -> None:
+    wider = {"int32": pa.int64(), "dictionary<values=string, indices=int32, ordered=0>": pa.string()}
+    columns = {field.name: indexed.table.column(field.name) for field in indexed.table.schema}
+    plain = {name: column.cast(wider.get(str(column.type), column.type)) for name, column in columns.items()}
+    assert plain["label"].type == pa.string()
+    table = pa.table(plain).replace_schema_metadata({manifest.KEY: json.dumps(indexed.info)})
+    parquet.write_table(table, tmp_path / "m.parquet")
+    again = manifest.read(tmp_path / "m.parquet")
+    assert again.table.schema == indexed.table.schema
+    assert again.table.to_pylist() == indexed.table.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("flags", "blank", "column"), ("source", 1.5, "No such|column|not at"), ("label", [1], "column"),
+        ("width", "wide", "column"), ("member", None, "without member"), ("flags", None, "without flags"),
+    ],
+)  # fmt: skip
+def test_a_column_of_another_kind_is_refused_at_once(
+    indexed: Manifest, tmp_path: Path, name: str, value: object, reason: str
+) -> None:
+    """They were believed until something counted, joined or wrote them: a traceback, hours later."""
+    index_ = indexed.table.schema.get_field_index(name)
+    table = indexed.table.set_column(index_, name, pa.array([value] * len(indexed)))
+    table = table.replace_schema_metadata({manifest.KEY: json.dumps(indexed.info)})
+    parquet.write_table(table, tmp_path / "m.parquet")
+    with pytest.raises((DataError, FileMissingError), match=reason):
+        next(manifest.read(tmp_path / "m.parquet").images())
+
+
+def test_metadata_that_is_no_object_is_refused(indexed: Manifest, tmp_path: Path) -> None:
+    parquet.write_table(indexed.table.replace_schema_metadata({manifest.KEY: b"7"}), tmp_path / "m.parquet")
+    with pytest.raises(DataError, match="schema None"):
+        manifest.read(tmp_path / "m.parquet")

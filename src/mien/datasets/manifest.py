@@ -48,6 +48,9 @@ COLUMNS = pa.schema(
 )
 """The columns of every manifest, documented in ``docs/data.md``; users may add their own."""
 
+_FILLED = ("id", "source", "member", "flags")
+"""Columns with a value in every row."""
+
 BLANK = "blank"
 """Flag of an image whose pixels all have one value."""
 
@@ -269,10 +272,25 @@ def read(path: str | Path) -> Manifest:
         table = file.read()
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise DataError(f"{path} is not a manifest of Mien: {error}. Write one with mien data index.") from error
-    if info.get("schema") != SCHEMA or not set(COLUMNS.names) <= set(table.column_names):
-        raise DataError(f"{path} is a manifest of schema {info.get('schema')}; expected {SCHEMA}. Index again.")
+    schema = info.get("schema") if isinstance(info, dict) else None
+    if schema != SCHEMA or not set(COLUMNS.names) <= set(table.column_names):
+        raise DataError(f"{path} is a manifest of schema {schema}; expected {SCHEMA}. Index again.")
     own = [name for name in table.column_names if name not in COLUMNS.names]
-    return Manifest(table.select([*COLUMNS.names, *own]).replace_schema_metadata(None), info, path.parent)
+    return Manifest(_checked(table.select([*COLUMNS.names, *own]), path), info, path.parent)
+
+
+def _checked(table: Any, path: Path) -> Any:
+    """Return the table with the types of ``COLUMNS``; other programs write wider ones. Raises ``DataError``."""
+    try:
+        table.validate(full=True)  # text that is not UTF-8, lists with ends that no list has
+        schema = pa.schema([*COLUMNS, *(table.schema.field(name) for name in table.column_names[len(COLUMNS) :])])
+        table = table.replace_schema_metadata(None).cast(schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(f"{path} has a column that no manifest has: {error}. Index again.") from error
+    empty = [name for name in _FILLED if table.column(name).null_count]
+    if empty:
+        raise DataError(f"{path} has rows without {', '.join(empty)}; expected a value in each row. Index again.")
+    return table
 
 
 def relative(path: Path, folder: Path) -> str:

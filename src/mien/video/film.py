@@ -12,7 +12,8 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from mien.addresses import hide_passwords
-from mien.errors import OptionError, VideoError
+from mien.errors import OptionError, OutOfMemoryError, VideoError
+from mien.images import MAX_PIXELS
 from mien.video.clock import FilmTimes, LiveTimes, read_packets
 from mien.video.extent import Extent
 from mien.video.patience import Patience
@@ -190,16 +191,24 @@ class Film:
         for container, track in self._connections():
             # Frame threading is faster, but would delay the frames of a camera.
             track.thread_type = "SLICE" if live else "AUTO"
-            if self._stranger is not None:
-                track.codec_context.options = self._stranger.for_decoder()
+            pixels = MAX_PIXELS if self._stranger is None else min(self._stranger.pixels, MAX_PIXELS)
+            track.codec_context.options = {"max_pixels": str(pixels)}  # beyond, packets are damaged
             times = live or FilmTimes(track)
             if live is not None:
                 live.connect(track, clock=has_clock(container))
             extent, aspect = Extent(container, track), Aspect(track)
             for picture in self._pictures(container, track, extent):
                 self._patience.reset()
-                yield FilmFrame(next(numbers), picture, *times(picture), aspect.now())
+                frame = FilmFrame(next(numbers), picture, *times(picture), aspect.now())
+                self._check_size(*frame.size)
+                yield frame
             self._judge(extent, aspect)
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > MAX_PIXELS:
+            raise VideoError(
+                f"{self.name!r} has frames of {width}×{height} pixels: expected at most {MAX_PIXELS} pixels. Scale it down."
+            )
 
     def _connections(self) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Yield the open source, and again after each reconnect of a live one."""
@@ -233,7 +242,9 @@ class Film:
             extent.take(packet)
             try:
                 pictures = packet.decode()
-            except get_av_errors().InvalidDataError:
+            except get_av_errors().MemoryError as error:
+                raise OutOfMemoryError(f"No memory left to decode {self.name!r}.") from error
+            except get_av_errors().FFmpegError:  # of several kinds: a damaged GIF gives "Operation not permitted"
                 self._damaged += 1
                 continue
             for picture in pictures:

@@ -6,11 +6,13 @@ import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from corpora import pack_tar, pack_zip, plant
 
 pytest.importorskip("pyarrow")
 
+from mien.datasets.index import index
 from mien.datasets.sources import archive
 from mien.datasets.sources.archive import is_unsafe, open_source
 from mien.datasets.sources.directory import Directory
@@ -235,3 +237,48 @@ def test_a_pipe_in_a_folder_is_a_problem_and_never_opened(tmp_path: Path) -> Non
     with open_source(tmp_path) as source:
         assert not list(source.members())
         assert [str(problem) for problem in source.problems] == ["pipe.png: pipe, socket or device, not opened"]
+
+
+def csv_of(lines: int) -> bytes:
+    draw = np.random.default_rng(0)
+    rows = [f"0,{' '.join(map(str, draw.integers(0, 256, 48 * 48)))},Training" for _ in range(lines)]
+    return "\n".join(["emotion,pixels,Usage", *rows, ""]).encode()
+
+
+@pytest.mark.parametrize("name", ["cut.zip", "cut.tar.gz", "header.zip"])
+def test_a_damaged_table_in_an_archive_costs_its_rest_and_is_named(name: str, tmp_path: Path) -> None:
+    """The readers of the standard library raise errors of their own, in the middle of a line: all was lost by it."""
+    content = csv_of(100)
+    if name.endswith("zip"):
+        path = pack_zip(tmp_path / name, {"fer2013.csv": content}, zipfile.ZIP_STORED)
+        raw = bytearray(path.read_bytes())
+        at = raw.index(b"PK\x03\x04") + 1 if name == "header.zip" else len(raw) // 2
+        raw[at] ^= 1
+        path.write_bytes(raw)
+    else:
+        path = pack_tar(tmp_path / name, {"fer2013.csv": content})
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if name == "header.zip":
+        with pytest.raises(DataError):
+            index([path], tmp_path / "out.parquet")
+        return
+    indexed = index([path], tmp_path / "out.parquet")
+    assert 0 < indexed.rows <= 100
+    assert any("fer2013.csv cannot be read from the archive" in str(problem) for problem in indexed.first_problems)
+
+
+@pytest.mark.parametrize(
+    ("at", "value"), [(-10, b"\xff\xff\xff\x7f"), (-6, b"\xff\xff\xff\x7f")], ids=["size", "start"]
+)
+def test_a_directory_beyond_its_file_is_damage(at: int, value: bytes, tmp_path: Path) -> None:
+    path = pack_zip(tmp_path / "a.zip", FILES)
+    raw = bytearray(path.read_bytes())
+    raw[at : at + 4] = value
+    path.write_bytes(raw)
+    try:
+        with open_source(path) as source:
+            for name in source.members():
+                with pytest.raises(DataError, match=name):
+                    source.read(name)
+    except DataError as error:
+        assert "directory" in str(error)  # noqa: PT017 - either the directory or each member is refused

@@ -21,6 +21,7 @@ from typing import IO, Any, BinaryIO, Self
 
 from mien.datasets.rows import Problem
 from mien.datasets.sources.directory import Directory
+from mien.datasets.sources.streams import BROKEN, named, naming_damage
 from mien.datasets.sources.zipped import ZipTable
 from mien.errors import DataError, FileMissingError
 from mien.files import is_hidden
@@ -233,8 +234,8 @@ class ZipSource(Source):
             raise DataError(f"{name} would unpack from {stored} to {size} bytes; it looks like a zip bomb.")
         if not name.isascii():  # zipfile may decode the name differently
             return super().open(name)
-        self._look_up(name)
-        return zipfile.ZipFile(self.path).open(name)  # type: ignore[return-value]
+        with naming_damage(name):
+            return named(name, zipfile.ZipFile(self.path).open(name))
 
     def close(self) -> None:
         """Close the zip."""
@@ -254,11 +255,9 @@ class TarSource(Source):
         """Return one member's content."""
         start, size = self._look_up(name)[:2]
         check_size(name, size)
-        try:
+        with naming_damage(name):
             self._file.seek(start)
             content = self._file.read(size)
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise DataError(f"{name} cannot be read from the archive: {error}") from error
         if len(content) != size:
             raise DataError(f"{name} is truncated: {len(content)} of {size} bytes.")
         return content
@@ -267,21 +266,28 @@ class TarSource(Source):
         """Open one member as a stream."""
         info = tarfile.TarInfo(name)
         info.offset_data, info.size = self._look_up(name)[:2]
-        return self._tar.extractfile(info)  # type: ignore[return-value]
+        with naming_damage(name):
+            return named(name, self._tar.extractfile(info))  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the tar."""
         self._tar.close()
 
     def _list(self) -> None:
+        self._open()
         try:
-            self._tar = _Tar.open(self.path)
-            self._file: IO[bytes] = self._tar.fileobj  # type: ignore[assignment]
             while (info := self._tar.next()) is not None:
                 self._tar.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps an object per member
                 self._entry(info)
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except BROKEN as error:
             self.problems.append(Problem(self.path.name, f"the archive ends early or is damaged: {error}"))
+            self._tar.close()
+            self._open()  # a decompressor that failed once may fail again where nothing is damaged
+
+    def _open(self) -> None:
+        with naming_damage(self.path.name):
+            self._tar = _Tar.open(self.path)
+            self._file: IO[bytes] = self._tar.fileobj  # type: ignore[assignment]
 
     def _entry(self, info: tarfile.TarInfo) -> None:
         if info.isreg():
@@ -334,5 +340,5 @@ def _is_tar(path: Path) -> bool:
     try:
         with _Tar.open(path):
             return True
-    except (tarfile.TarError, OSError, EOFError):
+    except BROKEN:
         return False

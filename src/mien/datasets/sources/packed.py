@@ -54,7 +54,7 @@ def _is_crops(shape: tuple[int, ...]) -> bool:
 
 
 def _read_content(stream: BinaryIO, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    if isinstance(stream, io.BufferedReader):
+    if isinstance(getattr(stream, "raw", None), io.FileIO):
         return np.asarray(
             np.memmap(stream, np.uint8, "r", stream.tell(), shape)
         )  # a row costs less without the subclass

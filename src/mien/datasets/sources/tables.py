@@ -53,13 +53,23 @@ def records(source: Source, name: str, needed: Sequence[str], numbers: str = "")
         raise DataError(f"{name} lacks the columns {missing}; expected {', '.join(needed)}. Found: {columns}.")
     with source.open(name) as file:
         delimiter = ","
-        for number, raw in enumerate(iter(partial(read_line, file), b""), 1):
-            if number == 1:
+        for number, raw in enumerate(_lines(file), 1):
+            if isinstance(raw, Problem):
+                yield raw
+            elif number == 1:
                 delimiter = _detect_delimiter(raw.decode("utf-8-sig", "replace"))
             elif len(raw) > MAX_LINE:
                 yield Problem(f"{name}:{number}", f"the line has more than {MAX_LINE} bytes")
             elif raw.strip():
                 yield _parse_line(raw, number, _Form(columns, delimiter, numbers), f"{name}:{number}")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes | Problem]:
+    """Yield the lines up to the end of the file, or to where it is damaged, which is the last item."""
+    try:
+        yield from iter(partial(read_line, file), b"")
+    except DataError as error:
+        yield Problem("the rest of the file", str(error))
 
 
 def read_line(file: BinaryIO) -> bytes:

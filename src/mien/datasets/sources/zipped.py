@@ -79,8 +79,8 @@ class ZipTable:
         return content
 
     def _read_stored(self, name: str, offset: int, stored: int) -> bytes:
-        self._file.seek(offset)
-        header = self._file.read(_LOCAL.size)
+        self._file.seek(max(offset, 0))
+        header = self._file.read(_LOCAL.size) if offset >= 0 else b""
         if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
             raise DataError(f"{name} is not where the zip's directory says; the zip is damaged.")
         fields = _LOCAL.unpack(header)
@@ -112,8 +112,10 @@ class ZipTable:
         end = tail_start + at
         if at >= _LOCATOR.size and tail[at - _LOCATOR.size : at][:4] == b"PK\x06\x07":
             end = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2]
-            self._file.seek(end)
+            self._file.seek(min(end, length))
             size, start = _END64.unpack(self._read_exactly(_END64.size))[8:10]
+        if not size <= end <= length:
+            raise DataError(f"{self.path}: the zip's directory is not where its end says. Download or pack it again.")
         return end - size, size, end - size - start
 
 
@@ -131,7 +133,7 @@ def _resolve_zip64(extra: bytes, size: int, stored: int, offset: int) -> tuple[i
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<2H", extra)
         if kind == 1:
-            wide = iter(struct.unpack_from(f"<{length // 8}Q", extra, 4))
+            wide = iter(struct.unpack_from(f"<{min(length, len(extra) - 4) // 8}Q", extra, 4))
             values = [next(wide, value) if value == _FULL else value for value in values]
         extra = extra[4 + length :]
     return values[0], values[1], values[2]
