@@ -302,8 +302,8 @@ def test_photos_that_are_done_are_not_read_again(
     assert predict(*command) == 130
     monkeypatch.undo()
     seen: list[str] = []
-    find = mien.Recognizer.find
-    monkeypatch.setattr(mien.Recognizer, "find", lambda self, path, **o: seen.append(path) or find(self, path, **o))  # type: ignore[func-returns-value] # fmt: skip
+    decode = mien.Recognizer.decode
+    monkeypatch.setattr(mien.Recognizer, "decode", lambda self, path, **o: seen.append(path) or decode(self, path, **o))  # type: ignore[func-returns-value] # fmt: skip
     assert predict(*command) == 3
     assert len(seen) == MANY - 2 * CHUNK
 

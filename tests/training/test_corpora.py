@@ -162,12 +162,12 @@ def test_recipes_that_cannot_be_are_refused(changes: dict[str, object], message:
         recipe.load("world8").with_values(changes)
 
 
-def test_each_way_of_naming_counts_the_same(two: FaceSet) -> None:
+def test_each_labelling_scheme_counts_by_the_root_of_its_faces(two: FaceSet) -> None:
     groups = corpora.groups(two, TABLE)
     assert {name: len(rows) for name, rows in groups.items()} == {"votes": 20, "web": 60}
-    weights = corpora.equal_weights(two, TABLE)
+    weights = corpora.group_weights(two, TABLE)
     assert weights.mean() == pytest.approx(1)
-    assert weights[:20].sum() == pytest.approx(weights[20:].sum())
+    assert weights[20:].sum() == pytest.approx(3**0.5 * weights[:20].sum())
 
 
 def test_a_head_s_faces_are_those_it_speaks_of(two: FaceSet) -> None:

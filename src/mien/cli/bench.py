@@ -1,11 +1,14 @@
 """PHOTO is a photo with a face; without it a drawn face is used. Run nothing else on the machine meanwhile.
 
+With PHOTO, or --plot, bars below the table show where the time of this photo goes: decode, detect, align, classify.
+--plot writes them as a picture.
+
 Each round times every stage: decoding, detector, preprocessing and classifier in batches of 1, 8 and 64, the whole path
 from photo to result, and whole processes with their memory. Results are medians of the rounds, with their range. peak
 is the share of the machine's float32 peak, measured by matrix products of NumPy and ONNX Runtime in the same round with
 the same number of threads.
 
-Next: mien bench --format json --out bench.json
+Next: mien bench photo.jpg --plot photo.png
 """
 
 from __future__ import annotations
@@ -26,9 +29,11 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
+    from mien.bench.breakdown import Breakdown
     from mien.bench.measure import Bench, Row
 
 _DRAWN = "a drawn face, 640×480"
+_BAR = 40  # letters of the longest bar
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -42,6 +47,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--repeat", type=count, default=7, metavar="N", help="rounds (default: 7, about 2 minutes)")
     add("--format", type=one_of("table", "json"), default="table", metavar="F", help="table (default) or json")
     add("--out", type=Path, metavar="FILE", help="write to FILE instead of stdout")
+    add("--plot", type=Path, metavar="FILE", help="draw where the photo's time goes (.png or .svg)")
 
 
 def run(options: Namespace) -> int:
@@ -54,8 +60,7 @@ def run(options: Namespace) -> int:
         raise OptionError(
             f"--threads {max(threads)}: this process may use {usable_cores()} cores. Give {usable_cores()} at most."
         )
-    if options.out is not None and options.photo is not None and options.out.resolve() == options.photo.resolve():
-        raise OptionError(f"--out {str(options.out)!r} is the photo; choose another file.")
+    _check_files(options)
     with _photo(options.photo) as (photo, shown):
         bench = measure(
             photo,
@@ -66,9 +71,75 @@ def run(options: Namespace) -> int:
             device=options.device,
             watch=_show_round,
         )
-    text = json.dumps(bench.to_dict(), indent=1) if options.format == "json" else "\n".join(_format_table(bench))
+        breakdown = _break_down(options, photo, shown, max(threads))
+    if options.format == "json":
+        stages = {} if breakdown is None else {"breakdown": breakdown.to_dict()}
+        text = json.dumps(bench.to_dict() | stages, indent=1)
+    else:
+        text = "\n".join([*_format_table(bench), *([] if breakdown is None else ["", _format_bars(breakdown)])])
     _write(options.out, text + "\n")
+    if breakdown is not None and options.plot is not None:
+        _plot(breakdown, options.plot)
     return DONE
+
+
+def _check_files(options: Namespace) -> None:
+    """Refuse before minutes of measuring what could not be written after them."""
+    for name, path in (("--out", options.out), ("--plot", options.plot)):
+        if path is not None and options.photo is not None and path.resolve() == options.photo.resolve():
+            raise OptionError(f"{name} {str(path)!r} is the photo; choose another file.")
+    if options.plot is None:
+        return
+    from mien.drawing import saving
+    from mien.reporting import figures
+
+    saving.check_ending(options.plot, (".png", ".svg"))
+    figures.new(1, 1, "mien bench --plot")  # raises without matplotlib
+    if options.out is not None and options.out.resolve() == options.plot.resolve():
+        raise OptionError(f"--out and --plot are both {str(options.out)!r}; choose two files.")
+
+
+def _break_down(options: Namespace, photo: Path, shown: str, threads: int) -> Breakdown | None:
+    """Time the stages of the user's own photo, or of the drawn one where a plot is asked for."""
+    if options.photo is None and options.plot is None:
+        return None
+    from mien.bench import breakdown
+
+    return breakdown.measure(
+        photo, shown, model=options.model, threads=threads, device=options.device, rounds=options.repeat
+    )
+
+
+def _format_bars(breakdown: Breakdown) -> str:
+    """Format the stages as a chart of bars, with Rich."""
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mien.bench.breakdown import STAGES
+
+    table = Table(box=box.SIMPLE_HEAD, title=Text(breakdown.title), title_justify="left", pad_edge=False)
+    for name, justify in (("stage", "left"), ("", "left"), ("ms", "right"), ("share", "right"), ("what", "left")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    longest = max(stage.share for stage in breakdown.stages)
+    for stage in breakdown.stages:
+        bar = "█" * max(1, round(_BAR * stage.share / longest))
+        cells = (stage.name, bar, _format_digits(stage.seconds * 1e3), f"{stage.share:.0%}", STAGES[stage.name])
+        table.add_row(*map(Text, cells))
+    stream = io.StringIO()
+    Console(file=stream, width=10_000, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().splitlines())
+
+
+def _plot(breakdown: Breakdown, path: Path) -> None:
+    from mien.bench.breakdown import draw
+    from mien.drawing import saving
+    from mien.reporting import figures
+
+    saving.write(path, figures.render(draw(breakdown), path.suffix.lower()[1:]))
 
 
 @contextmanager

@@ -79,6 +79,12 @@ def following_arguments(parser: ArgumentParser) -> None:
     """Declare the options of detection and tracking."""
     add = parser.add_argument
     add("--detect-every", type=count, default=1, metavar="N", help="detect faces in every Nth processed frame")
+    add(
+        "--full-every",
+        type=not_negative,
+        metavar="S",
+        help="full searches every S seconds, smaller ones between (default: 0: all full)",
+    )
     add("--bridge", type=not_negative, metavar="S", help="keep a lost face for S seconds (default: 1)")
     add("--smooth", type=not_negative, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
@@ -94,7 +100,8 @@ def following_of(options: Namespace) -> Following:
     """Return the tracking settings of the options of ``following_arguments``."""
     from mien.tracking.stream import Following
 
-    chosen = {"detect_every": options.detect_every, "bridge": options.bridge, "smooth": options.smooth}
+    names = ("detect_every", "bridge", "smooth", "full_every")
+    chosen = {name: getattr(options, name) for name in names}
     return Following(**{name: value for name, value in chosen.items() if value is not None})
 
 

@@ -290,13 +290,18 @@ class Recognizer:
 
     def search(self, photo: Decoded, *, keep_pixels: bool = True) -> Found:
         """Do the second step of ``predict``: detect the faces and cut them out."""
+        height, width = photo.pixels.shape[:2]
+        with memory.named(f"to find faces in {width}×{height} pixels"):
+            detections = largest(turned.detect(self.detector, photo.pixels), self.max_faces)
+            return self.cut_out(photo, detections, keep_pixels=keep_pixels)
+
+    def cut_out(self, photo: Decoded, detections: tuple[Detection, ...], *, keep_pixels: bool = True) -> Found:
+        """Cut the detected faces out of a photo, as the network expects them, and measure their quality."""
         pixels = photo.pixels
         height, width = pixels.shape[:2]
-        with memory.named(f"to find faces in {width}×{height} pixels"):
-            detections = largest(turned.detect(self.detector, pixels), self.max_faces)
-            crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
-            pairs = zip(detections, crops, strict=True)
-            qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
+        crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
+        pairs = zip(detections, crops, strict=True)
+        qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
         kept = pixels if keep_pixels else None
         names = self.bundle.name, self.detector.name
         blank = ImageResult(photo.source, width, height, (), *names, kept, photo.truncated)
@@ -314,12 +319,13 @@ class Recognizer:
         detect_every: int = 1,
         bridge: float | None = None,
         smooth: float | None = None,
+        full_every: float | None = None,
         keep_pixels: bool = False,
     ) -> Iterator[FrameResult]:
         """Yield a result for each frame of a film, a camera or a program: people with ids, emotions smoothed in time.
 
         frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they arrive.
-        detect_every, bridge, smooth: see ``mien.tracking.stream.Following``; None takes its default.
+        detect_every, bridge, smooth, full_every: see ``mien.tracking.stream.Following``; None takes its default.
         ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
 
         Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as
@@ -327,7 +333,7 @@ class Recognizer:
         """
         from mien.tracking.stream import Following, stream
 
-        chosen = {"detect_every": detect_every, "bridge": bridge, "smooth": smooth}
+        chosen = {"detect_every": detect_every, "bridge": bridge, "smooth": smooth, "full_every": full_every}
         following = Following(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
         return stream(self, frames, following, keep_pixels=keep_pixels)
 

@@ -54,12 +54,15 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: OKABE_ITO[index % len(OKABE_ITO)] for index, name in enumerate(names)}
 
 
-def new(width: float, height: float) -> Figure:
-    """Create an empty figure, size in inches, without registering it in pyplot's global state."""
+def new(width: float, height: float, feature: str = "mien data explore") -> Figure:
+    """Create an empty figure, size in inches, without registering it in pyplot's global state.
+
+    Raises ``MissingExtraError`` without matplotlib, which ``feature`` needs.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError.for_extra("mien data explore", "train") from None
+        raise MissingExtraError.for_extra(feature, "train") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

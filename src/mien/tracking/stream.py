@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from mien import images
 from mien.errors import OptionError
 from mien.results import Box, FrameResult, Person, Pose, Quality
+from mien.tracking.searches import FULL_EVERY, Searches
 from mien.tracking.smoothing import SMOOTH, Smoother
 from mien.tracking.track import BRIDGE, Corners, Tracker
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from mien.images import ImageInput
     from mien.recognition.recognizer import Recognizer
+    from mien.recognition.steps import Found
 
 
 class Frame(Protocol):
@@ -53,6 +55,7 @@ class Following:
                   look as they did. 1 searches every frame.
     bridge:       seconds for which a face that is not found is waited for.
     smooth:       time constant of the smoothing in seconds; 0 for none.
+    full_every:   seconds between full searches of a frame, see ``searches``; 0 searches every frame in full.
 
     Raises ``OptionError`` outside these ranges.
     """
@@ -60,6 +63,7 @@ class Following:
     detect_every: int = 1
     bridge: float = BRIDGE
     smooth: float = SMOOTH
+    full_every: float = FULL_EVERY
 
     def __post_init__(self) -> None:
         if self.detect_every < 1:
@@ -116,6 +120,7 @@ class Follower:
     def __init__(self, recognizer: Recognizer, following: Following, *, keep_pixels: bool = False) -> None:
         self._recognizer, self._following, self._keep_pixels = recognizer, following, keep_pixels
         self._tracker, self._smoother = Tracker(following.bridge), Smoother(following.smooth)
+        self._search = Searches(following.full_every)
         self._steps = 0
         self._visible: tuple[int, ...] = ()
 
@@ -125,9 +130,21 @@ class Follower:
         blank = FrameResult(frame.number, frame.seconds, *frame.size, (), pixels=pixels)
         if not self._searches():
             return self._between(blank)
-        read = self._recognizer.predict(frame.pixels, keep_pixels=False)
+        (read,) = self._recognizer.decide([self._focused(frame, blank) or self._in_full(frame)])
         seen = [_Seen(face.box, face.score, face.values, face.quality, face.pose) for face in read.faces]
         return self._followed(blank, seen)
+
+    def _in_full(self, frame: Frame) -> Found:
+        return self._recognizer.find(frame.pixels, keep_pixels=False)
+
+    def _focused(self, frame: Frame, blank: FrameResult) -> Found | None:
+        """Search at the size that the last frame's faces need; None where that is not enough."""
+        focused = getattr(self._recognizer.detector, "focused", None)
+        side = None if focused is None else self._search.side(frame.seconds, frame.size)
+        if focused is None or side is None:
+            return None
+        found = self._recognizer.with_detector(focused(side)).find(frame.pixels, keep_pixels=False)
+        return found if self._search.shows_the_same([_shares(one.box, blank) for one in found.detections]) else None
 
     def replay(self, result: FrameResult) -> FrameResult:
         """Take an earlier run's result for the next frame, as if the frame had been read; return it complete.
@@ -149,7 +166,9 @@ class Follower:
         return (self._steps - 1) % self._following.detect_every == 0
 
     def _followed(self, blank: FrameResult, seen: list[_Seen]) -> FrameResult:
-        ids = self._tracker.found(blank.seconds, [_shares(one.box, blank) for one in seen])
+        boxes = [_shares(one.box, blank) for one in seen]
+        self._search.took(blank.seconds, boxes)
+        ids = self._tracker.found(blank.seconds, boxes)
         people = [
             self._person(who, one.box, self._smoother.update(who, blank.seconds, one.raw), one)
             for who, one in zip(ids, seen, strict=True)

@@ -121,15 +121,15 @@ def temperature(plan: Plan, logits: NDArray[np.float32], faces: FaceSet) -> floa
     fitted = fitting_faces(plan, faces)
     # Importance-weight the faces to the target class prior, in which the rare classes are less rare.
     weights = np.exp(shift(plan, faces))[fitted.labels]
-    equal = _weights(plan, fitted)
-    return fit_temperature(logits, fitted.labels, weights if equal is None else weights * equal)
+    of_corpora = _weights(plan, fitted)
+    return fit_temperature(logits, fitted.labels, weights if of_corpora is None else weights * of_corpora)
 
 
 def threshold(plan: Plan, probabilities: Floats, validation: FaceSet) -> Threshold:
     """Fit the confidence threshold for certain predictions on probabilities (N, C) of the validation set.
 
-    With several corpora, each has the same weight and coverage is at least one half: if the accuracy ``certain`` is
-    not reached at that coverage, the threshold is the one of the more confident half.
+    With several corpora, weighted as ``corpora.group_weights`` says, coverage is at least one half: if the accuracy
+    ``certain`` is not reached at that coverage, the threshold is the one of the more confident half.
     """
     accuracy = table_of(plan).certain
     weights = _weights(plan, validation)
@@ -141,7 +141,7 @@ def threshold(plan: Plan, probabilities: Floats, validation: FaceSet) -> Thresho
 
 def _weights(plan: Plan, faces: FaceSet) -> NDArray[np.float64] | None:
     table = plan.data.corpora
-    return corpora.equal_weights(faces, table) if table.shares else None
+    return corpora.group_weights(faces, table) if table.shares else None
 
 
 def _mask_unknown(plan: Plan, faces: FaceSet) -> NDArray[np.float64]:

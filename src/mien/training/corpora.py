@@ -95,13 +95,16 @@ def groups(faces: FaceSet, table: CorporaTable) -> dict[str, NDArray[np.intp]]:
     return {name: np.array(indices) for name, indices in rows.items()}
 
 
-def equal_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
-    """Return weights, float64 (N,), mean 1, that give each of ``groups`` the same total weight."""
+def group_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
+    """Return weights, float64 (N,), mean 1, that give each of ``groups`` a total in proportion to the root of its size.
+
+    With equal totals the 120 Taiwanese portraits would decide as much as 3,500 faces of FER2013; in proportion to the
+    size, FER2013 would decide alone.
+    """
     weights = np.zeros(len(faces))
-    by_name = groups(faces, table)
-    for rows in by_name.values():
-        weights[rows] = len(faces) / len(by_name) / len(rows)
-    return weights
+    for rows in groups(faces, table).values():
+        weights[rows] = len(rows) ** -0.5
+    return weights * (len(faces) / weights.sum())
 
 
 def select_head(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int]:

@@ -172,10 +172,34 @@ class YuNet(_Searcher):
         limits = self._limits
         return YuNet(limits.threshold, limits.min_size, limits.max_faces, self._engine.device, 1)
 
+    def focused(self, side: int) -> Detector:
+        """Return a detector that searches large pictures once, with their long side at ``side`` pixels."""
+        return _Focused(self, side)
+
+    def detect_at(self, pixels: NDArray[np.uint8], side: int) -> tuple[Detection, ...]:
+        """Detect faces in uint8 (H, W, 3) RGB by one search with its long side at ``side`` pixels at most."""
+        long_side = min(max(*pixels.shape[:2], _SMALL), side)
+        return self._limits.keep(self._found(_view(pixels, long_side, 0)))
+
     def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
         for row in yunet.search(self._engine, pixels, self._limits.threshold).astype(float).tolist():
             marks = tuple((row[at], row[at + 1]) for at in range(4, 14, 2))
             yield Detection(Box(*row[:4]), min(1.0, row[14]), marks)
+
+
+@dataclass(frozen=True)
+class _Focused:
+    """YuNet at one size; see ``YuNet.focused``."""
+
+    inner: YuNet
+    side: int
+    name: ClassVar[str] = YuNet.name
+    crop: ClassVar[CropSpec] = YuNet.crop
+    upright_score: ClassVar[float] = YuNet.upright_score
+
+    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        """Detect faces in uint8 (H, W, 3) RGB, best first."""
+        return self.inner.detect_at(pixels, self.side)
 
 
 class Haar(_Searcher):
