@@ -81,7 +81,7 @@ def test_a_summary_says_the_same_in_ten_lines(
     lines = capsys.readouterr().out.splitlines()
     written = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert len(lines) <= 10
-    assert lines[0] == "linear on PublicTest of own.parquet"
+    assert lines[0] == "tiny on PublicTest of own.parquet"
     assert lines[1].startswith(f"all faces: 42, accuracy {written['figures']['accuracy']:.1%} (")
     contrasts = {slicing["by"]: slicing["contrast"] for slicing in written["slicings"]}
     assert contrasts["label"]["differs"]
