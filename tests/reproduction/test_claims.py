@@ -141,12 +141,12 @@ def test_page() -> None:
     assert "1 hold, 1 do not, 1 cannot be decided here." in text
     assert text.endswith(" |\n")
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert [line.replace("\\|", "").count("|") for line in tables] == [7] * 3 + [6] * 4
+    assert [line.replace("\\|", "").count("|") for line in tables] == [9] * 3 + [6] * 5
 
 
 def test_page_without_rows() -> None:
     text = page("B", [Row("CNN", "", "0.5", "", "", "")], {}, [])
-    assert "| CNN | – | 0.5 | – | – | – |" in text.splitlines()
+    assert "| CNN | – | 0.5 | – | – | – | – | – |" in text.splitlines()
     assert "Nothing was measured." in page("B", [], {}, [])
     with pytest.raises(OptionError):
         page("Z", [], {}, [])

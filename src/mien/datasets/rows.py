@@ -67,7 +67,7 @@ class Options:
     """Options of the readers.
 
     Attributes:
-        last: CK+ and CK+48: number of final frames of a sequence that count as its apex.
+        last: CK+: number of final frames of a sequence that count as its apex; of CK+48, 1 or 2 leave out the others.
         neutral: CK+ sequences: use the first frame as neutral.
         angles: KDEF: the angles to read (FL HL S HR FR); empty for all.
         own: class folders and CSV lists: keep class names unchanged instead of translating them to Mien's labels.

@@ -76,9 +76,10 @@ def _read_weights(run: Path, model: Bundle) -> bytes | None:
     from mien.export.export import load_network, recipe_of
 
     network = load_network(run, recipe_of(run), len(model.labels))
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
     metadata = {"format": "pt", "recipe_digest": model.recipe_digest, "labels": ",".join(model.labels.labels)}
-    return save({name: tensor.clone() for name, tensor in tensors.items()}, metadata)
+    content: bytes = save(tensors, metadata)
+    return content
 
 
 def describe(model: Bundle) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def _front_matter(model: Bundle) -> list[str]:
     # JSON is YAML, and quotes every text as YAML needs it.
     index = [{"name": model.name, "results": [{"task": {"type": "image-classification"}, "metrics": [score]}]}
              for score in scores]  # fmt: skip
-    lines = {
+    lines: dict[str, Any] = {
         "library_name": "mien",
         "pipeline_tag": "image-classification",
         "license": "other",

@@ -82,7 +82,7 @@ def stop_at_whole(*axes: Axis) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[bytes, tuple[Path, ...]]:
     """Write a figure as NAME.png, NAME.svg and NAME.pdf; return the PNG for a page, and the paths."""
-    content, paths = render(figure, "png"), []
+    content, paths = render(figure, "png"), list[Path]()
     for kind in KINDS:
         path = folder / f"{name}.{kind}"
         with appearing(path) as draft:

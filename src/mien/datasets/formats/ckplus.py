@@ -16,6 +16,9 @@ from mien.labels import CKPLUS_CODES
 
 _FRAME = re.compile(r"(.*cohn-kanade-images/)(S\d{3})/(\d{3})/\2_\3_(\d{8})\.(png|tiff?|jpe?g)", re.IGNORECASE)
 _EMOTION = re.compile(r"(.*/)?Emotion(_labels)?/(S\d{3})/(\d{3})/[^/]+_emotion\.txt")
+PEAKS = 3
+"""Frames of each sequence in CK+48; other copies may have more."""
+
 _PEAK = re.compile(r"(S?\d{2,3})_(\d{3})_(\d{8})")
 
 
@@ -73,11 +76,14 @@ def peak_evidence(_: Source, names: Sequence[str]) -> str | None:
 def peak_rows(source: Source, options: Options) -> Iterator[Item]:
     """Yield CK+48 and similar copies: class folders with ``S010_004_00000017.png``, subject and sequence from the name.
 
-    Of each sequence only the last ``options.last`` frames are yielded; CK+48 has three.
+    CK+48 has three frames of each sequence. All are yielded, or only the last ``options.last`` for one or two.
     Some copies keep only the last digits of the subject. Subjects whose numbers end alike then count as one person,
     which is safe for a subject-wise split; such rows carry the flag ``subject_truncated``.
     """
     items = [item if isinstance(item, Problem) else _parse_peak(item) for item in labelled(source, "ckplus")]
+    if options.last >= PEAKS:
+        yield from items
+        return
     late = _find_last([item for item in items if isinstance(item, Row)], options.last)
     yield from (item for item in items if isinstance(item, Problem) or item.member in late)
 

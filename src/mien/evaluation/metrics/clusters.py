@@ -35,8 +35,7 @@ def accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 def number_groups(groups: NDArray[np.str_]) -> NDArray[np.int64]:
     """Return int64 (N,): the number of each face's group, from 0; a face of the unknown group '' is its own group."""
     names = np.where(groups == "", [f"\0{row}" for row in range(len(groups))], groups)
-    numbers: NDArray[np.int64] = np.unique(names, return_inverse=True)[1]
-    return numbers
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def count_by_group(
