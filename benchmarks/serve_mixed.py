@@ -59,6 +59,7 @@ def hostile() -> list[bytes]:
         b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">LLBBBBB", 9, 9, 8, 2, 0, 0, 0)),
         _chunk(b"IEND", b""),
     )
+    layered = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">LLBBBBB", 6000, 4000, 8, 4, 0, 0, 0))
     rows = zlib.compress(bytes(24_000_000 * 2 + 4000), 9)
     tags = struct.pack("<2sHLH", b"II", 42, 8, 60_000) + struct.pack("<HHLL", 65_000, 3, 1, 0) * 60_000
     clear = io.BytesIO()
@@ -70,7 +71,7 @@ def hostile() -> list[bytes]:
         head + _chunk(b"teXt", b"") * 1_600_000 + end,
         b"P6\n" + b"# x\n" * 4_900_000 + b"9 9\n255\n",
         tags,
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">LLBBBBB", 6000, 4000, 8, 4, 0, 0, 0)) + _chunk(b"IDAT", rows) + end,
+        layered + _chunk(b"IDAT", rows) + end,
         clear.getvalue(),
     ]  # fmt: skip
 
@@ -168,7 +169,9 @@ async def beside(
     address: str, photos_: list[bytes], bodies: list[bytes], rate: float, seconds: float
 ) -> tuple[Answers, Answers]:
     """Ask for photos at a rate, and send hostile bodies beside it; return the answers to both."""
-    return tuple(await asyncio.gather(open_loop(address, photos_, rate, seconds), open_loop(address, bodies, HOSTILE, seconds)))  # type: ignore[return-value] # fmt: skip
+    ours = open_loop(address, photos_, rate, seconds)
+    theirs = open_loop(address, bodies, HOSTILE, seconds)
+    return await asyncio.gather(ours, theirs)
 
 
 def main() -> None:
@@ -183,21 +186,24 @@ def main() -> None:
         f"{psutil.cpu_count()} cores; photos {min(map(len, mixed)) / 1e6:.2f} to {max(map(len, mixed)) / 1e6:.1f} MB\n"
     )
     print("| part | bar | measured |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, topology(Path(folder), MAX_REQUESTS="0") as running:
-        with limited(running) as groups:
-            asyncio.run(closed_loop(running.address, mixed, 4, 3 if options.brief else 20))  # fills caches
-            capacity = asyncio.run(closed_loop(running.address, mixed, 4, 6 if options.brief else 40))
-            print(row("capacity, 4 clients", "", capacity, f", {capacity.rate:.1f} photos/s"), flush=True)
-            rate = 0.8 * capacity.rate
-            alone = asyncio.run(open_loop(running.address, mixed, rate, seconds))
-            print(row(f"{rate:.1f}/s for {seconds:g} s", "0 failed, p99 ≤ 4 × p50", alone, ""), flush=True)
-            ours, theirs = asyncio.run(beside(running.address, mixed, bodies, rate, seconds))
-            ratio = ours.percentile(99) / alone.percentile(99)
-            seen = ", ".join(f"{times} × {what}" for what, times in sorted(theirs.seen.items(), key=str))
-            more = f" = {ratio:.1f} × p99 before; hostile: {seen}"
-            print(row(f"with {HOSTILE:g} hostile bodies/s", "0 failed, p99 ≤ 4 × before", ours, more), flush=True)
-            kills = sum(group.kills() for group in groups)
-            print(f"| memory | 1 GiB each, no kill | {_memory(running, groups)} |", flush=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        topology(Path(folder), MAX_REQUESTS="0") as running,
+        limited(running) as groups,
+    ):
+        asyncio.run(closed_loop(running.address, mixed, 4, 3 if options.brief else 20))  # fills caches
+        capacity = asyncio.run(closed_loop(running.address, mixed, 4, 6 if options.brief else 40))
+        print(row("capacity, 4 clients", "", capacity, f", {capacity.rate:.1f} photos/s"), flush=True)
+        rate = 0.8 * capacity.rate
+        alone = asyncio.run(open_loop(running.address, mixed, rate, seconds))
+        print(row(f"{rate:.1f}/s for {seconds:g} s", "0 failed, p99 ≤ 4 × p50", alone, ""), flush=True)
+        ours, theirs = asyncio.run(beside(running.address, mixed, bodies, rate, seconds))
+        ratio = ours.percentile(99) / alone.percentile(99)
+        seen = ", ".join(f"{times} × {what}" for what, times in sorted(theirs.seen.items(), key=str))
+        more = f" = {ratio:.1f} × p99 before; hostile: {seen}"
+        print(row(f"with {HOSTILE:g} hostile bodies/s", "0 failed, p99 ≤ 4 × before", ours, more), flush=True)
+        kills = sum(group.kills() for group in groups)
+        print(f"| memory | 1 GiB each, no kill | {_memory(running, groups)} |", flush=True)
     held = (
         not (alone.failed or ours.failed or kills) and alone.percentile(99) <= 4 * alone.percentile(50) and ratio <= 4
     )
