@@ -6,7 +6,9 @@ import asyncio
 import io
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -66,10 +68,14 @@ class Line:
     def __init__(self, address: str, content: bytes) -> None:
         parts = urlsplit(address)
         self._host, self._port = parts.hostname, parts.port
-        head = f"POST /v1/predict HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: image/jpeg\r\n"
-        self._request = f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
+        self._head = f"POST /v1/predict HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: image/jpeg\r\n"
+        self.carry(content)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._used = 0.0
+
+    def carry(self, content: bytes) -> None:
+        """Ask with another photo from now on."""
+        self._request = f"{self._head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
     async def ask(self, answers: Answers, begun: float | None = None) -> None:
         """Ask once; ``begun`` is when it should have been asked, so that a late asker does not hide a wait."""
@@ -108,13 +114,17 @@ class Line:
             self._streams = None
 
 
-async def closed_loop(address: str, content: bytes, clients: int, seconds: float, most: int | None = None) -> Answers:
-    """``clients`` ask one after the other, for ``seconds`` or until ``most`` answers came."""
+async def closed_loop(
+    address: str, content: bytes | Sequence[bytes], clients: int, seconds: float, most: int | None = None
+) -> Answers:
+    """``clients`` ask one after the other, for ``seconds`` or until ``most`` answers came; several photos in turn."""
+    photos = cycle([content] if isinstance(content, bytes) else content)
     answers, begun = Answers(), time.perf_counter()
 
     async def client() -> None:
-        line = Line(address, content)
+        line = Line(address, b"")
         while time.perf_counter() - begun < seconds and (most is None or answers.seen.total() < most):
+            line.carry(next(photos))
             await line.ask(answers)
         line.close()
 
@@ -123,12 +133,14 @@ async def closed_loop(address: str, content: bytes, clients: int, seconds: float
     return answers
 
 
-async def open_loop(address: str, content: bytes, rate: float, seconds: float) -> Answers:
+async def open_loop(address: str, content: bytes | Sequence[bytes], rate: float, seconds: float) -> Answers:
     """Ask ``rate`` times a second whether or not answers come, on as many connections as that takes."""
+    photos = cycle([content] if isinstance(content, bytes) else content)
     answers, idle, begun = Answers(), [], time.perf_counter()
 
     async def one(when: float) -> None:
-        line = idle.pop() if idle else Line(address, content)
+        line = idle.pop() if idle else Line(address, b"")
+        line.carry(next(photos))
         await line.ask(answers, when)
         idle.append(line)
 

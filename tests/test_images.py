@@ -441,3 +441,23 @@ def test_a_webp_over_pillows_own_limit_is_an_image_error() -> None:
     content = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + b"\0\0\0\0" + side + side
     with pytest.raises(ImageError, match="exceeds limit"):
         images.load(content)
+
+
+def test_an_avif_without_its_item_is_damaged() -> None:
+    """libavif's errors are a RuntimeError, which was a traceback and an answer of 500."""
+    raw = bytearray(encoded(Image.fromarray(gradient(40, 60)), "AVIF"))
+    at = raw.index(b"iloc")
+    raw[at : at + 4] = b"free"
+    with pytest.raises(ImageError, match=r"cannot be read as a picture|damaged"):
+        images.load(bytes(raw))
+
+
+def test_memory_that_libavif_lacks_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import AvifImagePlugin
+
+    def lack(self: object) -> None:
+        raise RuntimeError("Failed to decode image: Out of memory")
+
+    monkeypatch.setattr(AvifImagePlugin.AvifImageFile, "_open", lack)
+    with pytest.raises(OutOfMemoryError):
+        images.load(encoded(Image.fromarray(gradient(40, 60)), "AVIF"))

@@ -168,16 +168,17 @@ def test_ctrl_c_leaves_whole_files(video: Video, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("option", "name", "size"),
+    ("option", "limit"),
     [
-        ("--out", "out.csv", 20_000), ("--out", "out.jsonl", 20_000), ("--out", "out.parquet", 3000),
-        ("--subtitles", "film.vtt", 600), ("--events", "events.csv", 100), ("--annotated", "drawn.mp4", 20_000),
-        ("--annotated", "drawn.mkv", 20_000), ("--summary", "page", 20_000),
+        ("--out", ("out.csv", 20_000)), ("--out", ("out.jsonl", 20_000)), ("--out", ("out.parquet", 3000)),
+        ("--subtitles", ("film.vtt", 600)), ("--events", ("events.csv", 100)), ("--annotated", ("drawn.mp4", 20_000)),
+        ("--annotated", ("drawn.mkv", 20_000)), ("--summary", ("page", 20_000)),
     ],
 )  # fmt: skip
 def test_on_a_full_disk_outputs_are_whole_or_absent_and_named(
-    video: Video, tmp_path: Path, option: str, name: str, size: int, capsys: pytest.CaptureFixture[str]
+    video: Video, tmp_path: Path, option: str, limit: tuple[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    name, size = limit
     path = tmp_path / "out" / name
     path.parent.mkdir()
     with full_after(size):

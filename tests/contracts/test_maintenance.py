@@ -56,7 +56,7 @@ def classified() -> list[str]:
 
 
 def test_all_workflows_are_there() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["checks", "docs", "release", "tests"]
+    assert [path.stem for path in WORKFLOWS] == ["audit", "checks", "docs", "release", "tests"]
 
 
 @pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS])

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.train
 pytest.importorskip("pydantic")
 
 from mien.errors import FileMissingError, RecipeError  # noqa: E402
-from mien.recipes.recipe import load, load_any, parse, shipped, smoke  # noqa: E402
+from mien.recipes.recipe import load, load_any, of_run, parse, shipped, smoke  # noqa: E402
 
 GOOD: dict[str, Any] = {"name": "x", "train": {"epochs": 3}}
 MOBILE = {"name": "torchvision:mobilenet_v2"}
@@ -180,3 +180,10 @@ def test_missing_and_malformed_files(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(RecipeError, match="not valid TOML"):
         load(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"7", b"\xff", b'{"name": 3}', b"[" * 100_000])
+def test_a_damaged_recipe_of_a_run_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_bytes(content)
+    with pytest.raises(RecipeError, match=r"recipe\.json"):
+        of_run(tmp_path)

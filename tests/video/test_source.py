@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import io
 import threading
 import time
@@ -21,6 +22,7 @@ import films
 
 from mien.addresses import hide_passwords
 from mien.errors import FileMissingError, OptionError, VideoError
+from mien.video import film as film_module
 from mien.video import patience
 from mien.video.film import Film
 from mien.video.follow import Newest
@@ -213,3 +215,39 @@ def test_passwords_are_not_shown(given: str, shown: str) -> None:
     assert hide_passwords(f"Cannot read '{given}' as a film") == f"Cannot read '{shown}' as a film"
     assert Film(given).name == shown
     assert Film(given).address == given
+
+
+def test_a_gif_that_its_decoder_refuses_is_damaged(tmp_path: Path) -> None:
+    """FFmpeg says "Operation not permitted" of it, which was a traceback."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    content = io.BytesIO()
+    picture.save(content, "GIF", save_all=True, append_images=[picture.rotate(90)], duration=50)
+    raw = bytearray(content.getvalue())
+    at = raw.rindex(b"\x2c\0\0\0\0") + 9
+    at += 1 + (3 * 2 ** ((raw[at] & 7) + 1) if raw[at] & 128 else 0)
+    raw[at] = 200  # bits of a code; at most 12
+    (tmp_path / "a.gif").write_bytes(raw)
+    film = Film(tmp_path / "a.gif")
+    assert len(list(film)) == 1
+    assert "1 damaged packet" in film.faults[0]
+
+
+def test_frames_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = films.write(tmp_path / "a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, [0, 0.1, 0.2])
+    monkeypatch.setattr(film_module, "MAX_PIXELS", 64 * 64 - 1)
+    with pytest.raises(VideoError, match=r"no frame that can be decoded|frame of 64×64 pixels"):
+        list(Film(path))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts the threads of Linux")
+def test_frames_are_let_go_as_they_are_read(tmp_path: Path) -> None:
+    """Each stayed in memory, with two threads that had converted it, until Python's next collection of garbage."""
+    path = films.write(tmp_path / "a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 20, [at / 25 for at in range(20)])
+    gc.collect()
+    before = len(list(Path("/proc/self/task").iterdir()))
+    gc.disable()
+    try:
+        assert [frame.pixels.shape for frame in Film(path)] == [(64, 64, 3)] * 20
+        assert len(list(Path("/proc/self/task").iterdir())) < before + 20
+    finally:
+        gc.enable()

@@ -18,7 +18,7 @@ from mien.video.clock import FilmTimes, LiveTimes, read_packets
 from mien.video.extent import Extent
 from mien.video.patience import Patience
 from mien.video.source import Stranger, describe_error, first_video, get_av_errors, has_clock, has_end, open_film
-from mien.video.upright import Aspect, read_orientation
+from mien.video.upright import Aspect, Orientations, Upright
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,11 +59,11 @@ class FilmFrame:
     """
 
     def __init__(
-        self, number: int, picture: VideoFrame, time: Fraction, tick: Fraction | None, aspect: Fraction
+        self, number: int, picture: VideoFrame, time: Fraction, tick: Fraction | None, upright: Upright
     ) -> None:
         self.number, self.time, self._picture = number, time, picture
         self.tick = tick or _TICK
-        self._upright = read_orientation(picture, aspect)
+        self._upright = upright
 
     @property
     def seconds(self) -> float:
@@ -196,10 +196,11 @@ class Film:
             times = live or FilmTimes(track)
             if live is not None:
                 live.connect(track, clock=has_clock(container))
-            extent, aspect = Extent(container, track), Aspect(track)
+            extent, aspect, orientations = Extent(container, track), Aspect(track), Orientations()
             for picture in self._pictures(container, track, extent):
                 self._patience.reset()
-                frame = FilmFrame(next(numbers), picture, *times(picture), aspect.now())
+                upright = orientations.read(picture, aspect.now())
+                frame = FilmFrame(next(numbers), picture, *times(picture), upright)
                 self._check_size(*frame.size)
                 yield frame
             self._judge(extent, aspect)
@@ -207,7 +208,7 @@ class Film:
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAX_PIXELS:
             raise VideoError(
-                f"{self.name!r} has frames of {width}×{height} pixels: expected at most {MAX_PIXELS} pixels. Scale it down."
+                f"{self.name!r} has a frame of {width}×{height} pixels: expected at most {MAX_PIXELS}. Scale it down."
             )
 
     def _connections(self) -> Iterator[tuple[InputContainer, VideoStream]]:

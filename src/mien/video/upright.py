@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,24 @@ def read_orientation(picture: VideoFrame, aspect: Fraction) -> Upright:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Upright(False, a < 0, d < 0, aspect)
     return Upright(True, c < 0, b < 0, aspect)
+
+
+class Orientations:
+    """Reads the orientation of a track's pictures, one after the other.
+
+    PyAV's side data and its picture refer to each other: each picture whose side data is read stays in memory, with the
+    threads that converted it, until Python collects garbage. So it is read where the angle changes, which is free.
+    """
+
+    def __init__(self) -> None:
+        self._angle: int | None = None
+        self._last = Upright()
+
+    def read(self, picture: VideoFrame, aspect: Fraction) -> Upright:
+        """Return the orientation of the next picture; arguments as for ``read_orientation``."""
+        if picture.rotation != self._angle:
+            self._angle, self._last = picture.rotation, read_orientation(picture, aspect)
+        return replace(self._last, aspect=aspect)
 
 
 class Aspect:
