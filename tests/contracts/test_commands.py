@@ -28,7 +28,8 @@ MADE = ("runs/", "curl", "film.mp4", "MIEN_", "mien explain")
 
 OTHERS = {
     "bash", "cd", "curl", "docker", "duckdb", "export", "gcloud", "git", "gunicorn", "kubectl", "lint-imports",
-    "mkdocs", "mypy", "nginx", "pip", "pip-audit", "printf", "python", "ray", "ruff", "sed", "tensorboard", "torchrun", "uv",
+    "mkdocs", "mypy", "nginx", "pip", "pip-audit", "printf", "python", "ray", "ruff", "sed", "tensorboard", "torchrun",
+    "uv",
 }  # fmt: skip
 """Programs other than ``mien`` that pages call."""
 
