@@ -231,7 +231,8 @@ class _Growing(io.TextIOWrapper):
     """A text file whose errors name it; ``whole`` is its length at the last flush, which ends a record."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path, self.whole = path, file.seek(0, io.SEEK_END) if file.seekable() else 0
+        self.path, self._file = path, file
+        self.whole = file.seek(0, io.SEEK_END) if file.seekable() else 0
         # surrogateescape: a file name that is not valid UTF-8 is written with its original bytes.
         super().__init__(file, encoding="utf-8", errors="surrogateescape", newline="")
 
@@ -244,8 +245,8 @@ class _Growing(io.TextIOWrapper):
         """Write what is buffered."""
         with naming(self.path):
             super().flush()
-            if self.buffer.seekable():
-                self.whole = self.buffer.tell()
+            if self._file.seekable():
+                self.whole = self._file.tell()
 
     def close(self) -> None:
         """Write what is buffered, and close the file even if the disk does not take it."""
