@@ -117,9 +117,12 @@ def shoot(browser: Chrome, name: str) -> None:
 
 
 def audit(browser: Chrome) -> list[str]:
-    """Return what axe-core reports on the page as it is."""
+    """Return what axe-core reports on the page as it is.
+
+    Without the rule ``radiogroup``, which allows no button between radio buttons; axe-core 4 has dropped it.
+    """
     axe = pytest.importorskip("axe_selenium_python", reason="needs axe-selenium-python for its axe-core")
     script = Path(axe.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
     browser.execute_script(script.read_text("utf-8"))
-    report = browser.execute_async_script("axe.run().then(arguments[0])")
+    report = browser.execute_async_script("axe.run({ rules: { radiogroup: { enabled: false } } }).then(arguments[0])")
     return [f"{rule['id']}: {rule['help']} {rule['nodes'][0]['html'][:160]}" for rule in report["violations"]]
