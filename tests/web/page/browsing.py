@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE = 90
+PATIENCE = 120
 """Seconds: browser, server and whatever else runs share the machine's cores."""
 
 ONLINE = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
@@ -117,9 +117,12 @@ def shoot(browser: Chrome, name: str) -> None:
 
 
 def audit(browser: Chrome) -> list[str]:
-    """Return what axe-core reports on the page as it is."""
+    """Return what axe-core reports on the page as it is.
+
+    Without the rule ``radiogroup``, which allows no button between radio buttons; axe-core 4 has dropped it.
+    """
     axe = pytest.importorskip("axe_selenium_python", reason="needs axe-selenium-python for its axe-core")
     script = Path(axe.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
     browser.execute_script(script.read_text("utf-8"))
-    report = browser.execute_async_script("axe.run().then(arguments[0])")
+    report = browser.execute_async_script("axe.run({ rules: { radiogroup: { enabled: false } } }).then(arguments[0])")
     return [f"{rule['id']}: {rule['help']} {rule['nodes'][0]['html'][:160]}" for rule in report["violations"]]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 
-collect_ignore_glob = [] if find_spec("fastapi") and find_spec("selenium") else ["test_*.py"]
-"""Nothing here can be imported without the extra ``serve`` and selenium."""
+collect_ignore_glob = [] if all(map(find_spec, ("fastapi", "httpx", "selenium"))) else ["test_*.py"]
+"""Nothing here can be imported without the extra ``serve``, httpx and selenium."""
 
 EXPECTED = ("ERR_INTERNET_DISCONNECTED",)
 """What the browser notes itself where a test takes the network away."""
@@ -32,7 +32,7 @@ def site() -> Iterator[str]:
 
     from mien.web.settings import Settings
 
-    with serving(Settings(models=("default", "fer7"), threads=1, log_level="error")) as address:
+    with serving(Settings(models=("default", "fer7"), threads=1, timeout=300, log_level="error")) as address:
         yield address
 
 

@@ -16,11 +16,10 @@ export function button(text, act) {
   return element;
 }
 
-// A radio button with a label of any content. Radio buttons of one name are one stop of the Tab key; arrows move within.
-export function choice(group, id, content, chosen, act) {
-  const input = make("input"), label = make("label", content);
-  Object.assign(input, { type: "radio", name: group, id, checked: chosen });
-  label.htmlFor = id;
+// Radio buttons of one name are one stop of the Tab key; arrows move within.
+export function radio(group, id, act) {
+  const input = make("input");
+  Object.assign(input, { type: "radio", name: group, id });
   input.addEventListener("change", () => act(input));
-  return [input, label];
+  return input;
 }

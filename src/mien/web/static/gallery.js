@@ -1,6 +1,6 @@
 // All photos as a grid: thumbnail, state, cancel and retry of each; choosing one shows it below.
 
-import { button, choice, make } from "./dom.js";
+import { button, make, radio } from "./dom.js";
 import { mixture } from "./colours.js";
 import { count, percent, plural, word } from "./words.js";
 
@@ -30,7 +30,9 @@ export class Gallery {
     const item = this.items.get(photo);
     const view = { picture: make("span", null, "item-picture"), state: make("span", null, "item-state"), actions: make("span", null, "item-actions") };
     const content = [view.picture, make("span", photo.name, "item-name"), view.state];
-    item.append(...choice("photo", photo.id, content, false, () => this.choose(photo)), view.actions);
+    const input = radio("photo", photo.id, () => this.choose(photo)), label = make("label", content);
+    label.htmlFor = photo.id;
+    item.append(input, label, view.actions);
     Object.assign(item, { view });
     this.update(photo);
   }

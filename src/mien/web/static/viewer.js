@@ -2,7 +2,7 @@
 
 import { mark, mixture, paint } from "./colours.js";
 import { boxes, cut } from "./draw.js";
-import { button, choice, make } from "./dom.js";
+import { button, make, radio } from "./dom.js";
 import { Detail } from "./face.js";
 import { save } from "./save.js";
 import { REASONS, count, percent, plural, summary, title, word } from "./words.js";
@@ -88,11 +88,12 @@ export class Viewer {
   thumb(index) {
     const face = this.faces[index];
     const poor = face.quality?.reasons.length ? `, ${face.quality.reasons.join(", ")}` : "";
-    const spoken = make("span", `Face ${index + 1}, ${word(face.emotion)}${face.uncertain ? ", uncertain" : ""}${poor}`, "unseen");
+    const spoken = `Face ${index + 1}: ${word(face.emotion)} ${percent(face.confidence)}${face.uncertain ? ", uncertain" : ""}${poor}`;
     const number = make("span", `${index + 1}${face.uncertain ? "?" : ""}`, "thumb-number");
-    number.setAttribute("aria-hidden", "true");
-    const content = [...(this.photo.picture ? [cut(this.photo, face, THUMB, MARGIN)] : []), number, spoken, make("span", percent(face.confidence), "thumb-percent")];
-    return make("div", choice(`${this.id}-face`, `${this.id}-face-${index}`, content, false, () => this.choose(index)), face.uncertain ? "thumb uncertain" : "thumb");
+    const content = [...(this.photo.picture ? [cut(this.photo, face, THUMB, MARGIN)] : []), number, make("span", percent(face.confidence), "thumb-percent")];
+    const input = radio(`${this.id}-face`, `${this.id}-face-${index}`, () => this.choose(index));
+    input.setAttribute("aria-label", spoken);
+    return make("div", [...content, input], face.uncertain ? "thumb uncertain" : "thumb");
   }
 
   choose(index) {
