@@ -118,7 +118,7 @@ def compare_runs(
         shapes = " and ".join(f"{dtype} {shape}" for dtype, shape in given)
         raise DataError(f"A paired test of {shapes}: expected two bool arrays (runs, N), correct or not on N faces.")
     gaps = first.mean(0) - second.mean(0)
-    sums = gaps if groups is None else np.bincount(groups, gaps)
+    sums = gaps if groups is None else np.bincount(groups, gaps).astype(np.float64)
     p_faces = flip_signs(sums, draws=draws, seed=seed)
     return Paired(float(gaps.mean()), p_faces, _compare_seeds(first.mean(1), second.mean(1)), len(sums))
 

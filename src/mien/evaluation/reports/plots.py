@@ -178,7 +178,7 @@ def draw_class_accuracy(counts: Sequence[Sequence[int]], labels: Sequence[str]) 
         spots = np.arange(len(shown)) + step
         bars = axes.barh(spots, values, 0.4, color=colour, hatch=hatch, edgecolor="white", linewidth=0.5, label=label)
         axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=8)
-    axes.set_yticks(range(len(shown)), [labels[index] for index in shown])
+    axes.set_yticks(range(len(shown)), [labels[index] for index in shown.tolist()])
     axes.set(xlabel="accuracy", xlim=(0, 1.08), ylim=(-0.55, len(shown) - 0.45), title="Accuracy of each class")
     axes.spines["bottom"].set_bounds(0, 1)
     percent(axes.xaxis)
