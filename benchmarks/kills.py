@@ -38,8 +38,8 @@ RECIPE = """
 name = "killed"
 [preprocess]
 size = 16
-[network]
-channels = [8, 8, 8, 8]
+[augment]
+flip = 0.0
 [train]
 epochs = 6
 batch_size = 16
