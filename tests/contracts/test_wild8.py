@@ -1,0 +1,89 @@
+"""``wild8`` keeps what its file, the model card and the committed tables state, measured again on the real data."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import mien
+
+pytest.importorskip("pyarrow")
+
+from mien.datasets import terms
+from mien.datasets.faces import FaceSet
+from mien.datasets.formats import photos
+from mien.evaluation.photos import read_photos
+from mien.recognition.model_files.bundle import read
+from mien.recognition.model_files.names import FILES, WEIGHTS
+
+ROOT = Path(__file__).parents[2]
+RUN = ROOT / "docs" / "runs" / "wild8"
+TERMS = ("affectnet7", "affectnet_contempt", "fer2013", "rafdb", "taiwanese", "ferplus")
+
+
+def _row(table: str, corpus: str) -> str:
+    lines = (RUN / table).read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith(f"| {corpus}"))
+
+
+def _accuracy(table: str, corpus: str) -> float:
+    return float(_row(table, corpus).split("|")[4].split("%")[0]) / 100
+
+
+def test_the_default_is_small() -> None:
+    assert mien.load().name == "wild8"
+    assert (WEIGHTS / FILES["wild8"]).stat().st_size <= 12_000_000
+
+
+def test_all_corpora_are_stated_with_the_terms_of_today() -> None:
+    stated = read("wild8").trained_on
+    assert {corpus.name for corpus in stated} == set(TERMS)
+    assert stated == tuple(terms.corpus(corpus.name, corpus.use) for corpus in stated)
+    assert "non-commercial" in read("wild8").licence
+
+
+def test_metrics_in_the_file_agree_with_the_committed_run() -> None:
+    recorded = json.loads((RUN / "metrics.json").read_text(encoding="utf-8"))
+    for name in ("validation", "test"):
+        assert read("wild8").metrics[name]["accuracy"] == recorded[name]["accuracy"]
+    assert recorded["test_scorings"] == 2  # by the export and by the suite
+
+
+@pytest.mark.parametrize("page", ["README.md", "MODEL_CARD.md"])
+@pytest.mark.parametrize(
+    ("table", "corpus"),
+    [
+        ("suite-validation.md", "RAF-DB validation"),
+        ("suite-test.md", "FER+ PrivateTest, own frame"),
+        ("suite-test.md", "KDEF"),
+        ("suite-test.md", "CK+ 350"),
+        ("suite-test.md", "AffectNet-7 test"),
+        ("suite-test.md", "Taiwanese test"),
+    ],
+)
+def test_pages_state_the_measured_accuracy(page: str, table: str, corpus: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    accuracy = _accuracy(table, corpus)
+    assert re.search(rf"{accuracy * 100:.1f}\s?%", text), f"{page} does not state {accuracy:.1%} of {corpus}"
+
+
+@pytest.mark.data
+@pytest.mark.untraced
+def test_accuracy_on_ferplus(ferplus_faces: FaceSet) -> None:
+    private = ferplus_faces.part("PrivateTest")
+    probabilities = mien.load("wild8", detector="whole").classify(private.pixels)
+    accuracy = float((probabilities.argmax(1) == private.labels).mean())
+    assert accuracy == pytest.approx(_accuracy("suite-test.md", "FER+ PrivateTest, own frame"), abs=0.002)
+
+
+@pytest.mark.data
+@pytest.mark.untraced
+@pytest.mark.parametrize(("zipped", "corpus"), [("kdef_frontal350.zip", "KDEF"), ("ckplus350.zip", "CK+ 350")])
+def test_end_to_end_on_corpora_that_it_never_saw(data_dir: Path, zipped: str, corpus: str) -> None:
+    read_faces = read_photos(mien.load("wild8", classes="fer2013"), photos.read(data_dir / zipped))
+    assert read_faces.accuracy == pytest.approx(_accuracy("suite-test.md", corpus), abs=0.01)
+    fallback = read_photos(mien.load("ferplus8", classes="fer2013"), photos.read(data_dir / zipped))
+    assert read_faces.accuracy > fallback.accuracy - 0.02
