@@ -25,7 +25,7 @@ def test_the_table_names_every_model_and_its_corpora(capsys: pytest.CaptureFixtu
     for name in names.FILES:
         about = bundle.read(name)
         (row,) = [line for line in lines if line.startswith(f"{name} ")]
-        measured = about.metrics["private_test"]
+        measured = about.metrics["private_test" if name != "wild8" else "test"]
         assert f"{measured['accuracy'] * 100:.1f} % of {measured['faces']:,}" in row
         assert f" {len(about.labels)} " in row
         assert f"{about.preprocess.size}×{about.preprocess.size} grey" in row
@@ -57,7 +57,7 @@ def test_json_lists_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     first = listed[0]
     about = bundle.read("default")
     assert first["aliases"] == list(names.aliases(first["model"]))
-    assert first["headline"]["accuracy"] == about.metrics["private_test"]["accuracy"]
+    assert first["headline"]["accuracy"] == about.metrics["test"]["accuracy"]
     assert first["trained_on"] == [each.to_dict() for each in about.trained_on]
     assert (first["labels"], first["digest"]) == (list(about.labels.labels), about.digest)
 
