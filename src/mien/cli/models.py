@@ -60,8 +60,8 @@ def _table(cards: Sequence[ModelCard]) -> Iterator[str]:
     if parts:
         yield ""
         yield from textwrap.wrap(
-            f"Accuracy on {', '.join(parts)}, by the labels that the model learned; models of other classes or corpora cannot be "
-            "compared by it. mien models NAME shows all that was measured.",
+            f"Accuracy on {', '.join(parts)}, by the labels that the model learned; models of other classes or corpora "
+            "cannot be compared by it. mien models NAME shows all that was measured.",
             WIDTH,
         )
     yield ""
