@@ -209,21 +209,30 @@ def grid(rows: Mapping[str, Sequence[tuple[Image, str]]], columns: int) -> Figur
     captions = any(text for row in rows.values() for _, text in row)
     rise = _CELL + (18 if captions else 4)
     canvas = np.full((len(rows) * rise, columns * (_CELL + 4), 3), 255, np.uint8)
-    longest = max((len(line) for name in rows for line in name.splitlines()), default=0)
-    figure = new(0.8 * columns + 0.2 + 0.09 * longest, 0.8 * len(canvas) / (_CELL + 4) + 0.1)
-    axes = figure.subplots()
+    beside, width, height = _measure_names(list(rows)), 0.8 * columns, 0.8 * len(canvas) / (_CELL + 4)
+    figure = new(beside + width, height)
+    figure.set_layout_engine("none")  # it makes too little room beside an image
+    axes = figure.add_axes((beside / (beside + width), 0, width / (beside + width), 1))
     for line, tiles in enumerate(rows.values()):
         for column, (image, text) in enumerate(tiles[:columns]):
             _paste(canvas, image, line * rise, column * (_CELL + 4))
             left, below = column * (_CELL + 4) + _CELL / 2, (line + 1) * rise - (rise - _CELL) + 2
             axes.text(left, below, text, ha="center", va="top", fontsize=8)
     axes.imshow(canvas, interpolation="nearest")
-    # Tick labels, for which the layout makes room; texts beside the axes would be cut off.
     axes.set_yticks([line * rise + _CELL / 2 for line in range(len(rows))], list(rows))
     axes.tick_params(length=0)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     return figure
+
+
+def _measure_names(names: Sequence[str]) -> float:
+    """Return the width in inches of the longest line of names beside a grid, with a margin."""
+    from matplotlib.textpath import TextPath
+
+    lines = [line for name in names for line in name.splitlines() if line.strip()]
+    widths = [TextPath((0, 0), line, size=_STYLE["font.size"]).get_extents().width / 72 for line in lines]
+    return max(widths) + 0.15 if widths else 0.05
 
 
 def _paste(canvas: Image, image: Image, top: int, left: int) -> None:
