@@ -255,7 +255,7 @@ def _corpus_rows(
         items: Iterable[Row] = raise_problems(index.items(source, reader or readers.detect(source)[0]))
         if limit:
             listed = list(items)
-            drawn = _draw([(row.member, row.dataset, row.split, row.label) for row in listed], limit, seed)
+            drawn = _draw([(row.member, row.dataset, row.split, row.label or "") for row in listed], limit, seed)
             items = [listed[row] for row in drawn.tolist()]
         read = PixelReader(source)
         for row in watch(items) if watch else items:

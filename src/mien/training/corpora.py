@@ -104,7 +104,8 @@ def group_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
     weights = np.zeros(len(faces))
     for rows in groups(faces, table).values():
         weights[rows] = len(rows) ** -0.5
-    return weights * (len(faces) / weights.sum())
+    weights *= len(faces) / weights.sum()
+    return weights
 
 
 def select_head(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int]:

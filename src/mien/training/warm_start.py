@@ -38,7 +38,8 @@ def start(network: nn.Module, model: str, classes: tuple[str, ...], crops: torch
     about = bundle.read(model)
     weights = _read_weights(about.graph, model)
     output = _output_layer(network)
-    loaded, fresh = [], []
+    loaded: list[str] = []
+    fresh: list[str] = []
     norms = dict(_norms(network))
     with torch.no_grad():
         for name, layer in _layers(network):
