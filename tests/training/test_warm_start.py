@@ -1,18 +1,24 @@
 import numpy as np
 import pytest
-import torch
+from corpora import bars
 
-from mien.errors import RecipeError
-from mien.networks.consensus import Consensus
-from mien.networks.face_residual import FaceResidual
-from mien.networks.networks import FourBlock
-from mien.networks.residual import Residual
-from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession
-from mien.training import warm_start
+pytestmark = pytest.mark.train
+torch = pytest.importorskip("torch")
+pytest.importorskip("pydantic")
+pytest.importorskip("onnx")
+
+from mien.errors import RecipeError  # noqa: E402
+from mien.networks.consensus import Consensus  # noqa: E402
+from mien.networks.face_residual import FaceResidual  # noqa: E402
+from mien.networks.networks import FourBlock  # noqa: E402
+from mien.networks.residual import Residual  # noqa: E402
+from mien.recipes import recipe  # noqa: E402
+from mien.recognition.model_files import bundle  # noqa: E402
+from mien.recognition.session import OnnxSession  # noqa: E402
+from mien.training import warm_start  # noqa: E402
 
 
-def _crops(count: int = 96) -> torch.Tensor:
+def _crops(count: int = 96) -> "torch.Tensor":
     return torch.from_numpy(np.random.default_rng(0).normal(size=(count, 1, 48, 48)).astype(np.float32))
 
 
@@ -25,7 +31,7 @@ def _residual(classes: int, widths: tuple[int, ...] = (48, 96, 192)) -> Residual
     ("model", "network"),
     [("ferplus8", _residual(8)), ("fer2013-four-block", FourBlock(7))],
 )
-def test_started_network_computes_what_the_model_does(model: str, network: torch.nn.Module) -> None:
+def test_started_network_computes_what_the_model_does(model: str, network: "torch.nn.Module") -> None:
     about, crops = bundle.read(model), _crops()
     started = warm_start.start(network, model, about.labels.labels, crops)
     expected = OnnxSession(about.graph).logits(crops.numpy())
@@ -65,3 +71,14 @@ def test_every_head_starts_from_the_models_classes_and_a_class_it_lacks_stays_ra
 def test_other_widths_are_refused() -> None:
     with pytest.raises(RecipeError, match="no layer in common"):
         warm_start.start(FaceResidual(8, 3), "ferplus8", ("a",) * 8, torch.zeros(4, 3, 48, 48))
+
+
+def test_a_recipe_without_a_start_leaves_the_network_as_it_is() -> None:
+    faces = bars({"Training": 4})
+    network = _residual(7)
+    before = network.head[1].weight.detach().clone()
+    warm_start.begin(network, recipe.load("fer7"), faces)
+    assert torch.equal(network.head[1].weight, before)
+    changed = recipe.load("fer7").with_values({"network.start": "fer7", "network.widths": (48, 96, 192)})
+    with pytest.raises(RecipeError, match="no layer in common"):
+        warm_start.begin(FaceResidual(7, 1), changed, faces)

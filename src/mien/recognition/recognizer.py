@@ -297,13 +297,11 @@ class Recognizer:
 
     def cut_out(self, photo: Decoded, detections: tuple[Detection, ...], *, keep_pixels: bool = True) -> Found:
         """Cut the detected faces out of a photo, as the network expects them, and measure their quality."""
-        pixels = photo.pixels
-        height, width = pixels.shape[:2]
+        pixels, (height, width) = photo.pixels, photo.pixels.shape[:2]
         crops = tuple(cut(pixels, one.box, one.landmarks, self.detector.crop) for one in detections)
         pairs = zip(detections, crops, strict=True)
         qualities = tuple(measure((height, width), detection, crop) for detection, crop in pairs)
-        kept = pixels if keep_pixels else None
-        names = self.bundle.name, self.detector.name
+        kept, names = pixels if keep_pixels else None, (self.bundle.name, self.detector.name)
         blank = ImageResult(photo.source, width, height, (), *names, kept, photo.truncated)
         return Found(blank, detections, crops, qualities)
 

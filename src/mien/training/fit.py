@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.files import appearing
 from mien.networks.consensus import Consensus
-from mien.networks.face_residual import FaceResidual, read_weights
 from mien.preprocess import apply
 from mien.recipes.recipe import Plan, Recipe
 from mien.recipes.tables import DegradeTable
@@ -109,21 +108,10 @@ def build_classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
     known = corpora.vocabulary(corpora.head_targets(part, table)) if table.heads else None
     module = Classifier(recipe, list(part.counts().values()), known)
     trunk = module.network.network if isinstance(module.network, Consensus) else module.network
-    if recipe.network.start is not None:
-        rows = np.random.default_rng(recipe.train.seed).permutation(len(part))[:256]
-        crops = torch.from_numpy(apply(part.pixels[rows], recipe.preprocess))
-        warm_start.start(trunk, recipe.network.start, part.label_set.labels, crops)
-    elif isinstance(trunk, FaceResidual) and trunk.pretrained:
-        _start(trunk, recipe, part)
+    warm_start.begin(trunk, recipe, part)
     if recipe.train.channels_last:
         module.network.to(memory_format=torch.channels_last)
     return module
-
-
-def _start(network: FaceResidual, recipe: Recipe, part: FaceSet) -> None:
-    rows = np.random.default_rng(recipe.train.seed).permutation(len(part))[:256]
-    full = replace(recipe.preprocess, scale=1.0, standardise="none")
-    network.start(read_weights(), *(torch.from_numpy(apply(part.pixels[rows], s)) for s in (full, recipe.preprocess)))
 
 
 def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None:

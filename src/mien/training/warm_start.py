@@ -1,16 +1,20 @@
-"""Start a network from the weights of a finished model (transfer learning)."""
+"""Start a network from the weights of a finished model, or from dlib's (transfer learning)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from mien.datasets.faces import FaceSet
 from mien.errors import ModelError, RecipeError
+from mien.networks.face_residual import FaceResidual, read_weights
+from mien.preprocess import apply
+from mien.recipes.recipe import Recipe
 from mien.recognition.model_files import bundle
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -22,6 +26,24 @@ class Started:
 
     loaded: tuple[str, ...]
     fresh: tuple[str, ...]
+
+
+_MEASURED = 256
+"""Training faces that batch norms are measured on."""
+
+
+def begin(network: nn.Module, recipe: Recipe, part: FaceSet) -> None:
+    """Load the weights that the recipe starts from, if any, in place. part: the training set. Raises as ``start``."""
+    dlib = isinstance(network, FaceResidual) and network.pretrained
+    if recipe.network.start is None and not dlib:
+        return
+    faces = part.pixels[np.random.default_rng(recipe.train.seed).permutation(len(part))[:_MEASURED]]
+    crops = torch.from_numpy(apply(faces, recipe.preprocess))
+    if recipe.network.start is not None:
+        start(network, recipe.network.start, part.label_set.labels, crops)
+    elif isinstance(network, FaceResidual):
+        full = replace(recipe.preprocess, scale=1.0, standardise="none")
+        network.start(read_weights(), torch.from_numpy(apply(faces, full)), crops)
 
 
 def start(network: nn.Module, model: str, classes: tuple[str, ...], crops: torch.Tensor) -> Started:
