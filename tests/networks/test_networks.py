@@ -234,8 +234,8 @@ def test_onnx_says_what_pytorch_says(name: str, options: dict[str, Any]) -> None
         own = network(crops).numpy()
     session = OnnxSession(to_onnx(network, PreprocessSpec(size=size)))
     assert np.ptp(own, axis=0).max() > 1e-2
-    # Rounding grows with the depth and the size of the answers.
-    np.testing.assert_allclose(session.logits(crops.numpy()), own, atol=1e-5 * max(1.0, float(np.ptp(own))), rtol=1e-4)
+    # Rounding grows with the depth and the size of the logits; most with AVX2 alone, 2e-5 of their range.
+    np.testing.assert_allclose(session.logits(crops.numpy()), own, atol=4e-5 * max(1.0, float(np.ptp(own))), rtol=1e-4)
 
 
 def test_an_export_leaves_the_network_as_it_was() -> None:
