@@ -35,6 +35,12 @@ def wait_until(holds: Callable[[], object]) -> None:
     serving.wait_until(lambda: bool(holds()), PATIENCE)
 
 
+def percent(value: float) -> str:
+    """Return a probability as the page shows it."""
+    whole = int(value * 100 + 0.5)
+    return "> 99%" if whole >= 100 else "< 1%" if whole < 1 else f"{whole}%"
+
+
 def one(browser: Chrome, selector: str) -> WebElement:
     return browser.find_element("css selector", selector)
 
