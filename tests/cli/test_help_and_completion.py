@@ -57,7 +57,6 @@ def test_bash_completes(line: str, completed: str, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["predict", "a.jpg", "--device", "cpu"], "Instead: leave it out"),
         (["predict", "a.jpg", "--output", "b"], "Did you mean '--out'?"),
         (["predict", "a.jpg", "--colour", "b"], "unrecognized arguments: --colour b. See mien predict --help"),
         (["webcam"], "Did you mean 'watch'?"),

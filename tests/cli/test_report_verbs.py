@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_goes_into_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(run), "--samples", "disgust,fear"]) == DONE
     printed = capsys.readouterr().out
-    assert printed.startswith(f"{run / 'report' / 'index.html'}: 24 plots beside it")
+    assert printed.startswith(f"{run / 'report' / 'index.html'}: 39 plots beside it")
     assert "diverge since epoch 4" in printed
     assert {path.name for path in (run / "report").glob("samples-*.png")} == {"samples-disgust.png", "samples-fear.png"}
     page = (run / "report" / "index.html").read_text("utf-8")
@@ -36,7 +36,7 @@ def test_report_goes_into_the_run(run: Path, capsys: pytest.CaptureFixture[str])
 def test_compare_takes_runs_and_evaluations(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = evaluated(tmp_path / "other", answers(70, seed=1))
     assert main(["compare", str(run), str(other), "--out", str(tmp_path / "out")]) == DONE
-    assert capsys.readouterr().out.startswith(f"{tmp_path / 'out' / 'index.html'}: 12 plots beside it")
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'out' / 'index.html'}: 18 plots beside it")
     text = (tmp_path / "out" / "compare.md").read_text("utf-8")
     assert "| drawn (run) | drawn (other) |" in text
     assert "VGGNet | 73.28%" in text

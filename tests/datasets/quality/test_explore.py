@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import corpora
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ pytest.importorskip("pyarrow")
 from mien.datasets import index, manifest
 from mien.datasets.quality import explore, measures
 from mien.reporting import sheets
-from tests import corpora
 
 
 @pytest.fixture(scope="module")
