@@ -1,7 +1,8 @@
 """Which files a list of paths stands for, and that one bad file costs nobody else their result."""
 
-from __future__ import itertools
+from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
