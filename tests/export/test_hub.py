@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from corpora import bars
 
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
+yaml = pytest.importorskip("yaml")
 safetensors = pytest.importorskip("safetensors.torch")
 torch.set_num_threads(1)
 

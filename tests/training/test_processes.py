@@ -97,7 +97,9 @@ def test_lightning_starts_them_for_every_seed(corpus: Path, alone: list[Epoch], 
     process = start(corpus, tmp_path / "run", "--processes", "2", "--seeds", "2")
     told, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, told
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["seed-0", "seed-1"]
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names[:2] == ["seed-0", "seed-1"]
+    assert all(name.startswith("seeds.") for name in names[2:])  # the table over both
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     check_like(tmp_path / "run" / "seed-0", alone)
     assert len(read_history(tmp_path / "run" / "seed-1")) == 4
