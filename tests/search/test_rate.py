@@ -325,7 +325,7 @@ def test_the_files(tmp_path: Path) -> None:
         assert [float(row[name]) for row in rows] == values.tolist()
     with Image.open(io.BytesIO(picture.read_bytes())) as image:
         assert image.format == "PNG"
-        assert image.size == pytest.approx((792, 528), abs=1)
+        assert image.size == pytest.approx((2160, 1440), abs=1)
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
     for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)):  # the curve, both rates
         assert (np.abs(pixels - colour).sum(1) < 30).sum() > 100
