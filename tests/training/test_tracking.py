@@ -76,6 +76,7 @@ def test_baselines_have_nothing_to_track(capsys: pytest.CaptureFixture[str], mon
     assert "hog-svm has no epochs" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, about SQLAlchemy
 def test_mlflow_keeps_a_run_beside_the_run_folder(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
