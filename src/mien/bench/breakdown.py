@@ -80,8 +80,8 @@ def measure(photo: Path, shown: str, *, model: str, threads: int, device: str, r
         ModelError, OptionError, MissingExtraError: as ``mien.load``.
     """
     recognizer = load(model, threads=threads, device=device)
-    found = recognizer.find(photo)
-    if not found.crops:
+    searched = recognizer.find(photo)
+    if not searched.crops:
         raise ImageError(f"{str(photo)!r}: no face detected. Give a photo with a face, or none to use a drawn face.")
     runs = _runs(recognizer, photo)
     for run in runs.values():
@@ -93,7 +93,7 @@ def measure(photo: Path, shown: str, *, model: str, threads: int, device: str, r
         Stage(name, median, min(one[name] for one in taken), max(one[name] for one in taken), median / total)
         for name, median in medians.items()
     )
-    return Breakdown(shown, found.blank.width, found.blank.height, len(found.crops), threads, stages)
+    return Breakdown(shown, searched.blank.width, searched.blank.height, len(searched.crops), threads, stages)
 
 
 def draw(breakdown: Breakdown) -> Figure:

@@ -143,8 +143,9 @@ class Follower:
         side = None if focused is None else self._search.side(frame.seconds, frame.size)
         if focused is None or side is None:
             return None
-        found = self._recognizer.with_detector(focused(side)).find(frame.pixels, keep_pixels=False)
-        return found if self._search.shows_the_same([_shares(one.box, blank) for one in found.detections]) else None
+        searched = self._recognizer.with_detector(focused(side)).find(frame.pixels, keep_pixels=False)
+        shares = [_shares(detection.box, blank) for detection in searched.detections]
+        return searched if self._search.shows_the_same(shares) else None
 
     def replay(self, result: FrameResult) -> FrameResult:
         """Take an earlier run's result for the next frame, as if the frame had been read; return it complete.
