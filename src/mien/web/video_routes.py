@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -69,13 +70,12 @@ async def send_video(
     _check_type(request)
     most = limit_faces(max_faces, service.settings.max_faces)
     job = service.jobs.open(VideoOptions(model, detector, most, fps, detect_every))
-    try:
+    with ExitStack() as stack:
+        stack.callback(service.jobs.delete, job)  # whatever fails, also where the client has gone: no video stays
         request.state.log_fields.update(bytes=await _receive(request, service, job))
         await asyncio.to_thread(probe, job, service.settings)
         service.jobs.start(job)
-    except BaseException:  # also where the client has gone: its video must not stay
-        service.jobs.delete(job)
-        raise
+        stack.pop_all()
     headers = {"Location": f"{request.scope.get('root_path', '')}/v1/video/{job.id}"}
     return JSONResponse(job.to_dict(service.settings.video_expiry), 202, headers)
 
