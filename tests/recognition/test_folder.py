@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
@@ -147,9 +146,10 @@ class Slow(Stub):
         self.may, self.full = threading.Event(), threading.Event()
 
     def decode(self, path: str) -> str:
-        if len(self.decoded) + 1 == folder._DECODED:
+        name = super().decode(path)
+        if len(self.decoded) >= folder._DECODED:
             self.full.set()
-        return super().decode(path)
+        return name
 
     def search(self, path: str, *, keep_pixels: bool) -> str:
         assert self.may.wait(10)
@@ -180,23 +180,38 @@ def test_photos_are_decoded_while_others_are_searched() -> None:
     assert list(read_folder(cast("Any", Waiting()), names, chunk=4)) == names
 
 
-def test_closing_ends_though_decoders_wait_for_room() -> None:
-    count, free = itertools.count(1), 16 + folder._DECODED  # threads may search a few photos out of turn
+def test_closing_ends_though_decoders_wait_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, full = threading.Event(), 16 + folder._DECODED
 
     class Later(Slow):
-        def search(self, path: str, *, keep_pixels: bool) -> str:
-            if next(count) <= free:
-                return Stub.search(self, path, keep_pixels=keep_pixels)
-            return super().search(path, keep_pixels=keep_pixels)
+        """The first batch is searched at once and before others are decoded, the others when the pools are shut."""
 
-    stub, full = Later(), free + folder._DECODED
+        def decode(self, path: str) -> str:
+            assert int(path) < 16 or first.wait(10)
+            return super().decode(path)
+
+        def search(self, path: str, *, keep_pixels: bool) -> str:
+            if int(path) >= 16:
+                return super().search(path, keep_pixels=keep_pixels)
+            name = Stub.search(self, path, keep_pixels=keep_pixels)
+            if len(self.found) == 16:
+                first.set()
+            return name
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            stub.may.set()
+            super().shutdown(wait)
+
+    monkeypatch.setattr(folder, "ThreadPoolExecutor", Pool)
+    stub = Later()
     results = read_folder(cast("Any", stub), (str(n) for n in range(1000)), chunk=16)
     assert next(results) == "0"
     deadline = time.monotonic() + 10
     while len(stub.decoded) < full and time.monotonic() < deadline:
         threading.Event().wait(0.005)
     assert len(stub.decoded) == full
-    threading.Timer(0.1, stub.may.set).start()
     results.close()  # type: ignore[attr-defined]
     assert len(stub.decoded) == full
     assert not [one.name for one in threading.enumerate() if one.name.startswith(("mien-decode", "mien-find"))]
