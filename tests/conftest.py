@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from support import write_model
 from mien import labels
 
 if TYPE_CHECKING:  # the base install, which these tests run on too, has no corpora
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from mien.datasets.faces import FaceSet
     from mien.datasets.manifest import Manifest
@@ -48,23 +47,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return scope(nodeid.split("::", maxsplit=1)[0])
 
     return Files(config, log)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run an ``untraced`` test and its fixtures without coverage's tracer, with which Python takes half as long again.
-
-    pytest-cov's ``no_cover`` leaves fixtures in, and does nothing in a worker, which has a tracer below the tracer.
-    """
-    measured, stopped = sys.modules.get("coverage"), []
-    while measured and item.get_closest_marker("untraced") and (tracer := measured.Coverage.current()):
-        tracer.stop()
-        stopped.append(tracer)
-    try:
-        return (yield)
-    finally:
-        for tracer in reversed(stopped):
-            tracer.start()
 
 
 @pytest.fixture

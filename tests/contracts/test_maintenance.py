@@ -80,7 +80,8 @@ def test_the_pages_name_no_check_that_no_workflow_calls() -> None:
 
 def test_tests_run_by_the_command_of_the_readme() -> None:
     runs = [step["run"] for step in steps(workflow("tests")) if "run" in step]
-    assert runs == [(ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1]]
+    command = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1]
+    assert runs == [command, command.replace("pytest", "pytest --cov")]
 
 
 def test_the_pythons_are_those_of_the_package() -> None:

@@ -125,7 +125,6 @@ def test_every_door_gives_the_same_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_accuracy_on_private_test(model: str, private: FaceSet, probabilities: np.ndarray) -> None:
     stated = read(model).metrics["private_test"]
     accuracy = float((probabilities.argmax(1) == private.labels).mean())
@@ -136,7 +135,6 @@ def test_accuracy_on_private_test(model: str, private: FaceSet, probabilities: n
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_accuracy_without_training_copies(
     model: str, corpus: FaceSet, private: FaceSet, probabilities: np.ndarray
 ) -> None:
@@ -148,14 +146,12 @@ def test_accuracy_without_training_copies(
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_a_permuted_label_order_would_be_noticed(model: str, private: FaceSet, probabilities: np.ndarray) -> None:
     alphabetical = np.argsort(read(model).labels.labels)
     assert (probabilities[:, alphabetical].argmax(1) == private.labels).mean() < 0.5
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_another_preprocessing_would_be_noticed(model: str, private: FaceSet, probabilities: np.ndarray) -> None:
     recognizer = mien.load(model, detector="whole")
     inverted = recognizer.classify(255 - private.pixels[:500])
@@ -164,13 +160,11 @@ def test_another_preprocessing_would_be_noticed(model: str, private: FaceSet, pr
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_probabilities_are_calibrated_on_private_test(model: str, private: FaceSet, probabilities: np.ndarray) -> None:
     assert calibration_error(probabilities, private.labels) <= HELD[model].ece
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_certain_answers_are_right_more_often(model: str, private: FaceSet, probabilities: np.ndarray) -> None:
     bundle = read(model)
     certain = probabilities.max(1) >= bundle.uncertain_below
@@ -181,7 +175,6 @@ def test_certain_answers_are_right_more_often(model: str, private: FaceSet, prob
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("zipped", "count", "least"), [("kdef_frontal350.zip", 979, 0.735), ("ckplus350.zip", 401, 0.815)]
 )
@@ -194,7 +187,6 @@ def test_end_to_end(data_dir: Path, zipped: str, count: int, least: float) -> No
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_ferplus8_doubts_where_people_disagree(ferplus_faces: FaceSet, answers: Callable[[str], np.ndarray]) -> None:
     votes, told = ferplus_faces.part("PrivateTest").votes, answers("ferplus8")
     assert votes is not None

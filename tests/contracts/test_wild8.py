@@ -71,7 +71,6 @@ def test_pages_state_the_measured_accuracy(page: str, table: str, corpus: str) -
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_accuracy_on_ferplus(ferplus_faces: FaceSet) -> None:
     private = ferplus_faces.part("PrivateTest")
     probabilities = mien.load("wild8", detector="whole").classify(private.pixels)
@@ -80,7 +79,6 @@ def test_accuracy_on_ferplus(ferplus_faces: FaceSet) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 @pytest.mark.parametrize(("zipped", "corpus"), [("kdef_frontal350.zip", "KDEF"), ("ckplus350.zip", "CK+ 350")])
 def test_end_to_end_on_corpora_that_it_never_saw(data_dir: Path, zipped: str, corpus: str) -> None:
     read_faces = read_photos(mien.load("wild8", classes="fer2013"), photos.read(data_dir / zipped))

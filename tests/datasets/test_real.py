@@ -20,7 +20,7 @@ from mien.datasets.rows import Options, Row
 from mien.labels import FER2013, FERPLUS, plurality
 from mien.recipes.tables import DataTable
 
-pytestmark = [pytest.mark.data, pytest.mark.untraced]
+pytestmark = pytest.mark.data
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,6 @@ def test_the_first_convolution_is_computed_in_float32(
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_the_shipped_model_loses_less_than_half_a_point(fer2013_faces: FaceSet) -> None:
     found = bundle.read("fer2013-four-block")
     training = fer2013_faces.part("Training").where(np.arange(28_709) % 56 == 0)

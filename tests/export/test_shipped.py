@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from corpora import bars
 
-pytestmark = [pytest.mark.train, pytest.mark.untraced]
+pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 

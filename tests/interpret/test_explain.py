@@ -260,7 +260,6 @@ def test_the_shipped_model_sees_a_smile_at_the_mouth(examples: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_the_shipped_model_is_explained_better_than_by_chance(data_dir: Path, fer2013_faces: object) -> None:
     """60 PrivateTest faces, every class's share as it is: deletion areas below those of random maps, Wilcoxon."""
     from scipy.stats import wilcoxon

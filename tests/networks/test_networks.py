@@ -129,7 +129,6 @@ def test_own_networks_give_one_row_of_logits_a_face(name: str, channels: int, si
     check_rows(build(name, 7, channels, size), channels, size)
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("name", list(TORCHVISION))
 def test_torchvision_networks_on_grey_and_colour(name: str) -> None:
     documented, features, kernel = TORCHVISION[name]
@@ -221,7 +220,6 @@ def test_stride_one_keeps_twice_the_resolution() -> None:
     assert sides == [2, 4]
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("name", "options"), [*((name, {}) for name in NETWORKS), ("four_block", {"attention": "cbam"})]
 )

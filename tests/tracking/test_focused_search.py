@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-pytestmark = [pytest.mark.data, pytest.mark.untraced]
+pytestmark = pytest.mark.data
 
 WIDTH, HEIGHT, RATE, SHOT = 1280, 720, 12.5, 1.6
 LATE = 0.4  # seconds between full searches

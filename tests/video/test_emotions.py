@@ -15,7 +15,7 @@ import films
 
 import mien
 
-pytestmark = [pytest.mark.data, pytest.mark.untraced]
+pytestmark = pytest.mark.data
 
 # Not among those who chose the smoothing (benchmarks/video_smoothing.py).
 PAIRS = (("AF08", "AM08"), ("AF09", "AM09"))

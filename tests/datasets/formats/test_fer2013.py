@@ -159,7 +159,6 @@ def test_member_order_does_not_depend_on_the_archive(faces: FaceSet, tmp_path: P
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_real_counts_and_copies(fer2013_faces: FaceSet) -> None:
     parts = {split: fer2013_faces.part(split) for split in fer2013.SPLITS}
     assert [len(part) for part in parts.values()] == [28_709, 3_589, 3_589]
@@ -170,7 +169,6 @@ def test_real_counts_and_copies(fer2013_faces: FaceSet) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_csv_sample_holds_the_same_pixels_as_the_zip(fer2013_faces: FaceSet, data_dir: Path) -> None:
     sample = load(data_dir / "fer2013_sample.csv")
     assert len(sample) == 700

@@ -99,7 +99,6 @@ def figure(found: Metrics, name: str) -> float | None:
     return list(found.per_class.values())[int(place)][share] if place else getattr(found, name)
 
 
-@pytest.mark.untraced
 def test_a_thousand_random_sets_agree_with_scikit_learn() -> None:
     absences = 0
     with sklearn_config(skip_parameter_validation=True):  # which takes longer than the figures

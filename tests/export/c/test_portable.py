@@ -379,7 +379,6 @@ def test_nodes_without_an_integer_layer_are_named(change: Any, says: str, run: P
 
 
 @pytest.mark.data
-@pytest.mark.untraced
 def test_the_shipped_network_on_real_faces(fer2013_faces: FaceSet, tmp_path: Path) -> None:
     about = bundle.read("fer2013-four-block")
     training = fer2013_faces.part("Training").where(np.arange(28_709) % 112 == 0)
