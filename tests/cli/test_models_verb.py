@@ -25,7 +25,7 @@ def test_the_table_names_every_model_and_its_corpora(capsys: pytest.CaptureFixtu
     for name in names.FILES:
         about = bundle.read(name)
         (row,) = [line for line in lines if line.startswith(f"{name} ")]
-        measured = about.metrics["private_test" if name != "wild8" else "test"]
+        measured = about.metrics["private_test" if name != "world8" else "test"]
         assert f"{measured['accuracy'] * 100:.1f} % of {measured['faces']:,}" in row
         assert f" {len(about.labels)} " in row
         assert f"{about.preprocess.size}×{about.preprocess.size} grey" in row

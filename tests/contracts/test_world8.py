@@ -1,4 +1,4 @@
-"""``wild8`` keeps what its file, the model card and the committed tables state, measured again on the real data."""
+"""``world8`` keeps what its file, the model card and the committed tables state, measured again on the real data."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mien.recognition.model_files.bundle import read
 from mien.recognition.model_files.names import FILES, WEIGHTS
 
 ROOT = Path(__file__).parents[2]
-RUN = ROOT / "docs" / "runs" / "wild8"
-TERMS = ("affectnet7", "affectnet_contempt", "fer2013", "rafdb", "taiwanese", "ferplus")
+RUN = ROOT / "docs" / "runs" / "world8"
+TERMS = ("affectnet7", "affectnet_contempt", "fer2013", "rafdb", "taiwanese", "ferplus", "dlib_face_resnet29")
 
 
 def _row(table: str, corpus: str) -> str:
@@ -34,21 +34,21 @@ def _accuracy(table: str, corpus: str) -> float:
 
 
 def test_the_default_is_small() -> None:
-    assert mien.load().name == "wild8"
-    assert (WEIGHTS / FILES["wild8"]).stat().st_size <= 12_000_000
+    assert mien.load().name == "world8"
+    assert (WEIGHTS / FILES["world8"]).stat().st_size <= 12_000_000
 
 
 def test_all_corpora_are_stated_with_the_terms_of_today() -> None:
-    stated = read("wild8").trained_on
+    stated = read("world8").trained_on
     assert {corpus.name for corpus in stated} == set(TERMS)
     assert stated == tuple(terms.corpus(corpus.name, corpus.use) for corpus in stated)
-    assert "non-commercial" in read("wild8").licence
+    assert "non-commercial" in read("world8").licence
 
 
 def test_metrics_in_the_file_agree_with_the_committed_run() -> None:
     recorded = json.loads((RUN / "metrics.json").read_text(encoding="utf-8"))
     for name in ("validation", "test"):
-        assert read("wild8").metrics[name]["accuracy"] == recorded[name]["accuracy"]
+        assert read("world8").metrics[name]["accuracy"] == recorded[name]["accuracy"]
     assert recorded["test_scorings"] == 2  # by the export and by the suite
 
 
@@ -73,7 +73,7 @@ def test_pages_state_the_measured_accuracy(page: str, table: str, corpus: str) -
 @pytest.mark.data
 def test_accuracy_on_ferplus(ferplus_faces: FaceSet) -> None:
     private = ferplus_faces.part("PrivateTest")
-    probabilities = mien.load("wild8", detector="whole").classify(private.pixels)
+    probabilities = mien.load("world8", detector="whole").classify(private.pixels)
     accuracy = float((probabilities.argmax(1) == private.labels).mean())
     assert accuracy == pytest.approx(_accuracy("suite-test.md", "FER+ PrivateTest, own frame"), abs=0.002)
 
@@ -81,7 +81,5 @@ def test_accuracy_on_ferplus(ferplus_faces: FaceSet) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(("zipped", "corpus"), [("kdef_frontal350.zip", "KDEF"), ("ckplus350.zip", "CK+ 350")])
 def test_end_to_end_on_corpora_that_it_never_saw(data_dir: Path, zipped: str, corpus: str) -> None:
-    read_faces = read_photos(mien.load("wild8", classes="fer2013"), photos.read(data_dir / zipped))
+    read_faces = read_photos(mien.load("world8", classes="fer2013"), photos.read(data_dir / zipped))
     assert read_faces.accuracy == pytest.approx(_accuracy("suite-test.md", corpus), abs=0.01)
-    fallback = read_photos(mien.load("ferplus8", classes="fer2013"), photos.read(data_dir / zipped))
-    assert read_faces.accuracy > fallback.accuracy - 0.02
