@@ -40,7 +40,7 @@ def test_the_others_probability_is_divided_among_those_that_stay() -> None:
 
 def test_all_ways_to_probabilities_agree() -> None:
     expected = MODEL.classify(CROPS)
-    np.testing.assert_array_equal(MODEL.calibrate(MODEL.logits(CROPS)), expected)
+    np.testing.assert_array_equal(MODEL.to_probabilities(MODEL.logits(CROPS)), expected)
     np.testing.assert_array_equal(MODEL.classify_inputs(apply(CROPS, MODEL.preprocess)), expected)
     np.testing.assert_allclose(expected, [np.exp(np.arange(7) / 20) / np.exp(np.arange(7) / 20).sum()] * 2, rtol=1e-6)
 

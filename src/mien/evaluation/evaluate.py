@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +16,7 @@ from mien.evaluation.metrics.significance import macro_f1
 from mien.evaluation.predictions import Predictions, from_faces
 from mien.labels import LabelSet
 from mien.recognition import views
-from mien.recognition.classifier import Classifier
-
-Watch = Callable[[Iterable[int]], Iterable[int]]
+from mien.recognition.classifier import Classifier, Watch
 
 
 def predict(model: Classifier, faces: FaceSet, training: FaceSet | None, watch: Watch | None = None) -> Predictions:
@@ -37,7 +34,7 @@ def to_predictions(
 ) -> Predictions:
     """Convert the logits (N, C) of ``model`` on N faces to predictions."""
     copies = np.zeros(len(faces), bool) if training is None else also_in(faces, training)
-    probabilities = model.calibrate(logits)
+    probabilities = model.to_probabilities(logits)
     return from_faces(
         probabilities, faces, copies, model=model.name, model_digest=model.digest, temperature=model.temperature
     )

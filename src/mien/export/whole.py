@@ -110,7 +110,7 @@ def program(run: Path, faces: FaceSet) -> float:
     with torch.inference_mode():
         own = exported.module()(torch.from_numpy(crops)).numpy()
     classifier = Classifier.open(source)
-    difference = _difference(classifier.calibrate(own), classifier.classify_inputs(crops), TOLERANCE, PROGRAM)
+    difference = _difference(classifier.to_probabilities(own), classifier.classify_inputs(crops), TOLERANCE, PROGRAM)
     about = _describe(
         source, difference, input="crops float32 (N, channels, size, size)", output="logits float32 (N, classes)"
     )

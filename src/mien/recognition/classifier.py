@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from mien.recognition.session import Session
 
     Crops = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-    Watch = Callable[[Iterable[int]], Iterable[int]]
+
+Watch = Callable[[Iterable[int]], Iterable[int]]
 
 BATCH = 256
 """Network inputs in one run: it bounds the memory, and larger batches are no faster on a CPU."""
@@ -94,8 +95,9 @@ class Classifier:
 
         Raises:
             ImageError: crops of another dtype or shape.
+            OptionError: unknown ``views``.
         """
-        count = several.KINDS[views]
+        count = several.KINDS[several.check(views)]
         rows = np.empty((len(crops), len(self.label_set)), np.float64)
         step = max(BATCH // count, 1)
         starts = range(0, len(crops), step)
@@ -103,7 +105,7 @@ class Classifier:
             shown = [view for crop in crops[start : start + step] for view in several.of(crop, views)]
             with memory.named(f"to classify {len(shown)} crops"):
                 logits = self.session.logits(apply(shown, self.preprocess))
-            values = self.calibrate(logits).reshape(-1, count, rows.shape[1])
+            values = self.to_probabilities(logits).reshape(-1, count, rows.shape[1])
             rows[start : start + len(values)] = values.mean(1)
         return rows
 
@@ -112,8 +114,8 @@ class Classifier:
 
         batch: float32 (N, channels, size, size). Raises ``ModelError`` for another shape.
         """
-        starts = range(0, max(len(batch), 1), BATCH)
-        return self.calibrate(np.concatenate([self.session.logits(batch[start : start + BATCH]) for start in starts]))
+        parts = [batch[start : start + BATCH] for start in range(0, max(len(batch), 1), BATCH)]
+        return self.to_probabilities(np.concatenate([self.session.logits(part) for part in parts]))
 
     def logits(self, crops: Crops, watch: Watch | None = None) -> NDArray[np.float32]:
         """Return the logits of N face crops, float32 (N, C), N at least 1; arguments as ``classify``."""
@@ -121,7 +123,7 @@ class Classifier:
         batches = watch(starts) if watch else starts
         return np.concatenate([self.session.logits(apply(crops[i : i + BATCH], self.preprocess)) for i in batches])
 
-    def calibrate(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    def to_probabilities(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the probabilities of this network's logits (N, C), float64 (N, C)."""
         return softmax(logits, self.temperature)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from mien.recognition import devices
 from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle, names
 from mien.training import parts
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,8 @@ def test_gaps_between_groups(network: bundle.Bundle) -> None:
 
 
 def test_which_corpora_a_model_file_names(network: bundle.Bundle) -> None:
-    assert suite.trained_on(network) == ("fer2013", "ferplus", "rafdb")
-    assert suite.trained_on(replace(network, trained_on=())) is None
+    assert suite.describe(network).trained_on == ("fer2013", "ferplus", "rafdb")
+    assert suite.describe(replace(network, trained_on=())).trained_on is None
 
 
 @pytest.fixture

@@ -60,16 +60,13 @@ class VectorScaling:
     scale: Doubles
     bias: Doubles
 
-    def probabilities(
-        self, logits: Floats, known: NDArray[np.bool_] | None = None, temperature: float = 1.0
-    ) -> Doubles:
-        """Return probabilities, float64 (N, C); those of classes that are not ``known``, bool (N, C), are 0."""
-        return softmax(self.scaled(logits, known), temperature)
+    def apply(self, logits: Floats, known: NDArray[np.bool_]) -> Doubles:
+        """Return the scaled logits, float64 (N, C); minus infinity where a class is not ``known``, bool (N, C)."""
+        return np.where(known, np.asarray(logits, np.float64) * self.scale + self.bias, -np.inf)
 
-    def scaled(self, logits: Floats, known: NDArray[np.bool_] | None = None) -> Doubles:
-        """Return the scaled logits, float64 (N, C), minus infinity where a class is not ``known``."""
-        scaled = np.asarray(logits, np.float64) * self.scale + self.bias
-        return scaled if known is None else np.where(known, scaled, -np.inf)
+    def probabilities(self, logits: Floats, known: NDArray[np.bool_], temperature: float = 1.0) -> Doubles:
+        """Return probabilities, float64 (N, C); those of classes that are not ``known``, bool (N, C), are 0."""
+        return softmax(self.apply(logits, known), temperature)
 
 
 def fit_vector(

@@ -137,7 +137,7 @@ def calibrate(
         [_mask_classes(logits_by_corpus[name].shape, (classes_by_corpus or {}).get(name)) for name in names]
     )
     scaling = fit_vector(logits, targets, weights, known)
-    temperature = fit_temperature(scaling.scaled(logits, known), targets, weights)
+    temperature = fit_temperature(scaling.apply(logits, known), targets, weights)
     probabilities = scaling.probabilities(logits, known, temperature)
     threshold, met = choose_threshold(probabilities, targets, weights, right=right, answered=answered)
     return Calibration(scaling, temperature, threshold, met)

@@ -45,13 +45,8 @@ class Subject:
 
 def describe(bundle: Bundle) -> Subject:
     """Return the metadata of a model file."""
-    return Subject(bundle.name, bundle.digest, bundle.uncertain_below, trained_on(bundle))
-
-
-def trained_on(bundle: Bundle) -> tuple[str, ...] | None:
-    """Return the corpora that a model file lists as its training data; None if it lists none."""
-    names = tuple(corpus.name for corpus in bundle.trained_on)
-    return names or None
+    trained_on = tuple(corpus.name for corpus in bundle.trained_on)
+    return Subject(bundle.name, bundle.digest, bundle.uncertain_below, trained_on or None)
 
 
 @dataclass(frozen=True)
