@@ -8,7 +8,7 @@ a facial-emotion model.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mien.errors import DataError, OptionError, nearest
@@ -175,6 +175,26 @@ def scheme(name: str) -> Scheme:
     if name not in _SCHEMES:
         raise OptionError(f"No label set {name!r}; there are {', '.join(_SCHEMES)}.{nearest(name, tuple(_SCHEMES))}")
     return _SCHEMES[name]
+
+
+def choose(wanted: str | Sequence[str], known: Collection[str] = ()) -> LabelSet:
+    """Return the label set that is meant: ``"fer2013"`` and other sets' names, or emotions, at least two.
+
+    Emotions: ``"happy,sad"`` or ``["happiness", "sadness"]``; ``known``, a model's classes, are kept as they are.
+    Raises ``OptionError`` for one of them alone or one named twice, ``DataError`` for an unknown one.
+    """
+    if isinstance(wanted, str) and wanted in names():
+        return scheme(wanted).classes
+    words = [word for word in wanted.split(",") if word.strip()] if isinstance(wanted, str) else list(wanted)
+    if isinstance(wanted, str) and len(words) == 1:
+        raise OptionError(
+            f"classes = {wanted!r}: expected a label set ({', '.join(names())}) or two emotions and more, such "
+            f"as happiness,sadness.{nearest(wanted, names())}"
+        )
+    nouns = tuple(word.strip() if word.strip() in known else canonical(word) for word in words)
+    if len(set(nouns)) < max(len(nouns), 2):
+        raise OptionError(f"classes = {wanted!r}: expected two or more different emotions.")
+    return LabelSet("+".join(nouns), nouns)
 
 
 def scheme_of(classes: LabelSet) -> Scheme:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mien.errors import DataError, FileMissingError, MissingExtraError, ModelError, OptionError
-from mien.evaluation.evaluate import Model
 from mien.labels import LabelSet, canonical
 from mien.preprocess import PreprocessSpec
+from mien.recognition.classifier import Classifier
 from mien.recognition.session import ForeignSession
 
 try:
@@ -67,7 +67,7 @@ def _explain(detail: dict[str, Any]) -> str:
     return f"{where} = {detail['input']!r}: {message.removeprefix('Value error, ')}"
 
 
-def load(path: str | Path, adapter: str | Path, threads: int | None = None, device: str = "auto") -> Model:
+def load(path: str | Path, adapter: str | Path, threads: int | None = None, device: str = "auto") -> Classifier:
     """Load a third-party ONNX file. Raises ``FileMissingError``, ``OptionError`` and ``ModelError``."""
     file, known = Path(path), read(adapter)
     try:
@@ -89,4 +89,4 @@ def load(path: str | Path, adapter: str | Path, threads: int | None = None, devi
         )
     except ModelError as error:
         raise ModelError(f"{file} does not match {adapter}: {error}") from error
-    return Model(file.stem, hashlib.sha256(graph).hexdigest(), label_set, spec, known.temperature, session)
+    return Classifier(file.stem, hashlib.sha256(graph).hexdigest(), label_set, spec, known.temperature, session)

@@ -22,9 +22,9 @@ from torch.nn.utils import fuse_conv_bn_eval
 from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError
-from mien.evaluation.evaluate import Model, logits, report, to_predictions
+from mien.evaluation.evaluate import report, to_predictions
 from mien.evaluation.evaluated import KEYS
-from mien.evaluation.metrics.calibration import Threshold
+from mien.evaluation.metrics.calibration import Threshold, probability_gaps
 from mien.evaluation.predictions import Predictions, join
 from mien.export import provenance
 from mien.files import appearing
@@ -32,8 +32,9 @@ from mien.networks.consensus import Consensus
 from mien.networks.torch_session import TorchSession
 from mien.preprocess import PreprocessSpec, apply
 from mien.recipes.recipe import ClassicalRecipe, HeadRecipe, Plan, Recipe, of_run
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, Session, softmax
+from mien.recognition.session import OnnxSession, Session
 from mien.training import calibrate, checkpoints, corpora, parts
 from mien.training.fit import check_data
 from mien.training.module import network_of
@@ -87,7 +88,8 @@ def finish(run: Path, recipe: Recipe, faces: FaceSet, answering: int = 0) -> nn.
         network.answering = answering
     if not recipe.calibrate.in_graph:
         return network
-    fitting = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))
+    uncalibrated = Classifier(recipe.name, "", faces.label_set, recipe.preprocess, 1.0, TorchSession(network))
+    fitting = uncalibrated.logits(calibrate.fitting_faces(recipe, faces).pixels)
     return calibrate.scale_logits(network, fitting, recipe, faces)
 
 
@@ -162,13 +164,14 @@ class Scored:
 def score(session: Session, plan: Plan, faces: FaceSet) -> Scored:
     """Score the validation and the test set, after fitting temperature and threshold on the validation set."""
     validation, training = faces.part(parts.VALIDATION), faces.part(parts.TRAIN)
-    fitting = logits(session, plan.preprocess, calibrate.fitting_faces(plan, faces))
-    validation_logits, temperature = fitting[: len(validation)], calibrate.temperature(plan, fitting, faces)
-    model = Model(plan.name, "", faces.label_set, plan.preprocess, temperature, session)
+    uncalibrated = Classifier(plan.name, "", faces.label_set, plan.preprocess, 1.0, session)
+    fitting = uncalibrated.logits(calibrate.fitting_faces(plan, faces).pixels)
+    validation_logits = fitting[: len(validation)]
+    model = replace(uncalibrated, temperature=calibrate.temperature(plan, fitting, faces))
     validated = to_predictions(validation_logits, validation, training, model)
     threshold = calibrate.threshold(plan, validated.probabilities, validation)
     test = faces.part(parts.TEST)
-    tested = to_predictions(logits(session, plan.preprocess, test), test, training, model)
+    tested = to_predictions(model.logits(test.pixels), test, training, model)
     metrics = {
         _key(faces, parts.VALIDATION): report(validated),
         _key(faces, parts.TEST): report(tested, copies=True),
@@ -266,7 +269,7 @@ def check_parity(network: nn.Module, exported: NDArray[np.float32], faces: FaceS
     """
     with torch.inference_mode():
         own = network(torch.from_numpy(apply(faces.pixels[:PARITY_FACES], spec))).numpy()
-    difference = float(np.abs(softmax(own) - softmax(exported[: len(own)])).max())
+    difference = float(probability_gaps(own, exported[: len(own)]).max())
     if not difference <= TOLERANCE:
         raise ModelError(f"ONNX and PyTorch differ by {difference:.2e} in probability; expected ≤ {TOLERANCE:.0e}.")
     return difference

@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
-from mien.evaluation.evaluate import logits
+from mien.evaluation.metrics.calibration import probability_gaps
 from mien.export.export import graph_recipe_of, mute, record, score, write
 from mien.preprocess import apply
 from mien.recipes.recipe import Plan
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, softmax
+from mien.recognition.session import OnnxSession
 from mien.training import parts
 from mien.training.fit import check_data
 
@@ -79,7 +80,7 @@ def _score_and_write(
     path: Path, graph: bytes, source: bundle.Bundle, recipe: Plan, faces: FaceSet, **origin: str
 ) -> bundle.Bundle:
     scores = score(OnnxSession(graph), recipe, faces)
-    before = logits(OnnxSession(source.graph), recipe.preprocess, faces.part(parts.VALIDATION))
+    before = Classifier.open(source).logits(faces.part(parts.VALIDATION).pixels)
     metrics = {**_parity(before, scores.validation_logits), "uncertain": asdict(scores.threshold), **scores.metrics}
     record(path.with_name(f"metrics{path.stem.removeprefix('model')}.json"), metrics)
     version = onnxruntime.__version__
@@ -198,5 +199,5 @@ def _sample(training: FaceSet) -> FaceSet:
 
 
 def _parity(before: NDArray[np.float32], after: NDArray[np.float32]) -> dict[str, Any]:
-    gaps = np.abs(softmax(before) - softmax(after)).max(1)
-    return {"agreement": float((before.argmax(1) == after.argmax(1)).mean()), "difference": float(gaps.mean())}
+    difference = float(probability_gaps(before, after).mean())
+    return {"agreement": float((before.argmax(1) == after.argmax(1)).mean()), "difference": difference}

@@ -31,14 +31,6 @@ class Session(Protocol):
         ...
 
 
-def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return the probabilities (N, C) of logits (N, C) divided by the temperature, computed in float64."""
-    scaled = logits.astype(np.float64) / temperature
-    powers: NDArray[np.float64] = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return shares
-
-
 class OnnxSession:
     """A network on ONNX Runtime; safe to use from several threads at once.
 

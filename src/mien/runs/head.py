@@ -21,13 +21,14 @@ from mien.classical.trunk import BATCH, Trunk, check_preprocess, read_trunk
 from mien.datasets.faces import FaceSet, Watch
 from mien.datasets.pixels import checksum
 from mien.errors import FileMissingError, ModelError
+from mien.evaluation.metrics.calibration import log_loss, probability_gaps
 from mien.export.export import LICENCE, PARITY_FACES, TOLERANCE, record, score, write
 from mien.files import appearing
 from mien.preprocess import apply
 from mien.recipes.recipe import HeadRecipe
 from mien.recipes.tables import HeadTable
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, softmax
+from mien.recognition.session import OnnxSession
 from mien.training import parts
 from mien.training.fit import check_data, prepare
 
@@ -132,9 +133,7 @@ def _regression(
 
 
 def _evaluate(c: float, logits: NDArray[Any], labels: NDArray[np.int64]) -> Try:
-    likelihoods = softmax(logits)[np.arange(len(labels)), labels]
-    loss = float(-np.log(np.maximum(likelihoods, 1e-12)).mean())
-    return Try(c, loss, float((logits.argmax(1) == labels).mean()))
+    return Try(c, log_loss(logits, labels, floor=1e-12), float((logits.argmax(1) == labels).mean()))
 
 
 def train(
@@ -175,7 +174,7 @@ def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
     scores = score(OnnxSession(graph), recipe, faces)
     crops = apply(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
     own = base.features(crops) @ head.weight + head.bias
-    difference = float(np.abs(softmax(own) - softmax(scores.validation_logits[: len(own)])).max())
+    difference = float(probability_gaps(own, scores.validation_logits[: len(own)]).max())
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The joined graph differs from trunk and head by {difference:.2e} in probability; expected ≤ "

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
-from mien.evaluation.evaluate import Watch, predict
+from mien.evaluation.evaluate import predict
 from mien.evaluation.matching import match_classes
 from mien.evaluation.predictions import Predictions
+from mien.recognition.classifier import Watch
 from mien.runs import models
 from mien.runs.models import Loaded
 from mien.training import parts

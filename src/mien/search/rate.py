@@ -1,10 +1,10 @@
 """Learning-rate range test (Smith 2017, Cyclical Learning Rates; system B): record the loss while the rate rises.
 
-Lightning 2.6 has such a finder (``Tuner.lr_find``), which works with ``Classifier``, but we do not use it. It takes the
-slope over the rate instead of over its logarithm, which divides it by the rate: noise at the smallest rates looks like
-the steepest fall (with SGD on generated faces it suggests 1.2e-4, where the curve falls most steeply at 5e-3). It only
-keeps a running mean that lags 50 steps behind, and loses all results when ``Classifier`` stops at a non-finite loss.
-So a callback sets the rate here; the training step is that of ``fit``.
+Lightning 2.6 has such a finder (``Tuner.lr_find``), which works with ``LightningClassifier``, but we do not use it. It
+takes the slope over the rate instead of over its logarithm, which divides it by the rate: noise at the smallest rates
+looks like the steepest fall (with SGD on generated faces it suggests 1.2e-4, where the curve falls most steeply at
+5e-3). It only keeps a running mean that lags 50 steps behind, and loses all results when ``LightningClassifier`` stops
+at a non-finite loss. So a callback sets the rate here; the training step is that of ``fit``.
 """
 
 from __future__ import annotations

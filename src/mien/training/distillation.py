@@ -22,8 +22,8 @@ from mien.evaluation import predictions
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec
 from mien.recipes.tables import DistilTable
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, softmax
 
 
 def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDArray[np.float32]:
@@ -45,8 +45,7 @@ def predict(crops: NDArray[np.float32], table: DistilTable) -> NDArray[np.float3
 
     crops: float32 (N, channels, size, size), preprocessed and augmented.
     """
-    teachers = [softmax(session.logits(crops), temperature) for session, temperature in map(_teacher, table.models)]
-    softened = [_soften(probabilities, table.temperature) for probabilities in teachers]
+    softened = [_soften(_teacher(name).classify_inputs(crops), table.temperature) for name in table.models]
     mean: NDArray[np.float32] = np.mean(softened, axis=0, dtype=np.float32)
     return mean
 
@@ -99,10 +98,9 @@ def _read_probabilities(file: Path, faces: FaceSet) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def _teacher(name: str) -> tuple[OnnxSession, float]:
+def _teacher(name: str) -> Classifier:
     # Cached here, not in the module: weight averaging copies the module, and an ONNX Runtime session has no copy.
-    model = bundle.read(name)
-    return OnnxSession(model.graph), model.temperature
+    return Classifier.open(bundle.read(name))
 
 
 def _soften(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

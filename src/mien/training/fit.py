@@ -39,7 +39,7 @@ from mien.training.batches import ShuffledBatches, get_rank
 from mien.training.degrade import DegradedFaces
 from mien.training.harmonise import CorpusFaces
 from mien.training.losses import class_weights
-from mien.training.module import Classifier
+from mien.training.module import LightningClassifier
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ def rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
-def build_classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
+def build_classifier(recipe: Recipe, faces: FaceSet) -> LightningClassifier:
     """Build the untrained module, initialised from the recipe's seed; faces as ``parts.arrange`` returns them."""
     torch.manual_seed(recipe.train.seed)
     part, table = faces.part(parts.TRAIN), recipe.data.corpora
     known = corpora.vocabulary(corpora.head_targets(part, table)) if table.heads else None
-    module = Classifier(recipe, list(part.counts().values()), known)
+    module = LightningClassifier(recipe, list(part.counts().values()), known)
     trunk = module.network.network if isinstance(module.network, Consensus) else module.network
     warm_start.begin(trunk, recipe, part)
     if recipe.train.channels_last:

@@ -53,7 +53,7 @@ def _on_device(recipe: Recipe) -> AugmentTable:
     return recipe.augment.model_copy(update=done) if recipe.data.corpora.shares else recipe.augment
 
 
-class Classifier(LightningModule):
+class LightningClassifier(LightningModule):
     """A recipe's network with its loss, augmentation and optimiser.
 
     Training batches are (crops float32 (N, C, S, S), targets float32 (N, K)), validation batches have labels int64

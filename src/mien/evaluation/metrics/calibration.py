@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.errors import OptionError
 from mien.evaluation.metrics.checks import Doubles, Floats, check_probabilities
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 BINS = 15
 
@@ -27,12 +27,30 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64], weights: Floats |
     """
     from scipy.optimize import minimize_scalar
 
-    def log_loss(log_temperature: float) -> float:
-        chosen = softmax(logits, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
-        return float(np.average(-np.log(np.maximum(chosen, 1e-300)), weights=weights))
+    def loss(log_temperature: float) -> float:
+        return log_loss(logits, labels, float(np.exp(log_temperature)), weights)
 
-    minimum = minimize_scalar(log_loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    minimum = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
     return float(np.exp(minimum.x))
+
+
+def log_loss(
+    logits: Floats,
+    labels: NDArray[np.int64],
+    temperature: float = 1.0,
+    weights: Floats | None = None,
+    *,
+    floor: float = 1e-300,
+) -> float:
+    """Return the mean log-loss of logits (N, C) in nats. floor: probabilities of the labels below it count as it."""
+    chosen = softmax(logits, temperature)[np.arange(len(labels)), labels]
+    return float(np.average(-np.log(np.maximum(chosen, floor)), weights=weights))
+
+
+def probability_gaps(logits: Floats, others: Floats) -> Doubles:
+    """Return the largest difference in probability of each row between two networks' logits (N, C), float64 (N,)."""
+    gaps: Doubles = np.abs(softmax(logits) - softmax(others)).max(1)
+    return gaps
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,14 @@ class VectorScaling:
 
     scale: Doubles
     bias: Doubles
+
+    def apply(self, logits: Floats, known: NDArray[np.bool_]) -> Doubles:
+        """Return the scaled logits, float64 (N, C); minus infinity where a class is not ``known``, bool (N, C)."""
+        return np.where(known, np.asarray(logits, np.float64) * self.scale + self.bias, -np.inf)
+
+    def probabilities(self, logits: Floats, known: NDArray[np.bool_], temperature: float = 1.0) -> Doubles:
+        """Return probabilities, float64 (N, C); those of classes that are not ``known``, bool (N, C), are 0."""
+        return softmax(self.apply(logits, known), temperature)
 
 
 def fit_vector(
@@ -69,7 +95,7 @@ def fit_vector(
 
     def loss(parameters: Doubles) -> tuple[float, Doubles]:
         scale, bias = parameters[:classes], parameters[classes:]
-        shares = softmax(np.where(apart, values * scale + bias, -np.inf)).astype(np.float64)
+        shares = VectorScaling(scale, bias).probabilities(values, apart)
         error = (shares - truth) * share[:, None]
         chosen = np.maximum(shares[np.arange(len(labels)), labels], 1e-300)
         slopes = np.concatenate([(error * values).sum(0) + 2e-4 * (scale - 1), error.sum(0) + 2e-4 * bias])

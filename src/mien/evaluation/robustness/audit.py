@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from mien.datasets import landmarks
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError
-from mien.evaluation.evaluate import BATCH, Model, report
+from mien.evaluation.evaluate import report
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import grouping, slices
 from mien.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from mien.evaluation.robustness.slices import SMALLEST, Slicing, wilson
-from mien.preprocess import apply
+from mien.recognition.classifier import Classifier
 
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
 Points = NDArray[np.float64]
@@ -118,7 +118,7 @@ class Audit:
 
 
 def audit(
-    model: Model,
+    model: Classifier,
     faces: FaceSet,
     predictions: Predictions,
     wish: Wish,
@@ -154,7 +154,7 @@ def audit(
 
 
 def measure_robustness(
-    model: Model,
+    model: Classifier,
     faces: FaceSet,
     predictions: Predictions,
     wish: Wish,
@@ -209,7 +209,7 @@ class Loss:
 
 
 def measure_loss(
-    model: Model,
+    model: Classifier,
     pixels: NDArray[np.uint8],
     labels: NDArray[np.int64],
     *,
@@ -244,11 +244,9 @@ def measure_loss(
     return Loss(len(labels), clean, losses)
 
 
-def _classify(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _classify(model: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the most probable class of each face, int64 (N,); the temperature does not affect it."""
-    starts = range(0, len(pixels), BATCH)
-    batches = [model.session.logits(apply(pixels[start : start + BATCH], model.preprocess)) for start in starts]
-    classes: NDArray[np.int64] = np.concatenate(batches).argmax(1)
+    classes: NDArray[np.int64] = model.logits(pixels).argmax(1)
     return classes
 
 
