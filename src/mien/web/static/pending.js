@@ -1,6 +1,7 @@
 // A photo or video that is not read, or not yet: what is being done, how far it is, and what can be done about it.
 
 import { button, make } from "./dom.js";
+import { percent } from "./words.js";
 
 export class Pending {
   // alone: a function that says whether nothing else has buttons for it; retry: called to read it again.
@@ -34,9 +35,11 @@ export class Pending {
   }
 
   words() {
-    const { state, reason, isVideo, queued } = this.photo, thing = isVideo ? "video" : "photo";
-    const reading = queued && isVideo ? "The video waits on the server, until another one is read …" : `Reading the ${thing} …`;
-    return { waiting: "Waiting …", sending: `Sending the ${thing} …`, reading, cancelled: "Cancelled.", failed: reason, done: "" }[state];
+    const { state, reason, isVideo, queued, progress } = this.photo, thing = isVideo ? "video" : "photo";
+    const read = isVideo && progress ? `Reading the video: ${percent(progress)}` : `Reading the ${thing} …`;
+    const reading = isVideo && queued ? "The video waits on the server until another one is read …" : read;
+    const sending = isVideo && progress ? `Sending the video: ${percent(progress)}` : `Sending the ${thing} …`;
+    return { waiting: "Waiting …", sending, reading, cancelled: "Cancelled.", failed: reason, done: "" }[state];
   }
 
   action() {

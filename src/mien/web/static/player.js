@@ -13,9 +13,10 @@ export class Player {
   // video: name, url, result; labels: the model's; at: seconds at which to begin.
   constructor(video, { labels, at = 0 }) {
     Object.assign(this, { video, labels, frames: video.result.frames, time: at });
-    this.now = make("p", null, "now");
-    this.timeline = new Timeline(this.frames, labels, { seek: (seconds) => this.seek(seconds), says });
-    this.element = make("article", [make("h3", video.name), ...this.summary(), this.stage(), this.now], "photo film");
+    this.now = make("div", null, "now");
+    this.now.style.minHeight = `${1.5 * (1 + Math.min(NAMED + 1, most(this.frames)))}em`; // so that nothing moves while it plays
+    this.timeline = new Timeline(this.frames, labels, { seek: (seconds) => this.seek(seconds), says: (frame) => says(frame).join(", ") });
+    this.element = make("article", [make("h3", video.name), ...this.summary(), make("div", [make("div", this.stage()), this.now], "pair")], "photo film");
     this.element.setAttribute("aria-label", video.name);
     if (video.people) this.element.append(this.timeline.element, this.legend(), this.timeline.moments());
     this.element.append(this.tools());
@@ -23,8 +24,8 @@ export class Player {
   }
 
   summary() {
-    const { people, result: { damaged } } = this.video, { frames } = this;
-    const read = `${plural(frames.length, "frame")} of ${clock(this.timeline.end)} minutes were read.`;
+    const { video: { people, result: { damaged } }, frames } = this;
+    const read = `${plural(frames.length, "frame")} read, up to ${clock(this.timeline.end, 1)}.`;
     const lines = [make("p", people ? `${plural(people, "person", "people")}. ${read}` : `No face was detected. ${read}`, "summary")];
     if (damaged) lines.push(make("p", "The video is damaged: parts of it could not be read.", "note"));
     return lines;
@@ -48,14 +49,19 @@ export class Player {
     const { player } = this, move = () => this.show(player.currentTime);
     player.addEventListener("loadedmetadata", () => {
       if (Number.isFinite(player.duration)) this.timeline.stretch(player.duration);
+      if (!player.videoWidth) return this.giveUp(stage);
       player.currentTime = this.time;
     });
     for (const name of ["timeupdate", "seeked"]) player.addEventListener(name, move);
     if (player.requestVideoFrameCallback) player.requestVideoFrameCallback(() => this.follow());
-    player.addEventListener("error", () => {
-      this.silent = true;
-      stage.replaceWith(make("p", "This browser cannot play the video. The timeline has its results all the same.", "note"));
-    }, { once: true });
+    player.addEventListener("error", () => this.giveUp(stage));
+  }
+
+  // A format that the server reads and the browser does not, or of which it plays the sound only.
+  giveUp(stage) {
+    this.still = true;
+    this.player.pause();
+    stage.replaceWith(make("p", "This browser cannot play the video. The timeline has its results all the same.", "note"));
   }
 
   // Boxes for every frame that is shown, where the browser tells.
@@ -65,7 +71,7 @@ export class Player {
   }
 
   seek(seconds) {
-    if (!this.silent && this.player.readyState) this.player.currentTime = seconds;
+    if (!this.still && this.player.readyState) this.player.currentTime = seconds;
     this.show(seconds);
   }
 
@@ -74,7 +80,7 @@ export class Player {
     const frame = this.timeline.frameAt(seconds), context = this.overlay.getContext("2d");
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
     if (frame) boxes(context, frame.people);
-    this.now.textContent = `${clock(seconds, 1)}: ${says(frame)}`;
+    this.now.replaceChildren(make("p", clock(seconds, 1)), make("ul", says(frame).map((text) => make("li", text))));
     this.timeline.point(seconds);
   }
 
@@ -90,10 +96,12 @@ export class Player {
   }
 }
 
-// The people of a moment in words.
+// The people of a moment, in words for each.
 function says(frame) {
   const people = frame?.people ?? [];
-  if (!people.length) return "no face";
-  const names = people.slice(0, NAMED).map((person) => `person ${person.id} ${title(person)}`);
-  return [...names, ...(people.length > NAMED ? [`${people.length - NAMED} more`] : [])].join(", ");
+  if (!people.length) return ["No face"];
+  const names = people.slice(0, NAMED).map((person) => `Person ${person.id}: ${title(person)}`);
+  return [...names, ...(people.length > NAMED ? [`${people.length - NAMED} more`] : [])];
 }
+
+const most = (frames) => frames.reduce((number, { people }) => Math.max(number, people.length), 1);

@@ -43,7 +43,7 @@ export class Timeline {
     this.shown = most;
     this.rows.replaceChildren(...this.lives.slice(0, most).map((life) => this.row(life)));
     this.slider.max = this.end;
-    this.axis.replaceChildren(...[0, this.end / 2, this.end].map((at) => make("span", clock(at))));
+    this.axis.replaceChildren(...[0, this.end / 2, this.end].map((at) => make("span", clock(at, this.end < 20 ? 1 : 0))));
     this.point(Number(this.slider.value));
   }
 
@@ -53,7 +53,7 @@ export class Timeline {
     canvas.setAttribute("aria-hidden", "true");
     this.paint(canvas.getContext("2d"), life);
     const [[first]] = life.shares;
-    return make("div", [make("p", [mark(first), `Person ${life.id}, ${described(life)}`], "row-head"), canvas], "row");
+    return make("div", [make("p", [mark(first), `Person ${life.id}, ${described(life, this.step)}`], "row-head"), canvas], "row");
   }
 
   // Stacked areas: each column has the mean of what falls into it, and what is longer than a column spans several.
@@ -108,9 +108,9 @@ export class Timeline {
     const rows = spans.slice(0, MOMENTS).map((span) => {
       const go = button(clock(span.from, 1), () => { this.slider.value = span.from; this.slider.dispatchEvent(new Event("input")); });
       go.setAttribute("aria-label", `Go to ${clock(span.from, 1)}`);
-      return make("tr", [make("td", go), ...[clock(span.to + this.step, 1), `Person ${span.id}`, word(span.emotion), percent(span.sum / span.count)].map((text) => make("td", text))]);
+      return make("tr", [make("td", go), ...[clock(span.to + this.step, 1), String(span.id), word(span.emotion), percent(span.sum / span.count)].map((text) => make("td", text))]);
     });
-    const head = make("thead", make("tr", ["From", "To", "Who", "Emotion", "Mean probability"].map((text) => Object.assign(make("th", text), { scope: "col" }))));
+    const head = make("thead", make("tr", ["From", "To", "Person", "Emotion", "Probability"].map((text) => Object.assign(make("th", text), { scope: "col" }))));
     const scroller = make("div", make("table", [head, make("tbody", rows)]), "scroller");
     Object.assign(scroller, { tabIndex: 0, role: "region", ariaLabel: "The timeline as a table" });
     return spans.length > MOMENTS ? [scroller, make("p", `The first ${MOMENTS} of ${spans.length} rows; the saved frames have all.`, "quiet")] : [scroller];
@@ -162,9 +162,9 @@ function add(life, seconds, person) {
 }
 
 // "0:02 to 0:14: happiness 63%, neutral 30%, 1 other"
-function described({ shares, moments }) {
+function described({ shares, moments }, step) {
   const names = shares.slice(0, 2).map(([label, share]) => `${word(label)} ${percent(share)}`);
   const rest = shares.length > 2 ? [plural(shares.length - 2, "other")] : [];
   const emotions = shares.length === 1 ? word(shares[0][0]) : [...names, ...rest].join(", ");
-  return `${clock(moments[0].seconds)} to ${clock(moments.at(-1).seconds)}: ${emotions}`;
+  return `${clock(moments[0].seconds)} to ${clock(moments.at(-1).seconds + step)}: ${emotions}`;
 }

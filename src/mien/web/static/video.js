@@ -37,7 +37,7 @@ export class Video extends Photo {
 
   // Once all bytes have arrived the job exists, and must be deleted: an abort would leave it behind.
   async upload() {
-    this.arrived = false;
+    this.arrived = this.queued = false;
     const progress = (part) => { this.arrived = part >= 1; this.set(this.arrived ? "reading" : "sending", this.arrived ? null : part); };
     try {
       const { id } = await api.sendVideo(this.file, this.fps(), { signal: this.abort.signal, progress });

@@ -86,8 +86,8 @@ export const videoLimits = ({ video_seconds: seconds, video_body: bytes }) => `u
 
 const VIDEO_PROBLEMS = {
   "no-videos": () => `This is a video. ${OFF} On a command line, mien video FILE reads it.`,
-  "unreadable-video": () => "This video could not be read. It may be damaged, be none of MP4, MOV, Matroska, WebM, AVI, MPEG, Ogg and FLV, "
-    + "or have more frames than this server reads; then choose fewer frames per second under Model and options.",
+  "unreadable-video": () => "This video could not be read. It may be damaged, of a format that this server does not read, or have too many frames; "
+    + "then choose fewer frames per second under Model and options.",
   "video-too-long": (limits) => `The video is too long. This server reads videos${limits ? ` ${videoLimits(limits)}` : " of limited length"}; cut it into parts.`,
   "body-too-large": (limits) => `The video is too large. This server${limits ? ` reads videos ${videoLimits(limits)}` : ""}, and a proxy in front of it may take less; make it shorter or smaller.`,
   "body-too-slow": () => "Sending took too long. Try again, or send a shorter video.",
