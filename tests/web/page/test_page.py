@@ -229,12 +229,12 @@ def test_another_model_reads_the_photos_again_and_has_its_card(page: Chrome, exa
 
 
 def test_the_threshold_decides_what_is_uncertain(page: Chrome) -> None:
-    one(page, "#sample").click()
-    wait_for(page, f"{DETAIL} .bars li")
     one(page, "#options summary").click()
     field = one(page, "#threshold")
     field.clear()
     field.send_keys("100", Keys.TAB)
+    one(page, "#sample").click()
+    wait_for(page, f"{DETAIL} .bars li")
     wait_until(lambda: one(page, f"{DETAIL} h4").text.endswith(", uncertain"))
     press(page, "Threshold of the model")
     assert "uncertain" not in one(page, f"{DETAIL} h4").text

@@ -25,7 +25,12 @@ function take(files) {
   $("example").hidden = true;
   $("results").hidden = false;
   $("drop").classList.add("small");
-  for (const photo of photos) photo.addEventListener("change", () => photo === shown && render());
+  for (const photo of photos) {
+    photo.addEventListener("change", () => {
+      if (photo.state === "done") judge(photo);
+      if (photo === shown) render();
+    });
+  }
   gallery.add(photos);
   queue.add(photos);
   if (!shown) choose(photos[0]);

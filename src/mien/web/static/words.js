@@ -79,13 +79,13 @@ const PROBLEMS = {
   internal: "The server made a mistake.",
 };
 
-export const OFF = "This server reads no videos. Whoever runs it can turn them on with: mien serve --videos 1";
+export const OFF = "This server reads no videos. Its operator turns them on with: mien serve --videos 1";
 
 // Limits of the server for a video, "up to 5 minutes and 200 MB"
 export const videoLimits = ({ video_seconds: seconds, video_body: bytes }) => `up to ${lasting(seconds)} and ${megabytes(bytes)} MB`;
 
 const VIDEO_PROBLEMS = {
-  "no-videos": () => `This is a video. ${OFF} On a command line, mien video FILE reads it.`,
+  "no-videos": () => `This is a video. ${OFF}. On a command line, mien video FILE reads it.`,
   "unreadable-video": () => "This video could not be read. It may be damaged, of a format that this server does not read, or have too many frames; "
     + "then choose fewer frames per second under Model and options.",
   "video-too-long": (limits) => `The video is too long. This server reads videos${limits ? ` ${videoLimits(limits)}` : " of limited length"}; cut it into parts.`,
