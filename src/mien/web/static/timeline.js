@@ -108,9 +108,9 @@ export class Timeline {
     const rows = spans.slice(0, MOMENTS).map((span) => {
       const go = button(clock(span.from, 1), () => { this.slider.value = span.from; this.slider.dispatchEvent(new Event("input")); });
       go.setAttribute("aria-label", `Go to ${clock(span.from, 1)}`);
-      return make("tr", [make("td", go), ...[clock(span.to + this.step, 1), String(span.id), word(span.emotion), percent(span.sum / span.count)].map((text) => make("td", text))]);
+      return make("tr", [make("td", go), ...[clock(span.to + this.step, 1), String(span.id), `${word(span.emotion)} ${percent(span.sum / span.count)}`].map((text) => make("td", text))]);
     });
-    const head = make("thead", make("tr", ["From", "To", "Person", "Emotion", "Probability"].map((text) => Object.assign(make("th", text), { scope: "col" }))));
+    const head = make("thead", make("tr", ["From", "To", "Person", "Emotion, mean probability"].map((text) => Object.assign(make("th", text), { scope: "col" }))));
     const scroller = make("div", make("table", [head, make("tbody", rows)]), "scroller");
     Object.assign(scroller, { tabIndex: 0, role: "region", ariaLabel: "The timeline as a table" });
     return spans.length > MOMENTS ? [scroller, make("p", `The first ${MOMENTS} of ${spans.length} rows; the saved frames have all.`, "quiet")] : [scroller];
