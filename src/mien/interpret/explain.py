@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -177,13 +177,18 @@ def explain_image(
     *,
     explainer: Explainer | None = None,
     max_pixels: int | None = None,
+    face: int | None = None,
 ) -> Explanation:
     """Find the faces of a picture (see ``mien.images.load``) and explain each.
 
     A picture without a face is an explanation without maps. Arguments and errors as in ``explain``, and
     ``ImageError`` or ``FileMissingError`` for an image that cannot be read.
+
+    face: explain only the face at this index of the result, from 0; without such a face there are no maps.
     """
     (result,) = recognizer.decide([recognizer.find(image, max_pixels=max_pixels)])
+    if face is not None:
+        result = replace(result, faces=result.faces[face : face + 1])
     spec = recognizer.detector.crop
     pixels = result.pixels
     if pixels is None:

@@ -100,7 +100,7 @@ class Settings:
     max_images: int = _option(16, whole, "maximum photos in a request")
     max_pixels: int = _option(25_000_000, amount, "maximum pixels of a photo")
     max_faces: int = _option(100, whole, "maximum faces per photo, best detections first")
-    explain_faces: int = _option(8, whole, "maximum faces explained per photo, best detections first")
+    explain_faces: int = _option(8, whole, "maximum faces of a photo explained in one request, best detections first")
     videos: int = _option(0, whole, "videos read at once; 0: none are taken, and /v1/video does not exist")
     video_jobs: int = _option(8, whole, "videos held at once: being received, waiting, being read, or done")
     video_body: int = _option(200_000_000, amount, "maximum bytes of a video, and of its results")
