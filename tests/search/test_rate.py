@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import itertools
@@ -128,19 +127,6 @@ def test_noise_alone_is_no_fall() -> None:
         except TrainingError as error:
             refused += "by more than its noise, so the curve has no valley" in str(error)
     assert refused >= 19
-
-
-def test_noise_that_grows_with_the_rate_is_no_fall() -> None:
-    """By the mean noise of all steps before the minimum, a fifth of such curves had a valley."""
-    growing = 0.02 * (1 + 20 * np.linspace(0, 1, 200) ** 4)
-    refused = 0
-    for seed in range(20):
-        level = ramped(1.95 + growing * np.random.default_rng(seed).standard_normal(200))
-        with contextlib.suppress(TrainingError):
-            _ = level.suggestion
-            continue
-        refused += 1
-    assert refused == 20
 
 
 def test_an_outlier_is_no_fall() -> None:

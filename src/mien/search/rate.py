@@ -92,25 +92,10 @@ class Curve:
 
     @property
     def noise(self) -> float:
-        """The standard error of the smoothed loss before its minimum, or around it if that is larger.
-
-        Noise often grows with the rate, so that the many calm steps before the fall say nothing of the minimum.
-        """
-        reach = 2 * math.ceil(self.width)
-        around = self.losses[max(self.lowest - reach, 0) : self.lowest + reach + 1]
-        deviation = max(_deviation(self.losses[: self.lowest + 1]), _deviation(around))
-        return deviation / math.sqrt(max(2 * math.sqrt(math.pi) * self.width, 1))  # so many values are averaged
-
-    @property
-    def fall(self) -> float:
-        """How far the loss falls to its minimum: smoothed, or its running median if that falls less.
-
-        A single outlier raises the smoothed loss, not the median.
-        """
-        reach = max(round(math.sqrt(math.pi) * self.width), 1)
-        steps = range(self.lowest + 1)
-        medians = [float(np.median(self.losses[max(step - reach, 0) : step + reach + 1])) for step in steps]
-        return min(float(self.smoothed[: self.lowest + 1].max() - self.smoothed.min()), max(medians) - medians[-1])
+        """The standard error of the smoothed loss, from the differences of neighbouring losses before its minimum."""
+        steps = np.diff(self.losses[: max(self.lowest + 1, 2)])
+        # The variance is half of the mean squared difference; Gaussian weights average 2 √π · width values.
+        return float(np.sqrt((steps**2).mean() / 2 / max(2 * math.sqrt(math.pi) * self.width, 1)))
 
     @property
     def suggestion(self) -> float:
@@ -121,13 +106,14 @@ class Curve:
         Raises ``TrainingError`` if the loss never falls by more than its noise.
         """
         before = self.smoothed[: self.lowest + 1]
-        if self.fall <= max(LEAST_FALL * before.max(), NOISE * self.noise):
+        fall = before.max() - before[-1]
+        if fall <= max(LEAST_FALL * before.max(), NOISE * self.noise):
             raise TrainingError(
                 f"The loss never falls between the rates {self.rates[0]:.1e} and {self.rates[-1]:.1e} by more than its "
                 "noise, so the curve has no valley and there is no rate to suggest. Start lower, use more --steps, or "
                 "inspect the data with mien data preview."
             )
-        above = np.flatnonzero(before >= (before.max() + before[-1]) / 2)
+        above = np.flatnonzero(before >= before[-1] + fall / 2)
         return float(self.rates[above[-1]])
 
     @property
@@ -238,7 +224,8 @@ class Ramp(Callback):
         """
         window = max(len(self.rates) // 10, FEWEST // 2)
         self.medians.append(float(np.median(self.losses[-window:])))
-        noise = _deviation(np.array(self.losses))
+        # By the median, because divergence is not noise; 0.6745 is the median absolute value of a standard normal.
+        noise = float(np.median(np.abs(np.diff(self.losses)))) / 0.6745 / math.sqrt(2)
         lowest = int(np.argmin(self.medians))
         fall = max(self.medians[: lowest + 1]) - self.medians[lowest]
         return fall > 2 * noise and self.medians[-1] > self.medians[lowest] + fall / 2
@@ -248,15 +235,6 @@ class Ramp(Callback):
         losses, steps = np.array(self.losses), len(self.rates)
         width = max(steps * SMOOTHING, min(LEAST_WIDTH, steps / 8))
         return Curve(self.rates[: len(losses)], losses, smooth(losses, width), self.stopped, width)
-
-
-def _deviation(losses: NDArray[np.float64]) -> float:
-    """Return the standard deviation of the losses' noise, from the differences of neighbours; 0 for fewer than two.
-
-    By the median, because outliers and divergence are not noise; 0.6745 is the median absolute value of a standard
-    normal.
-    """
-    return float(np.median(np.abs(np.diff(losses)))) / 0.6745 / math.sqrt(2) if len(losses) > 1 else 0.0
 
 
 def smooth(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
