@@ -9,6 +9,10 @@ class MienError(Exception):
     """Any error that Mien raises on purpose; catch this to catch them all."""
 
 
+class MienWarning(RuntimeWarning):
+    """Something that Mien works around, such as a GPU that does not start; the message says why and what to do."""
+
+
 class ImageError(MienError, ValueError):
     """A picture that cannot be used: unreadable, truncated, too large, or an array of the wrong kind."""
 

@@ -129,6 +129,13 @@ def test_noise_alone_is_no_fall() -> None:
     assert refused >= 19
 
 
+def test_an_outlier_is_no_fall() -> None:
+    losses = 1.95 + 0.02 * np.random.default_rng(0).standard_normal(200)
+    losses[60] += 5
+    with pytest.raises(TrainingError, match="no valley"):
+        _ = ramped(losses).suggestion
+
+
 def test_a_loss_that_falls_to_the_end_has_no_valley() -> None:
     noise = 0.05 * np.random.default_rng(0).standard_normal(200)
     assert not ramped(fall(0.1) + noise).has_valley
@@ -186,6 +193,15 @@ def test_the_rate_rises_evenly_over_more_than_an_epoch(schedule: str, faces: Fac
     assert np.isfinite(found.losses).all()
     assert found.losses[0] == pytest.approx(math.log(7), abs=0.3)  # nothing is learned yet
     assert found.smoothed.min() < found.losses[0] - 0.1
+
+
+def test_three_seeds_suggest_the_same_rate(faces: FaceSet) -> None:
+    """Of 60 steps, a twentieth to smooth over left one of the three without a suggestion."""
+    curves = [find(small(seed=seed), faces, steps=60) for seed in range(3)]
+    suggested = [curve.suggestion for curve in curves]
+    assert max(suggested) / min(suggested) < 2
+    assert {curve.stopped for curve in curves} == {"rose"}
+    assert all(curve.has_valley for curve in curves)
 
 
 def test_every_pass_over_the_faces_has_an_order_of_its_own(faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:

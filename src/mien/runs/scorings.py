@@ -56,7 +56,8 @@ def describe(run: Path) -> str:
 
 def _describe(entry: dict[str, Any]) -> str:
     why = f" ({entry['why']})" if "why" in entry else ""
-    return f"{100 * entry['accuracy']:.1f} % with recipe `{entry['recipe'][:12]}`{why}"
+    run, recipe = entry["run"], entry["recipe"][:12]
+    return f"{100 * entry['accuracy']:.1f} % in the run `{run}` with recipe `{recipe}`{why}"
 
 
 def _beside(run: Path) -> Iterator[Path]:
@@ -74,13 +75,18 @@ def _compare(folder: Path, run: Path, name: str) -> dict[str, Any] | None:
     data = [_read(path / run_files.DATA).get("digest") for path in (run, folder)]
     if other.get("name") != name or None in data or data[0] != data[1] or _settings(own) == _settings(other):
         return None
-    metrics = _read(folder / run_files.METRICS)
+    return summarise(folder)
+
+
+def summarise(run: Path) -> dict[str, Any] | None:
+    """Return a finished run's scoring as an entry of ``earlier_scorings``; None if its test faces were not scored."""
+    metrics = _read(run / run_files.METRICS)
     test = next((metrics[key] for split in TESTS if (key := KEYS.get(split, split)) in metrics), None)
     if test is None:
         return None
     return {
-        "run": folder.name,
-        "recipe": other["digest"],
+        "run": run.name,
+        "recipe": _read(run / run_files.RECIPE)["digest"],
         "scorings": metrics.get("test_scorings", 1),
         "accuracy": test["accuracy"],
     }
