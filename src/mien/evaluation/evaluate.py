@@ -23,6 +23,7 @@ from mien.recognition.session import Session, softmax
 Watch = Callable[[Iterable[int]], Iterable[int]]
 
 BATCH = 256
+_SIDE = 96
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,19 @@ class Model:
 
 def logits(session: Session, spec: PreprocessSpec, faces: FaceSet, watch: Watch | None = None) -> NDArray[np.float32]:
     """Return the logits of all faces, float32 (N, C), without test-time augmentation."""
-    starts: Iterable[int] = range(0, len(faces), BATCH)
+    size = batch_size(faces, spec)
+    starts: Iterable[int] = range(0, len(faces), size)
     batches = watch(starts) if watch else starts
-    return np.concatenate([session.logits(apply(faces.pixels[i : i + BATCH], spec)) for i in batches])
+    return np.concatenate([session.logits(apply(faces.pixels[i : i + size], spec)) for i in batches])
+
+
+def batch_size(faces: FaceSet, spec: PreprocessSpec) -> int:
+    """Return the faces to compute at once: ``BATCH``; of data larger than memory only as many pixels as at 96 × 96.
+
+    A convolution of 64 maps on 256 crops of 224 pixels takes 3.3 GB. Where faces fit into memory the number stays,
+    since other batches are summed in another order, which changes the last digits of a loss.
+    """
+    return BATCH if isinstance(faces.pixels, np.ndarray) else max(8, min(BATCH, BATCH * _SIDE**2 // spec.size**2))
 
 
 def predict(model: Model, faces: FaceSet, training: FaceSet | None, watch: Watch | None = None) -> Predictions:
