@@ -45,9 +45,6 @@ def collect(
 
 
 def _assemble(table: Any, labels: NDArray[np.int64], scheme: Scheme, pixels: lazy.LazyPixels, left: int) -> FaceSet:
-    datasets = _strings(table["dataset"])
-    subjects = _strings(table["subject"])
-    named = np.where(subjects != "", np.char.add(np.char.add(datasets, "/"), subjects), "")
     return FaceSet(
         scheme.classes,
         pixels,
@@ -55,9 +52,9 @@ def _assemble(table: Any, labels: NDArray[np.int64], scheme: Scheme, pixels: laz
         _strings(table["split"]),
         tuple(table["id"].to_pylist()),
         left,
-        named if (named != "").any() else None,
+        _subjects(table),
         _votes(table["votes"], scheme),
-        datasets,
+        _strings(table["dataset"]),
         {name: _objects(table[name]) for name in ("session", "pose")},
     )
 
@@ -103,6 +100,14 @@ def _encode(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
 def _strings(column: Any) -> NDArray[np.str_]:
     values, index = _encode(column)
     return np.array([value or "" for value in values], str)[index]
+
+
+def _subjects(table: Any) -> NDArray[np.str_] | None:
+    (subjects, subject_of), (datasets, dataset_of) = _encode(table["subject"]), _encode(table["dataset"])
+    pairs, index = np.unique(subject_of * len(datasets) + dataset_of, return_inverse=True)
+    named = [(subjects[pair // len(datasets)], datasets[pair % len(datasets)]) for pair in pairs.tolist()]
+    names = np.array([f"{dataset}/{subject}" if subject else "" for subject, dataset in named], str)
+    return names[index] if (names != "").any() else None
 
 
 def _objects(column: Any) -> NDArray[Any]:
