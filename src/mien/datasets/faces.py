@@ -175,6 +175,8 @@ def load(
         channels = 3 if colour else 1
         faces = large.collect(list(listed.values()), scheme, _CONVERT[colour], channels=channels, memory=memory)
         if faces is not None:
+            listed.clear()
+            large.release_tables()
             return faces
     rows: list[Row] = []
     for source in sources:

@@ -17,6 +17,7 @@ from mien.labels import Scheme, smallest
 
 _CHUNK = 65_536
 _COLUMNS = ("id", "label", "votes", "dataset", "split", "subject", "session", "pose")
+_SIZE = ("width", "height")
 
 
 def collect(
@@ -28,7 +29,7 @@ def collect(
     Raises ``DataError`` for images of several sizes, or rows without a class.
     """
     scheme = scheme or smallest({label for one in manifests for label in _distinct(one.table["label"]) if label})
-    kept = [one.where(_classes(one, scheme) >= 0) for one in manifests]
+    kept = [_with_class(one, scheme) for one in manifests]
     check_classes(sum(map(len, kept)), sum(map(len, manifests)), scheme)
     sizes = {size for one in kept for size in _sizes(one)}
     if (None, None) in sizes or _gibibytes(kept, sizes, channels) <= memory:
@@ -59,6 +60,13 @@ def _assemble(table: Any, labels: NDArray[np.int64], scheme: Scheme, pixels: laz
     )
 
 
+def _with_class(manifest: Manifest, scheme: Scheme) -> Manifest:
+    """Keep the rows with a class, and the columns that are read: a table of all takes twice the memory."""
+    needed = replace(manifest, table=manifest.table.select([*_COLUMNS, *_SIZE, *lazy.COLUMNS]))
+    known = _classes(needed, scheme) >= 0
+    return needed if known.all() else needed.where(known)
+
+
 def _slim(manifest: Manifest) -> Manifest:
     """Keep what reading needs; checksums take half of it and are for rows of arrays only."""
     table = manifest.table.select(list(lazy.COLUMNS))
@@ -74,7 +82,7 @@ def _gibibytes(manifests: Sequence[Manifest], sizes: Iterable[tuple[int, int]], 
 
 
 def _sizes(manifest: Manifest) -> list[Any]:
-    groups = manifest.table.select(["width", "height"]).group_by(["width", "height"]).aggregate([])
+    groups = manifest.table.select(list(_SIZE)).group_by(list(_SIZE)).aggregate([])
     return list(zip(groups["width"].to_pylist(), groups["height"].to_pylist(), strict=True))
 
 
@@ -123,3 +131,8 @@ def _votes(column: Any, scheme: Scheme) -> NDArray[np.float32] | None:
     starts = range(0, len(column), _CHUNK)
     chunks = [column.slice(start, _CHUNK).to_pylist() for start in starts]
     return np.concatenate([vote_shares([tuple(row) if row else None for row in rows], scheme) for rows in chunks])
+
+
+def release_tables() -> None:
+    """Give the memory of tables that are no longer used back to the system; PyArrow would keep it for others."""
+    pa.default_memory_pool().release_unused()

@@ -67,7 +67,7 @@ class Images:
         """Whether all sources may be read in any order, see ``PixelReader.is_random``; reads one image of each."""
         firsts = [table.group_by("source").aggregate([("member", "min")]) for table in self._tables]
         for sources, first in zip(self._sources, firsts, strict=True):
-            for source, member in zip(*(column.to_pylist() for column in first.columns), strict=True):
+            for source, member in zip(first["source"].to_pylist(), first["member_min"].to_pylist(), strict=True):
                 reader = sources.reader(source)
                 reader.fetch(member)
                 if not reader.is_random:

@@ -39,6 +39,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Draw the embedding; return the exit code."""
+    import numpy as np
+
     try:
         from mien.export.export import recipe_of
         from mien.interpret import feature_plots, features
