@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets import sampling
+from mien.datasets.fields import check_classes, check_sizes, vote_shares
 from mien.datasets.lazy import Convert, LazyPixels, Pixels, check_row, digest
 from mien.datasets.rows import Row, raise_problems
 from mien.datasets.sources import packed
 from mien.errors import DataError, ImageError, nearest
-from mien.labels import FERPLUS, LabelSet, Scheme, distribution, smallest
+from mien.labels import LabelSet, Scheme, smallest
 from mien.preprocess import grey
 
 if TYPE_CHECKING:
@@ -173,11 +174,11 @@ def load(
         from mien.datasets import large
 
         channels = 3 if colour else 1
-        faces = large.collect(list(listed.values()), scheme, _CONVERT[colour], channels=channels, memory=memory)
-        if faces is not None:
+        fields = large.collect(list(listed.values()), scheme, _CONVERT[colour], channels=channels, memory=memory)
+        if fields is not None:
             listed.clear()
             large.release_tables()
-            return faces
+            return FaceSet(**fields)
     rows: list[Row] = []
     for source in sources:
         if source in listed:
@@ -311,34 +312,6 @@ def _collect_columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         arrays[name] = np.empty(len(rows), object)
         arrays[name][:] = values
     return arrays
-
-
-def check_classes(kept: int, rows: int, scheme: Scheme) -> None:
-    """Raise ``DataError`` if none of the rows was kept for a class of ``scheme``."""
-    if not kept:
-        raise DataError(f"None of {rows} rows has a class of the label set {scheme.classes.name}.")
-
-
-def check_sizes(sizes: Collection[tuple[int, int]]) -> None:
-    """Raise ``DataError`` if images have several sizes, (width, height)."""
-    if len(sizes) > 1:
-        smallest_first = sorted(sizes, key=lambda size: size[::-1])[:4]
-        listed = ", ".join(f"{width}×{height}" for width, height in smallest_first)
-        raise DataError(f"Images of {len(sizes)} sizes ({listed}); expected one. Crop them with mien data prepare.")
-
-
-def vote_shares(votes: Sequence[tuple[int, ...] | None], scheme: Scheme) -> NDArray[np.float32]:
-    """Return float32 (N, C): FER+ votes as shares of the scheme's classes; zeros for rows without such votes."""
-    classes = [scheme.of(noun) for noun in FERPLUS.labels]
-    membership = np.array([[word == name for name in scheme.classes.labels] for word in classes], np.float32)
-    weights = np.zeros((len(votes), len(scheme.classes)), np.float32)
-    for row, counts in enumerate(votes):
-        shares = distribution(counts) if counts else None
-        if shares:
-            weights[row] = np.asarray(shares, np.float32) @ membership
-    totals = weights.sum(axis=1, keepdims=True)
-    shares_of_one: NDArray[np.float32] = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-    return shares_of_one
 
 
 def also_in(faces: FaceSet, others: FaceSet) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.datasets import lazy
 from mien.datasets.arrow import pa, pc
-from mien.datasets.faces import FaceSet, check_classes, check_sizes, vote_shares
+from mien.datasets.fields import check_classes, check_sizes, vote_shares
 from mien.datasets.manifest import Manifest
 from mien.labels import Scheme, smallest
 
@@ -22,8 +22,8 @@ _SIZE = ("width", "height")
 
 def collect(
     manifests: Sequence[Manifest], scheme: Scheme | None, convert: lazy.Convert, *, channels: int, memory: float
-) -> FaceSet | None:
-    """Collect faces as ``faces.load`` does, but with ``LazyPixels`` and without the user's own columns.
+) -> dict[str, Any] | None:
+    """Return the fields of a ``FaceSet`` with ``LazyPixels`` and without the user's own columns.
 
     Returns None if all pixels fit into ``memory``, in GiB, or if a source cannot be read in any order.
     Raises ``DataError`` for images of several sizes, or rows without a class.
@@ -45,19 +45,21 @@ def collect(
     return _assemble(table, labels, scheme, lazy.LazyPixels(images), sum(map(len, manifests)) - len(labels))
 
 
-def _assemble(table: Any, labels: NDArray[np.int64], scheme: Scheme, pixels: lazy.LazyPixels, left: int) -> FaceSet:
-    return FaceSet(
-        scheme.classes,
-        pixels,
-        labels,
-        _strings(table["split"]),
-        tuple(table["id"].to_pylist()),
-        left,
-        _subjects(table),
-        _votes(table["votes"], scheme),
-        _strings(table["dataset"]),
-        {name: _objects(table[name]) for name in ("session", "pose")},
-    )
+def _assemble(
+    table: Any, labels: NDArray[np.int64], scheme: Scheme, pixels: lazy.LazyPixels, left: int
+) -> dict[str, Any]:
+    return {
+        "label_set": scheme.classes,
+        "pixels": pixels,
+        "labels": labels,
+        "splits": _strings(table["split"]),
+        "ids": tuple(table["id"].to_pylist()),
+        "left_out": left,
+        "subjects": _subjects(table),
+        "votes": _votes(table["votes"], scheme),
+        "datasets": _strings(table["dataset"]),
+        "columns": {name: _objects(table[name]) for name in ("session", "pose")},
+    }
 
 
 def _with_class(manifest: Manifest, scheme: Scheme) -> Manifest:
