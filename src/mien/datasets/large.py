@@ -37,7 +37,7 @@ def collect(
     check_sizes(sizes)
     width, height = sizes.pop()
     images = lazy.Images([_slim(one) for one in kept], convert, (height, width, 3)[: 3 if channels == 3 else 2])
-    if not images.is_random:
+    if not images.are_random():
         images.close()
         return None
     table = pa.concat_tables([one.table.select(list(_COLUMNS)) for one in kept])

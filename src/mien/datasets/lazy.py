@@ -62,14 +62,16 @@ class Images:
         """Close the sources, as happens by itself when the images are no longer used."""
         self._finalizer()
 
-    @property
-    def is_random(self) -> bool:
-        """Whether all sources may be read in any order, see ``PixelReader.is_random``; reads one image of each."""
-        firsts = [table.group_by("source").aggregate([("member", "min")]) for table in self._tables]
-        for sources, first in zip(self._sources, firsts, strict=True):
-            for source, member in zip(first["source"].to_pylist(), first["member_min"].to_pylist(), strict=True):
+    def are_random(self) -> bool:
+        """Check whether all sources may be read in any order (``PixelReader.is_random``), by one image of each."""
+        from mien.datasets.manifest import naming_member
+
+        for sources, table in zip(self._sources, self._tables, strict=True):
+            firsts = table.group_by("source").aggregate([("member", "min")])
+            for source, member in zip(firsts["source"].to_pylist(), firsts["member_min"].to_pylist(), strict=True):
                 reader = sources.reader(source)
-                reader.fetch(member)
+                with naming_member(source, member):
+                    reader.fetch(member)
                 if not reader.is_random:
                     return False
         return True
@@ -79,9 +81,9 @@ class Images:
         rows = self._look_up(numbers)
         images = np.empty((len(rows), *self.shape), np.uint8)
 
-        def fill(places: NDArray[np.intp]) -> None:
-            for place in places.tolist():
-                images[place] = self._load(int(numbers[place]), *rows[place])
+        def fill(positions: NDArray[np.intp]) -> None:
+            for position in positions.tolist():
+                images[position] = self._load(int(numbers[position]), *rows[position])
 
         threads = min(_cores(), _THREADS, len(rows) // _FEWEST)
         if threads < 2:
@@ -100,8 +102,8 @@ class Images:
             chosen = np.flatnonzero(owners == owner)
             part = self._tables[owner].take(numbers[chosen] - self._starts[owner])
             columns = (part.column(name).to_pylist() for name in COLUMNS)
-            for place, row in zip(chosen.tolist(), zip(*columns, strict=True), strict=True):
-                rows[place] = (self._sources[owner], *row)
+            for position, row in zip(chosen.tolist(), zip(*columns, strict=True), strict=True):
+                rows[position] = (self._sources[owner], *row)
         return rows
 
     def _load(self, number: int, sources: Sources, source: str, member: str, expected: str) -> NDArray[np.uint8]:
