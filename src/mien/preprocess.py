@@ -5,9 +5,9 @@ The spec that a network was trained with travels in its model file, so that no c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -82,7 +82,15 @@ class PreprocessSpec:
         return cls(**values)
 
 
-def apply(crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:
+class Crops(Protocol):
+    """Face crops, uint8 arrays: a sequence, an array, or images that are read one after the other."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
+
+
+def apply(crops: Crops, spec: PreprocessSpec) -> NDArray[np.float32]:
     """Turn N face crops into the network's input.
 
     crops: uint8 arrays, each (H, W, 3) RGB or (H, W) grey, of any and of different sizes.

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,14 +246,31 @@ class Sources:
 
     def __call__(self, name: str, member: str) -> NDArray[np.uint8]:
         """Return the pixels of a source's member. Raises ``DataError`` if it is missing or cannot be read."""
+        reader = self.reader(name)
+        with naming_member(name, member):
+            return reader(member)
+
+    def release(self) -> None:
+        """Give back the memory of mapped arrays, see ``PixelReader.release``."""
+        for reader in self._readers.values():
+            reader.release()
+
+    def reader(self, name: str) -> PixelReader:
+        """Return the reader of a source, opened when it is first asked for."""
         if name not in self._readers:
             source = self._stack.enter_context(open_source(self._manifest.source_path(name)))
             self._readers[name] = PixelReader(source)
             self._stack.callback(self._readers[name].close)
-        try:
-            return self._readers[name](member)
-        except (ImageError, DataError) as error:
-            raise DataError(f"{name}: {member}: {error} The source has changed since it was indexed.") from error
+        return self._readers[name]
+
+
+@contextmanager
+def naming_member(name: str, member: str) -> Iterator[None]:
+    """Raise ``DataError`` with source and member in place of errors of reading one member within the block."""
+    try:
+        yield
+    except (ImageError, DataError) as error:
+        raise DataError(f"{name}: {member}: {error} The source has changed since it was indexed.") from error
 
 
 def is_manifest(path: str | Path) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.datasets import lazy
 from mien.datasets.arrow import pa, parquet
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError
@@ -140,7 +141,10 @@ class Predictions:
 def from_faces(
     probabilities: NDArray[np.float64], faces: FaceSet, copies: NDArray[np.bool_], *, crops: bool = True, **about: Any
 ) -> Predictions:
-    """Build the predictions of a model on ``faces``; ``about`` holds the fields of ``About`` except the data digest."""
+    """Build the predictions of a model on ``faces``; ``about`` holds the fields of ``About`` except the data digest.
+
+    crops: keep the crops, if they are in memory.
+    """
     return Predictions(
         faces.label_set,
         probabilities,
@@ -149,7 +153,7 @@ def from_faces(
         np.array(faces.ids, str),
         copies,
         About(data_digest=compute_digest(faces), **about),
-        faces.pixels if crops else None,
+        faces.pixels if crops and isinstance(faces.pixels, np.ndarray) else None,
         _groups_of(faces),
     )
 
@@ -204,7 +208,8 @@ def compute_digest(faces: FaceSet) -> str:
     names = [faces.label_set.labels[index] for index in faces.labels]
     for texts in (faces.ids, faces.splits.tolist(), names):
         digest.update("\n".join(texts).encode())
-    digest.update(faces.pixels.tobytes())
+    for block in lazy.blocks(faces.pixels):
+        digest.update(block.data)
     return digest.hexdigest()
 
 

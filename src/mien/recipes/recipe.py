@@ -72,8 +72,12 @@ class Plan(Table):
         """Return the recipe's SHA-256 in hex; comments and explicit defaults do not change it.
 
         Keys at their default are left out, so that a new key does not change the digests of earlier runs.
+        ``data.memory``, which changes no result, is left out, too.
         """
-        values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        data = self.data.model_copy(update={"memory": DataTable().memory})
+        values = json.dumps(
+            self.model_copy(update={"data": data}).model_dump(mode="json", exclude_defaults=True), sort_keys=True
+        )
         return hashlib.sha256(values.encode()).hexdigest()
 
 

@@ -85,6 +85,8 @@ class DataTable(Table):
     corpora:  training on several corpora, instead of ``votes`` and ``oversample``.
     apex:     number of last frames of each CK+ sequence to use, 1 for one face a sequence; 0: all that the data has.
     limit:    maximum number of faces per split, spread evenly over corpora and classes, at least one each; 0: all.
+    memory:   GiB of pixels up to which all faces are kept in memory. More are read from their sources batch by batch,
+              which changes no weight; so the key does not count for the recipe's digest.
     """
 
     scheme: str = ""
@@ -98,6 +100,7 @@ class DataTable(Table):
     corpora: CorporaTable = CorporaTable()
     apex: Number = 0
     limit: Number = 0
+    memory: NotNegative = 1.0
 
     @field_validator("scheme")
     @classmethod

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mien.errors import OptionError
+from mien.preprocess import Crops as Batch
 from mien.preprocess import apply
 from mien.recognition import devices, memory
 from mien.recognition import views as several
@@ -22,12 +23,32 @@ if TYPE_CHECKING:
     from mien.recognition.model_files.bundle import Bundle
     from mien.recognition.session import Session
 
-    Crops = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-
 Watch = Callable[[Iterable[int]], Iterable[int]]
+
+
+class Crops(Protocol):
+    """Face crops, each uint8 (H, W, 3) RGB or (H, W) grey: a list, an array (N, H, W[, 3]), or what reads them late."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice, /) -> Batch: ...
+
 
 BATCH = 256
 """Network inputs in one run: it bounds the memory, and larger batches are no faster on a CPU."""
+
+_SIDE = 96
+"""Size of network inputs up to which crops that are not in memory are computed by ``BATCH``."""
+
+
+def batch_size(crops: Crops, spec: PreprocessSpec) -> int:
+    """Return the crops to compute at once: ``BATCH``; of those not in memory only as many pixels as at 96 × 96.
+
+    A convolution of 64 maps on 256 crops of 224 pixels takes 3.3 GB. Where crops fit into memory the number stays,
+    since other batches are summed in another order, which changes the last digits of a loss.
+    """
+    in_memory = isinstance(crops, np.ndarray | list | tuple)
+    return BATCH if in_memory else max(8, min(BATCH, BATCH * _SIDE**2 // spec.size**2))
 
 
 def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
@@ -99,7 +120,7 @@ class Classifier:
         """
         count = several.KINDS[several.check(views)]
         rows = np.empty((len(crops), len(self.label_set)), np.float64)
-        step = max(BATCH // count, 1)
+        step = max(batch_size(crops, self.preprocess) // count, 1)
         starts = range(0, len(crops), step)
         for start in watch(starts) if watch else starts:
             shown = [view for crop in crops[start : start + step] for view in several.of(crop, views)]
@@ -119,9 +140,10 @@ class Classifier:
 
     def logits(self, crops: Crops, watch: Watch | None = None) -> NDArray[np.float32]:
         """Return the logits of N face crops, float32 (N, C), N at least 1; arguments as ``classify``."""
-        starts = range(0, len(crops), BATCH)
+        size = batch_size(crops, self.preprocess)
+        starts = range(0, len(crops), size)
         batches = watch(starts) if watch else starts
-        return np.concatenate([self.session.logits(apply(crops[i : i + BATCH], self.preprocess)) for i in batches])
+        return np.concatenate([self.session.logits(apply(crops[i : i + size], self.preprocess)) for i in batches])
 
     def to_probabilities(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the probabilities of this network's logits (N, C), float64 (N, C)."""

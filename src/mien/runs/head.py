@@ -150,9 +150,9 @@ def train(
     prepare(recipe, parts.describe(arranged), run, resume)
     _check_trunk(run, base)
     training, validation = arranged.part(parts.TRAIN), arranged.part(parts.VALIDATION)
-    views = [training.pixels, validation.pixels]
+    views = [np.asarray(training.pixels), np.asarray(validation.pixels)]
     if recipe.head.mirror:
-        views.insert(1, training.pixels[:, :, ::-1])
+        views.insert(1, views[0][:, :, ::-1])
     features = _features(base, views, run.parent, watch)
     labels = np.tile(training.labels, len(views) - 1)
     head = fit(recipe.head, (np.concatenate(features[:-1]), labels), (features[-1], validation.labels))

@@ -32,7 +32,8 @@ from mien.reporting import figures
 from mien.search import charts
 from mien.training import arithmetic, memory, parts, threads
 from mien.training.batches import ShuffledBatches
-from mien.training.fit import build_classifier, explain_errors, quiet, training_loader
+from mien.training.fit import build_classifier, explain_errors, quiet
+from mien.training.loaders import training_loader
 
 TOO_HIGH = 4.0
 """The test stops where the running mean of the loss exceeds its lowest value by this factor."""

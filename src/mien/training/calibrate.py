@@ -32,8 +32,9 @@ def fitting_faces(plan: Plan, faces: FaceSet) -> FaceSet:
     validation = faces.part(parts.VALIDATION)
     if not isinstance(plan, Recipe) or not plan.calibrate.degraded:
         return validation
-    worse = degrade(validation.pixels, plan.degrade, np.random.default_rng(plan.train.seed))
-    pixels, labels = np.concatenate([validation.pixels, worse]), np.tile(validation.labels, 2)
+    plain = np.asarray(validation.pixels)
+    worse = degrade(plain, plan.degrade, np.random.default_rng(plan.train.seed))
+    pixels, labels = np.concatenate([plain, worse]), np.tile(validation.labels, 2)
     twice = np.tile(np.arange(len(validation)), 2)
     datasets = None if validation.datasets is None else validation.datasets[twice]
     return FaceSet(faces.label_set, pixels, labels, validation.splits[twice], validation.ids * 2, datasets=datasets)

@@ -24,21 +24,26 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler, TensorDataset
 
 from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.files import appearing
 from mien.networks.consensus import Consensus
-from mien.preprocess import apply
 from mien.recipes.recipe import Plan, Recipe
-from mien.recipes.tables import DegradeTable
-from mien.training import arithmetic, checkpoints, corpora, distillation, memory, parts, threads, tracking, warm_start
-from mien.training.batches import ShuffledBatches, get_rank
-from mien.training.degrade import DegradedFaces
-from mien.training.harmonise import CorpusFaces
-from mien.training.losses import class_weights
+from mien.training import (
+    arithmetic,
+    checkpoints,
+    corpora,
+    distillation,
+    loaders,
+    memory,
+    parts,
+    threads,
+    tracking,
+    warm_start,
+)
+from mien.training.batches import get_rank
 from mien.training.module import LightningClassifier
 
 
@@ -88,11 +93,11 @@ def fit(
     with quiet(), explain_errors(recipe), threads.limit(recipe):
         callbacks = [History(recipe, run, watch), best, *_callbacks(recipe, run)]
         trainer = _trainer(recipe, run, callbacks, processes, track)
-        loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
+        batches = (loaders.training_loader(recipe, faces), loaders.validation_loader(recipe, faces))
         if not rank():
             prepare(recipe, parts.describe(faces) | distillation.describe(recipe.distil), run, resume)
             tracking.log_recipe(trainer.loggers, recipe)
-        trainer.fit(module, *loaders, ckpt_path=checkpoints.newest(run) if resume else None)
+        trainer.fit(module, *batches, ckpt_path=checkpoints.newest(run) if resume else None)
     return Path(best.best_model_path)
 
 
@@ -168,54 +173,6 @@ def environment(recipe: Plan) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         **({"precision": arithmetic.precision(recipe)} if isinstance(recipe, Recipe) else {}),
     }
-
-
-def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """Return the loader of the training set: float32 crops (N, C, S, S) and targets (N, K), sampled anew each epoch."""
-    part = faces.part(parts.TRAIN)
-    targets = torch.from_numpy(distillation.targets(parts.targets(part, recipe.data), part, recipe.distil))
-    if recipe.data.corpora.shares:
-        return _corpora_loader(recipe, part, targets)
-    chances = class_weights(list(part.counts().values()), recipe.data.oversample)[part.labels]
-    batches = ShuffledBatches(
-        len(part),
-        recipe.train.batch_size,
-        recipe.train.seed,
-        chances / chances.sum() if recipe.data.oversample else None,
-        rounds=recipe.distil.rounds,
-    )
-    if recipe.degrade != DegradeTable():
-        return _loader(DegradedFaces(part.pixels, targets, recipe), batches)
-    return _loader(_prepare_faces(recipe, part, targets), batches)
-
-
-def _corpora_loader(recipe: Recipe, part: FaceSet, targets: torch.Tensor) -> DataLoader[tuple[torch.Tensor, ...]]:
-    table = recipe.data.corpora
-    batches = ShuffledBatches(
-        len(part),
-        recipe.train.batch_size,
-        recipe.train.seed,
-        corpora.sampling_probabilities(part, table),
-        draws=table.draws,
-    )
-    return _loader(CorpusFaces(part, targets, recipe, lambda: batches.epoch), batches)
-
-
-def _validation_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
-    part = faces.part(parts.VALIDATION)
-    batches = BatchSampler(SequentialSampler(part.ids), 256, drop_last=False)
-    return _loader(_prepare_faces(recipe, part, torch.from_numpy(part.labels)), batches)
-
-
-def _prepare_faces(recipe: Recipe, part: FaceSet, targets: torch.Tensor) -> TensorDataset:
-    return TensorDataset(torch.from_numpy(apply(part.pixels, recipe.preprocess)), targets)
-
-
-def _loader(
-    faces: Dataset[tuple[torch.Tensor, ...]], batches: Sampler[list[int]]
-) -> DataLoader[tuple[torch.Tensor, ...]]:
-    # Indexing a whole batch at once costs a hundredth of collating it image by image.
-    return DataLoader(faces, sampler=batches, batch_size=None)
 
 
 def _best_checkpoint(run: Path) -> ModelCheckpoint:

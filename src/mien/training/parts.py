@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets import sampling, split
+from mien.datasets import lazy, sampling, split
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
 from mien.labels import OWN
@@ -141,7 +141,8 @@ def describe(faces: FaceSet) -> dict[str, Any]:
     for part in (faces.part(TRAIN), faces.part(VALIDATION)):
         digest.update("\n".join(part.ids).encode())
         digest.update(part.labels.tobytes())
-        digest.update(np.ascontiguousarray(part.pixels).data)
+        for block in lazy.blocks(part.pixels):
+            digest.update(block.data)
     names, counts = np.unique(faces.splits, return_counts=True)
     own = {"classes": list(faces.label_set.labels)} if faces.label_set.name == OWN else {}
     return {

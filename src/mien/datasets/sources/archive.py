@@ -123,6 +123,11 @@ class Source(ABC):
     @abstractmethod
     def _list(self) -> None: ...
 
+    @property
+    def is_random(self) -> bool:
+        """Whether members are read equally fast in any order: not those of a compressed tar."""
+        return not self._reading_order()
+
     def _reading_order(self) -> bool:
         return False
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -47,6 +48,18 @@ def open_array(source: Source, name: str) -> NDArray[np.uint8]:
                 f"{name} is not an array of crops: {error}; expected uint8 (N, H, W) or (N, H, W, 3). "
                 "Delete the folder and run mien data prepare again."
             ) from error
+
+
+def is_mapped(array: NDArray[np.uint8]) -> bool:
+    """Check whether ``open_array`` mapped an array, instead of reading it whole."""
+    return isinstance(array.base, np.memmap)
+
+
+def release(array: NDArray[np.uint8]) -> None:
+    """Unload the pages of a mapped array, which count as this process's memory; rows are loaded again when read."""
+    mapped = array.base.base if isinstance(array.base, np.memmap) else None
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _is_crops(shape: tuple[int, ...]) -> bool:
