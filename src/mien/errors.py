@@ -97,7 +97,8 @@ def _checkout() -> tuple[str, bool]:
 def nearest(given: str, allowed: "list[str] | tuple[str, ...]", *, cutoff: float = 0.5) -> str:
     """Return `` Did you mean 'x'?`` for the closest of ``allowed``, or an empty string if none is close.
 
-    cutoff: how alike two words must be, 0 to 1.
+    Args:
+        cutoff: how alike two words must be, 0 to 1.
     """
     import difflib
 

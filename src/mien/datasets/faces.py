@@ -76,7 +76,11 @@ class FaceSet:
         return len(self.labels)
 
     def split_named(self, split: str) -> str:
-        """Return this data's name of a split: ``Training`` may be ``train``. Raises ``DataError`` if there is none."""
+        """Return this data's name of a split: ``Training`` may be ``train``.
+
+        Raises:
+            DataError: there is none.
+        """
         present = sorted(set(self.splits.tolist()))
         other = {theirs: ours for ours, theirs in SAME_PART.items()} | SAME_PART
         name = split if split in present else other.get(split, split)
@@ -89,7 +93,8 @@ class FaceSet:
     def part(self, split: str) -> FaceSet:
         """Return one split's faces in the same order; equivalent names match, such as ``Training`` and ``train``.
 
-        Raises ``DataError`` that lists the splits if there is none of that name.
+        Raises:
+            DataError: that lists the splits if there is none of that name.
         """
         return self.where(self.splits == self.split_named(split))
 
@@ -239,7 +244,11 @@ def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | Non
 
 
 def _verify(batch: Batch) -> Iterable[NDArray[np.uint8]]:
-    """Return a batch's pixels. Raises ``DataError`` as ``check_row``."""
+    """Return a batch's pixels.
+
+    Raises:
+        DataError: as ``check_row``.
+    """
     members, checksums = batch.rows.column("member"), batch.rows.column("sha256")
     for member, expected, image in zip(members, checksums, batch.pixels, strict=True):
         if packed.parse(member):

@@ -26,7 +26,9 @@ def collect(
     """Return the fields of a ``FaceSet`` with ``LazyPixels`` and without the user's own columns.
 
     Returns None if all pixels fit into ``memory``, in GiB, or if a source cannot be read in any order.
-    Raises ``DataError`` for images of several sizes, or rows without a class.
+
+    Raises:
+        DataError: images of several sizes, or rows without a class.
     """
     scheme = scheme or smallest({label for one in manifests for label in _distinct(one.table["label"]) if label})
     kept = [_with_class(one, scheme) for one in manifests]

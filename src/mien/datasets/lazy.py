@@ -77,7 +77,11 @@ class Images:
         return True
 
     def read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return images, uint8 (B, *shape), in the order of ``numbers``. Raises ``DataError`` naming the image."""
+        """Return images, uint8 (B, *shape), in the order of ``numbers``.
+
+        Raises:
+            DataError: naming the image.
+        """
         rows = self._look_up(numbers)
         images = np.empty((len(rows), *self.shape), np.uint8)
 

@@ -137,7 +137,8 @@ class Manifest:
     def with_own(self, name: str, values: Sequence[Any]) -> Manifest:
         """Add or replace a column of the user's own: a str, int, float, bool or None per row.
 
-        Raises ``OptionError`` for a name in ``COLUMNS``, a wrong number of values, or mixed types.
+        Raises:
+            OptionError: a name in ``COLUMNS``, a wrong number of values, or mixed types.
         """
         if name in COLUMNS.names or len(values) != len(self):
             raise OptionError(
@@ -197,7 +198,11 @@ class Manifest:
         return path
 
     def source_path(self, name: str) -> Path:
-        """Return the path of a source. Raises ``FileMissingError`` if it does not exist."""
+        """Return the path of a source.
+
+        Raises:
+            FileMissingError: it does not exist.
+        """
         path = self.base / name
         if not path.exists():
             raise FileMissingError(
@@ -245,7 +250,11 @@ class Sources:
         self._stack.close()
 
     def __call__(self, name: str, member: str) -> NDArray[np.uint8]:
-        """Return the pixels of a source's member. Raises ``DataError`` if it is missing or cannot be read."""
+        """Return the pixels of a source's member.
+
+        Raises:
+            DataError: it is missing or cannot be read.
+        """
         reader = self.reader(name)
         with naming_member(name, member):
             return reader(member)
@@ -279,7 +288,12 @@ def is_manifest(path: str | Path) -> bool:
 
 
 def read(path: str | Path) -> Manifest:
-    """Read a manifest. Raises ``FileMissingError``, and ``DataError`` for any other file."""
+    """Read a manifest.
+
+    Raises:
+        FileMissingError: any other file.
+        DataError: any other file.
+    """
     path = Path(path)
     if not path.exists():
         raise FileMissingError(f"{path} does not exist; write it with mien data index CORPUS --out {path}.")

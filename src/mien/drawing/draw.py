@@ -48,9 +48,13 @@ def draw(pixels: NDArray[np.uint8], faces: Iterable[Drawn], *, labels: str = "au
     An uncertain face has a dashed box and a question mark; a person's label begins with the id. Lines and letters
     are as large as the faces and the picture allow, and labels dodge one another.
 
-    labels: ``"names"``, ``"numbers"`` (the face's position in ``faces``, from 0, or a person's id, for crowds) or
-    ``"auto"``: numbers from ``CROWD`` faces on; or a language for the names, such as ``"de"``, otherwise as ``"auto"``.
-    Raises ``OptionError`` for another.
+    Args:
+        labels: ``"names"``, ``"numbers"`` (the face's position in ``faces``, from 0, or a person's id, for crowds) or
+            ``"auto"``: numbers from ``CROWD`` faces on; or a language for the names, such as ``"de"``, otherwise as
+            ``"auto"``.
+
+    Raises:
+        OptionError: another.
     """
     from PIL import Image, ImageDraw
 

@@ -23,10 +23,12 @@ except ImportError as error:
 class Adapter(BaseModel):
     """Metadata of a third-party network.
 
-    labels:      its classes in the order of its outputs, named as in Mien or as in a corpus (``angry``, ``HA``).
-    outputs:     whether it returns logits or probabilities.  output: the name of that output, if there are several.
-    temperature: its logits are divided by it before softmax.
-    preprocess:  its input: the keys and defaults of a recipe's table ``[preprocess]``.
+    Attributes:
+        labels: its classes in the order of its outputs, named as in Mien or as in a corpus (``angry``, ``HA``).
+        outputs: whether it returns logits or probabilities.
+        output: the name of that output, if there are several.
+        temperature: its logits are divided by it before softmax.
+        preprocess: its input: the keys and defaults of a recipe's table ``[preprocess]``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,12 +40,21 @@ class Adapter(BaseModel):
     preprocess: PreprocessSpec
 
     def label_set(self) -> LabelSet:
-        """Return its classes as Mien's labels. Raises ``DataError`` for an unknown or a repeated class."""
+        """Return its classes as Mien's labels.
+
+        Raises:
+            DataError: an unknown or a repeated class.
+        """
         return LabelSet("adapter", tuple(canonical(label) for label in self.labels))
 
 
 def read(path: str | Path) -> Adapter:
-    """Read an adapter file (TOML). Raises ``FileMissingError``, and ``OptionError`` naming each wrong key."""
+    """Read an adapter file (TOML).
+
+    Raises:
+        FileMissingError: naming each wrong key.
+        OptionError: naming each wrong key.
+    """
     file = Path(path)
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -22,8 +22,11 @@ from mien.recognition.classifier import Classifier, Watch
 def predict(model: Classifier, faces: FaceSet, training: FaceSet | None, watch: Watch | None = None) -> Predictions:
     """Predict faces that have the model's classes, without test-time augmentation.
 
-    training: the training faces, whose duplicates among ``faces`` are marked; None if unknown.
-    Raises ``DataError`` for no faces, or faces of another label set.
+    Args:
+        training: the training faces, whose duplicates among ``faces`` are marked; None if unknown.
+
+    Raises:
+        DataError: no faces, or faces of another label set.
     """
     check_classes(model.label_set, faces)
     return to_predictions(model.logits(faces.pixels, watch), faces, training, model)
@@ -65,9 +68,10 @@ def check_classes(label_set: LabelSet, faces: FaceSet) -> None:
 def report(predictions: Predictions, *, copies: bool = False) -> dict[str, Any]:
     """Return the metrics of predictions as JSON-ready values.
 
-    copies: add ``without_training_copies``, the same metrics on the faces that are not in the training set, if any.
-    Where subjects or sessions are known, ``grouped`` has the intervals under resampling of whole subjects or sessions:
-    several frames of one sequence are not independent, so these are the intervals to state.
+    Args:
+        copies: add ``without_training_copies``, the same metrics on the faces that are not in the training set, if any.
+            Where subjects or sessions are known, ``grouped`` has the intervals under resampling of whole subjects or
+            sessions: several frames of one sequence are not independent, so these are the intervals to state.
     """
     metrics = score(predictions.probabilities, predictions.labels, predictions.label_set).to_dict()
     if copies and not predictions.copy.all():

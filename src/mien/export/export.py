@@ -51,12 +51,17 @@ LICENCE = (
 def export(run: Path, faces: FaceSet, head: str = "") -> bundle.Bundle:
     """Write ``run/model.onnx`` from the run's best checkpoint and ``run/metrics.json``, and return the bundle.
 
-    head: for a network of several corpora, export this head instead of the consensus, as ``run/model-HEAD.onnx`` and
-    ``run/metrics-HEAD.json``; it is calibrated and scored on its own corpora's faces.
-    faces: the faces that the run was trained on, with the test set. The temperature and the uncertainty threshold are
-    fitted on the validation set; the test set is scored after everything is fixed, and each scoring is counted.
-    Raises ``FileMissingError`` for an unfinished run, ``ModelError`` if ONNX and PyTorch disagree, ``OptionError``
-    for other faces than the run's.
+    Args:
+        head: for a network of several corpora, export this head instead of the consensus, as ``run/model-HEAD.onnx``
+            and ``run/metrics-HEAD.json``; it is calibrated and scored on its own corpora's faces.
+        faces: the faces that the run was trained on, with the test set. The temperature and the uncertainty threshold
+            are fitted on the validation set; the test set is scored after everything is fixed, and each scoring is
+            counted.
+
+    Raises:
+        FileMissingError: an unfinished run.
+        ModelError: ONNX and PyTorch disagree.
+        OptionError: other faces than the run's.
     """
     recipe = recipe_of(run)
     faces = parts.arrange(faces, recipe.data)
@@ -81,7 +86,8 @@ def export(run: Path, faces: FaceSet, head: str = "") -> bundle.Bundle:
 def finish(run: Path, recipe: Recipe, faces: FaceSet, answering: int = 0) -> nn.Module:
     """Load the run's best network for export and add the calibration of its logits.
 
-    answering: the head to export, numbered as in ``Consensus``.
+    Args:
+        answering: the head to export, numbered as in ``Consensus``.
     """
     network = load_network(run, recipe, len(faces.label_set))
     if isinstance(network, Consensus):
@@ -122,7 +128,12 @@ def write(
 
 
 def recipe_of(run: Path) -> Recipe:
-    """Return the recipe of a network's run folder. Raises ``FileMissingError``, ``OptionError`` for other runs."""
+    """Return the recipe of a network's run folder.
+
+    Raises:
+        FileMissingError: other runs.
+        OptionError: other runs.
+    """
     recipe = graph_recipe_of(run)
     if isinstance(recipe, HeadRecipe):
         raise OptionError(
@@ -133,7 +144,12 @@ def recipe_of(run: Path) -> Recipe:
 
 
 def graph_recipe_of(run: Path) -> Recipe | HeadRecipe:
-    """Return the recipe of a run that has a graph. Raises ``FileMissingError``, ``OptionError`` for a baseline's."""
+    """Return the recipe of a run that has a graph.
+
+    Raises:
+        FileMissingError: a baseline's.
+        OptionError: a baseline's.
+    """
     recipe = of_run(run)
     if isinstance(recipe, ClassicalRecipe):
         raise OptionError(f"{run} is a classical baseline, which has no network. Give the run of a network.")
@@ -144,10 +160,11 @@ def graph_recipe_of(run: Path) -> Recipe | HeadRecipe:
 class Scored:
     """The scores of a finished model.
 
-    metrics:     of the validation and the test set, by the names of the splits.
-    threshold:   confidence below which a prediction is called uncertain.
-    predictions: on both sets, with the fitted temperature.
-    validation_logits: float32 (N, C).
+    Attributes:
+        metrics: of the validation and the test set, by the names of the splits.
+        threshold: confidence below which a prediction is called uncertain.
+        predictions: on both sets, with the fitted temperature.
+        validation_logits: float32 (N, C).
     """
 
     metrics: dict[str, Any]
@@ -265,7 +282,11 @@ def mute(*names: str) -> Iterator[None]:
 def check_parity(network: nn.Module, exported: NDArray[np.float32], faces: FaceSet, spec: PreprocessSpec) -> float:
     """Return the largest difference of probabilities between PyTorch and ONNX on up to 512 real crops.
 
-    exported: the ONNX graph's logits on ``faces``, float32 (N, C). Raises ``ModelError`` above 1e-4.
+    Args:
+        exported: the ONNX graph's logits on ``faces``, float32 (N, C).
+
+    Raises:
+        ModelError: above 1e-4.
     """
     with torch.inference_mode():
         own = network(torch.from_numpy(apply(faces.pixels[:PARITY_FACES], spec))).numpy()

@@ -43,11 +43,15 @@ FILE, HALF = run_files.INT8, run_files.FLOAT16
 def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model-int8.onnx`` from ``run/model.onnx``, and ``run/metrics-int8.json``, and return the bundle.
 
-    faces: as for ``export.export``. Ranges are calibrated on 512 training faces, temperature and threshold fitted on
-    the validation set, then the test set is scored, and counted, once. The metrics also have ``agreement``, the share
-    of validation faces with the same prediction from both files, and ``difference``, the mean over faces of the largest
-    difference in probability. Raises ``FileMissingError`` for a run without model.onnx, ``OptionError`` for other
-    faces.
+    Args:
+        faces: as for ``export.export``. Ranges are calibrated on 512 training faces, temperature and threshold fitted
+            on the validation set, then the test set is scored, and counted, once. The metrics also have ``agreement``,
+            the share of validation faces with the same prediction from both files, and ``difference``, the mean over
+            faces of the largest difference in probability.
+
+    Raises:
+        FileMissingError: a run without model.onnx.
+        OptionError: other faces.
     """
     source, recipe, faces = open_run(run, faces)
     graph = int8(source.graph, apply(_sample(faces.part(parts.TRAIN)).pixels, recipe.preprocess))

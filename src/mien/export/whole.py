@@ -52,7 +52,10 @@ def whole_of_model(model: str | Path, folder: Path) -> float:
     """Write ``folder/model-whole.onnx`` from a finished model, by name or path; otherwise as ``whole``.
 
     Without faces, the difference is measured on generated crops: noise over ramps of every brightness, with larger
-    float32 differences than faces (``fer7``: 1.1e-5). Raises ``ModelError`` above 1e-4, for int8 models above 0.05.
+    float32 differences than faces (``fer7``: 1.1e-5).
+
+    Raises:
+        ModelError: above 1e-4, for int8 models above 0.05.
     """
     source = bundle.read(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,8 @@ def _generate(size: int, count: int = 64) -> NDArray[np.uint8]:
 def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed: float) -> float:
     """Write the whole graph of ``source``; return its difference to Mien on ``pixels`` (N, size, size).
 
-    Raises ``ModelError`` for a difference above ``allowed``.
+    Raises:
+        ModelError: a difference above ``allowed``.
     """
     model = with_preprocessing(source)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

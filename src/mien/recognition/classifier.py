@@ -95,7 +95,8 @@ class Classifier:
     def narrow(self, classes: LabelSet) -> Classifier:
         """Return a classifier of some of the classes; the others' probability is divided among them.
 
-        Raises ``OptionError`` if the model does not know one of them.
+        Raises:
+            OptionError: the model does not know one of them.
         """
         own = self.label_set.labels
         absent = [label for label in classes.labels if label not in own]
@@ -133,7 +134,11 @@ class Classifier:
     def classify_inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the probabilities of N network inputs as ``preprocess.apply`` gives them, float64 (N, C).
 
-        batch: float32 (N, channels, size, size). Raises ``ModelError`` for another shape.
+        Args:
+            batch: float32 (N, channels, size, size).
+
+        Raises:
+            ModelError: another shape.
         """
         parts = [batch[start : start + BATCH] for start in range(0, max(len(batch), 1), BATCH)]
         return self.to_probabilities(np.concatenate([self.session.logits(part) for part in parts]))

@@ -25,10 +25,12 @@ AUTO, CPU = "auto", "cpu"
 class Device:
     """An execution provider of ONNX Runtime.
 
-    provider: its name there.  package: what to install instead of onnxruntime, '' for onnxruntime itself.
-    options:  its settings, such that results stay those of the CPU up to rounding.
-    needs:    what else the machine must have.
-    serial:   whether a session of it takes one call at a time.
+    Attributes:
+        provider: its name there.
+        package: what to install instead of onnxruntime, '' for onnxruntime itself.
+        options: its settings, such that results stay those of the CPU up to rounding.
+        needs: what else the machine must have.
+        serial: whether a session of it takes one call at a time.
     """
 
     provider: str

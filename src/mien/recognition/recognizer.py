@@ -61,22 +61,23 @@ def load(
 ) -> Recognizer:
     """Load a model and a face detector.
 
-    model:     a model inside the package by its name or alias, or the path of a model file or of a run folder.
-    detector:  ``"yunet"``, ``"haar"``, ``"mtcnn"``, ``"whole"`` (the picture is the face), or a ``Detector``.
-    classes:   which of the model's classes are told apart: a label set such as ``"fer2013"`` (seven, no contempt), or
-               emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
-    views:     ``"single"``, ``"flip"`` (mean of a face and its mirror image) or ``"crops"`` (of ten views), which cost
-               two and ten times the network's time.
-    threads:   CPU threads for the network and for YuNet; None for the cores that the process may use.
-    device:    where both run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``.
-    accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
-    max_faces: how many faces of each picture are kept, the largest; None keeps all.
-    min_size, threshold: see ``mien.recognition.detection.detect.Limits``.  These three only for a named detector.
-    max_pixels: width × height above which a picture is refused.
-    labels:    a language for the names of the classes, such as ``"de"``; None leaves them as the model has them.
-    allow_urls: read pictures at addresses (``https://…``), which ``mien.recognition.remote`` fetches within limits.
-
     Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
+
+    Args:
+        model: a model inside the package by its name or alias, or the path of a model file or of a run folder.
+        detector: ``"yunet"``, ``"haar"``, ``"mtcnn"``, ``"whole"`` (the picture is the face), or a ``Detector``.
+        classes: which of the model's classes are told apart: a label set such as ``"fer2013"`` (seven, no contempt), or
+            emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
+        views: ``"single"``, ``"flip"`` (mean of a face and its mirror image) or ``"crops"`` (of ten views), which cost
+            two and ten times the network's time.
+        threads: CPU threads for the network and for YuNet; None for the cores that the process may use.
+        device: where both run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``.
+        accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
+        max_faces: how many faces of each picture are kept, the largest; None keeps all.
+        min_size, threshold: see ``mien.recognition.detection.detect.Limits``.  These three only for a named detector.
+        max_pixels: width × height above which a picture is refused.
+        labels: a language for the names of the classes, such as ``"de"``; None leaves them as the model has them.
+        allow_urls: read pictures at addresses (``https://…``), which ``mien.recognition.remote`` fetches within limits.
     """
     if others:
         raise foreign.keyword_error("mien.load", others, foreign.LOAD)
@@ -226,15 +227,16 @@ class Recognizer:
     ) -> ImageResult | ImageResults:
         """Find all faces of a picture, or of several, and what they show.
 
-        source: one picture (see ``mien.images.load``), which gives an ``ImageResult``; or a list of pictures, an array
-                (N, H, W, 3), a folder or a glob pattern, which give an ``ImageResults``.
-        keep_pixels: whether results can be drawn and faces cut out, at 3 bytes a pixel; None keeps those of pictures
-                and lists, not those of folders.
-        max_pixels: width × height above which a picture is refused; None takes that of ``load``.
-        batch:  pictures whose faces go through the network together.
-
         A picture without a face is a result without faces. Files of a folder that cannot be used stand in
         ``unreadable``. Raises ``ImageError`` or ``FileMissingError``, also for one picture of a list.
+
+        Args:
+            source: one picture (see ``mien.images.load``), which gives an ``ImageResult``; or a list of pictures, an
+                array (N, H, W, 3), a folder or a glob pattern, which give an ``ImageResults``.
+            keep_pixels: whether results can be drawn and faces cut out, at 3 bytes a pixel; None keeps those of
+                pictures and lists, not those of folders.
+            max_pixels: width × height above which a picture is refused; None takes that of ``load``.
+            batch: pictures whose faces go through the network together.
         """
         if others:
             raise foreign.keyword_error("predict", others, foreign.PREDICT)
@@ -308,12 +310,14 @@ class Recognizer:
     ) -> Iterator[FrameResult]:
         """Yield a result for each frame of a film, a camera or a program: people with ids, emotions smoothed in time.
 
-        frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they arrive.
-        detect_every, bridge, smooth, full_every: see ``mien.tracking.stream.Following``; None takes its default.
-        ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
-
         Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as
         ``predict`` does.
+
+        Args:
+            frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they
+                arrive.
+            detect_every, bridge, smooth, full_every: see ``mien.tracking.stream.Following``; None takes its default.
+                ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
         """
         from mien.tracking.stream import Following, stream
 
@@ -324,8 +328,11 @@ class Recognizer:
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (N, C) probabilities, each row with sum 1, of N ready-made face crops.
 
-        crops: uint8 arrays, (H, W, 3) RGB or (H, W) grey, of any sizes; or one array (N, H, W[, 3]). N may be 0.
-        Raises ``ImageError`` for another dtype or shape.
+        Args:
+            crops: uint8 arrays, (H, W, 3) RGB or (H, W) grey, of any sizes; or one array (N, H, W[, 3]). N may be 0.
+
+        Raises:
+            ImageError: another dtype or shape.
         """
         if isinstance(crops, np.ndarray) and (crops.ndim < 3 or (crops.ndim == 3 and crops.shape[2] == 3)):
             raise ImageError(f"classify got one crop of shape {crops.shape}: expected a list of crops. Pass [crop].")
@@ -334,7 +341,11 @@ class Recognizer:
     def classify_inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return float64 (N, C) probabilities of N network inputs, as ``preprocess.apply`` gives them.
 
-        batch: float32 (N, channels, size, size). Raises ``ModelError`` for another shape.
+        Args:
+            batch: float32 (N, channels, size, size).
+
+        Raises:
+            ModelError: another shape.
         """
         return self._classifier.classify_inputs(batch)
 

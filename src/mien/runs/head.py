@@ -70,8 +70,11 @@ class Try:
 class Head:
     """A linear layer: logits = features @ weight + bias.
 
-    weight: float32 (D, C).  bias: float32 (C,).  c: the chosen strength (inverse regularisation).
-    tried: all strengths, in the recipe's order.
+    Attributes:
+        weight: float32 (D, C).
+        bias: float32 (C,).
+        c: the chosen strength (inverse regularisation).
+        tried: all strengths, in the recipe's order.
     """
 
     weight: Floats
@@ -98,7 +101,8 @@ class Head:
 def fit(table: HeadTable, training: tuple[Floats, NDArray[np.int64]], held: tuple[Floats, NDArray[np.int64]]) -> Head:
     """Fit logistic regressions on standardised features and keep the one with the lowest log-loss on ``held``.
 
-    training, held: features float32 (N, D) and labels int64 (N,); every class has training faces.
+    Args:
+        training, held: features float32 (N, D) and labels int64 (N,); every class has training faces.
     """
     features, labels = training
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
@@ -141,9 +145,13 @@ def train(
 ) -> dict[str, Any]:
     """Fit a head into the folder ``run``, export and score it; return the model file's metrics.
 
-    faces: training, validation and test set. The features are cached beside ``run``, in ``features-DIGEST.npz`` of the
-    trunk, so that another run only computes those of new faces. watch: wraps the batches of faces still to do.
-    Raises ``RecipeError`` if the recipe's preprocessing is not the trunk's, and as ``read_trunk`` and ``fit.prepare``.
+    Args:
+        faces: training, validation and test set. The features are cached beside ``run``, in ``features-DIGEST.npz`` of
+            the trunk, so that another run only computes those of new faces.
+        watch: wraps the batches of faces still to do.
+
+    Raises:
+        RecipeError: the recipe's preprocessing is not the trunk's, and as ``read_trunk`` and ``fit.prepare``.
     """
     base = _matching_trunk(recipe)
     arranged = parts.arrange(faces, recipe.data)
@@ -163,8 +171,9 @@ def train(
 def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model.onnx`` and ``run/metrics.json`` of a fitted head; the test set is scored, and counted, once.
 
-    Raises ``ModelError`` if the joined graph differs from the head on the trunk's features, or if the trunk's name
-    now refers to another model than when the head was fitted, and as ``export.export`` does.
+    Raises:
+        ModelError: the joined graph differs from the head on the trunk's features, or the trunk's name now refers to
+            another model than when the head was fitted, and as ``export.export`` does.
     """
     base, head = _matching_trunk(recipe), Head.load(run / FILE)
     _check_trunk(run, base)

@@ -44,11 +44,16 @@ def load(
 ) -> Loaded:
     """Load a shipped model by name or alias, a model file, a run folder, or a classical run's ``model.npz``.
 
-    checkpoint: use ``checkpoints/best.ckpt`` of a run folder, not ``model.onnx``.
-    adapter:    the file that describes a foreign ONNX model.
-    threads, device: of ONNX models, as for ``OnnxSession``.
-    classes:    subset of the model's classes, in the syntax of ``labels.choose``; None uses all.
-    Raises ``FileMissingError`` and ``ModelError``, and ``OptionError`` for options that do not apply to the source.
+    Args:
+        checkpoint: use ``checkpoints/best.ckpt`` of a run folder, not ``model.onnx``.
+        adapter: the file that describes a foreign ONNX model.
+        threads, device: of ONNX models, as for ``OnnxSession``.
+        classes: subset of the model's classes, in the syntax of ``labels.choose``; None uses all.
+
+    Raises:
+        FileMissingError: options that do not apply to the source.
+        ModelError: options that do not apply to the source.
+        OptionError: options that do not apply to the source.
     """
     loaded = _load(source, checkpoint, adapter, threads, device)
     return loaded if classes is None else _restrict(loaded, labels.choose(classes, loaded.model.label_set.labels))
@@ -151,7 +156,8 @@ def _digest(path: Path) -> str:
 def arrange(run: Path, faces: FaceSet) -> FaceSet | None:
     """Split the faces as in the run's recipe if they are the faces that it was trained on, else return None.
 
-    faces: with the classes of the run's label set.
+    Args:
+        faces: with the classes of the run's label set.
     """
     try:
         arranged = parts.arrange(faces, of_run(run).data)
@@ -196,7 +202,8 @@ def check_finished(run: Path) -> None:
 def count_scoring(run: Path) -> int:
     """Increment the count of test scorings in ``run/metrics.json`` and return it.
 
-    Raises ``OptionError`` as ``check_finished``.
+    Raises:
+        OptionError: as ``check_finished``.
     """
     check_finished(run)
     path = run / run_files.METRICS

@@ -23,9 +23,10 @@ EARLIER = "earlier_scorings"
 def note_earlier(run: Path, name: str) -> list[dict[str, Any]]:
     """Record in ``run/metrics.json`` which finished runs beside it scored its test faces before; return them.
 
-    name: the recipe's name. A run counts if its recipe has this name and other settings (another seed is none), and
-    its data is the same. Each entry has run, recipe (digest), scorings and accuracy; whoever trains again for a reason
-    may add it as ``why``.
+    Args:
+        name: the recipe's name. A run counts if its recipe has this name and other settings (another seed is none), and
+            its data is the same. Each entry has run, recipe (digest), scorings and accuracy; whoever trains again for a
+            reason may add it as ``why``.
     """
     earlier = [entry for folder in _beside(run) if (entry := _compare(folder, run, name))]
     if earlier:
@@ -39,7 +40,8 @@ def note_earlier(run: Path, name: str) -> list[dict[str, Any]]:
 def describe(run: Path) -> str:
     """Return a sentence on the earlier scorings in ``run/metrics.json``, "" if there were none.
 
-    Raises ``DataError`` for entries of another form.
+    Raises:
+        DataError: entries of another form.
     """
     path = run / run_files.METRICS
     entries = _read(path).get(EARLIER, [])

@@ -75,9 +75,10 @@ Watcher = Callable[[int, float, float], None]
 class Curve:
     """The result of a range test: rate and loss (nats) of each step, float64 (N,); rates rise.
 
-    smoothed: the loss averaged with Gaussian weights around each step; unlike a running mean it does not lag.
-    width:    standard deviation of these weights, in steps.
-    stopped:  why the test ended before its highest rate; empty if it did not.
+    Attributes:
+        smoothed: the loss averaged with Gaussian weights around each step; unlike a running mean it does not lag.
+        width: standard deviation of these weights, in steps.
+        stopped: why the test ended before its highest rate; empty if it did not.
     """
 
     rates: NDArray[np.float64]
@@ -104,7 +105,9 @@ class Curve:
 
         On a curve of the usual shape this is where it is steepest over log(rate). The slope itself is noisy, and the
         minimum may be anywhere on a long fall; the halfway point is stable.
-        Raises ``TrainingError`` if the loss never falls by more than its noise.
+
+        Raises:
+            TrainingError: the loss never falls by more than its noise.
         """
         before = self.smoothed[: self.lowest + 1]
         fall = before.max() - before[-1]
@@ -144,8 +147,11 @@ def find(
     Network, loss, augmentation, batches and optimiser are those of the recipe's first epoch (its image size, its frozen
     layers), however many passes over the faces ``steps`` needs; the recipe's schedule is not used. The test set is not
     read. The network is discarded and the state of torch's random generator restored.
-    Raises ``OptionError`` for an impossible range, ``TrainingError`` if the loss is not finite before 20 steps are
-    done, and as ``fit.fit`` for a recipe or data that cannot be trained.
+
+    Raises:
+        OptionError: an impossible range.
+        TrainingError: the loss is not finite before 20 steps are done, and as ``fit.fit`` for a recipe or data that
+            cannot be trained.
     """
     _check(low, high, steps)
     memory.keep_freed()

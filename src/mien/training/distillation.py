@@ -29,9 +29,13 @@ from mien.recognition.model_files import bundle
 def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDArray[np.float32]:
     """Mix targets: ``share`` of the teachers' mean probabilities and the rest of ``own``, float32 (N, C).
 
-    own: float32 (N, C), rows summing to 1.  faces: the N training faces that it belongs to.
-    Raises ``FileMissingError`` for a missing file of predictions, ``DataError`` for predictions with other classes or
-    without some of the faces.
+    Args:
+        own: float32 (N, C), rows summing to 1.
+        faces: the N training faces that it belongs to.
+
+    Raises:
+        FileMissingError: a missing file of predictions.
+        DataError: predictions with other classes or without some of the faces.
     """
     if not table.answers:
         return own
@@ -43,7 +47,8 @@ def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDA
 def predict(crops: NDArray[np.float32], table: DistilTable) -> NDArray[np.float32]:
     """Return the mean softened probabilities of ``table.models`` for a batch, float32 (N, C).
 
-    crops: float32 (N, channels, size, size), preprocessed and augmented.
+    Args:
+        crops: float32 (N, channels, size, size), preprocessed and augmented.
     """
     softened = [_soften(_teacher(name).classify_inputs(crops), table.temperature) for name in table.models]
     mean: NDArray[np.float32] = np.mean(softened, axis=0, dtype=np.float32)

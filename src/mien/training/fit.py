@@ -76,15 +76,19 @@ def fit(
 ) -> Path:
     """Train ``recipe`` on ``faces`` and return the checkpoint of the best epoch on the validation set.
 
-    faces:  all splits; ``parts.arrange`` assigns them to training, validation and test set.
-    run:    folder to write; must be empty or absent unless ``resume``, which continues after the last finished epoch.
-    watch:  called with each finished epoch.
-    processes: workers that share each batch (DDP: one GPU each, or gloo on CPUs). Lightning starts them by running
-    the program again, unless ``torchrun`` has; each of them returns from here, ``rank()`` distinguishes them.
-    track:  trackers to use, see ``tracking``.
-    Raises ``OptionError`` for a used folder or a run of another recipe or other data, ``TrainingError`` for a
-    non-finite loss or a batch that memory cannot hold, ``DataError`` and ``RecipeError`` as ``parts.arrange`` and
-    ``networks.build`` do.
+    Args:
+        faces: all splits; ``parts.arrange`` assigns them to training, validation and test set.
+        run: folder to write; must be empty or absent unless ``resume``, which continues after the last finished epoch.
+        watch: called with each finished epoch.
+        processes: workers that share each batch (DDP: one GPU each, or gloo on CPUs). Lightning starts them by running
+            the program again, unless ``torchrun`` has; each of them returns from here, ``rank()`` distinguishes them.
+        track: trackers to use, see ``tracking``.
+
+    Raises:
+        OptionError: a used folder or a run of another recipe or other data.
+        TrainingError: a non-finite loss or a batch that memory cannot hold.
+        DataError: as ``parts.arrange`` and ``networks.build`` do.
+        RecipeError: as ``parts.arrange`` and ``networks.build`` do.
     """
     memory.keep_freed()
     faces = parts.arrange(faces, recipe.data)
@@ -122,7 +126,8 @@ def build_classifier(recipe: Recipe, faces: FaceSet) -> LightningClassifier:
 def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None:
     """Create the run folder and record recipe, data (``parts.describe``) and environment in it.
 
-    Raises ``OptionError`` for a folder in use, or with ``resume`` for one of another recipe or of other data.
+    Raises:
+        OptionError: a folder in use, or with ``resume`` for one of another recipe or of other data.
     """
     if not resume and run.exists() and any(run.iterdir()):
         raise OptionError(f"The run folder {run} is not empty. Resume that run, or give another folder.")
@@ -142,8 +147,10 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
 def check_data(run: Path, data: dict[str, Any]) -> None:
     """Raise ``OptionError`` if ``data``, from ``parts.describe``, is not the data that the run was trained on.
 
-    Teachers are compared where ``data`` names them (``distillation.describe``). Raises ``FileMissingError`` if the run
-    has no record of its data.
+    Teachers are compared where ``data`` names them (``distillation.describe``).
+
+    Raises:
+        FileMissingError: the run has no record of its data.
     """
     recorded = run / run_files.DATA
     if not recorded.exists():

@@ -33,8 +33,10 @@ _BLACK = 12
 class CorpusFaces(Dataset[tuple[torch.Tensor, ...]]):
     """Batches of faces: a list of indices → crops float32 (B, C, S, S), S of the epoch, and their targets.
 
-    faces:  pixels uint8 (N, H, W, 3) RGB or (N, H, W) grey, square.  targets: float32 (N, …).
-    epoch:  returns the number of the epoch in progress.
+    Args:
+        faces: pixels uint8 (N, H, W, 3) RGB or (N, H, W) grey, square.
+        targets: float32 (N, …).
+        epoch: returns the number of the epoch in progress.
     """
 
     def __init__(self, faces: FaceSet, targets: torch.Tensor, recipe: Recipe, epoch: Callable[[], int]) -> None:

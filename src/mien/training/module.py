@@ -130,7 +130,11 @@ class LightningClassifier(LightningModule):
         return (1 - table.share) * targets + table.share * probabilities.to(targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Return the loss. Raises ``TrainingError`` naming step, batch and rate if it is not finite."""
+        """Return the loss.
+
+        Raises:
+            TrainingError: naming step, batch and rate if it is not finite.
+        """
         crops, targets = batch
         logits = (self.network(crops, heads=True) if self.recipe.data.corpora.heads else self(crops)).float()
         loss: torch.Tensor = self.loss(logits, targets)

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 class Options:
     """Options of a request.
 
-    model, detector: None takes the server's default.
-    max_faces:       of a photo.
-    classes:         to explain: their names, or how many of the most probable ones.
-    face:            index of the one face to explain; None explains all.
+    Attributes:
+        model, detector: None takes the server's default.
+        max_faces: of a photo.
+        classes: to explain: their names, or how many of the most probable ones.
+        face: index of the one face to explain; None explains all.
     """
 
     model: str | None
@@ -48,7 +49,10 @@ class Item:
 def predict_photo(models: Models, upload: Upload, options: Options, max_pixels: int) -> Item:
     """Recognise the faces of one photo.
 
-    Raises ``OptionError``, ``DataError`` or ``MissingExtraError`` for invalid options.
+    Raises:
+        OptionError: invalid options.
+        DataError: invalid options.
+        MissingExtraError: invalid options.
     """
     return _process(models, upload, options, max_pixels, _predict)
 

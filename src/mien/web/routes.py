@@ -162,7 +162,11 @@ async def metrics(request: Request) -> Response:
 
 
 def limit_faces(requested: int | None, limit: int) -> int:
-    """Return how many faces of a photo are read. Raises ``ProblemError`` for more than the limit."""
+    """Return how many faces of a photo are read.
+
+    Raises:
+        ProblemError: more than the limit.
+    """
     if requested is not None and requested > limit:
         raise ProblemError("bad-option", f"max_faces = {requested}: expected at most {limit} on this server.")
     return requested or limit

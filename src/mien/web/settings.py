@@ -63,7 +63,11 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def read_proxies(text: str) -> tuple[Network, ...] | None:
-    """Parse comma-separated addresses and networks; None for ``*``, all. Raises ``OptionError`` if invalid."""
+    """Parse comma-separated addresses and networks; None for ``*``, all.
+
+    Raises:
+        OptionError: invalid.
+    """
     words = [word.strip() for word in text.split(",") if word.strip()]
     if words == ["*"]:
         return None
@@ -175,8 +179,10 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:
         """Parse variables and flags, both as text; flags, keyed by field name, take precedence.
 
-        Variables that Kubernetes sets for Services (``is_service_link``) are ignored. Raises ``OptionError`` for any
-        other unknown variable that begins with ``MIEN_``, or an invalid value.
+        Variables that Kubernetes sets for Services (``is_service_link``) are ignored.
+
+        Raises:
+            OptionError: any other unknown variable that begins with ``MIEN_``, or an invalid value.
         """
         known = {PREFIX + one.name.upper(): one for one in fields(cls)}
         given = {

@@ -62,7 +62,11 @@ def run(options: Namespace) -> None:
 
 
 def data_folder(options: Namespace) -> Path:
-    """Return the folder of the corpora: ``--data``, else ``MIEN_DATA``. Raises ``OptionError`` if there is none."""
+    """Return the folder of the corpora: ``--data``, else ``MIEN_DATA``.
+
+    Raises:
+        OptionError: there is none.
+    """
     given = options.data[0] if options.data else os.environ.get("MIEN_DATA")
     if not given or not Path(given).is_dir():
         raise OptionError(
@@ -82,7 +86,11 @@ def _load_model(model: str, options: Namespace) -> Collected:
 
 
 def _finished_run(model: str) -> Path | None:
-    """Return the run folder of a model, None for other models. Raises ``OptionError`` for an unfinished run."""
+    """Return the run folder of a model, None for other models.
+
+    Raises:
+        OptionError: an unfinished run.
+    """
     from mien.runs import models
 
     run = models.load(model, device="cpu").run

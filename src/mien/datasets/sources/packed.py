@@ -32,7 +32,8 @@ def parse(member: str) -> tuple[str, int] | None:
 def open_array(source: Source, name: str) -> NDArray[np.uint8]:
     """Open an array of crops: memory-mapped from a folder or file, read whole from an archive.
 
-    Raises ``DataError`` for a file that is not an array of uint8 (N, H, W) or (N, H, W, 3), or is truncated.
+    Raises:
+        DataError: a file that is not an array of uint8 (N, H, W) or (N, H, W, 3), or is truncated.
     """
     with source.open(name) as stream:
         try:
@@ -84,7 +85,11 @@ class Writer:
         self._file.seek(self._start + rows * int(np.prod(shape)))
 
     def add(self, crop: NDArray[np.uint8]) -> int:
-        """Write one crop and return its row. Raises ``DataError`` for another shape."""
+        """Write one crop and return its row.
+
+        Raises:
+            DataError: another shape.
+        """
         if crop.shape != self._shape:
             raise DataError(f"A crop of shape {crop.shape} for an array of {self._shape}; expected crops of one shape.")
         self._file.write(np.ascontiguousarray(crop).data)

@@ -21,9 +21,9 @@ BINS = 15
 def fit_temperature(logits: Floats, labels: NDArray[np.int64], weights: Floats | None = None) -> float:
     """Return the temperature in [0.05, 20] that minimises the log-loss (Guo et al. 2017, section 4.2).
 
-    weights: (N,), sample weights above 0; None weights all faces equally.
-    The temperature changes confidences, never predictions. Fit it on PublicTest, never on the faces that results are
-    reported for.
+    Args:
+        weights: (N,), sample weights above 0; None weights all faces equally. The temperature changes confidences,
+            never predictions. Fit it on PublicTest, never on the faces that results are reported for.
     """
     from scipy.optimize import minimize_scalar
 
@@ -77,13 +77,14 @@ def fit_vector(
 ) -> VectorScaling:
     """Return the scale in [0.05, 20] and the bias of each class that minimise the log-loss (Guo et al. 2017, 4.2).
 
-    weights: (N,), sample weights above 0; None weights all faces equally.
-    known:   bool (N, C), the classes that a face's corpus distinguishes, including the face's own; None for all.
-
     Unlike a single temperature, this corrects classes that are predicted too rarely or too confidently, so it may
     change predictions. An L2 penalty of 1e-4 pulls scales towards 1 and biases towards 0: without it the bias of a
     class without faces would diverge to minus infinity, and the scales of perfectly classified faces would depend on
     rounding alone. Fit it on PublicTest, never on the faces that results are reported for.
+
+    Args:
+        weights: (N,), sample weights above 0; None weights all faces equally.
+        known: bool (N, C), the classes that a face's corpus distinguishes, including the face's own; None for all.
     """
     from scipy.optimize import minimize
 
@@ -113,8 +114,10 @@ def fit_vector(
 class Reliability:
     """A reliability diagram (DeGroot & Fienberg 1983): faces in B equal-width bins of confidence.
 
-    edges: float64 (B + 1,), from 0 to 1.  faces: int64 (B,).
-    confidence, accuracy: float64 (B,), means over the bin's faces; NaN in an empty bin.
+    Attributes:
+        edges: float64 (B + 1,), from 0 to 1.
+        faces: int64 (B,).
+        confidence, accuracy: float64 (B,), means over the bin's faces; NaN in an empty bin.
     """
 
     edges: Doubles
@@ -166,10 +169,12 @@ class RiskCoverage:
     One point for each distinct confidence, highest first, as no threshold separates faces with equal confidences.
     Arrays float64 (K,).
 
-    confidence: the threshold.  coverage: share of the faces with at least that confidence, up to 1.
-    accuracy:   accuracy on those faces.
-    area:       mean risk (1 - accuracy) over all coverages, where each face contributes the risk at its own confidence
-                (Geifman, Uziel & El-Yaniv 2019). 0 is best.
+    Attributes:
+        confidence: the threshold.
+        coverage: share of the faces with at least that confidence, up to 1.
+        accuracy: accuracy on those faces.
+        area: mean risk (1 - accuracy) over all coverages, where each face contributes the risk at its own confidence
+            (Geifman, Uziel & El-Yaniv 2019). 0 is best.
     """
 
     confidence: Doubles
@@ -197,8 +202,12 @@ def risk_coverage(probabilities: Floats, labels: NDArray[Any]) -> RiskCoverage:
 def accuracy_at(curve: RiskCoverage, coverage: float) -> Threshold:
     """Return the accuracy of the most confident faces, the smallest set that covers at least ``coverage`` of all.
 
-    coverage: above 0, at most 1. ``Threshold.coverage`` is the share reached, which is larger where confidences tie.
-    Raises ``OptionError`` for other values.
+    Args:
+        coverage: above 0, at most 1. ``Threshold.coverage`` is the share reached, which is larger where confidences
+            tie.
+
+    Raises:
+        OptionError: other values.
     """
     if not 0 < coverage <= 1:
         raise OptionError(f"coverage = {coverage}: expected a share of the faces, above 0 and at most 1.")

@@ -36,10 +36,11 @@ NAMED = 10
 class Wish:
     """Settings of an audit.
 
-    by:          columns of the data to slice by, in addition to what is measured on the faces.
-    corruptions: names, see ``corruptions.CORRUPTIONS``; empty to skip the robustness test.
-    sample:      number of faces to corrupt, drawn at random with ``seed``; all faces if there are fewer.
-    smallest:    slices with fewer faces are shown but not tested.
+    Attributes:
+        by: columns of the data to slice by, in addition to what is measured on the faces.
+        corruptions: names, see ``corruptions.CORRUPTIONS``; empty to skip the robustness test.
+        sample: number of faces to corrupt, drawn at random with ``seed``; all faces if there are fewer.
+        smallest: slices with fewer faces are shown but not tested.
     """
 
     by: tuple[str, ...] = ()
@@ -53,8 +54,11 @@ class Wish:
 class Corrupted:
     """Results for one corruption. All values lie in [0, 1] except ``drop``, which is negative if accuracy improves.
 
-    accuracy:  at severity 1 to 5.  intervals: 95 % Wilson intervals.  mean: of the five accuracies.
-    drop:      mean relative drop: the share of the clean accuracy that is lost.
+    Attributes:
+        accuracy: at severity 1 to 5.
+        intervals: 95 % Wilson intervals.
+        mean: of the five accuracies.
+        drop: mean relative drop: the share of the clean accuracy that is lost.
     """
 
     name: str
@@ -68,10 +72,13 @@ class Corrupted:
 class Robustness:
     """Accuracy on the same faces before and after corruption.
 
-    clean, interval: accuracy on the clean faces.  majority: share of the largest class, the accuracy of a constant
-    prediction.  landmarks: number of faces whose own landmarks place the occluding bars; for the others the bars lie
-    at the average landmarks.  mean, drop: over all corruptions and severities, see ``Corrupted``.
-    example: uint8 (1, S, S), one of the faces, and its landmarks.
+    Attributes:
+        clean, interval: accuracy on the clean faces.
+        majority: share of the largest class, the accuracy of a constant prediction.
+        landmarks: number of faces whose own landmarks place the occluding bars; for the others the bars lie at the
+            average landmarks.
+        mean, drop: over all corruptions and severities, see ``Corrupted``.
+        example: uint8 (1, S, S), one of the faces, and its landmarks.
     """
 
     faces: int
@@ -96,9 +103,10 @@ class Robustness:
 class Audit:
     """Results of an audit on N faces.
 
-    figures:    metrics, as ``evaluate.report``.
-    robustness: None if no corruption was asked for.
-    notes:      caveats for the reader, one sentence each.
+    Attributes:
+        figures: metrics, as ``evaluate.report``.
+        robustness: None if no corruption was asked for.
+        notes: caveats for the reader, one sentence each.
     """
 
     figures: dict[str, Any]
