@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from mien.datasets import protocol
 from mien.evaluation.protocol import face_crops, leave_one_out, suite
-from mien.preprocess import apply
+from mien.recognition.classifier import Classifier
 from mien.recognition.detection.detect import get_detector
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession
 
 FITTED = ("rafdb", "affectnet7", "taiwanese", "ferplus")
 TESTED = ("kdef", "ckplus350")
@@ -47,15 +46,12 @@ def main() -> None:
 def _results(
     about: bundle.Bundle, read: list[protocol.Material], cut: list[face_crops.Crops]
 ) -> tuple[leave_one_out.LeftOut, ...]:
-    session, labels = OnnxSession(about.graph), about.labels.labels
+    model, labels = Classifier.open(about), about.labels.labels
     logits, targets, classes = {}, {}, {}
     for material, crops in zip(read, cut, strict=True):
         name = material.entry.name
         rows = [row for row, sample in enumerate(material.samples) if sample.label in labels]
-        batches = [rows[start : start + 256] for start in range(0, len(rows), 256)]
-        logits[name] = np.concatenate(
-            [session.logits(apply([crops.pixels[row] for row in batch], about.preprocess)) for batch in batches]
-        )
+        logits[name] = model.logits([crops.pixels[row] for row in rows])
         targets[name] = _targets([material.samples[row].label for row in rows], labels)
         classes[name] = [labels.index(label) for label in suite.select_classes(material.entry, labels)]
     return leave_one_out.leave_one_out(logits, targets, classes_by_corpus=classes, fitted_on=FITTED)

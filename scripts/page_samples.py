@@ -56,7 +56,7 @@ def main() -> None:
     make_six(photo).save(STATIC / "six.jpg", quality=82)
     result = replace(mien.load().predict(STATIC / "six.jpg"), source="six.jpg")
     item = {**result.to_dict(), "faces_found": len(result.faces), "truncated": False}
-    (STATIC / "example.json").write_text(json.dumps({"results": [item]}, indent=1) + "\n", "utf-8")
+    (STATIC / "example.json").write_text(json.dumps({"results": [item]}, separators=(",", ":")) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -62,8 +62,10 @@ _PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 def slim_jpeg(content: bytes) -> bytes:
     """Return a JPEG file's tables, frame and scans, with its orientation and colour profile and nothing else.
 
-    Damage is left for the decoder to find. Raises ``ImageError`` for more segments, tables or scans than any camera or
-    editor writes.
+    Damage is left for the decoder to find.
+
+    Raises:
+        ImageError: more segments, tables or scans than any camera or editor writes.
     """
     view, pieces, profiles = memoryview(content), [memoryview(b"\xff\xd8")], list[memoryview]()
     needed = orientation = 0
@@ -98,7 +100,8 @@ def _needed(marker: int, body: bytes) -> bool:
 def slim_png(content: bytes) -> bytes:
     """Return a PNG file's header, palette and pixels, with its orientation and colour profile and nothing else.
 
-    Raises ``ImageError`` for more chunks than any encoder writes.
+    Raises:
+        ImageError: more chunks than any encoder writes.
     """
     view, profile, orientation = memoryview(content), False, 0
     pieces = [view[:8]]

@@ -9,6 +9,10 @@ class MienError(Exception):
     """Any error that Mien raises on purpose; catch this to catch them all."""
 
 
+class MienWarning(RuntimeWarning):
+    """Something that Mien works around, such as a GPU that does not start; the message says why and what to do."""
+
+
 class ImageError(MienError, ValueError):
     """A picture that cannot be used: unreadable, truncated, too large, or an array of the wrong kind."""
 
@@ -93,7 +97,8 @@ def _checkout() -> tuple[str, bool]:
 def nearest(given: str, allowed: "list[str] | tuple[str, ...]", *, cutoff: float = 0.5) -> str:
     """Return `` Did you mean 'x'?`` for the closest of ``allowed``, or an empty string if none is close.
 
-    cutoff: how alike two words must be, 0 to 1.
+    Args:
+        cutoff: how alike two words must be, 0 to 1.
     """
     import difflib
 

@@ -63,7 +63,11 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file that is whole or not there, text as UTF-8. Raises ``OSError`` with the name of ``path``."""
+    """Write a file that is whole or not there, text as UTF-8.
+
+    Raises:
+        OSError: with the name of ``path``.
+    """
     with appearing(path) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -91,7 +95,8 @@ def is_full(error: BaseException) -> bool:
 def naming(path: Path, draft: Path | None = None) -> Iterator[None]:
     """Give errors of a full or failing disk the name of the file that was being written, which they lack.
 
-    draft: the name that the file has while it is written. An error that names another file keeps that name.
+    Args:
+        draft: the name that the file has while it is written. An error that names another file keeps that name.
     """
     try:
         yield

@@ -20,10 +20,11 @@ PREFIX = 64
 class Format:
     """A kind of file.
 
-    name:   what people call it.
-    reader: module and class that read it, both of Pillow's kind; None where Mien does not read it.
-    extra:  the extra of Mien that brings the module; '' for the base install.
-    advice: what to do with a file that is not read.
+    Attributes:
+        name: what people call it.
+        reader: module and class that read it, both of Pillow's kind; None where Mien does not read it.
+        extra: the extra of Mien that brings the module; '' for the base install.
+        advice: what to do with a file that is not read.
     """
 
     name: str

@@ -66,9 +66,11 @@ def load(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8
     0–65535 to 0–255. The size is read from the header, so that more than ``max_pixels`` is refused before
     anything is decoded.
 
-    Raises ``FileMissingError`` for a path that does not exist, ``ImageError`` for everything else that is no whole
-    picture: another type, dtype or shape, a folder, no permission, an unknown format, a truncated file;
-    ``OutOfMemoryError`` where memory does not suffice.
+    Raises:
+        FileMissingError: a path that does not exist.
+        ImageError: everything else that is no whole picture: another type, dtype or shape, a folder, no permission, an
+            unknown format, a truncated file.
+        OutOfMemoryError: memory does not suffice.
     """
     from PIL import Image
 
@@ -226,7 +228,11 @@ def _opened(file: IO[bytes], prefix: bytes, name: str, reader: Callable[[IO[byte
 
 
 def _reader(kind: Format | None, name: str, *, empty: bool) -> Callable[[IO[bytes]], PILImage.Image]:
-    """Return what opens a picture of this kind. Raises ``ImageError`` where Mien does not read it."""
+    """Return what opens a picture of this kind.
+
+    Raises:
+        ImageError: Mien does not read it.
+    """
     from importlib import import_module
 
     if kind is None:

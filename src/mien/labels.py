@@ -8,7 +8,7 @@ a facial-emotion model.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mien.errors import DataError, OptionError, nearest
@@ -28,7 +28,8 @@ _WORDS: dict[str, str] = {
 def canonical(word: str) -> str:
     """Translate a corpus's class word to Mien's noun: ``'Angry'`` → ``'anger'``, ``'HA'`` → ``'happiness'``.
 
-    Raises ``DataError`` for a word no known corpus uses.
+    Raises:
+        DataError: a word no known corpus uses.
     """
     noun = _WORDS.get(word.strip().lower())
     if noun is None:
@@ -110,7 +111,10 @@ def majority(votes: Sequence[int]) -> str:
     """Return the FER+ verdict on ten vote counts: a noun of ``FERPLUS``, ``"unknown"`` or ``"no_face"``.
 
     The rule of the FER+ authors: single votes are outliers and do not count; the winner needs more than half
-    of what is left, otherwise the face is ``"unknown"``. Raises ``DataError`` for anything but ten counts.
+    of what is left, otherwise the face is ``"unknown"``.
+
+    Raises:
+        DataError: anything but ten counts.
     """
     counts = _counted(votes)
     best = max(range(len(VOTES)), key=lambda index: counts[index])
@@ -121,7 +125,10 @@ def plurality(votes: Sequence[int]) -> str:
     """Return the emotion with the most of ten FER+ votes, the first among equals; ``"no_face"`` without any such vote.
 
     The count of most papers on FERPlus: only faces that nobody gives an emotion are excluded, which leaves 28,559,
-    3,579 and 3,573 faces of the three sets, the last for testing. Raises ``DataError`` as ``majority``.
+    3,579 and 3,573 faces of the three sets, the last for testing.
+
+    Raises:
+        DataError: as ``majority``.
     """
     _counted(votes)
     emotions = votes[: len(FERPLUS)]
@@ -151,7 +158,10 @@ def _counted(votes: Sequence[int]) -> list[int]:
 class Scheme:
     """How nouns become the classes of a label set; a noun without a class is left out, and counted.
 
-    classes: the classes in order.  words: noun → class.  datasets: corpus → words that differ there.
+    Attributes:
+        classes: the classes in order.
+        words: noun → class.
+        datasets: corpus → words that differ there.
     """
 
     classes: LabelSet
@@ -177,6 +187,29 @@ def scheme(name: str) -> Scheme:
     return _SCHEMES[name]
 
 
+def choose(wanted: str | Sequence[str], known: Collection[str] = ()) -> LabelSet:
+    """Return the label set that is meant: ``"fer2013"`` and other sets' names, or emotions, at least two.
+
+    Emotions: ``"happy,sad"`` or ``["happiness", "sadness"]``; ``known``, a model's classes, are kept as they are.
+
+    Raises:
+        OptionError: one of them alone or one named twice.
+        DataError: an unknown one.
+    """
+    if isinstance(wanted, str) and wanted in names():
+        return scheme(wanted).classes
+    words = [word for word in wanted.split(",") if word.strip()] if isinstance(wanted, str) else list(wanted)
+    if isinstance(wanted, str) and len(words) == 1:
+        raise OptionError(
+            f"classes = {wanted!r}: expected a label set ({', '.join(names())}) or two emotions and more, such "
+            f"as happiness,sadness.{nearest(wanted, names())}"
+        )
+    nouns = tuple(word.strip() if word.strip() in known else canonical(word) for word in words)
+    if len(set(nouns)) < max(len(nouns), 2):
+        raise OptionError(f"classes = {wanted!r}: expected two or more different emotions.")
+    return LabelSet("+".join(nouns), nouns)
+
+
 def scheme_of(classes: LabelSet) -> Scheme:
     """Return the scheme that leads to ``classes``: its own where Mien knows the set, else each noun to itself."""
     known = next((known for known in _SCHEMES.values() if known.classes.labels == classes.labels), None)
@@ -187,7 +220,8 @@ def scheme_of(classes: LabelSet) -> Scheme:
 def grouped(name: str, groups: Mapping[str, Sequence[str]]) -> Scheme:
     """Return a scheme of the user's own, such as ``{"negative": ["anger", "fear"], "positive": ["happy"]}``.
 
-    Raises ``DataError`` for an unknown emotion and for one that stands in two groups.
+    Raises:
+        DataError: an unknown emotion and for one that stands in two groups.
     """
     words: dict[str, str] = {}
     for group, members in groups.items():
@@ -200,17 +234,21 @@ def grouped(name: str, groups: Mapping[str, Sequence[str]]) -> Scheme:
 def own(classes: Sequence[str]) -> Scheme:
     """Return the scheme of a user's own classes, each word as it is; the order is that of ``classes``.
 
-    Raises ``DataError`` for none at all, one named twice, or a word that ``class_word`` does not take.
+    Raises:
+        DataError: none at all, one named twice, or a word that ``class_word`` does not take.
     """
     words = tuple(class_word(word) for word in classes)
     return Scheme(LabelSet(OWN, words), {word: word for word in words})
 
 
 def class_word(word: str) -> str:
-    """Return a class's name. Raises ``DataError`` if it is empty, has blanks around it, a comma or control characters.
+    """Return a class's name.
 
     Lists of classes are written with commas (``--classes``), and every name must fit a line of a table. Letters that
     macOS takes apart (``u`` and two dots) are put together, so that one class has one name on every system.
+
+    Raises:
+        DataError: it is empty, has blanks around it, a comma or control characters.
     """
     word = unicodedata.normalize("NFC", word)
     if word != word.strip() or not word or not word.isprintable() or "," in word:

@@ -20,11 +20,12 @@ _ENTRIES = b"mien.entries"
 class Parts:
     """Write entries (photos, frames), each with its rows, ``size`` entries a file.
 
-    folder:  created if it is not there; its files are ``part-00000.parquet`` and so on.
-    columns: name → kind.
-    done:    entries that are there already, as ``settle`` tells; 0 begins anew and replaces what is there.
-
     Raises ``OptionError`` if ``folder`` holds what is no part, ``MissingExtraError`` (extra ``parquet``).
+
+    Args:
+        folder: created if it is not there; its files are ``part-00000.parquet`` and so on.
+        columns: name → kind.
+        done: entries that are there already, as ``settle`` tells; 0 begins anew and replaces what is there.
     """
 
     def __init__(self, folder: Path, columns: Mapping[str, Kind], size: int, done: int = 0) -> None:
@@ -83,7 +84,8 @@ def parts_of(folder: Path) -> list[Path]:
 def whole(folder: Path, size: int) -> int:
     """Return how many entries stand in full files, before the first that is not; the folder is left as it is.
 
-    Raises ``OptionError`` if the files are not such as ``Parts`` writes.
+    Raises:
+        OptionError: the files are not such as ``Parts`` writes.
     """
     _check(folder)
     files = parts_of(folder)

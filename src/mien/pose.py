@@ -32,9 +32,10 @@ estimates, the nose's that of ``recognition.quality``."""
 class Pose:
     """Where a face looks, in degrees; 0, 0, 0 looks into the camera.
 
-    yaw:   above 0 to the picture's right, -90 to 90.
-    pitch: above 0 up, -90 to 90 for a face that is seen.
-    roll:  above 0 with the head tilted clockwise in the picture, -180 to 180.
+    Attributes:
+        yaw: above 0 to the picture's right, -90 to 90.
+        pitch: above 0 up, -90 to 90 for a face that is seen.
+        roll: above 0 with the head tilted clockwise in the picture, -180 to 180.
     """
 
     yaw: float

@@ -5,9 +5,9 @@ The spec that a network was trained with travels in its model file, so that no c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -24,17 +24,18 @@ Standardise = Literal["none", "image", "fixed"]
 class PreprocessSpec:
     """What happens to a face crop before the network sees it, in the order of the fields.
 
-    grey:          luminance 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601; system A).
-    clahe:         contrast-limited adaptive histogram equalisation at the crop's own size, before resizing
-                   (system A's Algorithm 1), with ``clahe_clip`` and ``clahe_tiles`` × ``clahe_tiles`` tiles.
-    size:          side of the square input in pixels.
-    interpolation: ``area`` averages when it shrinks (no aliasing) and is bicubic when it enlarges; ``bicubic``
-                   and ``bilinear`` sample without averaging, as the published systems do.
-    scale:         factor on the 0–255 values; 1/255 maps to [0, 1].
-    standardise:   ``image`` gives each crop zero mean and unit variance, so that exposure and contrast of the
-                   photo do not matter (a blank crop becomes zeros); ``fixed`` subtracts ``mean`` and divides by
-                   ``std`` (in units after ``scale``); ``none`` leaves the values.
-    channels:      1, or 3 for networks that expect RGB; a grey picture is then repeated (pseudo-RGB).
+    Attributes:
+        grey: luminance 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601; system A).
+        clahe: contrast-limited adaptive histogram equalisation at the crop's own size, before resizing (system A's
+            Algorithm 1), with ``clahe_clip`` and ``clahe_tiles`` × ``clahe_tiles`` tiles.
+        size: side of the square input in pixels.
+        interpolation: ``area`` averages when it shrinks (no aliasing) and is bicubic when it enlarges; ``bicubic`` and
+            ``bilinear`` sample without averaging, as the published systems do.
+        scale: factor on the 0–255 values; 1/255 maps to [0, 1].
+        standardise: ``image`` gives each crop zero mean and unit variance, so that exposure and contrast of the photo
+            do not matter (a blank crop becomes zeros); ``fixed`` subtracts ``mean`` and divides by ``std`` (in units
+            after ``scale``); ``none`` leaves the values.
+        channels: 1, or 3 for networks that expect RGB; a grey picture is then repeated (pseudo-RGB).
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
@@ -74,7 +75,11 @@ class PreprocessSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PreprocessSpec:
-        """Rebuild a spec from ``to_dict``. Raises ``ModelError`` if a field is missing or unknown."""
+        """Rebuild a spec from ``to_dict``.
+
+        Raises:
+            ModelError: a field is missing or unknown.
+        """
         expected = {field.name for field in fields(cls)}
         if set(values) != expected:
             odd = ", ".join(sorted(set(values) ^ expected))
@@ -82,11 +87,23 @@ class PreprocessSpec:
         return cls(**values)
 
 
-def apply(crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:
+class Crops(Protocol):
+    """Face crops, uint8 arrays: a sequence, an array, or images that are read one after the other."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
+
+
+def apply(crops: Crops, spec: PreprocessSpec) -> NDArray[np.float32]:
     """Turn N face crops into the network's input.
 
-    crops: uint8 arrays, each (H, W, 3) RGB or (H, W) grey, of any and of different sizes.
-    Returns float32 (N, channels, size, size), C-contiguous. Raises ``ImageError`` for another dtype or shape.
+    Args:
+        crops: uint8 arrays, each (H, W, 3) RGB or (H, W) grey, of any and of different sizes. Returns float32 (N,
+            channels, size, size), C-contiguous.
+
+    Raises:
+        ImageError: another dtype or shape.
     """
     batch = np.empty((len(crops), spec.channels, spec.size, spec.size), np.float32)
     for index, crop in enumerate(crops):

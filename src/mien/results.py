@@ -48,11 +48,12 @@ class Photo(Protocol):
 class Quality:
     """How well a photo shows a face (``recognition.quality`` measures it and has the limits).
 
-    size:      of the face in the photo: the root of width × height of its box, pixels.
-    sharpness: detail at the size that networks see; about 0.1 for a blurred face, 0.3 and more for a sharp one.
-    turn:      degrees by which the face looks aside, roughly, 0 to 90; None without landmarks.
-    inside:    share of the face that lies in the photo, 0 to 1.
-    reasons:   what is wrong, of ``tiny``, ``blurred``, ``turned``, ``cut off``; empty for a good face.
+    Attributes:
+        size: of the face in the photo: the root of width × height of its box, pixels.
+        sharpness: detail at the size that networks see; about 0.1 for a blurred face, 0.3 and more for a sharp one.
+        turn: degrees by which the face looks aside, roughly, 0 to 90; None without landmarks.
+        inside: share of the face that lies in the photo, 0 to 1.
+        reasons: what is wrong, of ``tiny``, ``blurred``, ``turned``, ``cut off``; empty for a good face.
     """
 
     size: float
@@ -75,14 +76,15 @@ class Quality:
 class Face:
     """One face and what it shows.
 
-    score:     how sure the detector is that this is a face, 0 to 1.
-    landmarks: right eye, left eye, nose, right and left mouth corner as (x, y) pixels, where right is the person's
-               right (the picture's left); None where the detector gives none.
-    labels:    class names, in the order of the model file.
-    values:    probability per label, sum 1.
-    uncertain: True if ``confidence`` is below the threshold of the model file.
-    quality:   how well the photo shows the face, and what is wrong if something is; None if nobody has measured it.
-    photo:     what ``crop`` cuts from; None without pixels; not part of equality.
+    Attributes:
+        score: how sure the detector is that this is a face, 0 to 1.
+        landmarks: right eye, left eye, nose, right and left mouth corner as (x, y) pixels, where right is the person's
+            right (the picture's left); None where the detector gives none.
+        labels: class names, in the order of the model file.
+        values: probability per label, sum 1.
+        uncertain: True if ``confidence`` is below the threshold of the model file.
+        quality: how well the photo shows the face, and what is wrong if something is; None if nobody has measured it.
+        photo: what ``crop`` cuts from; None without pixels; not part of equality.
     """
 
     box: Box
@@ -131,10 +133,13 @@ class Face:
     def crop(self, size: int | None = None, *, margin: float = 0.0) -> NDArray[np.uint8]:
         """Cut the face out, turned so that the eyes are level: uint8 (size, size, 3) RGB.
 
-        size: pixels of each side; None takes the photo's own resolution.  margin: how much more of the photo is shown
-        around what the network sees, as a share of it.  Outside the photo its border is repeated.
+        Args:
+            size: pixels of each side; None takes the photo's own resolution.
+            margin: how much more of the photo is shown around what the network sees, as a share of it.  Outside the
+                photo its border is repeated.
 
-        Raises ``OptionError`` without pixels, for a size below 1, a margin below 0.
+        Raises:
+            OptionError: without pixels, for a size below 1, a margin below 0.
         """
         if self.photo is None:
             raise OptionError("This face holds no pixels to cut from. Read the picture with keep_pixels=True.")
@@ -159,11 +164,12 @@ class Face:
 class ImageResult:
     """All faces of one picture, best detection first; a picture without a face has an empty tuple.
 
-    source:   path as it was given; None for pixels that came without one.
-    width, height: of the upright picture.
-    model, detector: names of what produced the result.
-    pixels:   uint8 (H, W, 3) RGB of the upright picture, or None (``keep_pixels=False``); not part of equality.
-    truncated: True for a JPEG file that is cut off and was read as far as it goes (``accept_truncated=True``).
+    Attributes:
+        source: path as it was given; None for pixels that came without one.
+        width, height: of the upright picture.
+        model, detector: names of what produced the result.
+        pixels: uint8 (H, W, 3) RGB of the upright picture, or None (``keep_pixels=False``); not part of equality.
+        truncated: True for a JPEG file that is cut off and was read as far as it goes (``accept_truncated=True``).
     """
 
     source: str | None
@@ -211,8 +217,9 @@ class ImageResult:
     def sorted(self, by: str = "size") -> ImageResult:
         """Return the same result with its faces in another order.
 
-        by: ``"size"`` and ``"score"`` (of the detector), ``"confidence"``, each from the highest down, or
-        ``"position"``, from left to right.  Raises ``OptionError`` for another.
+        Args:
+            by: ``"size"`` and ``"score"`` (of the detector), ``"confidence"``, each from the highest down, or
+                ``"position"``, from left to right.  Raises ``OptionError`` for another.
         """
         if by not in _ORDERS:
             raise OptionError(f"sorted({by!r}): expected one of {', '.join(_ORDERS)}.{nearest(by, tuple(_ORDERS))}")
@@ -237,15 +244,17 @@ class ImageResult:
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a face, with the columns of the CSV output except ``error``; no row for no face.
 
-        Raises ``MissingExtraError`` where pandas is not installed.
+        Raises:
+            MissingExtraError: pandas is not installed.
         """
         return tables.frame([self], self.faces[0].labels if self.faces else ())
 
     def draw(self, *, blur: bool = False, labels: str = "auto") -> Image.Image:
         """Return a copy of the picture with boxes and emotions; ``blur`` hides the faces that were found.
 
-        labels: ``"names"``, ``"numbers"`` (positions in ``faces``) or ``"auto"``, which takes numbers for crowds.
-        Others, and results without pixels, raise ``OptionError``.
+        Args:
+            labels: ``"names"``, ``"numbers"`` (positions in ``faces``) or ``"auto"``, which takes numbers for crowds.
+                Others, and results without pixels, raise ``OptionError``.
         """
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Read the picture with keep_pixels=True.")
@@ -262,7 +271,8 @@ class ImageResult:
     def show(self, *, blur: bool = False, labels: str = "auto") -> None:
         """Show the picture of ``draw`` in the notebook, or in the system's viewer.
 
-        Raises ``OptionError`` as ``draw`` does, and where nothing shows pictures.
+        Raises:
+            OptionError: as ``draw`` does, and where nothing shows pictures.
         """
         saving.show(self._preview(blur=blur, labels=labels) or self.draw())
 
@@ -299,16 +309,17 @@ class ImageResult:
 class Person:
     """One face of a frame, followed through time.
 
-    id:        from 1 up, in order of appearance; never given to another face of the same run.
-    box:       where ``seen`` is False, the place that the tracker expects.
-    seen:      True if the detector found the face in this very frame.
-    score:     how sure the detector is that this is a face, 0 to 1; None if not ``seen``.
-    labels:    class names, in the order of the model file.
-    raw:       probability per label in this frame alone, sum 1; None if not ``seen``.
-    values:    probability per label smoothed over this frame and earlier ones of the same person, sum 1.
-    uncertain: True if ``confidence`` is below the threshold of the model file.
-    quality:   how well this very frame shows the face; None if not ``seen``.
-    pose:      where the face looks in this very frame; None if not ``seen``, or without landmarks.
+    Attributes:
+        id: from 1 up, in order of appearance; never given to another face of the same run.
+        box: where ``seen`` is False, the place that the tracker expects.
+        seen: True if the detector found the face in this very frame.
+        score: how sure the detector is that this is a face, 0 to 1; None if not ``seen``.
+        labels: class names, in the order of the model file.
+        raw: probability per label in this frame alone, sum 1; None if not ``seen``.
+        values: probability per label smoothed over this frame and earlier ones of the same person, sum 1.
+        uncertain: True if ``confidence`` is below the threshold of the model file.
+        quality: how well this very frame shows the face; None if not ``seen``.
+        pose: where the face looks in this very frame; None if not ``seen``, or without landmarks.
     """
 
     id: int
@@ -358,11 +369,12 @@ class Person:
 class FrameResult:
     """The people of one frame, best detection first; a frame without a face has an empty tuple.
 
-    frame:   the frame's number in the film, from 0.
-    seconds: its time in the film.
-    width, height: of the upright frame.
-    missing: people who were there a moment ago and were not found in this frame, where the tracker expects them.
-    pixels:  uint8 (H, W, 3) RGB of the upright frame, or None (``keep_pixels=False``); not part of equality.
+    Attributes:
+        frame: the frame's number in the film, from 0.
+        seconds: its time in the film.
+        width, height: of the upright frame.
+        missing: people who were there a moment ago and were not found in this frame, where the tracker expects them.
+        pixels: uint8 (H, W, 3) RGB of the upright frame, or None (``keep_pixels=False``); not part of equality.
     """
 
     frame: int
@@ -384,7 +396,11 @@ class FrameResult:
         }
 
     def draw(self) -> Image.Image:
-        """Return a copy of the frame with boxes, ids and emotions. Raises ``OptionError`` without pixels."""
+        """Return a copy of the frame with boxes, ids and emotions.
+
+        Raises:
+            OptionError: without pixels.
+        """
         if self.pixels is None:
             raise OptionError("This result holds no pixels to draw on. Stream with keep_pixels=True.")
         from mien.drawing.draw import draw

@@ -20,7 +20,8 @@ def predict(
 ) -> ImageResult | Any:
     """Find the faces of a picture, or of several, and what they show, as ``Recognizer.predict`` does.
 
-    device: see ``mien.load``. The model is loaded at the first call and kept. With other settings: ``mien.load``.
+    Args:
+        device: see ``mien.load``. The model is loaded at the first call and kept. With other settings: ``mien.load``.
     """
     if others:
         raise foreign.keyword_error("mien.predict", others, {**foreign.LOAD, **foreign.PREDICT})

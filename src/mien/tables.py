@@ -38,7 +38,11 @@ def angles(pose: Pose | None) -> tuple[float | None, float | None, float | None]
 
 
 def frame(results: Iterable[ImageResult], labels: Sequence[str]) -> pd.DataFrame:
-    """Return the faces of several pictures as rows of ``columns``. Raises ``MissingExtraError`` without pandas."""
+    """Return the faces of several pictures as rows of ``columns``.
+
+    Raises:
+        MissingExtraError: without pandas.
+    """
     try:
         import pandas as pd
     except ImportError:

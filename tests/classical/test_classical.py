@@ -27,11 +27,10 @@ from mien.classical.classical import ClassicalModel, load, save, train
 from mien.classical.descriptors import descriptors
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError, ImageError, ModelError, RecipeError
-from mien.evaluation.evaluate import logits
 from mien.preprocess import PreprocessSpec, apply
 from mien.recipes.classical_table import ClassicalTable
 from mien.recipes.recipe import SHIPPED
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 SPEC = PreprocessSpec()
 TABLES = {
@@ -68,7 +67,7 @@ def noisy(classes: int, count: int = 60, side: int = 24) -> tuple[NDArray[np.flo
 @pytest.mark.parametrize("name", TABLES)
 def test_it_learns(models: dict[str, ClassicalModel], faces: FaceSet, name: str) -> None:
     public = faces.part("PublicTest")
-    answers = logits(models[name], SPEC, public)
+    answers = models[name].logits(apply(public.pixels, SPEC))
     assert (answers.argmax(1) == public.labels).mean() >= 0.9
     assert answers.dtype == np.float32
     shares = softmax(answers)

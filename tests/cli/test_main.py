@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import mien
+from mien import cli
 from mien.cli import VERBS, load_verb, main, one_line
+from mien.errors import MienWarning
 
 RUN = [sys.executable, "-c", "import sys; from mien.cli import main; sys.exit(main())"]
 
@@ -47,6 +50,16 @@ def test_help_lists_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(f"  {verb} " in shown and summary in shown for verb, (_, summary) in VERBS.items())
+
+
+def test_a_warning_of_mien_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    others: list[str] = []
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_: others.append(str(message)))
+    cli._shorten_warnings()
+    for message in (MienWarning("no GPU\nhere"), UserWarning("of another package")):
+        warnings.showwarning(message, type(message), "file.py", 1)
+    assert capsys.readouterr().err == "mien: warning: no GPU\\nhere\n"
+    assert others == ["of another package"]
 
 
 def test_no_verb_at_all_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:

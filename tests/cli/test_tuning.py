@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from corpora import bars, write_zip
+from numpy.typing import NDArray
 
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
@@ -18,6 +20,7 @@ pytest.importorskip("optuna")
 from mien.cli import main  # noqa: E402
 from mien.cli.learning import tune as verb  # noqa: E402
 from mien.recipes.recipe import load  # noqa: E402
+from mien.search import rate  # noqa: E402
 
 RECIPE = """
 name = "small"
@@ -112,6 +115,29 @@ def test_find_rate_writes_and_suggests(place: Path, tmp_path: Path, capsys: pyte
     kept = ["--set", "train.bfloat16=false", "--set", "train.optimizer=sgd", "--set", f"train.rate={suggested}"]
     assert words[5:] == kept
     assert not list(tmp_path.glob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (np.linspace(2, 1, 100), 0, "No minimum: the loss does not rise again up to the highest rate"),
+        (np.full(100, 2.0), 2, "the curve has no valley and there is no rate to suggest. Start lower"),
+    ],
+)
+def test_find_rate_says_that_there_is_no_valley(
+    case: tuple[NDArray[np.float64], int, str],
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    losses, code, says = case
+    curve = rate.Curve(np.geomspace(1e-6, 1, 100), losses, losses)
+    monkeypatch.setattr(rate, "find", lambda *_, **__: curve)
+    arguments = ["find-rate", str(place / "small.toml"), "--data", str(place / "fer.zip"), "--out", str(tmp_path)]
+    assert main(arguments) == code
+    assert says in "".join(capsys.readouterr())
+    assert (tmp_path / "rate.csv").exists()
 
 
 @pytest.mark.parametrize(

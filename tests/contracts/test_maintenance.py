@@ -55,6 +55,12 @@ def classified() -> list[str]:
     return [match[1] for text in PROJECT["project"]["classifiers"] if (match := pattern.fullmatch(text))]
 
 
+def test_groups_for_maintainers_are_the_extras_of_the_same_name() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert PROJECT["dependency-groups"] == {name: [f"mien[{name}]"] for name in ("test", "docs", "release")}
+    assert set(PROJECT["dependency-groups"]) < set(extras)
+
+
 def test_all_workflows_are_there() -> None:
     assert [path.stem for path in WORKFLOWS] == ["audit", "checks", "docs", "release", "tests"]
 

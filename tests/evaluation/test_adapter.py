@@ -18,7 +18,7 @@ from mien.evaluation.evaluate import predict
 from mien.evaluation.matching import match_classes
 from mien.labels import FER2013
 from mien.preprocess import PreprocessSpec, apply
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 pytest.importorskip("pydantic")
 

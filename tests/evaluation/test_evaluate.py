@@ -12,11 +12,11 @@ from mien.errors import DataError
 
 pytest.importorskip("pyarrow")
 
-from mien.evaluation.evaluate import Model, average_views, predict, report
+from mien.evaluation.evaluate import average_views, predict, report
 from mien.labels import FER2013, KDEF
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import views
-from mien.recognition.session import softmax
+from mien.recognition.classifier import Classifier, softmax
 
 SPEC = PreprocessSpec(size=16)
 
@@ -33,8 +33,8 @@ class Linear:
         return (batch.reshape(len(batch), -1) @ matrix).astype(np.float32)
 
 
-def model() -> Model:
-    return Model("linear", "0" * 64, FER2013, SPEC, 2.0, Linear())
+def model() -> Classifier:
+    return Classifier("linear", "0" * 64, FER2013, SPEC, 2.0, Linear())
 
 
 def test_predictions_are_the_softmax_of_the_answers_over_the_temperature() -> None:

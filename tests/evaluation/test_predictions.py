@@ -21,7 +21,7 @@ from mien.errors import DataError, FileMissingError  # noqa: E402
 from mien.evaluation import predictions  # noqa: E402
 from mien.evaluation.predictions import KEY, Predictions, check_same_faces, compute_digest, from_faces, join, read  # noqa: E402
 from mien.labels import FER2013, LabelSet  # noqa: E402
-from mien.recognition.session import softmax  # noqa: E402
+from mien.recognition.classifier import softmax  # noqa: E402
 
 
 def answered(faces: FaceSet, seed: int = 0, **about: Any) -> Predictions:

@@ -20,8 +20,9 @@ from mien.errors import FileMissingError, OptionError  # noqa: E402
 from mien.export import export, quantise  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
+from mien.recognition.classifier import softmax  # noqa: E402
 from mien.recognition.model_files import bundle  # noqa: E402
-from mien.recognition.session import OnnxSession, softmax  # noqa: E402
+from mien.recognition.session import OnnxSession  # noqa: E402
 from mien.runs import models  # noqa: E402
 from mien.training.fit import fit  # noqa: E402
 

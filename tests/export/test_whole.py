@@ -23,9 +23,10 @@ from mien.errors import ModelError  # noqa: E402
 from mien.export import export, quantise, whole  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
+from mien.recognition.classifier import softmax  # noqa: E402
 from mien.recognition.model_files import bundle  # noqa: E402
 from mien.recognition.recognizer import load  # noqa: E402
-from mien.recognition.session import OnnxSession, softmax  # noqa: E402
+from mien.recognition.session import OnnxSession  # noqa: E402
 from mien.training.fit import fit  # noqa: E402
 
 

@@ -23,7 +23,7 @@ from mien.networks.residual import Block  # noqa: E402
 from mien.preprocess import PreprocessSpec  # noqa: E402
 from mien.recipes.recipe import parse  # noqa: E402
 from mien.recognition.session import OnnxSession  # noqa: E402
-from mien.training.module import Classifier, network_of  # noqa: E402
+from mien.training.module import LightningClassifier, network_of  # noqa: E402
 
 
 def convolutions(*widths: int, norm: bool = True) -> int:
@@ -323,5 +323,5 @@ def test_a_recipe_that_freezes_starts_frozen() -> None:
     """DDP looks at what learns before the first epoch begins."""
     train = {"epochs": 2, "frozen": 2}
     network = {"name": "torchvision:mobilenet_v2", "pretrained": False}
-    module = Classifier(parse({"name": "x", "network": network, "train": train}), [1, 1])
+    module = LightningClassifier(parse({"name": "x", "network": network, "train": train}), [1, 1])
     assert parameter_count(module.network) == dense(1280, 2)

@@ -107,6 +107,13 @@ def test_a_default_that_is_spelled_out_leaves_the_digest() -> None:
     assert parse({**GOOD, "loss": {"gamma": 1.0}}).digest() != parse(GOOD).digest()
 
 
+def test_memory_changes_no_result_and_no_digest() -> None:
+    assert parse({**GOOD, "data": {"memory": 8.0}}).digest() == parse(GOOD).digest()
+    assert (
+        parse({**GOOD, "data": {"memory": 8.0, "limit": 9}}).digest() == parse({**GOOD, "data": {"limit": 9}}).digest()
+    )
+
+
 def test_with_values_replaces_keys_and_keeps_the_others() -> None:
     before = parse({"name": "x", "augment": {"rotate": 5.0}, "train": {"epochs": 3, "rate": 0.1}})
     after = before.with_values({"train.rate": 0.01, "augment.shift": 0.1, "name": "y"})

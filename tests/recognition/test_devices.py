@@ -17,7 +17,7 @@ from support import linear_graph, write_model
 
 import mien
 from mien.cli import VERBS, load_verb, main
-from mien.errors import MienError, MissingExtraError, OptionError
+from mien.errors import MienError, MienWarning, MissingExtraError, OptionError
 from mien.preprocess import PreprocessSpec
 from mien.recognition import devices, session
 from mien.recognition.detection import yunet
@@ -39,7 +39,9 @@ RECOGNISE = (
 class Machine:
     """An ONNX Runtime that claims to have providers: it notes who is given which, and computes on the CPU."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str, starts: bool = True) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *names: str, starts: bool = True, error: str = "", missing: str = ""
+    ) -> None:
         self.opened: list[tuple[list[Any], Any]] = []
         self.running = self.most = 0
         self.guard = threading.Lock()
@@ -47,8 +49,11 @@ class Machine:
         claimed = [devices.DEVICES[name].provider for name in (*names, "cpu")]
 
         class Claiming:
-            def __init__(self, graph: bytes, options: Any, *, providers: list[Any]) -> None:
+            def __init__(self, graph: bytes, options: Any, *, providers: list[Any], enable_fallback: int) -> None:
+                assert not enable_fallback  # it would print to stdout
                 machine.opened.append((providers, options))
+                if error and len(providers) > 1:
+                    raise RuntimeError(error)
                 self.inner = real(graph, options, providers=["CPUExecutionProvider"])
                 self.get_inputs, self.get_outputs = self.inner.get_inputs, self.inner.get_outputs
                 self.disable_fallback = self.inner.disable_fallback
@@ -68,6 +73,10 @@ class Machine:
 
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: claimed)
         monkeypatch.setattr(onnxruntime, "InferenceSession", Claiming)
+        monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write(missing), raising=False)
+        monkeypatch.setattr(devices, "_missing_driver", list)
+        devices._load_cuda.cache_clear()
+        monkeypatch.setattr(devices, "_warned", set())
         yunet._opened.cache_clear()
 
     @property
@@ -80,6 +89,7 @@ class Machine:
 def _fresh() -> Any:
     yield
     yunet._opened.cache_clear()
+    devices._load_cuda.cache_clear()
 
 
 @pytest.fixture
@@ -144,12 +154,57 @@ def test_cuda_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.opened[0][0][0][1]["use_tf32"] == "0"
 
 
-def test_a_provider_that_does_not_start_is_no_silent_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, "cuda", starts=False)
-    with pytest.raises(OptionError, match=r"could not start it\. Expected an NVIDIA GPU"):
+LACKING = (
+    "Failed to load libcublasLt.so.13: libcublasLt.so.13: cannot open shared object file: No such file or directory\n"
+    "Failed to load libcurand.so.10: libcurand.so.10: cannot open shared object file: No such file or directory\n"
+    "Please follow https://onnxruntime.ai/docs/install/#cuda-and-cudnn to install CUDA.\n"
+)
+"""What ``onnxruntime.preload_dlls`` prints where two libraries are missing."""
+
+RAISED = (
+    "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:129 std::conditional_t<THRW, void, Status> CudaCall "
+    "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=box ; expr=cudaSetDevice(device_id);"
+)
+"""What ONNX Runtime raises where CUDA's libraries are there and the GPU is not."""
+
+CAUSES = [
+    ({"starts": False, "missing": LACKING}, r"cannot load libcublasLt\.so\.13, libcurand\.so\.10"),
+    ({"error": RAISED, "missing": LACKING}, r"CUDA failure 100: no CUDA-capable device is detected"),
+    ({"starts": False}, "ONNX Runtime logged why"),
+]
+
+
+@pytest.mark.parametrize(("broken", "cause"), CAUSES)
+def test_a_provider_that_does_not_start_is_no_silent_cpu(
+    monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any], cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(monkeypatch, "cuda", **broken)
+    with pytest.raises(OptionError, match=rf"CUDAExecutionProvider did not start \({cause}\)\. Expected an NVIDIA GPU"):
         OnnxSession(GRAPH, device="cuda")
-    OnnxSession(GRAPH)  # auto
-    assert machine.providers == ["CUDAExecutionProvider"] * 2
+    assert machine.providers == ["CUDAExecutionProvider"]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("broken", "cause"), CAUSES)
+def test_auto_says_once_why_it_takes_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any], cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(monkeypatch, "cuda", **broken)
+    says = (
+        rf"auto': CUDAExecutionProvider did not start \({cause}\), so the networks run on the CPU\. Expected .* driver"
+    )
+    with pytest.warns(MienWarning, match=says):
+        network = OnnxSession(GRAPH)
+    get_detector("yunet")  # a second warning would be an error
+    assert network.logits(np.ones((1, 1, 16, 16), np.float32)).shape == (1, 7)
+    assert machine.providers.count("CUDAExecutionProvider") == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, "cuda")
+    monkeypatch.setattr(devices, "_missing_driver", lambda: ["libcuda.so.1"])
+    assert devices._load_cuda() == "cannot load libcuda.so.1"
 
 
 @pytest.mark.parametrize(("name", "most"), [("directml", 1), ("cuda", 4)])

@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from mien import preprocess
 from mien.errors import FileMissingError, ImageError, ModelError, OptionError, OutOfMemoryError
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
-from mien.recognition import recognizer as module
+from mien.recognition import classifier
 from mien.recognition.crop import CropSpec, cut
 from mien.recognition.detection.detect import Detection
 from mien.recognition.recognizer import Recognizer, load
@@ -141,20 +142,20 @@ def test_classify(whole: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.allclose(whole.classify(list(crops)), rows, atol=1e-6)
     assert np.allclose(whole.classify(crops[:, :, :, 0]), whole.classify([crop[:, :, 0] for crop in crops]))
     assert whole.classify([]).shape == whole.classify(crops[:0]).shape == (0, 7)
-    monkeypatch.setattr(module, "_BATCH", 4)
+    monkeypatch.setattr(classifier, "BATCH", 4)
     assert np.allclose(whole.classify(crops), rows, atol=1e-6)
 
 
 def test_a_run_never_exceeds_the_batch(model: Path) -> None:
     recognizer = load(model, detector="whole")
-    session, sizes = recognizer._session, []
+    session, sizes = recognizer._classifier.session, []
 
     class Counting:
         def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
             sizes.append(len(batch))
             return session.logits(batch)
 
-    recognizer._session = Counting()
+    recognizer._classifier = replace(recognizer._classifier, session=Counting())
     assert recognizer.classify(np.zeros((600, 8, 8), np.uint8)).shape == (600, 7)
     assert sizes == [256, 256, 88]
 
@@ -166,7 +167,7 @@ def test_extreme_logits_stay_finite(model: Path) -> None:
         def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.tile(np.array([1e30, -1e30, 0, 0, 0, 0, 0], np.float32), (len(batch), 1))
 
-    recognizer._session = Extreme()
+    recognizer._classifier = replace(recognizer._classifier, session=Extreme())
     assert recognizer.classify([noise(9, 9)])[0].tolist() == [1, 0, 0, 0, 0, 0, 0]
 
 

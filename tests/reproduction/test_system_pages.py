@@ -19,8 +19,10 @@ pytest.importorskip("torchvision")
 sys.path.insert(0, str(ROOT / "scripts"))
 import system_pages  # noqa: E402
 
+from mien import run_files  # noqa: E402
 from mien.errors import RecipeError  # noqa: E402
 from mien.reproduction.reproduce import write_page  # noqa: E402
+from mien.runs import scorings  # noqa: E402
 
 EVIDENCE = ROOT / "docs/systems"
 
@@ -85,6 +87,19 @@ def test_scorings_before_are_told(tmp_path: Path) -> None:
     assert any(
         "had been scored 2 times before" in line for line in page_after("D", "system-d-cnn-2core", change, tmp_path)
     )
+
+
+def test_the_first_scoring_of_d_is_that_of_its_run() -> None:
+    first, second = ROOT / "docs/runs/system-d-cnn-2core-first", ROOT / "docs/runs/system-d-cnn-2core"
+    recipes, metrics = (
+        [json.loads((run / name).read_text(encoding="utf-8")) for run in (first, second)]
+        for name in (run_files.RECIPE, run_files.METRICS)
+    )
+    (entry,) = metrics[1][scorings.EARLIER]
+    assert entry == {**(scorings.summarise(first) or {}), "why": entry["why"]}
+    assert recipes[0]["data"] == recipes[1]["data"]
+    supports = [{label: row["support"] for label, row in run["test"]["per_class"].items()} for run in metrics]
+    assert supports[0] == supports[1]  # the same test faces
 
 
 def test_a_run_of_another_recipe_is_refused(tmp_path: Path) -> None:

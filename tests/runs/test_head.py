@@ -23,8 +23,9 @@ from mien.labels import LabelSet  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes.recipe import HeadRecipe, load, parse_any, smoke  # noqa: E402
 from mien.recipes.tables import HeadTable  # noqa: E402
+from mien.recognition.classifier import softmax  # noqa: E402
 from mien.recognition.model_files import bundle, names  # noqa: E402
-from mien.recognition.session import OnnxSession, softmax  # noqa: E402
+from mien.recognition.session import OnnxSession  # noqa: E402
 from mien.reproduction import story  # noqa: E402
 from mien.runs import head, models, runs  # noqa: E402
 

@@ -19,8 +19,8 @@ torch.set_num_threads(1)  # pictures this small gain nothing from a second threa
 from mien.classical import classical  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, OptionError  # noqa: E402
-from mien.evaluation.evaluate import logits  # noqa: E402
 from mien.evaluation.reports import seeds_table  # noqa: E402
+from mien.preprocess import apply  # noqa: E402
 from mien.recipes.recipe import ClassicalRecipe, Recipe, load_any, parse  # noqa: E402
 from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.runs import runs  # noqa: E402
@@ -94,7 +94,7 @@ def test_a_baseline_leaves_its_records_and_the_model_that_was_scored(
     assert {path.name for path in run.iterdir()} == RECORDS | {"model.npz"}
     assert set(metrics(run)) == {"smoke", "temperature", "uncertain", "public_test", "private_test", "test_scorings"}
     test = faces.part(parts.TEST)
-    answers = logits(classical.load(run / "model.npz"), baseline().preprocess, test)
+    answers = classical.load(run / "model.npz").logits(apply(test.pixels, baseline().preprocess))
     right = float(np.mean(answers.argmax(1) == test.labels))
     assert fitted["private_test"]["accuracy"] == metrics(run)["private_test"]["accuracy"] == right > 0.5
     assert fitted["private_test"]["faces"] == len(test) == 21

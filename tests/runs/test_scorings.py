@@ -40,8 +40,8 @@ def test_another_version_counts(tmp_path: Path) -> None:
     assert recorded(run)["earlier_scorings"] == expected
     assert recorded(run)["test_scorings"] == 1
     assert describe(run) == (
-        "Its test faces had been scored 2 times before, by another version of this recipe: 26.0 % with recipe "
-        "`260260260260`."
+        "Its test faces had been scored 2 times before, by another version of this recipe: 26.0 % in the run "
+        "`first` with recipe `260260260260`."
     )
 
 

@@ -24,7 +24,7 @@ from mien.errors import OptionError, TrainingError  # noqa: E402
 from mien.recipes.recipe import Recipe, parse  # noqa: E402
 from mien.search.rate import FEWEST, TOO_HIGH, Curve, Ramp, find, smooth, write  # noqa: E402
 from mien.training.losses import Loss  # noqa: E402
-from mien.training.module import Classifier  # noqa: E402
+from mien.training.module import LightningClassifier  # noqa: E402
 
 
 def small(**train: Any) -> Recipe:
@@ -129,6 +129,13 @@ def test_noise_alone_is_no_fall() -> None:
     assert refused >= 19
 
 
+def test_an_outlier_is_no_fall() -> None:
+    losses = 1.95 + 0.02 * np.random.default_rng(0).standard_normal(200)
+    losses[60] += 5
+    with pytest.raises(TrainingError, match="no valley"):
+        _ = ramped(losses).suggestion
+
+
 def test_a_loss_that_falls_to_the_end_has_no_valley() -> None:
     noise = 0.05 * np.random.default_rng(0).standard_normal(200)
     assert not ramped(fall(0.1) + noise).has_valley
@@ -156,9 +163,9 @@ class Noted:
         self.rates: list[float] = []
         self.sides: list[int] = []
         self.weights: list[dict[str, Any]] = []
-        step = Classifier.training_step
+        step = LightningClassifier.training_step
 
-        def noted(module: Classifier, batch: Any, batch_idx: int) -> Any:
+        def noted(module: LightningClassifier, batch: Any, batch_idx: int) -> Any:
             groups = module.optimizers().param_groups  # type: ignore[union-attr]
             (rate,) = {group["lr"] for group in groups}
             self.rates.append(rate)
@@ -166,7 +173,7 @@ class Noted:
             self.weights.append({name: value.detach().clone() for name, value in module.network.state_dict().items()})
             return step(module, batch, batch_idx)
 
-        patch.setattr(Classifier, "training_step", noted)
+        patch.setattr(LightningClassifier, "training_step", noted)
 
 
 @pytest.fixture
@@ -188,15 +195,24 @@ def test_the_rate_rises_evenly_over_more_than_an_epoch(schedule: str, faces: Fac
     assert found.smoothed.min() < found.losses[0] - 0.1
 
 
+def test_three_seeds_suggest_the_same_rate(faces: FaceSet) -> None:
+    """Of 60 steps, a twentieth to smooth over left one of the three without a suggestion."""
+    curves = [find(small(seed=seed), faces, steps=60) for seed in range(3)]
+    suggested = [curve.suggestion for curve in curves]
+    assert max(suggested) / min(suggested) < 2
+    assert {curve.stopped for curve in curves} == {"rose"}
+    assert all(curve.has_valley for curve in curves)
+
+
 def test_every_pass_over_the_faces_has_an_order_of_its_own(faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    transfer = Classifier.on_after_batch_transfer
+    transfer = LightningClassifier.on_after_batch_transfer
 
-    def kept(module: Classifier, batch: Any, dataloader_idx: int) -> Any:
+    def kept(module: LightningClassifier, batch: Any, dataloader_idx: int) -> Any:
         seen.append([tuple(crop[0, 0].tolist()) for crop in batch[0]])
         return transfer(module, batch, dataloader_idx)
 
-    monkeypatch.setattr(Classifier, "on_after_batch_transfer", kept)
+    monkeypatch.setattr(LightningClassifier, "on_after_batch_transfer", kept)
     find(small(), faces, steps=20, low=1e-9, high=1e-8)
     passes = [list(itertools.chain.from_iterable(seen[place : place + 3])) for place in range(0, 18, 3)]
     assert all(len(set(each)) == 48 for each in passes)

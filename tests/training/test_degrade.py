@@ -15,7 +15,7 @@ pytest.importorskip("lightning")
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes.recipe import Recipe, parse  # noqa: E402
 from mien.recipes.tables import DegradeTable  # noqa: E402
-from mien.training import fit, parts, preview  # noqa: E402
+from mien.training import fit, loaders, parts, preview  # noqa: E402
 from mien.training.degrade import DegradedFaces, degrade  # noqa: E402
 
 KINDS = tuple(DegradeTable.model_fields)
@@ -94,7 +94,7 @@ def test_training_sees_degraded_faces_and_validation_plain_ones(tmp_path: Path) 
     plan = recipe(cover=1.0)
     arranged = parts.arrange(faces, plan.data)
     plain = apply(arranged.part(parts.TRAIN).pixels, plan.preprocess)
-    loader = fit.training_loader(plan, arranged)
+    loader = loaders.training_loader(plan, arranged)
     order = list(loader.sampler)
     for (crops, _), rows in zip(loader, order, strict=True):
         assert (crops.numpy() != plain[rows]).any((1, 2, 3)).all()

@@ -30,7 +30,7 @@ from mien.recipes.recipe import Recipe  # noqa: E402
 from mien.recipes.tables import DataTable, DistilTable  # noqa: E402
 from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.training import distillation, fit, parts  # noqa: E402
-from mien.training.module import Classifier  # noqa: E402
+from mien.training.module import LightningClassifier  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -166,14 +166,14 @@ def test_rounds_bring_the_same_faces_and_answers_again(tmp_path: Path, monkeypat
     plan = model_taught(tmp_path, rounds=2, share=0.75).with_values({"train.epochs": 5})
     asked: list[np.ndarray] = []
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    ask, see = distillation.predict, Classifier.training_step
+    ask, see = distillation.predict, LightningClassifier.training_step
     monkeypatch.setattr(distillation, "predict", lambda crops, table: (asked.append(crops), ask(crops, table))[1])
 
-    def look(module: Classifier, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
+    def look(module: LightningClassifier, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
         seen.append(batch)
         return see(module, batch, number)
 
-    monkeypatch.setattr(Classifier, "training_step", look)
+    monkeypatch.setattr(LightningClassifier, "training_step", look)
     fit.fit(plan, faces, tmp_path / "run")
     steps = len(seen) // 5
     assert steps > 1

@@ -32,15 +32,16 @@ from mien.evaluation.predictions import read as read_predictions  # noqa: E402
 from mien.export import export as exporting  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes.recipe import Recipe, parse  # noqa: E402
+from mien.recognition.classifier import softmax  # noqa: E402
 from mien.recognition.model_files.bundle import read  # noqa: E402
 from mien.recognition.recognizer import load  # noqa: E402
-from mien.recognition.session import OnnxSession, softmax  # noqa: E402
+from mien.recognition.session import OnnxSession  # noqa: E402
 from mien.runs import models  # noqa: E402
 from mien.training import parts  # noqa: E402
 from mien.training.batches import ShuffledBatches  # noqa: E402
 from mien.training.fit import Epoch, find_overfitting, fit, read_history  # noqa: E402
 from mien.training.losses import class_weights  # noqa: E402
-from mien.training.module import Classifier  # noqa: E402
+from mien.training.module import LightningClassifier  # noqa: E402
 
 
 def smoke(**train: Any) -> Recipe:
@@ -251,19 +252,19 @@ ALLOCATOR = (
 def test_full_memory_names_half_the_batch(
     error: RuntimeError, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Classifier, batch: Any, batch_idx: int) -> Any:
+    def full(self: LightningClassifier, batch: Any, batch_idx: int) -> Any:
         raise error
 
-    monkeypatch.setattr(Classifier, "training_step", full)
+    monkeypatch.setattr(LightningClassifier, "training_step", full)
     with pytest.raises(TrainingError, match=r"batch of 16 faces of 24 pixels.*train\.batch_size = 8\."):
         fit(smoke(), faces, tmp_path / "run")
 
 
 def test_other_errors_stay_what_they_are(faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Classifier, batch: Any, batch_idx: int) -> Any:
+    def broken(self: LightningClassifier, batch: Any, batch_idx: int) -> Any:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(Classifier, "training_step", broken)
+    monkeypatch.setattr(LightningClassifier, "training_step", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         fit(smoke(), faces, tmp_path / "run")
 
@@ -272,7 +273,7 @@ def test_the_average_of_the_weights_lags_behind_them(faces: FaceSet, run: Path, 
     fit(smoke(epochs=2, ema=0.99, sizes=[]), faces, tmp_path / "run")
     saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     torch.manual_seed(0)
-    start = Classifier(smoke(), [24] * 7).state_dict()
+    start = LightningClassifier(smoke(), [24] * 7).state_dict()
     name = "network.head.0.weight"
     averaged, current = saved["state_dict"][name], saved["current_model_state"][name]
     assert 0 < (averaged - start[name]).norm() < 0.5 * (current - start[name]).norm()
@@ -328,13 +329,13 @@ def test_without_oversampling_each_face_comes_once_an_epoch() -> None:
 
 def test_oversampling_reaches_the_training(faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = np.zeros(7)
-    step = Classifier.training_step
+    step = LightningClassifier.training_step
 
-    def counted(self: Classifier, batch: Any, batch_idx: int) -> Any:
+    def counted(self: LightningClassifier, batch: Any, batch_idx: int) -> Any:
         seen[:] += batch[1].sum(0).numpy()
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(Classifier, "training_step", counted)
+    monkeypatch.setattr(LightningClassifier, "training_step", counted)
     rare = faces.where((faces.labels != 0) | (faces.splits != "Training") | (np.arange(len(faces)) < 4))
     recipe = standstill(epochs=4).with_values({"data.oversample": 1.0})
     fit(recipe, rare, tmp_path / "run")

@@ -98,6 +98,6 @@ def test_an_uncut_corpus_gets_the_outlines_of_the_masked_one() -> None:
     still |= {"augment": AugmentTable(flip=0.0), "degrade": type(plan.degrade)()}
     plan = plan.model_copy(update=still)
     batches = CorpusFaces(faces, torch.arange(8), plan, lambda: 0)
-    cut, own = (batches._face(row, SIDE, _draw()) for row in (5, 1))
+    cut, own = (batches._face(row, pixels[row], SIDE, _draw()) for row in (5, 1))
     assert (cut == 0).all(axis=2).tolist() == (own == 0).all(axis=2).tolist()
     assert (cut[20:40, 20:40] == _gradient()[20:40, 20:40]).all()

@@ -62,6 +62,43 @@ def test_faces_that_are_left_out_are_counted(serve: Serve, photo: bytes) -> None
         assert (len(result["faces"]), result["faces_found"], result["truncated"]) == (listed, 4, True)
 
 
+def test_any_face_can_be_explained_alone(serve: Serve, photo: bytes) -> None:
+    address = serve(max_faces=4, explain_faces=2)
+
+    def explain(query: str) -> httpx.Response:
+        return post(f"{address}/v1/explain?{query}", content=photo, headers=PNG)
+
+    faces = post(f"{address}/v1/predict", content=photo, headers=PNG).json()["results"][0]["faces"]
+    (result,) = explain("face=3").json()["results"]
+    (face,) = result["faces"]
+    assert (face["box"], len(face["maps"])) == (faces[3]["box"], 1)
+    assert (result["faces_found"], result["truncated"]) == (4, True)
+    assert explain("face=1").json()["results"][0]["faces"] == explain("max_faces=2").json()["results"][0]["faces"][1:]
+    for query, expected in (("face=4", "expected 0 to 3"), ("face=-1", "face"), ("face=0&max_faces=1", "not both")):
+        answer = explain(query)
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:mien:problem:bad-option"), query
+        assert expected in answer.json()["detail"]
+    assert post(f"{address}/v1/predict?face=0", content=photo, headers=PNG).status_code == 422
+
+
+def test_a_face_that_the_photo_does_not_have_is_no_error(client: httpx.Client, photo: bytes) -> None:
+    (result,) = client.post("/v1/explain?face=4", content=photo, headers=PNG).json()["results"]
+    assert (result["faces"], result["faces_found"], result["truncated"]) == ([], 4, True)
+
+
+def test_the_limits_say_whether_videos_are_read(serve: Serve, client: httpx.Client) -> None:
+    assert client.get("/v1/models").json()["limits"]["videos"] == 0
+    pytest.importorskip("av")
+    pytest.importorskip("scipy.optimize")
+    limits = get(f"{serve(videos=1, video_body=5000)}/v1/models").json()["limits"]
+    assert (limits["videos"], limits["video_body"], limits["video_seconds"], limits["video_frames"]) == (
+        1,
+        5000,
+        300,
+        10_000,
+    )
+
+
 def test_a_photo_without_a_face_is_a_result_without_faces(client: httpx.Client, nobody: bytes) -> None:
     for verb in ("predict", "explain"):
         answer = client.post(f"/v1/{verb}", content=nobody, headers=PNG)
@@ -215,10 +252,9 @@ def test_the_page_is_light_and_asks_nobody_else() -> None:
 
 def test_the_page_draws_in_the_librarys_colours() -> None:
     script = (STATIC / "colours.js").read_text("utf-8")
-    written = dict(re.findall(r'(\w+): "#([0-9a-f]{6})"', script))
-    assert {name: "".join(f"{part:02x}" for part in colour) for name, colour in COLOURS.items()} == {
-        name: written[name] for name in COLOURS
-    }
+    (table,) = re.findall(r"export const COLOURS = \{(.*?)\};", script, re.DOTALL)
+    written = dict(re.findall(r'(\w+): "#([0-9a-f]{6})"', table))
+    assert written == {name: "".join(f"{part:02x}" for part in colour) for name, colour in COLOURS.items()}
 
 
 def test_the_sample_is_the_example(examples: Path) -> None:

@@ -25,9 +25,13 @@ _PRODUCTS = {"Gemm": 0, "MatMul": 0, "MatMulInteger": 0, "QLinearMatMul": 0}
 def count(graph: bytes, inputs: tuple[int, int, int]) -> int:
     """Count 2 × the multiply-accumulates of all convolutions and matrix products for one face.
 
-    graph: a serialised ONNX ``ModelProto`` with input ``crops``.  inputs: its (channels, height, width).
-    Counted as in ``mien.reproduction.analysis``, without activations, pooling and sums. The graph runs once, not
-    optimised, so that all nodes are as exported. Raises ``ModelError`` if it cannot run.
+    Args:
+        graph: a serialised ONNX ``ModelProto`` with input ``crops``.
+        inputs: its (channels, height, width). Counted as in ``mien.reproduction.analysis``, without activations,
+            pooling and sums. The graph runs once, not optimised, so that all nodes are as exported.
+
+    Raises:
+        ModelError: it cannot run.
     """
     return sum(_count_node(node) for node in _run_profiled(graph, inputs))
 

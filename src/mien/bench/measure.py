@@ -25,10 +25,12 @@ BUDGET = 0.2
 class Row:
     """Measurements of one stage, or of one whole process.
 
-    seconds: time for the whole batch, median over the rounds.  low, high: minimum and maximum over the rounds.
-    flops:   for the whole batch, 0 if not counted.
-    share:   of the peak in the same round with the same threads, median over the rounds; None without ``flops``.
-    memory:  peak memory of the process in bytes, median over the rounds; None for a stage within a process.
+    Attributes:
+        seconds: time for the whole batch, median over the rounds.
+        low, high: minimum and maximum over the rounds.
+        flops: for the whole batch, 0 if not counted.
+        share: of the peak in the same round with the same threads, median over the rounds; None without ``flops``.
+        memory: peak memory of the process in bytes, median over the rounds; None for a stage within a process.
     """
 
     stage: str
@@ -77,10 +79,13 @@ def measure(
 ) -> Bench:
     """Run the benchmark in ``rounds`` rounds.
 
-    photo: a file with a face.  shown: its name in the result.  threads: numbers of threads to measure with.
-    device: where the networks run.
-    watch: wraps the rounds, for a progress bar.
-    Raises ``ImageError`` if no face is detected, and what ``mien.load`` raises.
+    Args:
+        photo: a file with a face.
+        shown: its name in the result.
+        threads: numbers of threads to measure with.
+        device: where the networks run.
+        watch: wraps the rounds, for a progress bar. Raises ``ImageError`` if no face is detected, and what
+            ``mien.load`` raises.
     """
     bundle = bundles.read(model)
     spec = bundle.preprocess

@@ -44,7 +44,8 @@ class Whole:
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Whole:
     """Run ``command`` as a process without stdin; any exit code is a result.
 
-    Raises ``MienError`` if it cannot start.
+    Raises:
+        MienError: it cannot start.
     """
     # Write bytecode, as an installed package has it: compile once, not at every start.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -58,7 +59,11 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 
 
 def succeed(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Whole:
-    """Run ``command`` as ``run`` does. Raises ``MienError`` with the end of its error output if it fails."""
+    """Run ``command`` as ``run`` does.
+
+    Raises:
+        MienError: with the end of its error output if it fails.
+    """
     whole = run(command, environment)
     if whole.code:
         raise MienError(f"{' '.join(command[:4])} … exited with code {whole.code}: {whole.errors.strip()[-500:]}")

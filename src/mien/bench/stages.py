@@ -65,7 +65,11 @@ class Stage:
 
 
 def make_photo_stages(photo: Path, model: str, threads: int, device: str = "auto") -> Iterable[Stage]:
-    """Yield decoding, detection and the whole pipeline. Raises ``ImageError`` if no face is detected."""
+    """Yield decoding, detection and the whole pipeline.
+
+    Raises:
+        ImageError: no face is detected.
+    """
     pixels, detector, recognizer = (
         images.load(photo),
         get_detector("yunet", device=device),

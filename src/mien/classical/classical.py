@@ -36,7 +36,9 @@ FORMAT = "mien-classical-1"
 class Projection:
     """(features − mean) × gain, then principal components where there are any.
 
-    mean, gain: float32 (D,).  axes: float32 (P, D), or (0, D) for no components.
+    Attributes:
+        mean, gain: float32 (D,).
+        axes: float32 (P, D), or (0, D) for no components.
     """
 
     mean: Floats
@@ -53,9 +55,12 @@ class Projection:
 class Vectors:
     """A one-against-one support-vector machine.
 
-    support: float32 (V, P).  weights: float64 (V, pairs).  offsets: float64 (pairs,).
-    gamma:   of the RBF kernel exp(−gamma · distance²). 0 is the linear kernel: ``weights`` (P, pairs) are then the
-             hyperplanes, and ``support`` is empty.
+    Attributes:
+        support: float32 (V, P).
+        weights: float64 (V, pairs).
+        offsets: float64 (pairs,).
+        gamma: of the RBF kernel exp(−gamma · distance²). 0 is the linear kernel: ``weights`` (P, pairs) are then the
+            hyperplanes, and ``support`` is empty.
     """
 
     support: Floats
@@ -107,8 +112,10 @@ class Neighbours:
 class ClassicalModel:
     """A trained baseline; a ``Session``, so that it is evaluated like a network.
 
-    side:    of the crops in pixels.  classes: K, the number of logits.
-    present: int64, the classes with training faces; the others are never predicted.
+    Attributes:
+        side: of the crops in pixels.
+        classes: K, the number of logits.
+        present: int64, the classes with training faces; the others are never predicted.
     """
 
     table: ClassicalTable
@@ -123,7 +130,9 @@ class ClassicalModel:
 
         The largest is the predicted class. Their softmax is not calibrated before a temperature is fitted
         (``calibration.fit_temperature``).
-        Raises ``ModelError`` for crops of another shape than those of training.
+
+        Raises:
+            ModelError: crops of another shape than those of training.
         """
         if batch.shape[1:] != (1, self.side, self.side):
             raise ModelError(
@@ -144,10 +153,14 @@ def train(
 ) -> ClassicalModel:
     """Fit a baseline on crops, float32 (N, 1, S, S), and labels, int64 (N,) below ``classes``.
 
-    watch: wraps each iterable of the work, for a progress bar: the chunks of faces whose features are computed (twice
-    with ``mirror``), then the pairs of classes for which a machine is fitted.
-    Raises ``RecipeError`` for values that the data does not allow, ``DataError`` for labels that do not match the
-    crops, ``MissingExtraError`` without scikit-learn or scikit-image.
+    Args:
+        watch: wraps each iterable of the work, for a progress bar: the chunks of faces whose features are computed
+            (twice with ``mirror``), then the pairs of classes for which a machine is fitted.
+
+    Raises:
+        RecipeError: values that the data does not allow.
+        DataError: labels that do not match the crops.
+        MissingExtraError: without scikit-learn or scikit-image.
     """
     check_faces(table, crops, labels, classes)
     features = descriptors(crops, table, watch)
@@ -276,7 +289,12 @@ def _trunk_digest(table: ClassicalTable) -> str:
 
 
 def load(path: str | Path) -> ClassicalModel:
-    """Read what ``save`` wrote. Raises ``FileMissingError``, and ``ModelError`` for any other file."""
+    """Read what ``save`` wrote.
+
+    Raises:
+        FileMissingError: any other file.
+        ModelError: any other file.
+    """
     source = Path(path)
     try:
         with np.load(source, allow_pickle=False) as file:

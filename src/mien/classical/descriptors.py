@@ -34,7 +34,10 @@ def descriptors(crops: Floats, table: ClassicalTable, watch: Watch | None = None
 
     watch wraps the iterable of chunks of 256 faces, for a progress bar. If the side is not a multiple of the cell, the
     pixels left over at the right and at the bottom are ignored.
-    Raises ``ImageError`` for another shape, ``RecipeError`` for cells or blocks that do not fit into the crop.
+
+    Raises:
+        ImageError: another shape.
+        RecipeError: cells or blocks that do not fit into the crop.
     """
     check(crops, table)
     if not len(crops):

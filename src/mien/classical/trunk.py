@@ -22,7 +22,9 @@ _DENSE = {"Gemm", "MatMul", "Add", "Mul", "Relu", "Dropout", "Identity", "Slice"
 class Trunk:
     """A model file without its dense layers: ``crops`` float32 (N, channels, S, S) → features float32 (N, D).
 
-    about: the model file.  model: the ONNX graph, whose only output is the features.
+    Attributes:
+        about: the model file.
+        model: the ONNX graph, whose only output is the features.
     """
 
     about: bundle.Bundle
@@ -40,7 +42,8 @@ class Trunk:
 def read_trunk(name: str) -> Trunk:
     """Read a model, by name or path, and remove its dense layers.
 
-    Raises ``ModelError`` if nothing is left, and as ``bundle.read``.
+    Raises:
+        ModelError: nothing is left, and as ``bundle.read``.
     """
     import onnx
 
@@ -62,7 +65,8 @@ def read_trunk(name: str) -> Trunk:
 def check_preprocess(base: Trunk, recipe: Plan, table: str) -> None:
     """Raise ``RecipeError`` unless the recipe prepares crops as the trunk was trained on them.
 
-    table: the recipe's table that names the trunk.
+    Args:
+        table: the recipe's table that names the trunk.
     """
     expected, given = base.about.preprocess.to_dict(), recipe.preprocess.to_dict()
     other = [f"{key} = {value!r}" for key, value in expected.items() if given[key] != value]

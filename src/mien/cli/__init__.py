@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+import warnings
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from mien.errors import MienError, OptionError, nearest
+from mien.errors import MienError, MienWarning, OptionError, nearest
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -114,12 +115,26 @@ def script() -> NoReturn:
     ``predict`` leaves without Python's clean-up, which frees for 25 ms what the system frees anyway, and without the
     threads that NumPy's OpenBLAS starts and keeps spinning on every core: it does no linear algebra in NumPy.
     """
+    _shorten_warnings()
     if sys.argv[1:2] != ["predict"]:
         sys.exit(main())
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = main()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _shorten_warnings() -> None:
+    """Let Mien's own warnings be one line on stderr, without the line of source that Python adds."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, *rest: Any, **named: Any) -> None:
+        if isinstance(message, MienWarning):
+            sys.stderr.write(f"mien: warning: {one_line(str(message))}\n")
+        else:
+            usual(message, *rest, **named)
+
+    warnings.showwarning = show
 
 
 def one_line(text: str) -> str:

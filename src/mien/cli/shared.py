@@ -88,6 +88,7 @@ def read_recipe_faces(paths: Path | Sequence[Path], recipe: AnyRecipe) -> FaceSe
         colour=not recipe.preprocess.grey,
         limit=table.reading_limit,
         seed=table.seed,
+        memory=table.memory,
     )
 
 

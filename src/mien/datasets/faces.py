@@ -1,8 +1,8 @@
-"""Labelled face crops in memory, for training and evaluation, from a manifest or directly from a corpus."""
+"""Labelled face crops for training and evaluation, from a manifest or directly from a corpus."""
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets import sampling
-from mien.datasets.pixels import checksum
+from mien.datasets.fields import check_classes, check_sizes, vote_shares
+from mien.datasets.lazy import Convert, LazyPixels, Pixels, check_row, digest
 from mien.datasets.rows import Row, raise_problems
 from mien.datasets.sources import packed
 from mien.errors import DataError, ImageError, nearest
-from mien.labels import FERPLUS, LabelSet, Scheme, distribution, smallest
+from mien.labels import LabelSet, Scheme, smallest
 from mien.preprocess import grey
 
 if TYPE_CHECKING:
     from mien.datasets.manifest import Batch, Manifest
 
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
-Convert = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 SAME_PART = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 """FER2013's names of its splits → the usual names."""
@@ -35,7 +35,7 @@ class FaceSet:
 
     Attributes:
         label_set: the C classes.
-        pixels: uint8 (N, H, W) grey or (N, H, W, 3) RGB.
+        pixels: uint8 (N, H, W) grey or (N, H, W, 3) RGB, in memory or read when asked for.
         labels: int64 (N,), indices into ``label_set``.
         splits: (N,) strings, the corpus's own splits.
         ids: N names that point back to the source.
@@ -49,7 +49,7 @@ class FaceSet:
     """
 
     label_set: LabelSet
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     labels: NDArray[np.int64]
     splits: NDArray[np.str_]
     ids: tuple[str, ...]
@@ -76,7 +76,11 @@ class FaceSet:
         return len(self.labels)
 
     def split_named(self, split: str) -> str:
-        """Return this data's name of a split: ``Training`` may be ``train``. Raises ``DataError`` if there is none."""
+        """Return this data's name of a split: ``Training`` may be ``train``.
+
+        Raises:
+            DataError: there is none.
+        """
         present = sorted(set(self.splits.tolist()))
         other = {theirs: ours for ours, theirs in SAME_PART.items()} | SAME_PART
         name = split if split in present else other.get(split, split)
@@ -89,7 +93,8 @@ class FaceSet:
     def part(self, split: str) -> FaceSet:
         """Return one split's faces in the same order; equivalent names match, such as ``Training`` and ``train``.
 
-        Raises ``DataError`` that lists the splits if there is none of that name.
+        Raises:
+            DataError: that lists the splits if there is none of that name.
         """
         return self.where(self.splits == self.split_named(split))
 
@@ -97,7 +102,7 @@ class FaceSet:
         """Return the faces for which ``mask``, bool (N,), is true."""
         return replace(
             self,
-            pixels=self.pixels[mask],
+            pixels=self.pixels.select(mask) if isinstance(self.pixels, LazyPixels) else self.pixels[mask],
             labels=self.labels[mask],
             splits=self.splits[mask],
             ids=tuple(name for name, keep in zip(self.ids, mask, strict=True) if keep),
@@ -145,8 +150,9 @@ def load(
     colour: bool = False,
     limit: int = 0,
     seed: int = 0,
+    memory: float = math.inf,
 ) -> FaceSet:
-    """Load one or more manifests or corpora into memory.
+    """Load one or more manifests or corpora.
 
     To skip broken rows, index the corpus (``mien data index``), which lists them, and load the manifest.
 
@@ -158,6 +164,8 @@ def load(
         colour: False converts colour to luminance grey, pixels (N, H, W). True keeps it, pixels (N, H, W, 3) RGB, with
             the channel of grey images repeated three times.
         limit: read at most so many faces of each corpus, split and label, drawn by name and ``seed``; 0 reads all.
+        memory: GiB of pixels up to which they are kept in memory. Larger manifests get ``LazyPixels`` and no further
+            columns than ``session`` and ``pose``, unless a source can only be read in order: a CSV, a compressed tar.
 
     Raises:
         FileMissingError: a path does not exist.
@@ -165,16 +173,33 @@ def load(
     """
     from mien.datasets import manifest
 
+    sources = [path] if isinstance(path, str | Path) else path
+    listed = {source: _list_faces(source, limit, seed) for source in sources if manifest.is_manifest(source)}
+    if memory < math.inf and len(listed) == len(sources):
+        from mien.datasets import large
+
+        channels = 3 if colour else 1
+        fields = large.collect(list(listed.values()), scheme, _CONVERT[colour], channels=channels, memory=memory)
+        if fields is not None:
+            listed.clear()
+            large.release_tables()
+            return FaceSet(**fields)
     rows: list[Row] = []
-    for source in [path] if isinstance(path, str | Path) else path:
-        if manifest.is_manifest(source):
-            listed = manifest.read(source)
-            columns = (listed.column(name) for name in ("id", "dataset", "split", "label"))
-            listed = listed.take(_draw(list(zip(*columns, strict=True)), limit, seed)) if limit else listed
-            rows += _manifest_rows(listed, scheme, watch, _CONVERT[colour])
+    for source in sources:
+        if source in listed:
+            rows += _manifest_rows(listed[source], scheme, watch, _CONVERT[colour])
         else:
             rows += _corpus_rows(source, reader, watch, _CONVERT[colour], limit=limit, seed=seed)
     return _collect(rows, scheme)
+
+
+def _list_faces(path: str | Path, limit: int, seed: int) -> Manifest:
+    """Read a manifest; with ``limit``, only the rows drawn."""
+    from mien.datasets import manifest
+
+    listed = manifest.read(path)
+    columns = (listed.column(name) for name in ("id", "dataset", "split", "label"))
+    return listed.take(_draw(list(zip(*columns, strict=True)), limit, seed)) if limit else listed
 
 
 def _draw(rows: Sequence[tuple[str, ...]], limit: int, seed: int) -> NDArray[np.intp]:
@@ -219,17 +244,15 @@ def _manifest_rows(manifest: Manifest, scheme: Scheme | None, watch: Watch | Non
 
 
 def _verify(batch: Batch) -> Iterable[NDArray[np.uint8]]:
-    """Return a batch's pixels. Raises ``DataError`` if a row of an array is not the crop that the manifest lists.
+    """Return a batch's pixels.
 
-    Rows of an array have no names, so only the checksum can reveal a shifted or replaced row.
+    Raises:
+        DataError: as ``check_row``.
     """
     members, checksums = batch.rows.column("member"), batch.rows.column("sha256")
     for member, expected, image in zip(members, checksums, batch.pixels, strict=True):
-        if packed.parse(member) and checksum(image) != expected:
-            raise DataError(
-                f"{member} is not the crop that the manifest lists: its sha256 differs. "
-                "Delete the folder and run mien data prepare again."
-            )
+        if packed.parse(member):
+            check_row(member, expected, image)
     return batch.pixels
 
 
@@ -270,13 +293,9 @@ def _collect(rows: Sequence[Row], scheme: Scheme | None) -> FaceSet:
     scheme = scheme or smallest({row.label for row in rows if row.label})
     classes = [scheme.of(row.label, row.dataset) for row in rows]
     kept = [(row, word) for row, word in zip(rows, classes, strict=True) if word is not None]
-    if not kept:
-        raise DataError(f"None of {len(rows)} rows has a class of the label set {scheme.classes.name}.")
+    check_classes(len(kept), len(rows), scheme)
     images = [row.pixels for row, _ in kept if row.pixels is not None]
-    shapes = sorted({image.shape[:2] for image in images})
-    if len(shapes) > 1:
-        sizes = ", ".join(f"{shape[1]}×{shape[0]}" for shape in shapes[:4])
-        raise DataError(f"Images of {len(shapes)} sizes ({sizes}); expected one. Crop them with mien data prepare.")
+    check_sizes({(image.shape[1], image.shape[0]) for image in images})
     indices = {word: index for index, word in enumerate(scheme.classes.labels)}
     subjects = np.array([f"{row.dataset}/{row.subject}" if row.subject else "" for row, _ in kept], str)
     return FaceSet(
@@ -287,7 +306,7 @@ def _collect(rows: Sequence[Row], scheme: Scheme | None) -> FaceSet:
         tuple(row.member for row, _ in kept),
         len(rows) - len(kept),
         subjects if (subjects != "").any() else None,
-        _vote_shares([row.votes for row, _ in kept], scheme) if any(row.votes for row, _ in kept) else None,
+        vote_shares([row.votes for row, _ in kept], scheme) if any(row.votes for row, _ in kept) else None,
         np.array([row.dataset for row, _ in kept], str),
         _collect_columns([row for row, _ in kept]),
     )
@@ -304,20 +323,6 @@ def _collect_columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _vote_shares(votes: Sequence[tuple[int, ...] | None], scheme: Scheme) -> NDArray[np.float32]:
-    """Return float32 (N, C): FER+ votes as shares of the scheme's classes; zeros for rows without such votes."""
-    classes = [scheme.of(noun) for noun in FERPLUS.labels]
-    membership = np.array([[word == name for name in scheme.classes.labels] for word in classes], np.float32)
-    weights = np.zeros((len(votes), len(scheme.classes)), np.float32)
-    for row, counts in enumerate(votes):
-        shares = distribution(counts) if counts else None
-        if shares:
-            weights[row] = np.asarray(shares, np.float32) @ membership
-    totals = weights.sum(axis=1, keepdims=True)
-    shares_of_one: NDArray[np.float32] = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-    return shares_of_one
-
-
 def also_in(faces: FaceSet, others: FaceSet) -> NDArray[np.bool_]:
     """Return bool (N,): which of ``faces`` also occur, pixel for pixel, in ``others``.
 
@@ -325,9 +330,5 @@ def also_in(faces: FaceSet, others: FaceSet) -> NDArray[np.bool_]:
     equals eleven blank Training images, which explains 280 equal images but 279 duplicates.
     """
     # Digests instead of pixels: a second copy of 70,000 colour crops would take 2.6 GB.
-    seen = {_digest(image) for image in others.pixels}
-    return np.fromiter((_digest(image) in seen and bool(np.ptp(image)) for image in faces.pixels), bool, len(faces))
-
-
-def _digest(image: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(image).data).digest()
+    seen = others.pixels.digests if isinstance(others.pixels, LazyPixels) else set(map(digest, others.pixels))
+    return np.fromiter((digest(image) in seen and bool(np.ptp(image)) for image in faces.pixels), bool, len(faces))

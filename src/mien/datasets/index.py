@@ -141,7 +141,9 @@ def items(source: Source, reader: str, options: Options | None = None, join: Joi
 def load(read: PixelReader, row: Row) -> tuple[NDArray[np.uint8], Problem | None]:
     """Read a row's pixels; also return a problem if the file extension does not match the content.
 
-    Raises ``DataError`` or ``ImageError`` if the pixels cannot be read or do not have the corpus's size.
+    Raises:
+        DataError: the pixels cannot be read or do not have the corpus's size.
+        ImageError: the pixels cannot be read or do not have the corpus's size.
     """
     problem = None
     if row.pixels is not None:

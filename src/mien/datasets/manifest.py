@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,8 @@ class Manifest:
     def with_own(self, name: str, values: Sequence[Any]) -> Manifest:
         """Add or replace a column of the user's own: a str, int, float, bool or None per row.
 
-        Raises ``OptionError`` for a name in ``COLUMNS``, a wrong number of values, or mixed types.
+        Raises:
+            OptionError: a name in ``COLUMNS``, a wrong number of values, or mixed types.
         """
         if name in COLUMNS.names or len(values) != len(self):
             raise OptionError(
@@ -197,7 +198,11 @@ class Manifest:
         return path
 
     def source_path(self, name: str) -> Path:
-        """Return the path of a source. Raises ``FileMissingError`` if it does not exist."""
+        """Return the path of a source.
+
+        Raises:
+            FileMissingError: it does not exist.
+        """
         path = self.base / name
         if not path.exists():
             raise FileMissingError(
@@ -245,15 +250,36 @@ class Sources:
         self._stack.close()
 
     def __call__(self, name: str, member: str) -> NDArray[np.uint8]:
-        """Return the pixels of a source's member. Raises ``DataError`` if it is missing or cannot be read."""
+        """Return the pixels of a source's member.
+
+        Raises:
+            DataError: it is missing or cannot be read.
+        """
+        reader = self.reader(name)
+        with naming_member(name, member):
+            return reader(member)
+
+    def release(self) -> None:
+        """Give back the memory of mapped arrays, see ``PixelReader.release``."""
+        for reader in self._readers.values():
+            reader.release()
+
+    def reader(self, name: str) -> PixelReader:
+        """Return the reader of a source, opened when it is first asked for."""
         if name not in self._readers:
             source = self._stack.enter_context(open_source(self._manifest.source_path(name)))
             self._readers[name] = PixelReader(source)
             self._stack.callback(self._readers[name].close)
-        try:
-            return self._readers[name](member)
-        except (ImageError, DataError) as error:
-            raise DataError(f"{name}: {member}: {error} The source has changed since it was indexed.") from error
+        return self._readers[name]
+
+
+@contextmanager
+def naming_member(name: str, member: str) -> Iterator[None]:
+    """Raise ``DataError`` with source and member in place of errors of reading one member within the block."""
+    try:
+        yield
+    except (ImageError, DataError) as error:
+        raise DataError(f"{name}: {member}: {error} The source has changed since it was indexed.") from error
 
 
 def is_manifest(path: str | Path) -> bool:
@@ -262,7 +288,12 @@ def is_manifest(path: str | Path) -> bool:
 
 
 def read(path: str | Path) -> Manifest:
-    """Read a manifest. Raises ``FileMissingError``, and ``DataError`` for any other file."""
+    """Read a manifest.
+
+    Raises:
+        FileMissingError: any other file.
+        DataError: any other file.
+    """
     path = Path(path)
     if not path.exists():
         raise FileMissingError(f"{path} does not exist; write it with mien data index CORPUS --out {path}.")

@@ -67,7 +67,11 @@ def gather(source: str | Path, out: str | Path, people: str = "", watch: Watch |
 
 
 def check_pattern(people: str) -> str:
-    """Check a regular expression and return it. Raises ``OptionError`` if it is invalid."""
+    """Check a regular expression and return it.
+
+    Raises:
+        OptionError: it is invalid.
+    """
     try:
         re.compile(people)
     except re.error as error:
@@ -131,7 +135,11 @@ def assign_parts(whole: Manifest, shares: tuple[float, float, float] = (70, 15, 
 
 
 def _find_given_parts(given: Sequence[str], whole: Manifest) -> tuple[str, ...]:
-    """Return the splits given by the source, none if there is only one. Raises ``DataError`` if they are incomplete."""
+    """Return the splits given by the source, none if there is only one.
+
+    Raises:
+        DataError: they are incomplete.
+    """
     counts = Counter(given)
     kept = tuple(name for name in PARTS if counts[name])
     if len(kept) < 2:

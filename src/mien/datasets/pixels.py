@@ -112,10 +112,29 @@ class PixelReader:
 
     def __call__(self, member: str) -> NDArray[np.uint8]:
         """Return one member's pixels, as ``decode`` does. Raises ``DataError`` and ``ImageError``."""
+        content = self.fetch(member)
+        return decode(content) if isinstance(content, bytes) else content
+
+    def fetch(self, member: str) -> bytes | NDArray[np.uint8]:
+        """Return an image's file, not decoded, or the pixels of a row of a CSV or an array. Raises ``DataError``."""
         if (packed_row := packed.parse(member)) is not None:
             return self._read_packed(*packed_row)
         match = _LINE.fullmatch(member)
-        return self._read_row(match[1], int(match[2])) if match else decode(self.source.read(member))
+        return self._read_row(match[1], int(match[2])) if match else self.source.read(member)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether members are read equally fast in any order, once ``fetch`` has read one of them.
+
+        Lines of a CSV are not, nor members of a compressed tar or of an array in an archive.
+        """
+        archived = any(not packed.is_mapped(array) for array in self._arrays.values())
+        return self._stream is None and not archived and self.source.is_random
+
+    def release(self) -> None:
+        """Give back the memory of mapped rows; the system keeps them in its cache and maps them again when read."""
+        for array in self._arrays.values():
+            packed.release(array)
 
     def _read_packed(self, name: str, row: int) -> NDArray[np.uint8]:
         if name not in self._arrays:

@@ -22,7 +22,11 @@ BY = ("image", "subject")
 
 
 def official(manifest: Manifest) -> Manifest:
-    """Return the manifest with its official split. Raises ``DataError`` if the corpus has none or it was replaced."""
+    """Return the manifest with its official split.
+
+    Raises:
+        DataError: the corpus has none or it was replaced.
+    """
     method = manifest.info.get("split", {}).get("method", "official")
     if method != "official":
         raise DataError(f"This manifest has been split ({method}); index the corpus again for its official split.")

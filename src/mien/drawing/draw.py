@@ -26,7 +26,8 @@ LABELS = ("auto", "names", "numbers")
 CROWD = 12
 """Faces of one picture from which on numbers stand for names: more names than that hide one another."""
 
-# Okabe and Ito's palette, which people with any colour vision can tell apart; the words say it all the same.
+# Okabe and Ito's palette and a violet, which people with any colour vision can tell apart; the words say it all the
+# same. The page has the same table in web/static/colours.js.
 COLOURS: dict[str, Colour] = {
     "anger": (213, 94, 0),
     "disgust": (0, 158, 115),
@@ -35,6 +36,7 @@ COLOURS: dict[str, Colour] = {
     "sadness": (0, 114, 178),
     "surprise": (230, 159, 0),
     "neutral": (86, 180, 233),
+    "contempt": (127, 79, 196),
 }
 _OTHER: Colour = (200, 200, 200)
 _MARGIN, _BLOCKS = 0.35, 6  # a hidden face: the box and a third more on each side, in six times six blocks
@@ -46,9 +48,13 @@ def draw(pixels: NDArray[np.uint8], faces: Iterable[Drawn], *, labels: str = "au
     An uncertain face has a dashed box and a question mark; a person's label begins with the id. Lines and letters
     are as large as the faces and the picture allow, and labels dodge one another.
 
-    labels: ``"names"``, ``"numbers"`` (the face's position in ``faces``, from 0, or a person's id, for crowds) or
-    ``"auto"``: numbers from ``CROWD`` faces on; or a language for the names, such as ``"de"``, otherwise as ``"auto"``.
-    Raises ``OptionError`` for another.
+    Args:
+        labels: ``"names"``, ``"numbers"`` (the face's position in ``faces``, from 0, or a person's id, for crowds) or
+            ``"auto"``: numbers from ``CROWD`` faces on; or a language for the names, such as ``"de"``, otherwise as
+            ``"auto"``.
+
+    Raises:
+        OptionError: another.
     """
     from PIL import Image, ImageDraw
 

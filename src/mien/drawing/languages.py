@@ -26,7 +26,8 @@ def known() -> tuple[str, ...]:
 def translate(labels: Sequence[str], language: str) -> tuple[str, ...]:
     """Return the names of classes in a language; a name that is none of Mien's stays as it is.
 
-    language: one of ``known()``, in any letters' case; ``pt-BR`` and ``pt_BR`` are ``pt``.  Raises ``OptionError``.
+    Args:
+        language: one of ``known()``, in any letters' case; ``pt-BR`` and ``pt_BR`` are ``pt``.  Raises ``OptionError``.
     """
     code = language.lower().replace("_", "-")
     table = words().get(code) or words().get(code.partition("-")[0])

@@ -30,7 +30,11 @@ def encode(picture: Image.Image, suffix: str) -> bytes:
 
 
 def check_ending(path: str | PathLike[str], allowed: tuple[str, ...]) -> str:
-    """Return the ending of ``path`` in lower case. Raises ``OptionError`` for none of ``allowed``."""
+    """Return the ending of ``path`` in lower case.
+
+    Raises:
+        OptionError: none of ``allowed``.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in allowed:
         raise OptionError(
@@ -59,7 +63,8 @@ def write(path: Path, content: bytes) -> None:
 def show(picture: Image.Image) -> None:
     """Show a picture in the notebook that runs this, or else in the system's viewer.
 
-    Raises ``OptionError`` where there is neither.
+    Raises:
+        OptionError: there is neither.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and hasattr(shell, "kernel"):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mien.errors import DataError, FileMissingError, MissingExtraError, ModelError, OptionError
-from mien.evaluation.evaluate import Model
 from mien.labels import LabelSet, canonical
 from mien.preprocess import PreprocessSpec
+from mien.recognition.classifier import Classifier
 from mien.recognition.session import ForeignSession
 
 try:
@@ -23,10 +23,12 @@ except ImportError as error:
 class Adapter(BaseModel):
     """Metadata of a third-party network.
 
-    labels:      its classes in the order of its outputs, named as in Mien or as in a corpus (``angry``, ``HA``).
-    outputs:     whether it returns logits or probabilities.  output: the name of that output, if there are several.
-    temperature: its logits are divided by it before softmax.
-    preprocess:  its input: the keys and defaults of a recipe's table ``[preprocess]``.
+    Attributes:
+        labels: its classes in the order of its outputs, named as in Mien or as in a corpus (``angry``, ``HA``).
+        outputs: whether it returns logits or probabilities.
+        output: the name of that output, if there are several.
+        temperature: its logits are divided by it before softmax.
+        preprocess: its input: the keys and defaults of a recipe's table ``[preprocess]``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,12 +40,21 @@ class Adapter(BaseModel):
     preprocess: PreprocessSpec
 
     def label_set(self) -> LabelSet:
-        """Return its classes as Mien's labels. Raises ``DataError`` for an unknown or a repeated class."""
+        """Return its classes as Mien's labels.
+
+        Raises:
+            DataError: an unknown or a repeated class.
+        """
         return LabelSet("adapter", tuple(canonical(label) for label in self.labels))
 
 
 def read(path: str | Path) -> Adapter:
-    """Read an adapter file (TOML). Raises ``FileMissingError``, and ``OptionError`` naming each wrong key."""
+    """Read an adapter file (TOML).
+
+    Raises:
+        FileMissingError: naming each wrong key.
+        OptionError: naming each wrong key.
+    """
     file = Path(path)
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -67,7 +78,7 @@ def _explain(detail: dict[str, Any]) -> str:
     return f"{where} = {detail['input']!r}: {message.removeprefix('Value error, ')}"
 
 
-def load(path: str | Path, adapter: str | Path, threads: int | None = None, device: str = "auto") -> Model:
+def load(path: str | Path, adapter: str | Path, threads: int | None = None, device: str = "auto") -> Classifier:
     """Load a third-party ONNX file. Raises ``FileMissingError``, ``OptionError`` and ``ModelError``."""
     file, known = Path(path), read(adapter)
     try:
@@ -89,4 +100,4 @@ def load(path: str | Path, adapter: str | Path, threads: int | None = None, devi
         )
     except ModelError as error:
         raise ModelError(f"{file} does not match {adapter}: {error}") from error
-    return Model(file.stem, hashlib.sha256(graph).hexdigest(), label_set, spec, known.temperature, session)
+    return Classifier(file.stem, hashlib.sha256(graph).hexdigest(), label_set, spec, known.temperature, session)

@@ -1,9 +1,8 @@
-"""Evaluate a model on a corpus: logits, predictions, and metrics with and without leaked training faces."""
+"""Evaluate a model on a corpus: predictions, and metrics with and without leaked training faces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,66 +15,41 @@ from mien.evaluation.metrics.classification import score
 from mien.evaluation.metrics.significance import macro_f1
 from mien.evaluation.predictions import Predictions, from_faces
 from mien.labels import LabelSet
-from mien.preprocess import PreprocessSpec, apply
 from mien.recognition import views
-from mien.recognition.session import Session, softmax
-
-Watch = Callable[[Iterable[int]], Iterable[int]]
-
-BATCH = 256
+from mien.recognition.classifier import Classifier, Watch
 
 
-@dataclass(frozen=True)
-class Model:
-    """A classifier of face crops, whatever file format it was loaded from.
-
-    digest:      SHA-256 (hex) of its graph or file.
-    temperature: the logits are divided by it before softmax.
-    session:     computes the logits, in the order of ``label_set``.
-    """
-
-    name: str
-    digest: str
-    label_set: LabelSet
-    preprocess: PreprocessSpec
-    temperature: float
-    session: Session = field(repr=False)
-
-
-def logits(session: Session, spec: PreprocessSpec, faces: FaceSet, watch: Watch | None = None) -> NDArray[np.float32]:
-    """Return the logits of all faces, float32 (N, C), without test-time augmentation."""
-    starts: Iterable[int] = range(0, len(faces), BATCH)
-    batches = watch(starts) if watch else starts
-    return np.concatenate([session.logits(apply(faces.pixels[i : i + BATCH], spec)) for i in batches])
-
-
-def predict(model: Model, faces: FaceSet, training: FaceSet | None, watch: Watch | None = None) -> Predictions:
+def predict(model: Classifier, faces: FaceSet, training: FaceSet | None, watch: Watch | None = None) -> Predictions:
     """Predict faces that have the model's classes, without test-time augmentation.
 
-    training: the training faces, whose duplicates among ``faces`` are marked; None if unknown.
-    Raises ``DataError`` for no faces, or faces of another label set.
+    Args:
+        training: the training faces, whose duplicates among ``faces`` are marked; None if unknown.
+
+    Raises:
+        DataError: no faces, or faces of another label set.
     """
     check_classes(model.label_set, faces)
-    return to_predictions(logits(model.session, model.preprocess, faces, watch), faces, training, model)
+    return to_predictions(model.logits(faces.pixels, watch), faces, training, model)
 
 
-def to_predictions(answers: NDArray[np.float32], faces: FaceSet, training: FaceSet | None, model: Model) -> Predictions:
+def to_predictions(
+    logits: NDArray[np.float32], faces: FaceSet, training: FaceSet | None, model: Classifier
+) -> Predictions:
     """Convert the logits (N, C) of ``model`` on N faces to predictions."""
     copies = np.zeros(len(faces), bool) if training is None else also_in(faces, training)
-    probabilities = softmax(answers, model.temperature)
+    probabilities = model.to_probabilities(logits)
     return from_faces(
         probabilities, faces, copies, model=model.name, model_digest=model.digest, temperature=model.temperature
     )
 
 
 def average_views(
-    model: Model, faces: FaceSet, single: Predictions, kind: str, watch: Watch | None = None
+    model: Classifier, faces: FaceSet, single: Predictions, kind: str, watch: Watch | None = None
 ) -> Predictions:
     """Average ``single``, predictions of one view, over the views of the test-time augmentation ``kind``."""
     total = single.probabilities.copy()
     for pixels in zip(*(views.of(face, kind)[1:] for face in faces.pixels), strict=True):
-        view = replace(faces, pixels=np.stack(pixels))
-        total += softmax(logits(model.session, model.preprocess, view, watch), model.temperature)
+        total += model.classify(np.stack(pixels), watch=watch)
     count = views.KINDS[kind]
     return replace(single, probabilities=total / count, about=replace(single.about, views=count))
 
@@ -94,9 +68,10 @@ def check_classes(label_set: LabelSet, faces: FaceSet) -> None:
 def report(predictions: Predictions, *, copies: bool = False) -> dict[str, Any]:
     """Return the metrics of predictions as JSON-ready values.
 
-    copies: add ``without_training_copies``, the same metrics on the faces that are not in the training set, if any.
-    Where subjects or sessions are known, ``grouped`` has the intervals under resampling of whole subjects or sessions:
-    several frames of one sequence are not independent, so these are the intervals to state.
+    Args:
+        copies: add ``without_training_copies``, the same metrics on the faces that are not in the training set, if any.
+            Where subjects or sessions are known, ``grouped`` has the intervals under resampling of whole subjects or
+            sessions: several frames of one sequence are not independent, so these are the intervals to state.
     """
     metrics = score(predictions.probabilities, predictions.labels, predictions.label_set).to_dict()
     if copies and not predictions.copy.all():

@@ -25,7 +25,9 @@ KEYS = {"PublicTest": "public_test", "PrivateTest": "private_test", "": "all"}
 class Evaluated:
     """A model's predictions and the metrics recorded with them.
 
-    predictions: of all splits.  metrics: the content of metrics.json.
+    Attributes:
+        predictions: of all splits.
+        metrics: the content of metrics.json.
     """
 
     folder: Path
@@ -56,7 +58,8 @@ class Evaluated:
     def part_named(self, asked: str = "") -> str:
         """Return the name of the split to report on: the one asked for, else the test split, else the last one.
 
-        Raises ``OptionError`` listing the splits that exist.
+        Raises:
+            OptionError: listing the splits that exist.
         """
         if not asked:
             return next((name for name in TESTS if name in self.parts), self.parts[-1])
@@ -84,8 +87,9 @@ def is_test(part: str) -> bool:
 def read(folder: str | Path) -> Evaluated:
     """Read ``predictions.parquet`` and ``metrics.json`` of a folder.
 
-    Raises ``FileMissingError`` naming each missing file and how to create it, and ``DataError`` for a damaged file or
-    if the two files belong to different evaluations.
+    Raises:
+        FileMissingError: naming each missing file and how to create it.
+        DataError: a damaged file or if the two files belong to different evaluations.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -111,7 +115,11 @@ _REMEDIES = {
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that contains an object. Raises ``DataError`` for any other content."""
+    """Read a JSON file that contains an object.
+
+    Raises:
+        DataError: any other content.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

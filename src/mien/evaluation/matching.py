@@ -16,8 +16,9 @@ from mien.labels import LabelSet, scheme_of
 class Matched:
     """Faces with a model's classes.
 
-    faces:    the faces of classes that the model has, labelled with indices into its label set.
-    left_out: label → number of faces of a class that the model lacks.
+    Attributes:
+        faces: the faces of classes that the model has, labelled with indices into its label set.
+        left_out: label → number of faces of a class that the model lacks.
     """
 
     faces: FaceSet
@@ -28,7 +29,9 @@ def match_classes(faces: FaceSet, label_set: LabelSet) -> Matched:
     """Map faces to the classes of ``label_set``; a scheme of Mien's uses its own mapping for each corpus.
 
     Classes that the data lack are no error: ``Metrics.absent`` lists them. Votes are dropped.
-    Raises ``DataError`` if no face has a class of ``label_set``.
+
+    Raises:
+        DataError: no face has a class of ``label_set``.
     """
     if faces.label_set.labels == label_set.labels:
         return Matched(replace(faces, label_set=label_set), {})

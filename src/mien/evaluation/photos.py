@@ -22,10 +22,11 @@ from mien.results import Face, ImageResult
 class EndToEnd:
     """Results of a recognizer on N labelled photos of one face each.
 
-    found:    share of the photos in which a face was detected.
-    accuracy: share of all photos classified correctly; a photo without a detected face counts as an error.
-    of_found: metrics on the photos with a detected face.
-    left_out: class → number of photos of classes that the model lacks.
+    Attributes:
+        found: share of the photos in which a face was detected.
+        accuracy: share of all photos classified correctly; a photo without a detected face counts as an error.
+        of_found: metrics on the photos with a detected face.
+        left_out: class → number of photos of classes that the model lacks.
     """
 
     photos: int
@@ -48,7 +49,8 @@ class EndToEnd:
 def read_photos(recognizer: Recognizer, photos: Iterable[Photo]) -> EndToEnd:
     """Evaluate a recognizer on labelled photos, using the largest face of each.
 
-    Raises ``DataError`` if no photo has a class of the model, or no face is detected at all.
+    Raises:
+        DataError: no photo has a class of the model, or no face is detected at all.
     """
     label_set = recognizer.bundle.labels
     left_out: Counter[str] = Counter()

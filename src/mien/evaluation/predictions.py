@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.datasets import lazy
 from mien.datasets.arrow import pa, parquet
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError
@@ -33,11 +34,12 @@ REMEDY = "Write it again with mien evaluate MODEL --data DATA --out FOLDER."
 class About:
     """Provenance of predictions.
 
-    model:        its name.  model_digest: SHA-256 (hex) of its graph or file.
-    data_digest:  ``compute_digest`` of the faces of the whole file; a split keeps it.
-    temperature:  the logits were divided by it before softmax.
-    views:        number of views of each face that the probabilities are averaged over; 1 without test-time
-                  augmentation.
+    Attributes:
+        model: its name.
+        model_digest: SHA-256 (hex) of its graph or file.
+        data_digest: ``compute_digest`` of the faces of the whole file; a split keeps it.
+        temperature: the logits were divided by it before softmax.
+        views: number of views of each face that the probabilities are averaged over; 1 without test-time augmentation.
     """
 
     model: str
@@ -51,15 +53,19 @@ class About:
 class Predictions:
     """Predictions on N labelled faces.
 
-    probabilities: float64 (N, C), rows summing to 1, after the temperature.  labels: int64 (N,), indices into
-    ``label_set``.
-    split:  N strings, the split of each face, '' for none.
-    source: N strings, the origin of each face: its file in the corpus, or the line of a CSV.
-    copy:   bool (N,), whether the face is an exact duplicate of a training face; all False if the data has no
+    Attributes:
+        probabilities: float64 (N, C), rows summing to 1, after the temperature.
+        labels: int64 (N,), indices into ``label_set``.
+        split: N strings, the split of each face, '' for none.
+        source: N strings, the origin of each face: its file in the corpus, or the line of a CSV.
+        copy: bool (N,), whether the face is an exact duplicate of a training face; all False if the data has no
             training set.
-    crops:  uint8 (N, H, W) grey or (N, H, W, 3) RGB, or None.
-    groups: which faces belong together, ``subject`` and ``session`` → N strings, '' where unknown; only what is known.
-    Raises ``DataError`` for arrays of other lengths, or as ``checks.check_probabilities``.
+        crops: uint8 (N, H, W) grey or (N, H, W, 3) RGB, or None.
+        groups: which faces belong together, ``subject`` and ``session`` → N strings, '' where unknown; only what is
+            known.
+
+    Raises:
+        DataError: arrays of other lengths, or as ``checks.check_probabilities``.
     """
 
     label_set: LabelSet
@@ -101,8 +107,9 @@ class Predictions:
     def grouping(self, name: str = "") -> tuple[str, NDArray[np.int64]]:
         """Return what the faces are grouped by, and int64 (N,), the number of each face's group.
 
-        name: ``subject`` or ``session``; "" takes the first of these that is known, and ``face`` if none is, each face
-        a group of its own. Faces of unknown subject or session are groups of their own, too.
+        Args:
+            name: ``subject`` or ``session``; "" takes the first of these that is known, and ``face`` if none is, each
+                face a group of its own. Faces of unknown subject or session are groups of their own, too.
         """
         chosen = name or next((group for group in GROUPS if group in self.groups), "face")
         if chosen not in self.groups:
@@ -110,14 +117,22 @@ class Predictions:
         return chosen, number_groups(self.groups[chosen])
 
     def where(self, mask: NDArray[np.bool_]) -> Predictions:
-        """Select the faces where ``mask``, bool (N,), is true. Raises ``DataError`` if there are none."""
+        """Select the faces where ``mask``, bool (N,), is true.
+
+        Raises:
+            DataError: there are none.
+        """
         names = ("probabilities", "labels", "split", "source", "copy")
         kept = {name: getattr(self, name)[mask] for name in names}
         groups = {name: values[mask] for name, values in self.groups.items()}
         return replace(self, **kept, crops=None if self.crops is None else self.crops[mask], groups=groups)
 
     def part(self, split: str) -> Predictions:
-        """Select the faces of one split. Raises ``DataError`` listing the splits that exist."""
+        """Select the faces of one split.
+
+        Raises:
+            DataError: listing the splits that exist.
+        """
         own = self.split == split
         if not own.any():
             raise DataError(f"No predictions of {split!r}; there are {', '.join(sorted(set(self.split.tolist())))}.")
@@ -140,7 +155,11 @@ class Predictions:
 def from_faces(
     probabilities: NDArray[np.float64], faces: FaceSet, copies: NDArray[np.bool_], *, crops: bool = True, **about: Any
 ) -> Predictions:
-    """Build the predictions of a model on ``faces``; ``about`` holds the fields of ``About`` except the data digest."""
+    """Build the predictions of a model on ``faces``; ``about`` holds the fields of ``About`` except the data digest.
+
+    Args:
+        crops: keep the crops, if they are in memory.
+    """
     return Predictions(
         faces.label_set,
         probabilities,
@@ -149,7 +168,7 @@ def from_faces(
         np.array(faces.ids, str),
         copies,
         About(data_digest=compute_digest(faces), **about),
-        faces.pixels if crops else None,
+        faces.pixels if crops and isinstance(faces.pixels, np.ndarray) else None,
         _groups_of(faces),
     )
 
@@ -169,7 +188,10 @@ def _groups_of(faces: FaceSet) -> dict[str, NDArray[np.str_]]:
 def join(parts: Sequence[Predictions]) -> Predictions:
     """Concatenate one model's predictions on several splits of a corpus; crops are kept if all have them.
 
-    The data digest is the digest of the digests. Raises ``DataError`` for predictions of different models.
+    The data digest is the digest of the digests.
+
+    Raises:
+        DataError: predictions of different models.
     """
     first = parts[0]
     models = {(part.about.model_digest, part.about.temperature, part.about.views, part.label_set) for part in parts}
@@ -204,7 +226,8 @@ def compute_digest(faces: FaceSet) -> str:
     names = [faces.label_set.labels[index] for index in faces.labels]
     for texts in (faces.ids, faces.splits.tolist(), names):
         digest.update("\n".join(texts).encode())
-    digest.update(faces.pixels.tobytes())
+    for block in lazy.blocks(faces.pixels):
+        digest.update(block.data)
     return digest.hexdigest()
 
 
@@ -274,7 +297,12 @@ def _encode_png(crop: NDArray[np.uint8]) -> bytes:
 
 
 def read(path: str | Path) -> Predictions:
-    """Read a file of ``Predictions.write``. Raises ``FileMissingError``, and ``DataError`` for any other file."""
+    """Read a file of ``Predictions.write``.
+
+    Raises:
+        FileMissingError: any other file.
+        DataError: any other file.
+    """
     file = Path(path)
     if not file.exists():
         raise FileMissingError(f"No predictions at {file}. {REMEDY}")

@@ -27,7 +27,8 @@ SPREAD = ("accuracy", "macro_f1", "balanced_accuracy", "weighted_f1", "mcc", "ka
 def read(folder: str | Path) -> tuple[Evaluated, ...]:
     """Read the runs of a folder: those in its ``seed-*`` folders, or the folder itself.
 
-    Raises ``DataError`` if the seeds are not of the same faces; other errors as ``evaluated.read``.
+    Raises:
+        DataError: the seeds are not of the same faces; other errors as ``evaluated.read``.
     """
     path = Path(folder)
     several = sorted(path.glob(FOLDERS), key=_number)
@@ -48,10 +49,11 @@ def _number(run: Path) -> tuple[int, str]:
 class Result:
     """The metrics of several runs on one split.
 
-    metrics:   means over the runs, as ``evaluate.report``; ``interval`` and ``macro_f1_interval`` are over faces (whole
-               people or sessions, where known) and runs, ``grouped_by`` says which.
-    deviation: metric → standard deviation over the runs (n − 1); 0 for one run.
-    runs:      number of runs.
+    Attributes:
+        metrics: means over the runs, as ``evaluate.report``; ``interval`` and ``macro_f1_interval`` are over faces
+            (whole people or sessions, where known) and runs, ``grouped_by`` says which.
+        deviation: metric → standard deviation over the runs (n − 1); 0 for one run.
+        runs: number of runs.
     """
 
     metrics: dict[str, Any]
@@ -86,7 +88,10 @@ def _intervals(runs: Sequence[Predictions]) -> dict[str, Any]:
 def average(values: Sequence[Any]) -> Any:
     """Return the mean of equally shaped JSON values: numbers, and lists and objects of them.
 
-    Texts and booleans are those of the first; None anywhere gives None. Raises ``DataError`` for other shapes.
+    Texts and booleans are those of the first; None anywhere gives None.
+
+    Raises:
+        DataError: other shapes.
     """
     first = values[0]
     if any(value is None for value in values):

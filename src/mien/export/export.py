@@ -22,9 +22,9 @@ from torch.nn.utils import fuse_conv_bn_eval
 from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError
-from mien.evaluation.evaluate import Model, logits, report, to_predictions
+from mien.evaluation.evaluate import report, to_predictions
 from mien.evaluation.evaluated import KEYS
-from mien.evaluation.metrics.calibration import Threshold
+from mien.evaluation.metrics.calibration import Threshold, probability_gaps
 from mien.evaluation.predictions import Predictions, join
 from mien.export import provenance
 from mien.files import appearing
@@ -32,8 +32,9 @@ from mien.networks.consensus import Consensus
 from mien.networks.torch_session import TorchSession
 from mien.preprocess import PreprocessSpec, apply
 from mien.recipes.recipe import ClassicalRecipe, HeadRecipe, Plan, Recipe, of_run
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, Session, softmax
+from mien.recognition.session import OnnxSession, Session
 from mien.training import calibrate, checkpoints, corpora, parts
 from mien.training.fit import check_data
 from mien.training.module import network_of
@@ -50,12 +51,17 @@ LICENCE = (
 def export(run: Path, faces: FaceSet, head: str = "") -> bundle.Bundle:
     """Write ``run/model.onnx`` from the run's best checkpoint and ``run/metrics.json``, and return the bundle.
 
-    head: for a network of several corpora, export this head instead of the consensus, as ``run/model-HEAD.onnx`` and
-    ``run/metrics-HEAD.json``; it is calibrated and scored on its own corpora's faces.
-    faces: the faces that the run was trained on, with the test set. The temperature and the uncertainty threshold are
-    fitted on the validation set; the test set is scored after everything is fixed, and each scoring is counted.
-    Raises ``FileMissingError`` for an unfinished run, ``ModelError`` if ONNX and PyTorch disagree, ``OptionError``
-    for other faces than the run's.
+    Args:
+        head: for a network of several corpora, export this head instead of the consensus, as ``run/model-HEAD.onnx``
+            and ``run/metrics-HEAD.json``; it is calibrated and scored on its own corpora's faces.
+        faces: the faces that the run was trained on, with the test set. The temperature and the uncertainty threshold
+            are fitted on the validation set; the test set is scored after everything is fixed, and each scoring is
+            counted.
+
+    Raises:
+        FileMissingError: an unfinished run.
+        ModelError: ONNX and PyTorch disagree.
+        OptionError: other faces than the run's.
     """
     recipe = recipe_of(run)
     faces = parts.arrange(faces, recipe.data)
@@ -80,14 +86,16 @@ def export(run: Path, faces: FaceSet, head: str = "") -> bundle.Bundle:
 def finish(run: Path, recipe: Recipe, faces: FaceSet, answering: int = 0) -> nn.Module:
     """Load the run's best network for export and add the calibration of its logits.
 
-    answering: the head to export, numbered as in ``Consensus``.
+    Args:
+        answering: the head to export, numbered as in ``Consensus``.
     """
     network = load_network(run, recipe, len(faces.label_set))
     if isinstance(network, Consensus):
         network.answering = answering
     if not recipe.calibrate.in_graph:
         return network
-    fitting = logits(TorchSession(network), recipe.preprocess, calibrate.fitting_faces(recipe, faces))
+    uncalibrated = Classifier(recipe.name, "", faces.label_set, recipe.preprocess, 1.0, TorchSession(network))
+    fitting = uncalibrated.logits(calibrate.fitting_faces(recipe, faces).pixels)
     return calibrate.scale_logits(network, fitting, recipe, faces)
 
 
@@ -120,7 +128,12 @@ def write(
 
 
 def recipe_of(run: Path) -> Recipe:
-    """Return the recipe of a network's run folder. Raises ``FileMissingError``, ``OptionError`` for other runs."""
+    """Return the recipe of a network's run folder.
+
+    Raises:
+        FileMissingError: other runs.
+        OptionError: other runs.
+    """
     recipe = graph_recipe_of(run)
     if isinstance(recipe, HeadRecipe):
         raise OptionError(
@@ -131,7 +144,12 @@ def recipe_of(run: Path) -> Recipe:
 
 
 def graph_recipe_of(run: Path) -> Recipe | HeadRecipe:
-    """Return the recipe of a run that has a graph. Raises ``FileMissingError``, ``OptionError`` for a baseline's."""
+    """Return the recipe of a run that has a graph.
+
+    Raises:
+        FileMissingError: a baseline's.
+        OptionError: a baseline's.
+    """
     recipe = of_run(run)
     if isinstance(recipe, ClassicalRecipe):
         raise OptionError(f"{run} is a classical baseline, which has no network. Give the run of a network.")
@@ -142,10 +160,11 @@ def graph_recipe_of(run: Path) -> Recipe | HeadRecipe:
 class Scored:
     """The scores of a finished model.
 
-    metrics:     of the validation and the test set, by the names of the splits.
-    threshold:   confidence below which a prediction is called uncertain.
-    predictions: on both sets, with the fitted temperature.
-    validation_logits: float32 (N, C).
+    Attributes:
+        metrics: of the validation and the test set, by the names of the splits.
+        threshold: confidence below which a prediction is called uncertain.
+        predictions: on both sets, with the fitted temperature.
+        validation_logits: float32 (N, C).
     """
 
     metrics: dict[str, Any]
@@ -162,13 +181,14 @@ class Scored:
 def score(session: Session, plan: Plan, faces: FaceSet) -> Scored:
     """Score the validation and the test set, after fitting temperature and threshold on the validation set."""
     validation, training = faces.part(parts.VALIDATION), faces.part(parts.TRAIN)
-    fitting = logits(session, plan.preprocess, calibrate.fitting_faces(plan, faces))
-    validation_logits, temperature = fitting[: len(validation)], calibrate.temperature(plan, fitting, faces)
-    model = Model(plan.name, "", faces.label_set, plan.preprocess, temperature, session)
+    uncalibrated = Classifier(plan.name, "", faces.label_set, plan.preprocess, 1.0, session)
+    fitting = uncalibrated.logits(calibrate.fitting_faces(plan, faces).pixels)
+    validation_logits = fitting[: len(validation)]
+    model = replace(uncalibrated, temperature=calibrate.temperature(plan, fitting, faces))
     validated = to_predictions(validation_logits, validation, training, model)
     threshold = calibrate.threshold(plan, validated.probabilities, validation)
     test = faces.part(parts.TEST)
-    tested = to_predictions(logits(session, plan.preprocess, test), test, training, model)
+    tested = to_predictions(model.logits(test.pixels), test, training, model)
     metrics = {
         _key(faces, parts.VALIDATION): report(validated),
         _key(faces, parts.TEST): report(tested, copies=True),
@@ -262,11 +282,15 @@ def mute(*names: str) -> Iterator[None]:
 def check_parity(network: nn.Module, exported: NDArray[np.float32], faces: FaceSet, spec: PreprocessSpec) -> float:
     """Return the largest difference of probabilities between PyTorch and ONNX on up to 512 real crops.
 
-    exported: the ONNX graph's logits on ``faces``, float32 (N, C). Raises ``ModelError`` above 1e-4.
+    Args:
+        exported: the ONNX graph's logits on ``faces``, float32 (N, C).
+
+    Raises:
+        ModelError: above 1e-4.
     """
     with torch.inference_mode():
         own = network(torch.from_numpy(apply(faces.pixels[:PARITY_FACES], spec))).numpy()
-    difference = float(np.abs(softmax(own) - softmax(exported[: len(own)])).max())
+    difference = float(probability_gaps(own, exported[: len(own)]).max())
     if not difference <= TOLERANCE:
         raise ModelError(f"ONNX and PyTorch differ by {difference:.2e} in probability; expected ≤ {TOLERANCE:.0e}.")
     return difference

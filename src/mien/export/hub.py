@@ -37,8 +37,10 @@ class Written:
 def write(source: str | Path, out: Path) -> Written:
     """Write a finished run, or a model by name or file, as a folder for the Hub into ``out``.
 
-    Raises ``FileMissingError`` for an unfinished run, ``OptionError`` for a folder in use, ``MissingExtraError`` for a
-    run without safetensors, and as ``bundle.read``.
+    Raises:
+        FileMissingError: an unfinished run.
+        OptionError: a folder in use.
+        MissingExtraError: a run without safetensors, and as ``bundle.read``.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} is not an empty folder. Give another one.")

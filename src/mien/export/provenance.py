@@ -24,7 +24,9 @@ UNKNOWN = "not known here"
 def collect_corpora(run: Path, recipe: Plan, faces: FaceSet) -> tuple[Corpus, ...]:
     """Collect the distinct corpora of a run: those of its training faces, its pretrained weights and its teachers.
 
-    run: a folder with ``data.json``, which names the teachers.  faces: split as in the recipe.
+    Args:
+        run: a folder with ``data.json``, which names the teachers.
+        faces: split as in the recipe.
     """
     corpora: dict[str, Corpus] = {}
     for corpus in (*training_corpora(faces), *pretraining_corpora(recipe), *_teacher_corpora(run, recipe)):

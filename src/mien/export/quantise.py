@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError
-from mien.evaluation.evaluate import logits
+from mien.evaluation.metrics.calibration import probability_gaps
 from mien.export.export import graph_recipe_of, mute, record, score, write
 from mien.preprocess import apply
 from mien.recipes.recipe import Plan
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, softmax
+from mien.recognition.session import OnnxSession
 from mien.training import parts
 from mien.training.fit import check_data
 
@@ -42,11 +43,15 @@ FILE, HALF = run_files.INT8, run_files.FLOAT16
 def quantise(run: Path, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model-int8.onnx`` from ``run/model.onnx``, and ``run/metrics-int8.json``, and return the bundle.
 
-    faces: as for ``export.export``. Ranges are calibrated on 512 training faces, temperature and threshold fitted on
-    the validation set, then the test set is scored, and counted, once. The metrics also have ``agreement``, the share
-    of validation faces with the same prediction from both files, and ``difference``, the mean over faces of the largest
-    difference in probability. Raises ``FileMissingError`` for a run without model.onnx, ``OptionError`` for other
-    faces.
+    Args:
+        faces: as for ``export.export``. Ranges are calibrated on 512 training faces, temperature and threshold fitted
+            on the validation set, then the test set is scored, and counted, once. The metrics also have ``agreement``,
+            the share of validation faces with the same prediction from both files, and ``difference``, the mean over
+            faces of the largest difference in probability.
+
+    Raises:
+        FileMissingError: a run without model.onnx.
+        OptionError: other faces.
     """
     source, recipe, faces = open_run(run, faces)
     graph = int8(source.graph, apply(_sample(faces.part(parts.TRAIN)).pixels, recipe.preprocess))
@@ -79,7 +84,7 @@ def _score_and_write(
     path: Path, graph: bytes, source: bundle.Bundle, recipe: Plan, faces: FaceSet, **origin: str
 ) -> bundle.Bundle:
     scores = score(OnnxSession(graph), recipe, faces)
-    before = logits(OnnxSession(source.graph), recipe.preprocess, faces.part(parts.VALIDATION))
+    before = Classifier.open(source).logits(faces.part(parts.VALIDATION).pixels)
     metrics = {**_parity(before, scores.validation_logits), "uncertain": asdict(scores.threshold), **scores.metrics}
     record(path.with_name(f"metrics{path.stem.removeprefix('model')}.json"), metrics)
     version = onnxruntime.__version__
@@ -198,5 +203,5 @@ def _sample(training: FaceSet) -> FaceSet:
 
 
 def _parity(before: NDArray[np.float32], after: NDArray[np.float32]) -> dict[str, Any]:
-    gaps = np.abs(softmax(before) - softmax(after)).max(1)
-    return {"agreement": float((before.argmax(1) == after.argmax(1)).mean()), "difference": float(gaps.mean())}
+    difference = float(probability_gaps(before, after).mean())
+    return {"agreement": float((before.argmax(1) == after.argmax(1)).mean()), "difference": difference}

@@ -23,9 +23,9 @@ from mien.export.export import PARITY_FACES, TOLERANCE, finish, mute, recipe_of
 from mien.export.quantise import open_run
 from mien.files import appearing
 from mien.preprocess import PreprocessSpec, apply
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle
 from mien.recognition.model_files.bundle import Bundle
-from mien.recognition.session import OnnxSession, softmax
 from mien.training import parts
 
 WHOLE, PROGRAM = "model-whole.onnx", "model.pt2"
@@ -52,7 +52,10 @@ def whole_of_model(model: str | Path, folder: Path) -> float:
     """Write ``folder/model-whole.onnx`` from a finished model, by name or path; otherwise as ``whole``.
 
     Without faces, the difference is measured on generated crops: noise over ramps of every brightness, with larger
-    float32 differences than faces (``fer7``: 1.1e-5). Raises ``ModelError`` above 1e-4, for int8 models above 0.05.
+    float32 differences than faces (``fer7``: 1.1e-5).
+
+    Raises:
+        ModelError: above 1e-4, for int8 models above 0.05.
     """
     source = bundle.read(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,13 +79,13 @@ def _generate(size: int, count: int = 64) -> NDArray[np.uint8]:
 def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed: float) -> float:
     """Write the whole graph of ``source``; return its difference to Mien on ``pixels`` (N, size, size).
 
-    Raises ``ModelError`` for a difference above ``allowed``.
+    Raises:
+        ModelError: a difference above ``allowed``.
     """
     model = with_preprocessing(source)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (own,) = session.run(None, {"crops": pixels})
-    given = softmax(OnnxSession(source.graph).logits(apply(pixels, source.preprocess)), source.temperature)
-    difference = _difference(own, given, allowed, WHOLE)
+    difference = _difference(own, Classifier.open(source).classify(pixels), allowed, WHOLE)
     about = _describe(
         source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)"
     )
@@ -110,8 +113,8 @@ def program(run: Path, faces: FaceSet) -> float:
     crops = apply(validation.pixels[:PARITY_FACES], spec)
     with torch.inference_mode():
         own = exported.module()(torch.from_numpy(crops)).numpy()
-    given = softmax(OnnxSession(source.graph).logits(crops), source.temperature)
-    difference = _difference(softmax(own, source.temperature), given, TOLERANCE, PROGRAM)
+    classifier = Classifier.open(source)
+    difference = _difference(classifier.to_probabilities(own), classifier.classify_inputs(crops), TOLERANCE, PROGRAM)
     about = _describe(
         source, difference, input="crops float32 (N, channels, size, size)", output="logits float32 (N, classes)"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -41,11 +41,12 @@ _LEAST = 1e-6  # bounds log-odds where a probability is 0 or 1 in float64
 class Map:
     """What in one face speaks for one class.
 
-    values: float32 (S, S) in the network's input size, signed: above 0 speaks for the class, below 0 against it. The
-            unit is the method's; occlusion has the fall of the class's log-odds in nats when the place is hidden.
-    label, probability: the class, and what the network gives it, 0 to 1.
-    method: what made the map.
-    faithfulness: how far hiding what the map names changes the answer, against random maps.
+    Attributes:
+        values: float32 (S, S) in the network's input size, signed: above 0 speaks for the class, below 0 against it.
+            The unit is the method's; occlusion has the fall of the class's log-odds in nats when the place is hidden.
+        label, probability: the class, and what the network gives it, 0 to 1.
+        method: what made the map.
+        faithfulness: how far hiding what the map names changes the answer, against random maps.
     """
 
     label: str
@@ -76,7 +77,8 @@ class Map:
 class Explanation:
     """One picture, its faces, and for each face its maps in the order of the classes asked for.
 
-    crop: how the detector's boxes became crops, so that maps can be laid onto the picture.
+    Attributes:
+        crop: how the detector's boxes became crops, so that maps can be laid onto the picture.
     """
 
     result: ImageResult
@@ -96,7 +98,11 @@ class Explanation:
         return content
 
     def draw(self) -> Image.Image:
-        """Return one picture of all maps (see ``mien.interpret.overlay``). Raises ``OptionError`` without pixels."""
+        """Return one picture of all maps (see ``mien.interpret.overlay``).
+
+        Raises:
+            OptionError: without pixels.
+        """
         from mien.interpret.overlay import sheet
 
         return sheet(self)
@@ -151,12 +157,15 @@ def explain(
 ) -> tuple[Map, ...]:
     """Return one map for each class of one face crop, measured against random maps.
 
-    crop:      uint8 (H, W, 3) RGB or (H, W) grey, as ``mien.recognition.crop.cut`` gives it.
-    classes:   words of the model's labels, or how many of the most probable ones.
-    explainer: the method; None takes ``Occlusion``.
+    Args:
+        crop: uint8 (H, W, 3) RGB or (H, W) grey, as ``mien.recognition.crop.cut`` gives it.
+        classes: words of the model's labels, or how many of the most probable ones.
+        explainer: the method; None takes ``Occlusion``.
 
-    Raises ``DataError`` for a class that the model does not have, ``OptionError`` for a count that it does not have or
-    a class named twice, ``ImageError`` for a crop of another dtype or shape.
+    Raises:
+        DataError: a class that the model does not have.
+        OptionError: a count that it does not have or a class named twice.
+        ImageError: a crop of another dtype or shape.
     """
     face = preprocess.apply([crop], recognizer.bundle.preprocess)[0]
     probabilities = recognizer.classify_inputs(face[None])[0]
@@ -177,13 +186,19 @@ def explain_image(
     *,
     explainer: Explainer | None = None,
     max_pixels: int | None = None,
+    face: int | None = None,
 ) -> Explanation:
     """Find the faces of a picture (see ``mien.images.load``) and explain each.
 
     A picture without a face is an explanation without maps. Arguments and errors as in ``explain``, and
     ``ImageError`` or ``FileMissingError`` for an image that cannot be read.
+
+    Args:
+        face: explain only the face at this index of the result, from 0; without such a face there are no maps.
     """
     (result,) = recognizer.decide([recognizer.find(image, max_pixels=max_pixels)])
+    if face is not None:
+        result = replace(result, faces=result.faces[face : face + 1])
     spec = recognizer.detector.crop
     pixels = result.pixels
     if pixels is None:

@@ -35,10 +35,11 @@ _BLUR = 8.0  # the face's side over the blur's standard deviation: a mouth's cor
 class Faithfulness:
     """How far a map's order of pixels decides the probability of its class.
 
-    deletion:  mean probability while the map's pixels are deleted, strongest first, 0 to 1; low is good.
-    insertion: mean probability while they are put back into the baseline, strongest first, 0 to 1; high is good.
-    random:    deletion areas of random maps. They come in pairs, a map and its negative, and the insertion area of one
-               is the deletion area of the other, so that these areas stand for both.
+    Attributes:
+        deletion: mean probability while the map's pixels are deleted, strongest first, 0 to 1; low is good.
+        insertion: mean probability while they are put back into the baseline, strongest first, 0 to 1; high is good.
+        random: deletion areas of random maps. They come in pairs, a map and its negative, and the insertion area of one
+            is the deletion area of the other, so that these areas stand for both.
     """
 
     deletion: float
@@ -96,10 +97,14 @@ def measure(
 ) -> tuple[Faithfulness, ...]:
     """Measure the maps of one face, each for its own class; they share the random maps.
 
-    face: network input, float32 (channels, S, S).  maps: (K, S, S), higher is stronger.  classes: K class indices.
-    baseline: see ``hidden``.  Costs (2K + trials)·(steps − 1) + 2 forward passes. Deterministic for a ``seed``.
+    Args:
+        face: network input, float32 (channels, S, S).
+        maps: (K, S, S), higher is stronger.
+        classes: K class indices.
+        baseline: see ``hidden``.  Costs (2K + trials)·(steps − 1) + 2 forward passes. Deterministic for a ``seed``.
 
-    Raises ``OptionError`` for maps of another size, fewer than 2 steps, or trials that are not even and positive.
+    Raises:
+        OptionError: maps of another size, fewer than 2 steps, or trials that are not even and positive.
     """
     side = face.shape[-1]
     if maps.shape != (len(classes), side, side):
@@ -149,7 +154,10 @@ def hidden(face: NDArray[np.float32], baseline: Baseline = "blur") -> NDArray[np
     ``blur`` (standard deviation S / 8) takes the expression and leaves light, shade and hair, so that a deleted place
     looks like an unsharp photo; ``mean`` is the face's mean grey, whose outline the network sees as an edge that no
     face has. Both are applied to the network's input: deleted in the photo, a dark place would change the brightness
-    of all others through standardisation. Raises ``OptionError`` for another word.
+    of all others through standardisation.
+
+    Raises:
+        OptionError: another word.
     """
     if baseline == "mean":
         return np.broadcast_to(face.mean((1, 2), keepdims=True), face.shape).astype(np.float32)

@@ -32,7 +32,10 @@ class FeatureMaps:
 def feature_maps(network: nn.Module, face: NDArray[np.float32]) -> tuple[FeatureMaps, ...]:
     """Compute the feature maps of each stage for a network input float32 (channels, S, S), first stage first.
 
-    The network is run in evaluation mode. Raises ``ModelError`` for a network without feature maps.
+    The network is run in evaluation mode.
+
+    Raises:
+        ModelError: a network without feature maps.
     """
     chosen = stages(network.eval(), face)
     if not chosen:
@@ -66,7 +69,11 @@ def embed(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Compute the inputs of the last dense layer, float32 (N, D), and the most probable class, int64 (N,).
 
-    pixels: face crops uint8 (N, H, W). Raises ``ModelError`` for a network without a dense layer.
+    Args:
+        pixels: face crops uint8 (N, H, W).
+
+    Raises:
+        ModelError: a network without a dense layer.
     """
     dense = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not dense:
@@ -88,8 +95,10 @@ def embed(
 class Projection:
     """An embedding in two dimensions.
 
-    pca:  float64 (N, 2), the two directions of largest variance.  shares: fraction of the variance in each of them.
-    tsne: float64 (N, 2). Neighbours stay neighbours; distances between groups and their sizes mean nothing.
+    Attributes:
+        pca: float64 (N, 2), the two directions of largest variance.
+        shares: fraction of the variance in each of them.
+        tsne: float64 (N, 2). Neighbours stay neighbours; distances between groups and their sizes mean nothing.
     """
 
     pca: NDArray[np.float64]
@@ -100,7 +109,8 @@ class Projection:
 def project(points: NDArray[np.float32], seed: int = 0) -> Projection:
     """Project an embedding, float32 (N, D), D ≥ 2, by PCA and by t-SNE (van der Maaten & Hinton 2008).
 
-    Raises ``DataError`` for fewer than 5 faces.
+    Raises:
+        DataError: fewer than 5 faces.
     """
     if len(points) < _LEAST:
         raise DataError(f"{len(points)} faces to project: expected at least {_LEAST}.")

@@ -72,7 +72,9 @@ def stages(network: nn.Module, face: NDArray[np.float32]) -> tuple[Stage, ...]:
 def stage(network: nn.Module, face: NDArray[np.float32], least: int, name: str = "") -> Stage:
     """Choose the deepest stage with maps of at least ``least``², or else the largest; or the stage called ``name``.
 
-    Raises ``OptionError`` for a name that is no stage, ``ModelError`` for a network without convolutions.
+    Raises:
+        OptionError: a name that is no stage.
+        ModelError: a network without convolutions.
     """
     candidates = stages(network, face)
     if not candidates:
@@ -162,7 +164,8 @@ def of_run(run: Path, method: str, layer: str = "") -> GradCam | LayerCam | Inte
 def network_of_run(run: Path) -> nn.Module:
     """Return the best network of a run folder, in evaluation mode.
 
-    Raises ``FileMissingError`` for a folder without recipe, checkpoint or exported model.
+    Raises:
+        FileMissingError: a folder without recipe, checkpoint or exported model.
     """
     recipe = recipe_of(run)
     if not (run / run_files.MODEL).exists():

@@ -37,7 +37,10 @@ _ORDINALS = {1: "most probable class", 2: "second class", 3: "third class"}
 def overlay(explanation: Explanation, rank: int = 0) -> Pixels:
     """Return the picture, uint8 (H, W, 3) RGB, with the map of the class at ``rank`` on each face.
 
-    The picture turns grey, so that all colour in it is the maps'. Raises ``OptionError`` without pixels.
+    The picture turns grey, so that all colour in it is the maps'.
+
+    Raises:
+        OptionError: without pixels.
     """
     return _overlay(explanation, _pixels(explanation), rank)
 
@@ -46,7 +49,10 @@ def sheet(explanation: Explanation) -> Image.Image:
     """Return the photo with its maps, a panel for each class side by side, and below it a row for each face.
 
     A map's class, its probability, its deletion area, that of random maps and the score stand below it. The photo is
-    scaled to fit; ``overlay`` has it in its own size. Raises ``OptionError`` without pixels.
+    scaled to fit; ``overlay`` has it in its own size.
+
+    Raises:
+        OptionError: without pixels.
     """
     from PIL import Image, ImageDraw
 

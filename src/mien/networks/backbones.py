@@ -15,8 +15,10 @@ PREFIX = "torchvision:"
 class Backbone(nn.Module):
     """A torchvision classifier with a new last dense layer.
 
-    network: takes float (N, channels, S, S). head: the name of its last dense layer, the only part trained while the
-    rest is frozen (systems A and D: head only, then fine-tuned).
+    Args:
+        network: takes float (N, channels, S, S).
+        head: the name of its last dense layer, the only part trained while the rest is frozen (systems A and D: head
+            only, then fine-tuned).
     """
 
     def __init__(self, network: nn.Module, head: str) -> None:
@@ -57,12 +59,15 @@ def backbone(
 ) -> Backbone:
     """Build torchvision's classifier ``name`` for ``classes`` emotions.
 
-    size: of the crops in pixels; one forward pass checks that the classifier takes them.
-    channels: 1 sums the first convolution's kernels over RGB, which is the same function on pseudo-RGB.
-    pretrained: ImageNet weights through torchvision's own loader, which downloads them once and caches them.
-    stride: of the first convolution; None keeps it.
-    Raises ``RecipeError`` for an unknown name or crops that the classifier cannot take, ``FileMissingError`` if the
-    weights are not available.
+    Args:
+        size: of the crops in pixels; one forward pass checks that the classifier takes them.
+        channels: 1 sums the first convolution's kernels over RGB, which is the same function on pseudo-RGB.
+        pretrained: ImageNet weights through torchvision's own loader, which downloads them once and caches them.
+        stride: of the first convolution; None keeps it.
+
+    Raises:
+        RecipeError: an unknown name or crops that the classifier cannot take.
+        FileMissingError: the weights are not available.
     """
     from torchvision import models
 

@@ -34,8 +34,9 @@ class FaceResidual(nn.Module):
     parameters, 0.15 G multiply-accumulates at 96×96 pixels: dense convolutions, which train 6 to 15 times faster on a
     CPU than depthwise ones with as many. Takes images of any size, at least 32×32.
 
-    pretrained: start from the author's weights (CC0, trained on 3 million faces); they need colour (``channels`` = 3)
-    and the file ``dlib_face_resnet29.npz`` in the folder ``MIEN_WEIGHTS``.
+    Args:
+        pretrained: start from the author's weights (CC0, trained on 3 million faces); they need colour (``channels`` =
+            3) and the file ``dlib_face_resnet29.npz`` in the folder ``MIEN_WEIGHTS``.
     """
 
     def __init__(
@@ -75,8 +76,12 @@ class FaceResidual(nn.Module):
     def start(self, weights: dict[str, NDArray[np.float32]], faces: torch.Tensor, crops: torch.Tensor) -> None:
         """Load dlib's weights; its scales and biases become batch norms, using the statistics of faces.
 
-        faces: float32 (N, 3, S, S) RGB, 0–255, a few hundred. crops: the same faces after the recipe's preprocessing.
-        Raises ``RecipeError`` for weights of another network.
+        Args:
+            faces: float32 (N, 3, S, S) RGB, 0–255, a few hundred.
+            crops: the same faces after the recipe's preprocessing.
+
+        Raises:
+            RecipeError: weights of another network.
         """
         maps = (faces - torch.tensor(MEAN)[:, None, None]) / 256
         self.eval()

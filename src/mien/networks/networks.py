@@ -195,8 +195,11 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def build(name: str, classes: int, channels: int = 1, size: int = 48, **options: Any) -> nn.Module:
     """Build a registered network, or with ``torchvision:NAME`` a classifier of torchvision.
 
-    options: as in ``tables.NetworkTable``. Raises ``RecipeError`` for an unknown name, an option that the network
-    does not have, or images smaller than its pools allow.
+    Args:
+        options: as in ``tables.NetworkTable``.
+
+    Raises:
+        RecipeError: an unknown name, an option that the network does not have, or images smaller than its pools allow.
     """
     if name.startswith(PREFIX):
         return _construct(backbone, name, name.removeprefix(PREFIX), classes, channels, size, **options)

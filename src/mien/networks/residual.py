@@ -18,11 +18,12 @@ class Residual(nn.Module):
     ``blocks`` residual blocks, max-pools between stages, global average pooling, dropout, linear output. At 48×48 the
     stages see 24×24, 12×12 and 6×6 maps. Takes images of any size, at least 2 to the number of stages.
 
-    widths:          output maps of each stage.
-    attention:       within each block, before the sum (Hu et al. 2018).
-    spatial_dropout: of whole maps, between stages.
-    separable:       use depthwise and pointwise convolutions (Chollet 2017): with the same number of weights, the
-                     maps can be twice as wide.
+    Args:
+        widths: output maps of each stage.
+        attention: within each block, before the sum (Hu et al. 2018).
+        spatial_dropout: of whole maps, between stages.
+        separable: use depthwise and pointwise convolutions (Chollet 2017): with the same number of weights, the maps
+            can be twice as wide.
     """
 
     def __init__(

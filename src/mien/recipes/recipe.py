@@ -60,7 +60,11 @@ class Plan(Table):
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
-        """Return the recipe with keys such as ``"train.rate"`` replaced. Raises ``RecipeError`` as ``parse``."""
+        """Return the recipe with keys such as ``"train.rate"`` replaced.
+
+        Raises:
+            RecipeError: as ``parse``.
+        """
         return _validate(type(self), merge(self.model_dump(mode="json", exclude_unset=True), _nest(values)))
 
     @property
@@ -72,8 +76,12 @@ class Plan(Table):
         """Return the recipe's SHA-256 in hex; comments and explicit defaults do not change it.
 
         Keys at their default are left out, so that a new key does not change the digests of earlier runs.
+        ``data.memory``, which changes no result, is left out, too.
         """
-        values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        data = self.data.model_copy(update={"memory": DataTable().memory})
+        values = json.dumps(
+            self.model_copy(update={"data": data}).model_dump(mode="json", exclude_defaults=True), sort_keys=True
+        )
         return hashlib.sha256(values.encode()).hexdigest()
 
 
@@ -164,8 +172,12 @@ def shipped() -> tuple[str, ...]:
 def load(path: str | Path, budget: str = "") -> Recipe:
     """Read a network's recipe from a file, or from the package by its name.
 
-    budget: a table ``[budget.NAME]`` of the file, whose keys replace the recipe's, or ``smoke``.
-    Raises ``FileMissingError``, and ``RecipeError`` for wrong keys, each in one line, or a recipe of another kind.
+    Args:
+        budget: a table ``[budget.NAME]`` of the file, whose keys replace the recipe's, or ``smoke``.
+
+    Raises:
+        FileMissingError: wrong keys, each in one line, or a recipe of another kind.
+        RecipeError: wrong keys, each in one line, or a recipe of another kind.
     """
     recipe = load_any(path, budget)
     if not isinstance(recipe, Recipe):
@@ -279,7 +291,12 @@ def parse_any(values: dict[str, Any], source: str = "recipe") -> AnyRecipe:
 
 
 def of_run(run: Path) -> AnyRecipe:
-    """Read the recipe of a run folder. Raises ``FileMissingError``, and ``RecipeError`` for a damaged file."""
+    """Read the recipe of a run folder.
+
+    Raises:
+        FileMissingError: a damaged file.
+        RecipeError: a damaged file.
+    """
     path = run / run_files.RECIPE
     if not path.exists():
         raise FileMissingError(f"{run} has no recipe.json; expected a folder that `mien train` wrote.")

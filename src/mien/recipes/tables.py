@@ -26,8 +26,9 @@ class Table(BaseModel):
 class CorpusHead(Table):
     """One labelling scheme: the labels, or the votes, of some corpora, for which the network gets a head.
 
-    datasets: the corpora with this scheme, as named in a manifest's column ``dataset``.
-    votes:    use their votes as soft targets, and no target for faces without votes; otherwise their labels.
+    Attributes:
+        datasets: the corpora with this scheme, as named in a manifest's column ``dataset``.
+        votes: use their votes as soft targets, and no target for faces without votes; otherwise their labels.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -38,17 +39,18 @@ class CorpusHead(Table):
 class CorporaTable(Table):
     """Training on several corpora; see ``corpora``.
 
-    shares:    relative share of the sampled faces per corpus, by its name; corpora left out are not sampled.
-    draws:     faces per epoch; 0 means the size of the training set.
-    balance:   0 samples a corpus's faces uniformly, 1 its classes uniformly; in between, the probability of a face is
-               its class's size to the power of minus this.
-    heads:     heads of the network besides the exported consensus. If a face has targets of several heads, the
-               consensus learns that of the first. Empty: only the consensus.
-    agreement: share of the consensus' target that is the mean prediction of all heads for the same face, treated like
-               annotators (Guan et al. 2018, "Who Said What"); the rest is the face's own target.
-    masked:    corpora whose faces are cut out on black.
-    uncut:     corpora of uncut faces with classes that the other corpora of their head, ``masked`` ones, lack: in
-               training they get those outlines, because otherwise the network would recognise the classes by them.
+    Attributes:
+        shares: relative share of the sampled faces per corpus, by its name; corpora left out are not sampled.
+        draws: faces per epoch; 0 means the size of the training set.
+        balance: 0 samples a corpus's faces uniformly, 1 its classes uniformly; in between, the probability of a face is
+            its class's size to the power of minus this.
+        heads: heads of the network besides the exported consensus. If a face has targets of several heads, the
+            consensus learns that of the first. Empty: only the consensus.
+        agreement: share of the consensus' target that is the mean prediction of all heads for the same face, treated
+            like annotators (Guan et al. 2018, "Who Said What"); the rest is the face's own target.
+        masked: corpora whose faces are cut out on black.
+        uncut: corpora of uncut faces with classes that the other corpora of their head, ``masked`` ones, lack: in
+            training they get those outlines, because otherwise the network would recognise the classes by them.
     """
 
     shares: dict[str, Positive] = {}
@@ -72,19 +74,22 @@ class CorporaTable(Table):
 class DataTable(Table):
     """Labels, split and sampling of the data; its path is given at run time.
 
-    scheme:   label set by its name in ``labels``; empty takes the smallest that contains all labels of the data.
-    classes:  the user's own classes, in the model's order, instead of a ``scheme``.
-    split:    ``own`` keeps the corpus's split; ``image`` and ``subject`` draw a new one in the proportions ``shares``
-              (train, validation, test), stratified by class; ``subject`` keeps each person in one split.
-    hold_out: share of the training faces used as validation set; all faces of the corpus's other splits are then test
-              faces (system D tests on FER2013's PublicTest and PrivateTest together).
-    seed:     of the split; independent of ``train.seed``, so that several seeds share one split.
-    votes:    use the FER+ votes as soft targets; faces without votes keep their label.
-    oversample: 0 samples each face once per epoch; 1 samples all classes equally often (system E); in between, the
-              probability of a face is its class's size to the power of minus this.
-    corpora:  training on several corpora, instead of ``votes`` and ``oversample``.
-    apex:     number of last frames of each CK+ sequence to use, 1 for one face a sequence; 0: all that the data has.
-    limit:    maximum number of faces per split, spread evenly over corpora and classes, at least one each; 0: all.
+    Attributes:
+        scheme: label set by its name in ``labels``; empty takes the smallest that contains all labels of the data.
+        classes: the user's own classes, in the model's order, instead of a ``scheme``.
+        split: ``own`` keeps the corpus's split; ``image`` and ``subject`` draw a new one in the proportions ``shares``
+            (train, validation, test), stratified by class; ``subject`` keeps each person in one split.
+        hold_out: share of the training faces used as validation set; all faces of the corpus's other splits are then
+            test faces (system D tests on FER2013's PublicTest and PrivateTest together).
+        seed: of the split; independent of ``train.seed``, so that several seeds share one split.
+        votes: use the FER+ votes as soft targets; faces without votes keep their label.
+        oversample: 0 samples each face once per epoch; 1 samples all classes equally often (system E); in between, the
+            probability of a face is its class's size to the power of minus this.
+        corpora: training on several corpora, instead of ``votes`` and ``oversample``.
+        apex: number of last frames of each CK+ sequence to use, 1 for one face a sequence; 0: all that the data has.
+        limit: maximum number of faces per split, spread evenly over corpora and classes, at least one each; 0: all.
+        memory: GiB of pixels up to which all faces are kept in memory. More are read from their sources batch by batch,
+            which changes no weight; so the key does not count for the recipe's digest.
     """
 
     scheme: str = ""
@@ -98,6 +103,7 @@ class DataTable(Table):
     corpora: CorporaTable = CorporaTable()
     apex: Number = 0
     limit: Number = 0
+    memory: NotNegative = 1.0
 
     @field_validator("scheme")
     @classmethod
@@ -135,13 +141,16 @@ class NetworkTable(Table):
     """The network, by its name in ``networks.NETWORKS`` or as ``torchvision:NAME``, and its options.
 
     Options left out have the network's published default; an option that the network does not have is an error.
-    dropout: before the dense layers.  spatial_dropout: of whole feature maps, after each block.
-    attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
-    pretrained: start from torchvision's ImageNet weights, or for ``face_residual`` from dlib's face weights.
-    start: start from the weights of a finished model of the same network: name, alias or model file.
-    stride: of a backbone's first convolution; 1 doubles the resolution at four times the cost.
-    widths, blocks: for ``residual``, maps and number of blocks of each stage.
-    separable: for ``residual``, use depthwise and pointwise convolutions.
+
+    Attributes:
+        dropout: before the dense layers.
+        spatial_dropout: of whole feature maps, after each block.
+        attention: in each block (squeeze-excitation, Hu et al. 2018; CBAM, Woo et al. 2018).
+        pretrained: start from torchvision's ImageNet weights, or for ``face_residual`` from dlib's face weights.
+        start: start from the weights of a finished model of the same network: name, alias or model file.
+        stride: of a backbone's first convolution; 1 doubles the resolution at four times the cost.
+        widths, blocks: for ``residual``, maps and number of blocks of each stage.
+        separable: for ``residual``, use depthwise and pointwise convolutions.
     """
 
     name: str = "four_block"
@@ -159,9 +168,11 @@ class NetworkTable(Table):
 class HarmoniseTable(Table):
     """Randomise what differs between corpora independently of the expression; probabilities per training face.
 
-    fill: replace the black background of a cut-out face by a colour, noise or another face's background.
-    mask: cut out other faces, by the outline of a cut-out face, or by an oval if there is none.
-    grey: remove the colour.  cast: add a colour cast.
+    Attributes:
+        fill: replace the black background of a cut-out face by a colour, noise or another face's background.
+        mask: cut out other faces, by the outline of a cut-out face, or by an oval if there is none.
+        grey: remove the colour.
+        cast: add a colour cast.
     """
 
     fill: Probability = 0.0
@@ -173,11 +184,12 @@ class HarmoniseTable(Table):
 class HeadTable(Table):
     """A new last layer on a finished model's network; see ``head``.
 
-    trunk:   the model, by the name of a shipped one or as the path of a model file. Its dense layers are removed.
-    c:       inverse strengths of the ℓ2 penalty; the one with the lowest log-loss on the validation set is selected.
-    mirror:  also train on the mirror image of every training face.
-    class_weights: 0 weights all faces equally; 1 weights classes inversely to their size; in between, the weight is the
-             class's size to the power of minus this.
+    Attributes:
+        trunk: the model, by the name of a shipped one or as the path of a model file. Its dense layers are removed.
+        c: inverse strengths of the ℓ2 penalty; the one with the lowest log-loss on the validation set is selected.
+        mirror: also train on the mirror image of every training face.
+        class_weights: 0 weights all faces equally; 1 weights classes inversely to their size; in between, the weight is
+            the class's size to the power of minus this.
     """
 
     trunk: str = "default"
@@ -189,11 +201,15 @@ class HeadTable(Table):
 class AugmentTable(Table):
     """Random augmentation of each training face; 0 disables a transform.
 
-    flip, vertical_flip: probability of mirroring. rotate: ± degrees. shift: ± fraction of the side.
-    zoom: ± fraction of the size. brightness: ± fraction, a factor on the network's input.
-    erase: probability of blanking one rectangle of 2–15 % of the area (Zhong et al. 2020).
-    mixup, cutmix: α of the Beta distribution for mixing two faces and their targets (Zhang et al. 2018, Yun et al.
-    2019); with both set, one of them is drawn for each batch.
+    Attributes:
+        flip, vertical_flip: probability of mirroring.
+        rotate: ± degrees.
+        shift: ± fraction of the side.
+        zoom: ± fraction of the size.
+        brightness: ± fraction, a factor on the network's input.
+        erase: probability of blanking one rectangle of 2–15 % of the area (Zhong et al. 2020).
+        mixup, cutmix: α of the Beta distribution for mixing two faces and their targets (Zhang et al. 2018, Yun et al.
+            2019); with both set, one of them is drawn for each batch.
     """
 
     flip: Probability = 0.5
@@ -226,10 +242,11 @@ class DegradeTable(Table):
 class LossTable(Table):
     """The loss; ``losses.Loss`` has the formulas.
 
-    gamma, alpha: of the focal loss; alpha is one factor for all classes or one per class, in label order.
-    label_smoothing: share of the target spread evenly over the classes.
-    class_weights: 0 weights all faces equally; 1 weights classes inversely to their size ("balanced", system E);
-                   in between, the weight is the class's size to the power of minus this.
+    Attributes:
+        gamma, alpha: of the focal loss; alpha is one factor for all classes or one per class, in label order.
+        label_smoothing: share of the target spread evenly over the classes.
+        class_weights: 0 weights all faces equally; 1 weights classes inversely to their size ("balanced", system E); in
+            between, the weight is the class's size to the power of minus this.
     """
 
     name: Literal["cross_entropy", "focal"] = "cross_entropy"
@@ -242,14 +259,16 @@ class LossTable(Table):
 class DistilTable(Table):
     """Knowledge distillation from other networks; see ``distillation``.
 
-    answers: prediction files that ``mien evaluate TEACHER --split Training --out FOLDER`` wrote (predictions.parquet,
-             or predictions-flip.parquet with --views flip), one per teacher; empty trains on the data's targets.
-    models:  shipped models or model files that are run on each augmented face (Beyer et al. 2022), instead of
-             ``answers``; every step also takes their time.
-    rounds:  epochs after which augmented faces and the models' predictions repeat: no more time for the models, but
-             memory (4 bytes per class, face and round). 0: new ones in every epoch.
-    share:   share of the teachers' mean prediction in each target; the rest is the face's own target.
-    temperature: the teachers' probabilities are raised to the power 1/temperature; above 1 softens them.
+    Attributes:
+        answers: prediction files that ``mien evaluate TEACHER --split Training --out FOLDER`` wrote
+            (predictions.parquet, or predictions-flip.parquet with --views flip), one per teacher; empty trains on the
+            data's targets.
+        models: shipped models or model files that are run on each augmented face (Beyer et al. 2022), instead of
+            ``answers``; every step also takes their time.
+        rounds: epochs after which augmented faces and the models' predictions repeat: no more time for the models, but
+            memory (4 bytes per class, face and round). 0: new ones in every epoch.
+        share: share of the teachers' mean prediction in each target; the rest is the face's own target.
+        temperature: the teachers' probabilities are raised to the power 1/temperature; above 1 softens them.
     """
 
     answers: tuple[str, ...] = ()
@@ -270,16 +289,17 @@ class DistilTable(Table):
 class CalibrateTable(Table):
     """Calibration before export, fitted or selected on the validation set.
 
-    method:   ``temperature`` divides all logits by one number, which changes no prediction; ``vector`` first scales and
-              shifts the logits of each class, within the exported graph (``calibration.fit_vector``).
-    smooth:   how strongly each crop is smoothed at inference, as augmentation smooths the training faces: the weight
-              of each neighbour in a pixel, along rows and columns (``calibrate.smooth_input``). Choose it on the
-              validation set; 0.12 was right for two networks trained on rotated, shifted and zoomed faces only.
-    balance:  logit adjustment within the exported graph (τ of Menon et al. 2021), from the class prior of the training
-              set (0) to a uniform prior (1), for use where the rare classes are less rare. The temperature is then
-              fitted for the adjusted prior.
-    degraded: fit on the validation faces and a degraded copy of each (``[degrade]``), for use on worse photos.
-    certain:  target accuracy of certain predictions; those below the confidence that reaches it are ``uncertain``.
+    Attributes:
+        method: ``temperature`` divides all logits by one number, which changes no prediction; ``vector`` first scales
+            and shifts the logits of each class, within the exported graph (``calibration.fit_vector``).
+        smooth: how strongly each crop is smoothed at inference, as augmentation smooths the training faces: the weight
+            of each neighbour in a pixel, along rows and columns (``calibrate.smooth_input``). Choose it on the
+            validation set; 0.12 was right for two networks trained on rotated, shifted and zoomed faces only.
+        balance: logit adjustment within the exported graph (τ of Menon et al. 2021), from the class prior of the
+            training set (0) to a uniform prior (1), for use where the rare classes are less rare. The temperature is
+            then fitted for the adjusted prior.
+        degraded: fit on the validation faces and a degraded copy of each (``[degrade]``), for use on worse photos.
+        certain: target accuracy of certain predictions; those below the confidence that reaches it are ``uncertain``.
     """
 
     method: Literal["temperature", "vector"] = "temperature"
@@ -304,22 +324,23 @@ class Stage(Table):
 class TrainTable(Table):
     """Optimiser, schedule and training loop.
 
-    sizes:     image side by epoch; empty means the preprocess size throughout. Small images at first save time
-               (Howard 2018, progressive resizing); the last stage must be the preprocess size.
-    schedule:  ``plateau`` multiplies the rate by 0.5 after ``plateau`` epochs without a lower validation loss.
-    warmup:    fraction of a one-cycle run in which the rate rises.
-    frozen:    epochs in which only a backbone's last layer is trained; ``frozen`` = ``epochs`` trains the head only.
-    thaw_rate: learning rate from then on; the schedule starts again.
-    decay:     weight decay, on matrices and kernels only: it hurts on biases and batch-norm gains.
-               With ``adam`` and ``sgd`` this is the gradient of ℓ2 · decay / 2, so Keras' l2(1e-4) is decay 2e-4.
-    decay_on:  ``dense`` decays the fully connected layers only (system A).
-    clip:      maximum norm of the gradient; 0 does not clip.
-    ema:       decay per step of the exponential moving average of the weights; 0 disables it.
-    choose:    select the epoch with the highest validation accuracy, or with the lowest validation loss.
-    patience:  epochs without improvement after which training stops; 0 never stops early.
-    bfloat16:  autocast, where the hardware has instructions for it (``arithmetic.has_bfloat16``), float32 elsewhere.
-    channels_last: memory layout. With ``bfloat16``, 2.3 × faster than with neither on a CPU with AVX-512 BF16.
-    compile:   ``torch.compile``; worth it on a GPU, and on a CPU only for long runs of large networks.
+    Attributes:
+        sizes: image side by epoch; empty means the preprocess size throughout. Small images at first save time (Howard
+            2018, progressive resizing); the last stage must be the preprocess size.
+        schedule: ``plateau`` multiplies the rate by 0.5 after ``plateau`` epochs without a lower validation loss.
+        warmup: fraction of a one-cycle run in which the rate rises.
+        frozen: epochs in which only a backbone's last layer is trained; ``frozen`` = ``epochs`` trains the head only.
+        thaw_rate: learning rate from then on; the schedule starts again.
+        decay: weight decay, on matrices and kernels only: it hurts on biases and batch-norm gains. With ``adam`` and
+            ``sgd`` this is the gradient of ℓ2 · decay / 2, so Keras' l2(1e-4) is decay 2e-4.
+        decay_on: ``dense`` decays the fully connected layers only (system A).
+        clip: maximum norm of the gradient; 0 does not clip.
+        ema: decay per step of the exponential moving average of the weights; 0 disables it.
+        choose: select the epoch with the highest validation accuracy, or with the lowest validation loss.
+        patience: epochs without improvement after which training stops; 0 never stops early.
+        bfloat16: autocast, where the hardware has instructions for it (``arithmetic.has_bfloat16``), float32 elsewhere.
+        channels_last: memory layout. With ``bfloat16``, 2.3 × faster than with neither on a CPU with AVX-512 BF16.
+        compile: ``torch.compile``; worth it on a GPU, and on a CPU only for long runs of large networks.
     """
 
     epochs: Count

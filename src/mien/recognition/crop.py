@@ -29,10 +29,11 @@ _MIN_TURN = 1.0
 class CropSpec:
     """How much of the picture around a detector's box the network sees.
 
-    scale: side of the square in units of sqrt(width × height) of the box; above 0.
-    shift: how far the centre moves down, in units of the box height.
-    align: turn the crop so that the eyes are level, where landmarks exist: by up to 45° where they are the eyes' alone,
-           all the way round where the mouth lies as the eyes say.
+    Attributes:
+        scale: side of the square in units of sqrt(width × height) of the box; above 0.
+        shift: how far the centre moves down, in units of the box height.
+        align: turn the crop so that the eyes are level, where landmarks exist: by up to 45° where they are the eyes'
+            alone, all the way round where the mouth lies as the eyes say.
     """
 
     scale: float
@@ -47,10 +48,13 @@ class CropSpec:
 def cut(pixels: NDArray[np.uint8], box: Box, landmarks: Sequence[Point] | None, spec: CropSpec) -> NDArray[np.uint8]:
     """Return the face as uint8 (S, S, 3) or (S, S), 1 <= S <= 512, in the colours of ``pixels``.
 
-    pixels: uint8 (H, W, 3) or (H, W). Outside the picture its border is repeated. Without a turn no pixel is
-    resampled. A box that is the whole picture, with scale 1 and no shift, gives the picture itself, square or not.
+    Args:
+        pixels: uint8 (H, W, 3) or (H, W). Outside the picture its border is repeated. Without a turn no pixel is
+            resampled. A box that is the whole picture, with scale 1 and no shift, gives the picture itself, square or
+            not.
 
-    Raises ``ImageError`` if the box or a landmark is not finite.
+    Raises:
+        ImageError: the box or a landmark is not finite.
     """
     height, width = pixels.shape[:2]
     frame = _frame((height, width), box, landmarks, spec)
@@ -67,8 +71,12 @@ def corners(
 ) -> tuple[Point, Point, Point]:
     """Return where the upper left, upper right and lower left corners of ``cut``'s crop lie in the picture.
 
-    shape: height and width of the picture. The points are (x, y) in pixels, where whole numbers are edges between
-    pixels; exact to the pixel to which ``cut`` rounds. Raises ``ImageError`` as ``cut`` does.
+    Args:
+        shape: height and width of the picture. The points are (x, y) in pixels, where whole numbers are edges between
+            pixels; exact to the pixel to which ``cut`` rounds.
+
+    Raises:
+        ImageError: as ``cut`` does.
     """
     height, width = shape
     frame = _frame(shape, box, landmarks, spec)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import io
+import os
+import re
 import threading
+import warnings
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import MissingExtraError, OptionError, nearest
+from mien.errors import MienWarning, MissingExtraError, OptionError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,10 +25,12 @@ AUTO, CPU = "auto", "cpu"
 class Device:
     """An execution provider of ONNX Runtime.
 
-    provider: its name there.  package: what to install instead of onnxruntime, '' for onnxruntime itself.
-    options:  its settings, such that results stay those of the CPU up to rounding.
-    needs:    what else the machine must have.
-    serial:   whether a session of it takes one call at a time.
+    Attributes:
+        provider: its name there.
+        package: what to install instead of onnxruntime, '' for onnxruntime itself.
+        options: its settings, such that results stay those of the CPU up to rounding.
+        needs: what else the machine must have.
+        serial: whether a session of it takes one call at a time.
     """
 
     provider: str
@@ -96,28 +105,100 @@ def open_session(graph: bytes, options: Any, name: str) -> Any:
     Args:
         graph: a serialised ONNX ``ModelProto``.
         options: ONNX Runtime's ``SessionOptions``; settings that the device needs are added.
-        name: a device or ``auto``, which takes the CPU where CUDA is installed and does not start.
+        name: a device or ``auto``, which takes the CPU where CUDA is installed and does not start, with one
+            ``MienWarning`` a process that says why.
 
     Raises:
         OptionError, MissingExtraError: as ``resolve``; also where the device's provider does not start.
     """
-    import onnxruntime
-
     resolved = resolve(name)
     device = DEVICES[resolved]
     if device.serial:
         options.enable_mem_pattern = False  # DirectML refuses it
-    providers = [(device.provider, dict(device.options))] if resolved != CPU else []
-    session = onnxruntime.InferenceSession(graph, options, providers=[*providers, DEVICES[CPU].provider])
-    started = session.get_providers()
-    if device.provider not in started and name != AUTO:
-        raise OptionError(
-            f"device = {name!r}: ONNX Runtime has its provider, but could not start it. Expected {device.needs}. "
-            "Install what is missing, or choose the device cpu."
-        )
+    session, reason = _start(graph, options, device)
+    if reason:
+        _report(name, device, reason)
+    session = session or _start(graph, options, DEVICES[CPU])[0]
     # ONNX Runtime would otherwise answer an error of the device by running on the CPU without a word.
     session.disable_fallback()
     return _Serial(session) if device.serial else session
+
+
+def _start(graph: bytes, options: Any, device: Device) -> tuple[Any, str]:
+    """Open a graph on a device; return the session, None if there is none, and why the device did not start, or ''.
+
+    Where the provider's library cannot be loaded, ONNX Runtime logs it and returns a session on the CPU; where the
+    library finds no device, it raises, or prints to stdout if it may fall back.
+    """
+    import onnxruntime
+
+    cpu = DEVICES[CPU].provider
+    if device.provider == cpu:
+        return onnxruntime.InferenceSession(graph, options, providers=[cpu], enable_fallback=0), ""
+    with _lock:
+        missing = _load_cuda() if device is DEVICES["cuda"] else ""
+    providers = [(device.provider, dict(device.options)), cpu]
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
+    except (ValueError, RuntimeError) as error:  # those that ONNX Runtime itself falls back on
+        return None, _shorten(str(error))
+    started = device.provider in session.get_providers()
+    return session, "" if started else missing or "ONNX Runtime logged why"
+
+
+def _report(name: str, device: Device, reason: str) -> None:
+    """Raise ``OptionError`` for a device that was asked for and did not start; for ``auto`` warn, once a process."""
+    cause = f"{device.provider} did not start ({reason})"
+    if name != AUTO:
+        raise OptionError(
+            f"device = {name!r}: {cause}. Expected {device.needs}. Install what is missing, or choose the device cpu."
+        )
+    with _lock:
+        known = cause in _warned
+        _warned.add(cause)
+    if not known:
+        warnings.warn(
+            f"device = 'auto': {cause}, so the networks run on the CPU. Expected {device.needs}. Install what is "
+            "missing, or choose the device cpu to run without this warning.",
+            MienWarning,
+            stacklevel=3,
+        )
+
+
+def _shorten(message: str) -> str:
+    """Return the reason in an error of ONNX Runtime: CUDA's own words, without source lines and the host's name."""
+    failure = re.search(r"(?:CUDA|CUDNN|CUBLAS)\w* failure [^;]+", message)
+    return (failure[0] if failure else " ".join(message.split())[:200]).strip()
+
+
+_lock = threading.Lock()
+_warned: set[str] = set()
+
+
+@cache
+def _load_cuda() -> str:
+    """Load CUDA and cuDNN from their wheels; return what is missing of the driver and of them, or ''.
+
+    ONNX Runtime looks for them on the system's path only, and so does not see what ``onnxruntime-gpu[cuda,cudnn]``
+    installs. Once a process; under ``_lock``, as it takes stdout for a moment.
+    """
+    import onnxruntime
+
+    printed = io.StringIO()  # the only way in which preload_dlls names what it lacks
+    with contextlib.redirect_stdout(printed):
+        getattr(onnxruntime, "preload_dlls", lambda: None)()  # from ONNX Runtime 1.21 on
+    absent = [*_missing_driver(), *re.findall(r"Failed to load ([^\s:]+)", printed.getvalue())]
+    return f"cannot load {', '.join(absent)}" if absent else ""
+
+
+def _missing_driver() -> list[str]:
+    """Return the name of the NVIDIA driver's library if it cannot be loaded."""
+    library = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return [library]
+    return []
 
 
 class _Serial:

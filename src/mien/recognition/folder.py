@@ -58,7 +58,8 @@ class Unreadable:
 class Picture:
     """A picture and the name that its result is to have as ``source``: a path, or what a file in an archive is called.
 
-    content: a path or encoded bytes.
+    Attributes:
+        content: a path or encoded bytes.
     """
 
     source: str
@@ -73,7 +74,10 @@ def read_folder(
     The faces of ``chunk`` photos share one batch; no more than twice that many are begun and not yet yielded, and of
     those a few are held as pixels. With
     ``keep_pixels`` each result can be drawn, at 3 bytes a pixel. A file that cannot be used becomes
-    ``Unreadable`` and stops nothing. Raises ``OptionError`` for a chunk below 1.
+    ``Unreadable`` and stops nothing.
+
+    Raises:
+        OptionError: a chunk below 1.
     """
     pictures = (Picture(str(path), path) for path in paths)
     yield from read_pictures(recognizer, pictures, chunk=chunk, keep_pixels=keep_pixels)
@@ -90,8 +94,10 @@ def read_pictures(
     """Do what ``read_folder`` does for pictures that have names and need not be files.
 
     What is ``Unreadable`` already is passed on in its place.
-    ahead: threads find the faces of pictures to come; without them a picture's faces are found, more slowly in all,
-    before the next picture is asked for.
+
+    Args:
+        ahead: threads find the faces of pictures to come; without them a picture's faces are found, more slowly in all,
+            before the next picture is asked for.
     """
     if chunk < 1:
         raise OptionError(f"chunk = {chunk}: expected 1 or more photos.")

@@ -22,10 +22,11 @@ from mien.formats import SUFFIXES
 class Listing:
     """What a list of paths stands for.
 
-    photos:      files to read, in order. Folders that cannot be opened stand among them, as do pipes and devices with
-                 the name of a picture: ``images.load`` refuses each with its reason.
-    passed_over: what the folders hold beside photos: ending (``.mov``) or kind (``hidden``, ``linked folder`` …) → how
-                 many. A hidden or system folder counts as one.
+    Attributes:
+        photos: files to read, in order. Folders that cannot be opened stand among them, as do pipes and devices with
+            the name of a picture: ``images.load`` refuses each with its reason.
+        passed_over: what the folders hold beside photos: ending (``.mov``) or kind (``hidden``, ``linked folder`` …) →
+            how many. A hidden or system folder counts as one.
     """
 
     photos: list[Path]
@@ -41,7 +42,8 @@ def list_photos(paths: Iterable[str | Path]) -> Listing:
     for what a shell makes of it. A file that is named is taken whatever its ending. The order of ``paths`` is kept,
     and a file named twice comes once.
 
-    Raises ``FileMissingError`` for a missing path, a pattern without a match, a folder without images.
+    Raises:
+        FileMissingError: a missing path, a pattern without a match, a folder without images.
     """
     photos: dict[str, Path] = {}
     passed_over: Counter[str] = Counter()

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class ImageResults(list[ImageResult]):
     """A list of results, in the order of the photos.
 
-    labels:     class names, in the order of the model file.
-    unreadable: the files of a folder that are no usable pictures, each with its reason.
+    Args:
+        labels: class names, in the order of the model file.
+        unreadable: the files of a folder that are no usable pictures, each with its reason.
     """
 
     def __init__(
@@ -40,15 +41,17 @@ class ImageResults(list[ImageResult]):
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a face of all photos, with the columns of the CSV output except ``error``.
 
-        Raises ``MissingExtraError`` where pandas is not installed.
+        Raises:
+            MissingExtraError: pandas is not installed.
         """
         return tables.frame(self, self.labels)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write ``to_json`` into a file whose name ends in ``.json``.
 
-        Raises ``OptionError`` for another ending or where the file cannot be written, ``FileMissingError`` if the
-        folder does not exist.
+        Raises:
+            OptionError: another ending or where the file cannot be written.
+            FileMissingError: the folder does not exist.
         """
         saving.check_ending(path, (".json",))
         saving.write(Path(path), (self.to_json(indent=2) + "\n").encode())

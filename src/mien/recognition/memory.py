@@ -23,7 +23,8 @@ def is_lack(error: Exception) -> bool:
 def named(what: str) -> Iterator[None]:
     """Raise ``OutOfMemoryError`` in place of an engine's error of lacking memory within the block.
 
-    what: was being done, such as ``"to find faces"``.
+    Args:
+        what: was being done, such as ``"to find faces"``.
     """
     try:
         yield

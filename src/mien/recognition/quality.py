@@ -38,7 +38,9 @@ _NOSE = 0.5
 def measure(shape: tuple[int, int], detection: Detection, crop: NDArray[np.uint8]) -> Quality:
     """Return the quality of one face.
 
-    shape: height and width of the photo.  crop: what ``crop.cut`` cut out for it, uint8 (S, S, 3) RGB or (S, S).
+    Args:
+        shape: height and width of the photo.
+        crop: what ``crop.cut`` cut out for it, uint8 (S, S, 3) RGB or (S, S).
     """
     size = math.sqrt(max(detection.box.width * detection.box.height, 0.0))
     sharp, inside, turned = sharpness(crop), share_inside(shape, detection), turn(detection.landmarks)
@@ -89,8 +91,9 @@ def _expected(detection: Detection) -> tuple[float, float, float, float]:
 def turn(landmarks: Sequence[Point] | None) -> float | None:
     """Return by how many degrees a face is turned aside or tilted by more than can be put right, 0 to 90.
 
-    landmarks: as in ``Face``; None gives None. Aside: the tip of the nose leaves the line from between the eyes to
-    between the mouth's corners by the tangent of the angle. A rough estimate, meant for strongly turned faces.
+    Args:
+        landmarks: as in ``Face``; None gives None. Aside: the tip of the nose leaves the line from between the eyes to
+            between the mouth's corners by the tangent of the angle. A rough estimate, meant for strongly turned faces.
     """
     if landmarks is None:
         return None

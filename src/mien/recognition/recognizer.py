@@ -12,11 +12,13 @@ from typing import IO, TYPE_CHECKING, Any, Never, NoReturn, Self, overload
 
 import numpy as np
 
-from mien import foreign, images, preprocess
+from mien import foreign, images
 from mien.drawing import languages
 from mien.errors import ImageError, OptionError
+from mien.labels import choose
 from mien.recognition import devices, memory, sources
 from mien.recognition import views as several
+from mien.recognition.classifier import Classifier
 from mien.recognition.crop import cut
 from mien.recognition.detection import turned
 from mien.recognition.detection.detect import Detection, Detector, Limits, get_detector
@@ -24,7 +26,6 @@ from mien.recognition.many import ImageResults
 from mien.recognition.model_files import bundle as bundles
 from mien.recognition.portrait import Portraits
 from mien.recognition.quality import measure
-from mien.recognition.session import OnnxSession, Session, softmax
 from mien.recognition.steps import Decoded, Found, largest
 from mien.results import Face, ImageResult, Quality
 
@@ -36,11 +37,9 @@ if TYPE_CHECKING:
     from mien.recognition.model_files.bundle import Bundle
     from mien.recognition.model_files.card import ModelCard
     from mien.recognition.model_files.corpus import Corpus
+    from mien.recognition.session import Session
     from mien.results import FrameResult
     from mien.tracking.stream import Frame
-
-# Bounds the memory of one run; larger batches are no faster on a CPU.
-_BATCH = 256
 
 
 def load(
@@ -62,22 +61,23 @@ def load(
 ) -> Recognizer:
     """Load a model and a face detector.
 
-    model:     a model inside the package by its name or alias, or the path of a model file or of a run folder.
-    detector:  ``"yunet"``, ``"haar"``, ``"mtcnn"``, ``"whole"`` (the picture is the face), or a ``Detector``.
-    classes:   which of the model's classes are told apart: a label set such as ``"fer2013"`` (seven, no contempt), or
-               emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
-    views:     ``"single"``, ``"flip"`` (mean of a face and its mirror image) or ``"crops"`` (of ten views), which cost
-               two and ten times the network's time.
-    threads:   CPU threads for the network and for YuNet; None for the cores that the process may use.
-    device:    where both run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``.
-    accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
-    max_faces: how many faces of each picture are kept, the largest; None keeps all.
-    min_size, threshold: see ``mien.recognition.detection.detect.Limits``.  These three only for a named detector.
-    max_pixels: width × height above which a picture is refused.
-    labels:    a language for the names of the classes, such as ``"de"``; None leaves them as the model has them.
-    allow_urls: read pictures at addresses (``https://…``), which ``mien.recognition.remote`` fetches within limits.
-
     Raises ``FileMissingError``, ``ModelError``, ``OptionError`` or ``MissingExtraError``.
+
+    Args:
+        model: a model inside the package by its name or alias, or the path of a model file or of a run folder.
+        detector: ``"yunet"``, ``"haar"``, ``"mtcnn"``, ``"whole"`` (the picture is the face), or a ``Detector``.
+        classes: which of the model's classes are told apart: a label set such as ``"fer2013"`` (seven, no contempt), or
+            emotions such as ``["happiness", "sadness"]``; the others' probability is divided among them. None: all.
+        views: ``"single"``, ``"flip"`` (mean of a face and its mirror image) or ``"crops"`` (of ten views), which cost
+            two and ten times the network's time.
+        threads: CPU threads for the network and for YuNet; None for the cores that the process may use.
+        device: where both run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``.
+        accept_truncated: read JPEG files that are cut off as far as they go; by default they are errors.
+        max_faces: how many faces of each picture are kept, the largest; None keeps all.
+        min_size, threshold: see ``mien.recognition.detection.detect.Limits``.  These three only for a named detector.
+        max_pixels: width × height above which a picture is refused.
+        labels: a language for the names of the classes, such as ``"de"``; None leaves them as the model has them.
+        allow_urls: read pictures at addresses (``https://…``), which ``mien.recognition.remote`` fetches within limits.
     """
     if others:
         raise foreign.keyword_error("mien.load", others, foreign.LOAD)
@@ -88,17 +88,18 @@ def load(
     # Hashing the file and building the session leave Python's lock; what the first picture needs is loaded meanwhile.
     warm_up = threading.Thread(target=images.warm_up)
     warm_up.start()
-    bundle, session = _network(model, threads, device)
-    whole = bundle
+    bundle = whole = bundles.read(model)
+    classifier = Classifier.open(bundle, threads, device=device)
     if classes is not None:
-        bundle, session = _some(bundle, session, classes)
+        classifier = classifier.narrow(choose(classes, bundle.labels.labels))
+        bundle = replace(bundle, labels=classifier.label_set)
     if isinstance(detector, str):
         Limits(0, max_faces=max_faces)  # raises; the detector keeps all, of which the largest are taken
         detector = get_detector(detector, threshold=threshold, min_size=min_size, device=device, threads=threads)
     warm_up.join()
     recognizer = Recognizer(
         bundle,
-        session,
+        classifier.session,
         detector,
         views,
         accept_truncated=accept_truncated,
@@ -109,20 +110,6 @@ def load(
     )
     recognizer._read_as = (model, whole)
     return recognizer
-
-
-def _network(model: str | PathLike[str], threads: int | None, device: str) -> tuple[Bundle, Session]:
-    bundle = bundles.read(model)
-    spec = bundle.preprocess
-    inputs = (spec.channels, spec.size, spec.size)
-    return bundle, OnnxSession(bundle.graph, threads, inputs=inputs, classes=len(bundle.labels), device=device)
-
-
-def _some(bundle: Bundle, session: Session, wanted: str | Sequence[str]) -> tuple[Bundle, Session]:
-    from mien.recognition import view
-
-    chosen = view.classes(wanted, bundle.labels.labels)
-    return replace(bundle, labels=chosen), view.narrowed(session, bundle.labels, chosen)
 
 
 class Recognizer:
@@ -148,7 +135,7 @@ class Recognizer:
         self.max_faces, self.max_pixels, self.allow_urls = max_faces, max_pixels, allow_urls
         own = bundle.labels.labels
         self._labels = own if language is None else languages.translate(own, language)
-        self._session = session
+        self._classifier = Classifier.of(bundle, session)
         self._read_as: tuple[str | PathLike[str], Bundle] = ("", bundle)
 
     def __repr__(self) -> str:
@@ -240,15 +227,16 @@ class Recognizer:
     ) -> ImageResult | ImageResults:
         """Find all faces of a picture, or of several, and what they show.
 
-        source: one picture (see ``mien.images.load``), which gives an ``ImageResult``; or a list of pictures, an array
-                (N, H, W, 3), a folder or a glob pattern, which give an ``ImageResults``.
-        keep_pixels: whether results can be drawn and faces cut out, at 3 bytes a pixel; None keeps those of pictures
-                and lists, not those of folders.
-        max_pixels: width × height above which a picture is refused; None takes that of ``load``.
-        batch:  pictures whose faces go through the network together.
-
         A picture without a face is a result without faces. Files of a folder that cannot be used stand in
         ``unreadable``. Raises ``ImageError`` or ``FileMissingError``, also for one picture of a list.
+
+        Args:
+            source: one picture (see ``mien.images.load``), which gives an ``ImageResult``; or a list of pictures, an
+                array (N, H, W, 3), a folder or a glob pattern, which give an ``ImageResults``.
+            keep_pixels: whether results can be drawn and faces cut out, at 3 bytes a pixel; None keeps those of
+                pictures and lists, not those of folders.
+            max_pixels: width × height above which a picture is refused; None takes that of ``load``.
+            batch: pictures whose faces go through the network together.
         """
         if others:
             raise foreign.keyword_error("predict", others, foreign.PREDICT)
@@ -307,7 +295,7 @@ class Recognizer:
 
     def decide(self, pictures: Sequence[Found]) -> list[ImageResult]:
         """Do the third step of ``predict``: the faces of all pictures go through the network together."""
-        rows = iter(self._probabilities([crop for one in pictures for crop in one.crops]))
+        rows = iter(self._classifier.classify([crop for one in pictures for crop in one.crops], self.views))
         return [self._filled(one, rows) for one in pictures]
 
     def stream(
@@ -322,12 +310,14 @@ class Recognizer:
     ) -> Iterator[FrameResult]:
         """Yield a result for each frame of a film, a camera or a program: people with ids, emotions smoothed in time.
 
-        frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they arrive.
-        detect_every, bridge, smooth, full_every: see ``mien.tracking.stream.Following``; None takes its default.
-        ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
-
         Raises ``OptionError``, ``MissingExtraError`` (extra ``video``); ``ImageError`` for a picture as
         ``predict`` does.
+
+        Args:
+            frames: what ``mien.Film`` gives, pairs of seconds and a picture, or pictures, which are timed as they
+                arrive.
+            detect_every, bridge, smooth, full_every: see ``mien.tracking.stream.Following``; None takes its default.
+                ``keep_pixels=True`` lets each result be drawn. Holds one frame at a time.
         """
         from mien.tracking.stream import Following, stream
 
@@ -338,20 +328,26 @@ class Recognizer:
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (N, C) probabilities, each row with sum 1, of N ready-made face crops.
 
-        crops: uint8 arrays, (H, W, 3) RGB or (H, W) grey, of any sizes; or one array (N, H, W[, 3]). N may be 0.
-        Raises ``ImageError`` for another dtype or shape.
+        Args:
+            crops: uint8 arrays, (H, W, 3) RGB or (H, W) grey, of any sizes; or one array (N, H, W[, 3]). N may be 0.
+
+        Raises:
+            ImageError: another dtype or shape.
         """
         if isinstance(crops, np.ndarray) and (crops.ndim < 3 or (crops.ndim == 3 and crops.shape[2] == 3)):
             raise ImageError(f"classify got one crop of shape {crops.shape}: expected a list of crops. Pass [crop].")
-        return self._probabilities(crops).astype(np.float32)
+        return self._classifier.classify(crops, self.views).astype(np.float32)
 
     def classify_inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return float64 (N, C) probabilities of N network inputs, as ``preprocess.apply`` gives them.
 
-        batch: float32 (N, channels, size, size). Raises ``ModelError`` for another shape.
+        Args:
+            batch: float32 (N, channels, size, size).
+
+        Raises:
+            ModelError: another shape.
         """
-        logits = [self._session.logits(batch[start : start + _BATCH]) for start in range(0, max(len(batch), 1), _BATCH)]
-        return softmax(np.concatenate(logits), self.bundle.temperature)
+        return self._classifier.classify_inputs(batch)
 
     def _folder(
         self, photos: Sequence[str | PathLike[str]], batch: int, *, keep_pixels: bool, max_pixels: int | None
@@ -386,15 +382,3 @@ class Recognizer:
         values = tuple(row.tolist())
         uncertain = max(values) < self.bundle.uncertain_below
         return Face(detection.box, detection.score, detection.landmarks, self.labels, values, uncertain, quality)
-
-    def _probabilities(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float64]:
-        count = several.KINDS[self.views]
-        rows = np.empty((len(crops), len(self.labels)), np.float64)
-        step = max(_BATCH // count, 1)
-        for start in range(0, len(crops), step):
-            shown = [view for crop in crops[start : start + step] for view in several.of(crop, self.views)]
-            with memory.named(f"to classify {len(shown)} crops"):
-                logits = self._session.logits(preprocess.apply(shown, self.bundle.preprocess))
-            values = softmax(logits, self.bundle.temperature).reshape(-1, count, rows.shape[1])
-            rows[start : start + len(values)] = values.mean(1)
-        return rows

@@ -31,8 +31,9 @@ _BLOCK = 1 << 16
 def fetch(url: str, *, allowed: bool) -> bytes:
     """Return what lies at an address, at most ``MAX_BYTES``.
 
-    Raises ``OptionError`` where addresses are not allowed; ``ImageError`` for one that is not public, does not answer,
-    or holds too much.
+    Raises:
+        OptionError: addresses are not allowed.
+        ImageError: one that is not public, does not answer, or holds too much.
     """
     shown = hide_passwords(url)
     if not allowed:

@@ -31,23 +31,17 @@ class Session(Protocol):
         ...
 
 
-def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return the probabilities (N, C) of logits (N, C) divided by the temperature, computed in float64."""
-    scaled = logits.astype(np.float64) / temperature
-    powers: NDArray[np.float64] = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return shares
-
-
 class OnnxSession:
     """A network on ONNX Runtime; safe to use from several threads at once.
 
-    graph:   a serialised ONNX ``ModelProto`` with input ``crops`` and output ``logits``.
-    threads: CPU threads for one batch; None: the cores that the process may use.
-    device:  where it runs, see ``devices``.
-    inputs:  the (channels, height, width) and ``classes`` the number of outputs that the caller expects; checked.
+    Args:
+        graph: a serialised ONNX ``ModelProto`` with input ``crops`` and output ``logits``.
+        threads: CPU threads for one batch; None: the cores that the process may use.
+        device: where it runs, see ``devices``.
+        inputs: the (channels, height, width) and ``classes`` the number of outputs that the caller expects; checked.
 
-    Raises ``ModelError`` if the graph cannot be loaded or is not of that form.
+    Raises:
+        ModelError: the graph cannot be loaded or is not of that form.
     """
 
     def __init__(
@@ -78,7 +72,8 @@ class OnnxSession:
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map float32 (N, channels, size, size) to float32 (N, C); an empty batch to (0, C).
 
-        Raises ``ModelError`` if the batch has another shape, or the graph answers with one.
+        Raises:
+            ModelError: the batch has another shape, or the graph answers with one.
         """
         if len(batch) == 0 and self._classes is not None:
             return np.empty((0, self._classes), np.float32)
@@ -88,12 +83,14 @@ class OnnxSession:
 class ForeignSession:
     """A network that Mien did not export, of which someone has written down what it takes and what it answers.
 
-    graph:  a serialised ONNX ``ModelProto`` with one input, float32 (N, channels, size, size); N may be fixed to 1.
-    inputs: the (channels, height, width) that it is said to take, and ``classes`` the number of its answers.
-    output: the name of the output that holds them, float32 (N, C); '' where there is only one.
-    probabilities: the answers are probabilities; their logarithm is then given as logits.
+    Args:
+        graph: a serialised ONNX ``ModelProto`` with one input, float32 (N, channels, size, size); N may be fixed to 1.
+        inputs: the (channels, height, width) that it is said to take, and ``classes`` the number of its answers.
+        output: the name of the output that holds them, float32 (N, C); '' where there is only one.
+        probabilities: the answers are probabilities; their logarithm is then given as logits.
 
-    Raises ``ModelError`` if the graph cannot be loaded or is not of that form.
+    Raises:
+        ModelError: the graph cannot be loaded or is not of that form.
     """
 
     def __init__(
@@ -127,7 +124,11 @@ class ForeignSession:
         return self._made_of, ()
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map float32 (N, channels, size, size) to float32 (N, C). Raises ``ModelError`` as ``OnnxSession.logits``."""
+        """Map float32 (N, channels, size, size) to float32 (N, C).
+
+        Raises:
+            ModelError: as ``OnnxSession.logits``.
+        """
         step = 1 if self._one_by_one else max(len(batch), 1)
         parts = [batch[start : start + step] for start in range(0, len(batch), step)]
         outputs = [_answers(self._session, self._output, self._input, part, self._classes) for part in parts]

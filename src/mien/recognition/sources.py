@@ -29,7 +29,8 @@ def is_address(source: object) -> bool:
 def folder(source: object) -> list[Path] | None:
     """Return the photos of a folder or of a glob pattern; None for anything else.
 
-    Raises ``FileMissingError`` for a folder without photos, a pattern without a match.
+    Raises:
+        FileMissingError: a folder without photos, a pattern without a match.
     """
     if not isinstance(source, (str, PathLike)) or is_address(source):
         return None

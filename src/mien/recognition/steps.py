@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 class Decoded:
     """A photo whose faces are still to be detected.
 
-    source: the path that it was given as, None for other inputs.  pixels: uint8 (H, W, 3) RGB.
-    truncated: whether its file is cut off.
+    Attributes:
+        source: the path that it was given as, None for other inputs.
+        pixels: uint8 (H, W, 3) RGB.
+        truncated: whether its file is cut off.
     """
 
     source: str | None

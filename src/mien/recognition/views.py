@@ -26,7 +26,11 @@ SHIFT = 1 / 24
 
 
 def check(kind: str) -> str:
-    """Return ``kind``. Raises ``OptionError`` for one that is not in ``KINDS``."""
+    """Return ``kind``.
+
+    Raises:
+        OptionError: one that is not in ``KINDS``.
+    """
     if kind not in KINDS:
         raise OptionError(f"views = {kind!r}: expected one of {', '.join(KINDS)}.{nearest(str(kind), [*KINDS])}")
     return kind

@@ -30,7 +30,8 @@ class Written:
 class Sheet:
     """A page under construction. ``section`` opens a section, the other methods add to the last one.
 
-    out: the folder to write to, which must exist.
+    Attributes:
+        out: the folder to write to, which must exist.
     """
 
     out: Path
@@ -68,7 +69,9 @@ class Sheet:
     def figure(self, name: str, drawn: Figure, alt: str, caption: str = "") -> None:
         """Write a figure as PNG, SVG and PDF and add it.
 
-        alt: alternative text for readers who cannot see it.  caption: text below the figure.
+        Args:
+            alt: alternative text for readers who cannot see it.
+            caption: text below the figure.
         """
         content, paths = figures.save(drawn, self.out, name)
         self._written += paths

@@ -57,7 +57,8 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 def new(width: float, height: float, feature: str = "mien data explore") -> Figure:
     """Create an empty figure, size in inches, without registering it in pyplot's global state.
 
-    Raises ``MissingExtraError`` without matplotlib, which ``feature`` needs.
+    Raises:
+        MissingExtraError: without matplotlib, which ``feature`` needs.
     """
     try:
         from matplotlib.figure import Figure

@@ -33,8 +33,11 @@ _POINTWISE = (
 class Field:
     """The square of input pixels that one unit depends on (Araujo, Norris & Sim 2019, Distill), same on both axes.
 
-    size: side in pixels.  stride: pixels between neighbouring units.  padding: pixels by which the first unit's
-    field begins before the image. Unit i covers the pixels i·stride − padding … i·stride − padding + size − 1.
+    Attributes:
+        size: side in pixels.
+        stride: pixels between neighbouring units.
+        padding: pixels by which the first unit's field begins before the image. Unit i covers the pixels i·stride −
+            padding … i·stride − padding + size − 1.
     """
 
     size: int = 1
@@ -56,13 +59,14 @@ class Block:
     """Consecutive layers: a new block begins at the first convolution or linear layer after a pooling layer, and at
     the first linear layer after convolutions.
 
-    parameters:       weights and biases, trainable or frozen, each counted where it is first used.
-    flops:            2 × multiply-accumulates of its convolutions and linear layers, for one face.
-    side:             width of its last convolution's output map; None without convolutions.
-    field:            receptive field after its last convolution, before pooling; None where it has none, or none that
-                      can be derived (branches, functions between layers, global layers).
-    pooled:           receptive field after its last local pooling layer; None likewise.
-    activation_bytes: memory of its layers' outputs for one face in float32. In-place layers add nothing.
+    Attributes:
+        parameters: weights and biases, trainable or frozen, each counted where it is first used.
+        flops: 2 × multiply-accumulates of its convolutions and linear layers, for one face.
+        side: width of its last convolution's output map; None without convolutions.
+        field: receptive field after its last convolution, before pooling; None where it has none, or none that can be
+            derived (branches, functions between layers, global layers).
+        pooled: receptive field after its last local pooling layer; None likewise.
+        activation_bytes: memory of its layers' outputs for one face in float32. In-place layers add nothing.
     """
 
     name: str
@@ -106,7 +110,10 @@ def analyse(network: nn.Module, size: int = 48, channels: int = 1) -> Analysis:
     """Run ``network`` once on a blank face (1, channels, size, size) and measure its cost.
 
     Counts convolutions and linear layers that are modules; arithmetic in plain functions is not counted. The network
-    runs in evaluation mode and returns to its previous mode. Raises ``OptionError`` if it does not take that input.
+    runs in evaluation mode and returns to its previous mode.
+
+    Raises:
+        OptionError: it does not take that input.
     """
     steps = _steps(network, torch.zeros(1, channels, size, size))
     blocks = _blocks(steps)
@@ -260,8 +267,11 @@ def _total(counts: Mapping[str, int]) -> int:
 class Bound:
     """An upper bound on the generalisation gap: error rate on new faces minus error rate on the training faces.
 
-    dimension: the assumed VC dimension.  value: None where the formula has no real value.
-    vacuous: true if the bound says nothing: no value, or at least 1.  why: the reason, in words.
+    Attributes:
+        dimension: the assumed VC dimension.
+        value: None where the formula has no real value.
+        vacuous: true if the bound says nothing: no value, or at least 1.
+        why: the reason, in words.
     """
 
     dimension: float
@@ -274,7 +284,10 @@ def generalisation_bound(parameters: int, faces: int, *, dropout: float = 0.25, 
     """Return system A's equation 14: √((d ln(2N/d) − ln(δ/4)) / N) with d = (1 − dropout)·parameters, N = faces.
 
     The document only states d up to a factor; we use 1. delta: probability that the bound fails; the document gives
-    none. Raises ``OptionError`` for values out of range.
+    none.
+
+    Raises:
+        OptionError: values out of range.
     """
     if parameters < 1 or faces < 1 or not 0 <= dropout < 1 or not 0 < delta < 1:
         raise OptionError(

@@ -17,8 +17,11 @@ from mien.errors import OptionError, nearest
 class Claim:
     """One published value.
 
-    what:  the quantity.  model: the model it belongs to.  value: a fraction for shares, else in ``unit``.
-    where: the table, figure or section that states it.
+    Attributes:
+        what: the quantity.
+        model: the model it belongs to.
+        value: a fraction for shares, else in ``unit``.
+        where: the table, figure or section that states it.
     """
 
     system: str
@@ -47,8 +50,11 @@ class Scores:
 class Report:
     """A printed classification report.
 
-    rows: class → scores.  total: the printed number of faces.  accuracy: as printed.
-    macro, weighted: the printed averages (precision, recall, F1); None where the document prints none.
+    Attributes:
+        rows: class → scores.
+        total: the printed number of faces.
+        accuracy: as printed.
+        macro, weighted: the printed averages (precision, recall, F1); None where the document prints none.
     """
 
     rows: Mapping[str, Scores]
@@ -62,8 +68,9 @@ class Report:
 class System:
     """One document.
 
-    recipes: model, as the claims name it → names of the recipes that reproduce it.
-    schedules: the recipes that train as the document says, as far as it says it.
+    Attributes:
+        recipes: model, as the claims name it → names of the recipes that reproduce it.
+        schedules: the recipes that train as the document says, as far as it says it.
     """
 
     title: str
@@ -360,7 +367,11 @@ CLAIMS: Mapping[str, System] = {
 
 
 def published(system: str) -> System:
-    """Return one system by its letter. Raises ``OptionError`` for another name."""
+    """Return one system by its letter.
+
+    Raises:
+        OptionError: another name.
+    """
     if system not in CLAIMS:
         raise OptionError(f"No system {system!r}; there are {', '.join(CLAIMS)}.{nearest(system, tuple(CLAIMS))}")
     return CLAIMS[system]

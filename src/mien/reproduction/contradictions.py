@@ -43,7 +43,11 @@ KAGGLE_TEST = 2 * PART
 
 
 def findings(system: str, evidence: Evidence | None = None) -> list[Finding]:
-    """Return one system's findings in the order of its document. Raises ``OptionError`` for an unknown system."""
+    """Return one system's findings in the order of its document.
+
+    Raises:
+        OptionError: an unknown system.
+    """
     published(system)
     evidence = evidence or Evidence()
     return [*_SYSTEMS[system](evidence), *comparisons.findings(system, evidence.measured)]

@@ -16,9 +16,11 @@ from mien.files import appearing
 class Finding:
     """One statement of a system, recomputed.
 
-    claim: the statement and where it is made.  published, recomputed: both values as text.
-    holds: whether they agree within the printed precision; None where the data at hand cannot decide.
-    why: the cause of the difference, or of the agreement.
+    Attributes:
+        claim: the statement and where it is made.
+        published, recomputed: both values as text.
+        holds: whether they agree within the printed precision; None where the data at hand cannot decide.
+        why: the cause of the difference, or of the agreement.
     """
 
     system: str
@@ -33,7 +35,10 @@ class Finding:
 class Speed:
     """Milliseconds that system A's two networks take for one face in ONNX Runtime; see ``speed.measure``.
 
-    cnn, mobilenet: medians over the rounds.  threads: CPU threads.  rounds: turns that each network had.
+    Attributes:
+        cnn, mobilenet: medians over the rounds.
+        threads: CPU threads.
+        rounds: turns that each network had.
     """
 
     cnn: float
@@ -46,8 +51,12 @@ class Speed:
 class Measured:
     """The accuracy of one model of a system on its test set.
 
-    model: as the claims name it.  recipe: what was run.  accuracy, low, high: with the 95 % interval, fractions.
-    faces: size of the test set.  schedule: as ``measured.describe_schedule``.
+    Attributes:
+        model: as the claims name it.
+        recipe: what was run.
+        accuracy, low, high: with the 95 % interval, fractions.
+        faces: size of the test set.
+        schedule: as ``measured.describe_schedule``.
     """
 
     model: str
@@ -63,12 +72,13 @@ class Measured:
 class Evidence:
     """Facts from real data; None falls back on the documents' own numbers.
 
-    fer2013, fer2013_train: class → faces in all splits, in ``Training`` (``FaceSet.counts()``).
-    ckplus, kdef: class → faces available to system A's corpus: apex frames, frontal photographs.
-    people: how many people are on both sides of an image-level split of A's corpus, and how many there are.
-    speed: time of system A's two networks.
-    curves: accuracy per epoch on training and validation faces of system B's CNN, fractions.
-    measured: the runs of the system, in the order of its recipes.
+    Attributes:
+        fer2013, fer2013_train: class → faces in all splits, in ``Training`` (``FaceSet.counts()``).
+        ckplus, kdef: class → faces available to system A's corpus: apex frames, frontal photographs.
+        people: how many people are on both sides of an image-level split of A's corpus, and how many there are.
+        speed: time of system A's two networks.
+        curves: accuracy per epoch on training and validation faces of system B's CNN, fractions.
+        measured: the runs of the system, in the order of its recipes.
     """
 
     fer2013: Mapping[str, int] | None = None
@@ -88,7 +98,12 @@ class Evidence:
 
     @classmethod
     def read(cls, path: Path) -> Evidence:
-        """Read what ``write`` wrote. Raises ``FileMissingError``, ``DataError`` for another content."""
+        """Read what ``write`` wrote.
+
+        Raises:
+            FileMissingError: another content.
+            DataError: another content.
+        """
         try:
             return _parse(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:

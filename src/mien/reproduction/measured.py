@@ -35,7 +35,10 @@ Confusion = NDArray[np.int64]
 class Outcome:
     """One recipe of a system, run with one or several seeds.
 
-    model: as named in the claims.  test: metrics on the test set, one entry per seed.  folder: the first seed's run.
+    Attributes:
+        model: as named in the claims.
+        test: metrics on the test set, one entry per seed.
+        folder: the first seed's run.
     """
 
     model: str

@@ -72,13 +72,18 @@ def reproduce(
 ) -> Path:
     """Run a system's recipes on ``corpora`` and write ``out/SYSTEM.md``; return its path.
 
-    corpora: in any order; the readers identify them.  budget: the recipes' variant, such as ``2core``.
-    train:   False trains nothing and writes the page from the finished runs.
-    watch:   called with a recipe before it is trained; returns the callback for its epochs.
-    reading: wraps the iterables of images, for a progress bar.
-    Beside the page, ``out/SYSTEM.json`` holds what was counted and timed, for ``write_page``.
-    Raises ``OptionError`` for an unknown system, ``DataError`` naming the corpora that are missing or given twice,
-    ``RecipeError`` for an unknown budget and for runs of another version of a recipe.
+    Args:
+        corpora: in any order; the readers identify them.
+        budget: the recipes' variant, such as ``2core``.
+        train: False trains nothing and writes the page from the finished runs.
+        watch: called with a recipe before it is trained; returns the callback for its epochs.
+        reading: wraps the iterables of images, for a progress bar. Beside the page, ``out/SYSTEM.json`` holds what was
+            counted and timed, for ``write_page``.
+
+    Raises:
+        OptionError: an unknown system.
+        DataError: naming the corpora that are missing or given twice.
+        RecipeError: an unknown budget and for runs of another version of a recipe.
     """
     about = published(system)
     paths = _identify(system, corpora)
@@ -97,9 +102,15 @@ def reproduce(
 def write_page(system: str, finished: Path, evidence: Path, out: Path) -> Path:
     """Write ``out/SYSTEM.md`` from finished runs and counted evidence alone, without any corpus; return its path.
 
-    finished: folder of runs, RECIPE or RECIPE/seed-N, of which recipe, metrics and history are enough.
-    evidence: the JSON file that ``reproduce`` wrote beside its page.
-    Raises ``OptionError``, ``FileMissingError``, ``DataError``, and ``RecipeError`` for runs of another version.
+    Args:
+        finished: folder of runs, RECIPE or RECIPE/seed-N, of which recipe, metrics and history are enough.
+        evidence: the JSON file that ``reproduce`` wrote beside its page.
+
+    Raises:
+        OptionError: runs of another version.
+        FileMissingError: runs of another version.
+        DataError: runs of another version.
+        RecipeError: runs of another version.
     """
     bench = _Bench(system, finished, None, None)
     plans = [
@@ -220,7 +231,11 @@ class _Bench:
 
 
 def read_test_metrics(run: Path, plan: Plan) -> dict[str, Any]:
-    """Read the metrics of a finished run on its test set. Raises ``RecipeError`` if the run has another recipe."""
+    """Read the metrics of a finished run on its test set.
+
+    Raises:
+        RecipeError: the run has another recipe.
+    """
     recorded = json.loads((run / run_files.RECIPE).read_text(encoding="utf-8"))["digest"]
     if recorded != plan.digest():
         raise RecipeError(

@@ -25,7 +25,8 @@ SECONDS = 0.2
 def measure(rounds: int = 15, *, seconds: float = SECONDS) -> Speed:
     """Time system A's CNN and its MobileNetV2 on one face, on one thread, in turns; weights do not matter.
 
-    seconds: time that each network has in each round. A round's time is the median of its calls.
+    Args:
+        seconds: time that each network has in each round. A round's time is the median of its calls.
     """
     from torchvision.models import mobilenet_v2
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 def background(evaluated: Evaluated) -> Background:
     """Summarise a run for its report, apart from the predictions; empty for a folder of ``mien evaluate``.
 
-    Raises ``FileMissingError`` for a run without recipe.json, ``DataError`` and ``RecipeError`` for damaged files.
+    Raises:
+        FileMissingError: a run without recipe.json.
+        DataError: damaged files.
+        RecipeError: damaged files.
     """
     plan = plan_of(evaluated)
     if plan is None:
@@ -76,7 +79,11 @@ def _no_history(run: Path) -> str:
 
 
 def curves_of(evaluated: Evaluated) -> Curves | None:
-    """Read a run's training curves, None if there are none. Raises ``DataError`` for a damaged history."""
+    """Read a run's training curves, None if there are none.
+
+    Raises:
+        DataError: a damaged history.
+    """
     plan = plan_of(evaluated)
     path = evaluated.folder / run_files.HISTORY
     if not isinstance(plan, Recipe) or not path.exists():

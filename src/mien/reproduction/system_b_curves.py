@@ -14,7 +14,8 @@ SINCE = 8
 def findings(curves: tuple[Sequence[float], Sequence[float]] | None) -> list[Finding]:
     """Judge B's statements; without ``curves`` only whether one curve can show both.
 
-    curves: accuracy per epoch on training and on validation faces, fractions.
+    Args:
+        curves: accuracy per epoch on training and on validation faces, fractions.
     """
     gaps = [] if curves is None else [validation - training for training, validation in zip(*curves, strict=True)]
     return [_both(), *((_above(gaps), _apart(gaps)) if gaps else ())]

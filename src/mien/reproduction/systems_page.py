@@ -15,10 +15,13 @@ from mien.reproduction.finding import Finding
 class Row:
     """One claim with its measurement, all as text; an empty field is shown as a dash.
 
-    what: model and quantity.  interval: 95 % interval of ``measured``.
-    recipe: name of the recipe that was run.  source: table, figure or section of the claim.
-    verdict: measured minus claimed, and whether the claim lies in the interval.
-    schedule: whether the recipe has the document's own schedule.
+    Attributes:
+        what: model and quantity.
+        interval: 95 % interval of ``measured``.
+        recipe: name of the recipe that was run.
+        source: table, figure or section of the claim.
+        verdict: measured minus claimed, and whether the claim lies in the interval.
+        schedule: whether the recipe has the document's own schedule.
     """
 
     what: str
@@ -34,8 +37,11 @@ class Row:
 def page(system: str, rows: Sequence[Row], reasons: Mapping[str, str], findings: Sequence[Finding]) -> str:
     """Return the page of one system, ending in a line break.
 
-    reasons: recipe → how its run differs from the document, and so why its results do. Smoke runs are marked.
-    Raises ``OptionError`` for an unknown system.
+    Args:
+        reasons: recipe → how its run differs from the document, and so why its results do. Smoke runs are marked.
+
+    Raises:
+        OptionError: an unknown system.
     """
     about = published(system)
     count = f"{len(findings)} statements, computed again from the document's tables, the network or the data"

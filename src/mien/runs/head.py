@@ -21,13 +21,14 @@ from mien.classical.trunk import BATCH, Trunk, check_preprocess, read_trunk
 from mien.datasets.faces import FaceSet, Watch
 from mien.datasets.pixels import checksum
 from mien.errors import FileMissingError, ModelError
+from mien.evaluation.metrics.calibration import log_loss, probability_gaps
 from mien.export.export import LICENCE, PARITY_FACES, TOLERANCE, record, score, write
 from mien.files import appearing
 from mien.preprocess import apply
 from mien.recipes.recipe import HeadRecipe
 from mien.recipes.tables import HeadTable
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, softmax
+from mien.recognition.session import OnnxSession
 from mien.training import parts
 from mien.training.fit import check_data, prepare
 
@@ -69,8 +70,11 @@ class Try:
 class Head:
     """A linear layer: logits = features @ weight + bias.
 
-    weight: float32 (D, C).  bias: float32 (C,).  c: the chosen strength (inverse regularisation).
-    tried: all strengths, in the recipe's order.
+    Attributes:
+        weight: float32 (D, C).
+        bias: float32 (C,).
+        c: the chosen strength (inverse regularisation).
+        tried: all strengths, in the recipe's order.
     """
 
     weight: Floats
@@ -97,7 +101,8 @@ class Head:
 def fit(table: HeadTable, training: tuple[Floats, NDArray[np.int64]], held: tuple[Floats, NDArray[np.int64]]) -> Head:
     """Fit logistic regressions on standardised features and keep the one with the lowest log-loss on ``held``.
 
-    training, held: features float32 (N, D) and labels int64 (N,); every class has training faces.
+    Args:
+        training, held: features float32 (N, D) and labels int64 (N,); every class has training faces.
     """
     features, labels = training
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
@@ -132,9 +137,7 @@ def _regression(
 
 
 def _evaluate(c: float, logits: NDArray[Any], labels: NDArray[np.int64]) -> Try:
-    likelihoods = softmax(logits)[np.arange(len(labels)), labels]
-    loss = float(-np.log(np.maximum(likelihoods, 1e-12)).mean())
-    return Try(c, loss, float((logits.argmax(1) == labels).mean()))
+    return Try(c, log_loss(logits, labels, floor=1e-12), float((logits.argmax(1) == labels).mean()))
 
 
 def train(
@@ -142,18 +145,22 @@ def train(
 ) -> dict[str, Any]:
     """Fit a head into the folder ``run``, export and score it; return the model file's metrics.
 
-    faces: training, validation and test set. The features are cached beside ``run``, in ``features-DIGEST.npz`` of the
-    trunk, so that another run only computes those of new faces. watch: wraps the batches of faces still to do.
-    Raises ``RecipeError`` if the recipe's preprocessing is not the trunk's, and as ``read_trunk`` and ``fit.prepare``.
+    Args:
+        faces: training, validation and test set. The features are cached beside ``run``, in ``features-DIGEST.npz`` of
+            the trunk, so that another run only computes those of new faces.
+        watch: wraps the batches of faces still to do.
+
+    Raises:
+        RecipeError: the recipe's preprocessing is not the trunk's, and as ``read_trunk`` and ``fit.prepare``.
     """
     base = _matching_trunk(recipe)
     arranged = parts.arrange(faces, recipe.data)
     prepare(recipe, parts.describe(arranged), run, resume)
     _check_trunk(run, base)
     training, validation = arranged.part(parts.TRAIN), arranged.part(parts.VALIDATION)
-    views = [training.pixels, validation.pixels]
+    views = [np.asarray(training.pixels), np.asarray(validation.pixels)]
     if recipe.head.mirror:
-        views.insert(1, training.pixels[:, :, ::-1])
+        views.insert(1, views[0][:, :, ::-1])
     features = _features(base, views, run.parent, watch)
     labels = np.tile(training.labels, len(views) - 1)
     head = fit(recipe.head, (np.concatenate(features[:-1]), labels), (features[-1], validation.labels))
@@ -164,8 +171,9 @@ def train(
 def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
     """Write ``run/model.onnx`` and ``run/metrics.json`` of a fitted head; the test set is scored, and counted, once.
 
-    Raises ``ModelError`` if the joined graph differs from the head on the trunk's features, or if the trunk's name
-    now refers to another model than when the head was fitted, and as ``export.export`` does.
+    Raises:
+        ModelError: the joined graph differs from the head on the trunk's features, or the trunk's name now refers to
+            another model than when the head was fitted, and as ``export.export`` does.
     """
     base, head = _matching_trunk(recipe), Head.load(run / FILE)
     _check_trunk(run, base)
@@ -175,7 +183,7 @@ def export(run: Path, recipe: HeadRecipe, faces: FaceSet) -> bundle.Bundle:
     scores = score(OnnxSession(graph), recipe, faces)
     crops = apply(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
     own = base.features(crops) @ head.weight + head.bias
-    difference = float(np.abs(softmax(own) - softmax(scores.validation_logits[: len(own)])).max())
+    difference = float(probability_gaps(own, scores.validation_logits[: len(own)]).max())
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The joined graph differs from trunk and head by {difference:.2e} in probability; expected ≤ "

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +15,20 @@ from mien.datasets.faces import FaceSet
 from mien.errors import DataError, FileMissingError, OptionError
 from mien.evaluation import adapter as adapters
 from mien.evaluation import predictions
-from mien.evaluation.evaluate import Model
 from mien.evaluation.evaluated import TESTS
 from mien.files import appearing
 from mien.recipes.recipe import Recipe, of_run
-from mien.recognition import devices, view
+from mien.recognition import devices
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle, names
-from mien.recognition.session import OnnxSession
 from mien.training import parts
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A model, its run folder (None if unknown), and notes for the user on how it was loaded."""
 
-    model: Model
+    model: Classifier
     run: Path | None = None
     notes: tuple[str, ...] = ()
 
@@ -48,21 +44,25 @@ def load(
 ) -> Loaded:
     """Load a shipped model by name or alias, a model file, a run folder, or a classical run's ``model.npz``.
 
-    checkpoint: use ``checkpoints/best.ckpt`` of a run folder, not ``model.onnx``.
-    adapter:    the file that describes a foreign ONNX model.
-    threads, device: of ONNX models, as for ``OnnxSession``.
-    classes:    subset of the model's classes, in the syntax of ``view.classes``; None uses all.
-    Raises ``FileMissingError`` and ``ModelError``, and ``OptionError`` for options that do not apply to the source.
+    Args:
+        checkpoint: use ``checkpoints/best.ckpt`` of a run folder, not ``model.onnx``.
+        adapter: the file that describes a foreign ONNX model.
+        threads, device: of ONNX models, as for ``OnnxSession``.
+        classes: subset of the model's classes, in the syntax of ``labels.choose``; None uses all.
+
+    Raises:
+        FileMissingError: options that do not apply to the source.
+        ModelError: options that do not apply to the source.
+        OptionError: options that do not apply to the source.
     """
     loaded = _load(source, checkpoint, adapter, threads, device)
-    return loaded if classes is None else _restrict(loaded, view.classes(classes, loaded.model.label_set.labels))
+    return loaded if classes is None else _restrict(loaded, labels.choose(classes, loaded.model.label_set.labels))
 
 
 def _restrict(loaded: Loaded, subset: labels.LabelSet) -> Loaded:
-    model = loaded.model
-    session = view.narrowed(model.session, model.label_set, subset)
-    note = f"Restricted to {len(subset)} of the model's {len(model.label_set)} classes: {', '.join(subset.labels)}."
-    return replace(loaded, model=replace(model, label_set=subset, session=session), notes=(*loaded.notes, note))
+    whole = len(loaded.model.label_set)
+    note = f"Restricted to {len(subset)} of the model's {whole} classes: {', '.join(subset.labels)}."
+    return replace(loaded, model=loaded.model.narrow(subset), notes=(*loaded.notes, note))
 
 
 def _load(source: str | Path, checkpoint: bool, adapter: str | Path | None, threads: int | None, device: str) -> Loaded:
@@ -93,11 +93,9 @@ def _run(run: Path, threads: int | None, device: str) -> Loaded:
 
 def _file(source: str | Path, threads: int | None, device: str) -> Loaded:
     file = bundle.read(source)
-    session = OnnxSession(file.graph, threads, classes=len(file.labels), device=device)
-    model = Model(file.name, file.digest, file.labels, file.preprocess, file.temperature, session)
     run = Path(source).parent
     trained_here = Path(source).is_file() and _recipe_digest(run) == file.recipe_digest
-    return Loaded(model, run if trained_here else None)
+    return Loaded(Classifier.open(file, threads, device=device), run if trained_here else None)
 
 
 def _recipe_digest(run: Path) -> str | None:
@@ -111,7 +109,7 @@ def _classical(path: Path) -> Loaded:
     session, run = classical.load(path), path.parent
     plan = of_run(run)
     temperature = _read_record(run, run_files.METRICS, "its metrics")["temperature"]
-    return Loaded(Model(plan.name, _digest(path), _classes(run), plan.preprocess, temperature, session), run)
+    return Loaded(Classifier(plan.name, _digest(path), _classes(run), plan.preprocess, temperature, session), run)
 
 
 def _checkpoint(run: Path) -> Loaded:
@@ -124,7 +122,8 @@ def _checkpoint(run: Path) -> Loaded:
     session = TorchSession(load_network(run, plan, len(classes)))
     temperature, notes = _temperature(run, plan)
     digest = _digest(run / run_files.CHECKPOINTS / "best.ckpt")
-    return Loaded(Model(f"{plan.name} (best.ckpt)", digest, classes, plan.preprocess, temperature, session), run, notes)
+    name = f"{plan.name} (best.ckpt)"
+    return Loaded(Classifier(name, digest, classes, plan.preprocess, temperature, session), run, notes)
 
 
 def _temperature(run: Path, plan: Recipe) -> tuple[float, tuple[str, ...]]:
@@ -157,7 +156,8 @@ def _digest(path: Path) -> str:
 def arrange(run: Path, faces: FaceSet) -> FaceSet | None:
     """Split the faces as in the run's recipe if they are the faces that it was trained on, else return None.
 
-    faces: with the classes of the run's label set.
+    Args:
+        faces: with the classes of the run's label set.
     """
     try:
         arranged = parts.arrange(faces, of_run(run).data)
@@ -173,14 +173,19 @@ def is_test(split: str) -> bool:
 
 
 def holds_test(run: Path, faces: FaceSet) -> bool:
-    """Check whether at least half of the test faces that the run was scored on are among ``faces``, pixel for pixel."""
+    """Check whether at least half of the test faces that the run was scored on are among ``faces``, pixel for pixel.
+
+    Faces that were too many for memory were recorded without crops; they are compared by their sources.
+    """
     path = run / run_files.PREDICTIONS
     if not path.exists():
         return False
     scored = predictions.read(path)
     tested = np.array([is_test(split) for split in scored.split.tolist()])
-    if scored.crops is None or not tested.any():
+    if not tested.any():
         return False
+    if scored.crops is None:
+        return bool(np.isin(scored.source[tested], faces.ids).mean() >= 0.5)
     given = {image.tobytes() for image in faces.pixels}
     return bool(np.mean([crop.tobytes() in given for crop in scored.crops[tested]]) >= 0.5)
 
@@ -197,7 +202,8 @@ def check_finished(run: Path) -> None:
 def count_scoring(run: Path) -> int:
     """Increment the count of test scorings in ``run/metrics.json`` and return it.
 
-    Raises ``OptionError`` as ``check_finished``.
+    Raises:
+        OptionError: as ``check_finished``.
     """
     check_finished(run)
     path = run / run_files.METRICS

@@ -37,9 +37,10 @@ def train(
 ) -> dict[str, Any] | None:
     """Train ``recipe`` into the folder ``run``, export and score it; return the summary of its metrics.
 
-    working: wraps the iterables of a classical baseline's or a head's work, for a progress bar; other arguments and
-    errors as in ``fit.fit``, ``head.train`` and ``export.export``, and ``DataError`` before any work if there are no
-    test faces. Returns None in all processes but the first.
+    Args:
+        working: wraps the iterables of a classical baseline's or a head's work, for a progress bar; other arguments and
+            errors as in ``fit.fit``, ``head.train`` and ``export.export``, and ``DataError`` before any work if there
+            are no test faces. Returns None in all processes but the first.
     """
     parts.check_test(parts.arrange(faces, recipe.data))
     if isinstance(recipe, ClassicalRecipe):
@@ -58,7 +59,8 @@ def train(
 def export(run: Path, faces: FaceSet, head_of: str = "") -> Bundle:
     """Export a network's or a head's run again; arguments and errors as in ``export.export``.
 
-    head_of: name of the head to export, for a network of several corpora; "" is the consensus.
+    Args:
+        head_of: name of the head to export, for a network of several corpora; "" is the consensus.
     """
     recipe = graph_recipe_of(run)
     written = (

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
-from mien.evaluation.evaluate import Watch, predict
+from mien.evaluation.evaluate import predict
 from mien.evaluation.matching import match_classes
 from mien.evaluation.predictions import Predictions
+from mien.recognition.classifier import Watch
 from mien.runs import models
 from mien.runs.models import Loaded
 from mien.training import parts
@@ -24,9 +25,10 @@ ALL = "all"
 class Scoring:
     """A model and the faces that it is scored on.
 
-    faces:    with the model's classes; the run's own data is split as in its recipe, other data as in the corpus.
-    own:      whether they are the data that the model's run was trained on.
-    left_out: label → number of faces of a class that the model lacks.
+    Attributes:
+        faces: with the model's classes; the run's own data is split as in its recipe, other data as in the corpus.
+        own: whether they are the data that the model's run was trained on.
+        left_out: label → number of faces of a class that the model lacks.
     """
 
     loaded: Loaded
@@ -67,7 +69,8 @@ class Scoring:
     def find_tested_run(self, splits: Sequence[str]) -> Path | None:
         """Return the model's run if its own test set is among ``splits``, so that the scoring must be counted.
 
-        Raises ``OptionError`` if that run is not finished: only a final model may be scored on the test set.
+        Raises:
+            OptionError: that run is not finished: only a final model may be scored on the test set.
         """
         run = self.loaded.run
         if run is None:
@@ -100,7 +103,11 @@ class Scoring:
 
 
 def prepare(loaded: Loaded, faces: FaceSet) -> Scoring:
-    """Match a model with a corpus. Raises ``DataError`` if they have no class in common."""
+    """Match a model with a corpus.
+
+    Raises:
+        DataError: they have no class in common.
+    """
     match = match_classes(faces, loaded.model.label_set)
     arranged = None if loaded.run is None else models.arrange(loaded.run, match.faces)
     return Scoring(loaded, match.faces if arranged is None else arranged, arranged is not None, match.left_out)

@@ -23,9 +23,10 @@ EARLIER = "earlier_scorings"
 def note_earlier(run: Path, name: str) -> list[dict[str, Any]]:
     """Record in ``run/metrics.json`` which finished runs beside it scored its test faces before; return them.
 
-    name: the recipe's name. A run counts if its recipe has this name and other settings (another seed is none), and
-    its data is the same. Each entry has run, recipe (digest), scorings and accuracy; whoever trains again for a reason
-    may add it as ``why``.
+    Args:
+        name: the recipe's name. A run counts if its recipe has this name and other settings (another seed is none), and
+            its data is the same. Each entry has run, recipe (digest), scorings and accuracy; whoever trains again for a
+            reason may add it as ``why``.
     """
     earlier = [entry for folder in _beside(run) if (entry := _compare(folder, run, name))]
     if earlier:
@@ -39,7 +40,8 @@ def note_earlier(run: Path, name: str) -> list[dict[str, Any]]:
 def describe(run: Path) -> str:
     """Return a sentence on the earlier scorings in ``run/metrics.json``, "" if there were none.
 
-    Raises ``DataError`` for entries of another form.
+    Raises:
+        DataError: entries of another form.
     """
     path = run / run_files.METRICS
     entries = _read(path).get(EARLIER, [])
@@ -56,7 +58,8 @@ def describe(run: Path) -> str:
 
 def _describe(entry: dict[str, Any]) -> str:
     why = f" ({entry['why']})" if "why" in entry else ""
-    return f"{100 * entry['accuracy']:.1f} % with recipe `{entry['recipe'][:12]}`{why}"
+    run, recipe = entry["run"], entry["recipe"][:12]
+    return f"{100 * entry['accuracy']:.1f} % in the run `{run}` with recipe `{recipe}`{why}"
 
 
 def _beside(run: Path) -> Iterator[Path]:
@@ -74,13 +77,18 @@ def _compare(folder: Path, run: Path, name: str) -> dict[str, Any] | None:
     data = [_read(path / run_files.DATA).get("digest") for path in (run, folder)]
     if other.get("name") != name or None in data or data[0] != data[1] or _settings(own) == _settings(other):
         return None
-    metrics = _read(folder / run_files.METRICS)
+    return summarise(folder)
+
+
+def summarise(run: Path) -> dict[str, Any] | None:
+    """Return a finished run's scoring as an entry of ``earlier_scorings``; None if its test faces were not scored."""
+    metrics = _read(run / run_files.METRICS)
     test = next((metrics[key] for split in TESTS if (key := KEYS.get(split, split)) in metrics), None)
     if test is None:
         return None
     return {
-        "run": folder.name,
-        "recipe": other["digest"],
+        "run": run.name,
+        "recipe": _read(run / run_files.RECIPE)["digest"],
         "scorings": metrics.get("test_scorings", 1),
         "accuracy": test["accuracy"],
     }

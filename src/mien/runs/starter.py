@@ -27,7 +27,8 @@ _HEADER = """\
 def preprocess_of(trunk: str) -> PreprocessSpec:
     """Return the preprocessing of a model, by name or path, which a head on it must use too.
 
-    Raises ``OptionError`` for a model with CLAHE, and as ``bundle.read``.
+    Raises:
+        OptionError: a model with CLAHE, and as ``bundle.read``.
     """
     spec = bundle.read(trunk).preprocess
     if spec.clahe:
@@ -41,8 +42,10 @@ def preprocess_of(trunk: str) -> PreprocessSpec:
 def write(path: Path, faces: Manifest, trunk: str, data: Path) -> Path:
     """Write a recipe for the classes of ``faces``, in alphabetical order, to ``path`` and return the path.
 
-    trunk: a model by name, alias or path; the recipe records its public name, because ``default`` may be another model
-    in a later version.  data: the path of the manifest, for the comment on how to train.
+    Args:
+        trunk: a model by name, alias or path; the recipe records its public name, because ``default`` may be another
+            model in a later version.
+        data: the path of the manifest, for the comment on how to train.
     """
     trunk = names.public(trunk) or trunk
     spec, plain = preprocess_of(trunk), PreprocessSpec()

@@ -54,7 +54,9 @@ class Task:
 class Pool:
     """Runs tasks on ``workers`` actors with ``cpus`` and ``gpus`` each, or fewer if the cluster has no room for all.
 
-    waiting: called once if no worker is ready after half a minute.  repeated: number of blocks that were restarted.
+    Attributes:
+        waiting: called once if no worker is ready after half a minute.
+        repeated: number of blocks that were restarted.
     """
 
     work: Work
@@ -160,8 +162,9 @@ class Pool:
 def session(address: str | None, cpus: int) -> Iterator[None]:
     """Connect to the Ray cluster at ``address``, or start Ray on this machine, and shut it down at the end.
 
-    cpus: number of CPUs that a local Ray gives to workers.
-    Does nothing if the program is connected already. Raises ``ClusterError``.
+    Args:
+        cpus: number of CPUs that a local Ray gives to workers. Does nothing if the program is connected already. Raises
+            ``ClusterError``.
     """
     if ray.is_initialized():
         yield

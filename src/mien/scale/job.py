@@ -26,10 +26,13 @@ _SETTINGS = "_run.json"
 class Job:
     """Settings of a job.
 
-    source, kind, block, column, naming: see ``plan.plan``.  out: a shared folder, or the address of an object store.
-    model, options: as for ``mien.load``; the other machines need no copy of the model file.
-    address: of a Ray cluster; None starts Ray on this machine.
-    workers: None for as many as there is room for.  threads, gpus: CPUs and GPUs for each; GPUs may be shared (0.5).
+    Attributes:
+        source, kind, block, column, naming: see ``plan.plan``.
+        out: a shared folder, or the address of an object store.
+        model, options: as for ``mien.load``; the other machines need no copy of the model file.
+        address: of a Ray cluster; None starts Ray on this machine.
+        workers: None for as many as there is room for.
+        threads, gpus: CPUs and GPUs for each; GPUs may be shared (0.5).
     """
 
     source: str
@@ -50,9 +53,11 @@ class Job:
 class Outcome:
     """Statistics of a job: number of blocks, those kept from earlier runs, and this run's photos, faces and failures.
 
-    unreadable: photos that could not be read in this run.  set_aside: the same over all blocks.
-    repeated: blocks that were restarted after a worker died or the disk failed.
-    seconds: since the first worker started.
+    Attributes:
+        unreadable: photos that could not be read in this run.
+        set_aside: the same over all blocks.
+        repeated: blocks that were restarted after a worker died or the disk failed.
+        seconds: since the first worker started.
     """
 
     blocks: int

@@ -40,13 +40,14 @@ def plan(
 ) -> list[Block]:
     """Split a folder of photos, Parquet files or tar shards into blocks.
 
-    source: a folder, a file, a glob pattern of photos, or the address of a folder or file in a store (shards only).
-    kind:   of ``KINDS``; None if the source holds one kind only.
-    size:   photos in a block, a multiple of 16 so that batches are the same as in one process. Row groups of a Parquet
-            file are never split, and a tar shard is one block whatever its size.
-    column, naming: see ``Rows``; None detects the column.
-
     Raises ``FileMissingError``, ``OptionError``.
+
+    Args:
+        source: a folder, a file, a glob pattern of photos, or the address of a folder or file in a store (shards only).
+        kind: of ``KINDS``; None if the source holds one kind only.
+        size: photos in a block, a multiple of 16 so that batches are the same as in one process. Row groups of a
+            Parquet file are never split, and a tar shard is one block whatever its size.
+        column, naming: see ``Rows``; None detects the column.
     """
     if size < 1 or size % CHUNK:
         raise OptionError(f"block = {size}: expected a multiple of {CHUNK}, the size of a batch of photos.")

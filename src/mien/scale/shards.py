@@ -46,8 +46,9 @@ class Photos:
 class Rows:
     """Consecutive row groups of one Parquet file; ``first`` is the number of their first row in the file.
 
-    column: the column of image bytes, or of ``{"bytes": …}`` as Hugging Face writes it.
-    naming: the column with names; None names pictures ``FILE:ROW``.
+    Attributes:
+        column: the column of image bytes, or of ``{"bytes": …}`` as Hugging Face writes it.
+        naming: the column with names; None names pictures ``FILE:ROW``.
     """
 
     store: Store

@@ -56,7 +56,11 @@ class Store:
     def names(self, *, hidden: bool = False) -> list[str]:
         """Return the names of all files, recursively and sorted; none if the folder does not exist.
 
-        hidden: include files whose name, or folder's name, begins with a dot. Raises ``FileMissingError`` for a file.
+        Args:
+            hidden: include files whose name, or folder's name, begins with a dot.
+
+        Raises:
+            FileMissingError: a file.
         """
         system, _ = self._place
         kind = system.get_file_info([self.root])[0].type
@@ -78,7 +82,11 @@ class Store:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file atomically, replacing an older one. Raises ``OSError`` with the file's name."""
+        """Write a file atomically, replacing an older one.
+
+        Raises:
+            OSError: with the file's name.
+        """
         system, _ = self._place
         folder, last = posixpath.split(self._path(name))
         # As mien.files.appearing: hidden, and unique to this process, as an abandoned worker may still be writing.

@@ -33,8 +33,10 @@ _READING = "_reading"
 class Work:
     """Settings shared by all workers.
 
-    model: as for ``mien.load``; for a path, ``content`` is sent along, as the file may exist on one machine only.
-    options: further arguments of ``mien.load``.  gpus: GPUs for each worker, 0 for none.
+    Attributes:
+        model: as for ``mien.load``; for a path, ``content`` is sent along, as the file may exist on one machine only.
+        options: further arguments of ``mien.load``.
+        gpus: GPUs for each worker, 0 for none.
     """
 
     out: Store
@@ -79,9 +81,11 @@ class Reader:
     ) -> Done:
         """Read a block and write its files; the Parquet file comes last and thus marks the block as done.
 
-        wait:    seconds to wait before starting, to let the disk or network recover.
-        careful: record each photo before reading it, so that ``read_note`` can identify one that crashes the process.
-        fatal:   photos that crashed a process before, which are skipped as unreadable.
+        Args:
+            wait: seconds to wait before starting, to let the disk or network recover.
+            careful: record each photo before reading it, so that ``read_note`` can identify one that crashes the
+                process.
+            fatal: photos that crashed a process before, which are skipped as unreadable.
         """
         time.sleep(wait)
         pictures = _skip_fatal(block.pictures(), fatal)

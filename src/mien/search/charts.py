@@ -51,7 +51,9 @@ def history(
 ) -> Figure:
     """Plot the validation accuracy, in [0, 1], of each trial by its number, and the best so far.
 
-    failed: numbers of trials without one.  defaults: accuracy of the recipe's own values, if known.
+    Args:
+        failed: numbers of trials without one.
+        defaults: accuracy of the recipe's own values, if known.
     """
     figure, axes = _new(7.2, 4.8)
     numbers = sorted(complete)

@@ -1,10 +1,10 @@
 """Learning-rate range test (Smith 2017, Cyclical Learning Rates; system B): record the loss while the rate rises.
 
-Lightning 2.6 has such a finder (``Tuner.lr_find``), which works with ``Classifier``, but we do not use it. It takes the
-slope over the rate instead of over its logarithm, which divides it by the rate: noise at the smallest rates looks like
-the steepest fall (with SGD on generated faces it suggests 1.2e-4, where the curve falls most steeply at 5e-3). It only
-keeps a running mean that lags 50 steps behind, and loses all results when ``Classifier`` stops at a non-finite loss.
-So a callback sets the rate here; the training step is that of ``fit``.
+Lightning 2.6 has such a finder (``Tuner.lr_find``), which works with ``LightningClassifier``, but we do not use it. It
+takes the slope over the rate instead of over its logarithm, which divides it by the rate: noise at the smallest rates
+looks like the steepest fall (with SGD on generated faces it suggests 1.2e-4, where the curve falls most steeply at
+5e-3). It only keeps a running mean that lags 50 steps behind, and loses all results when ``LightningClassifier`` stops
+at a non-finite loss. So a callback sets the rate here; the training step is that of ``fit``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from mien.reporting import figures
 from mien.search import charts
 from mien.training import arithmetic, memory, parts, threads
 from mien.training.batches import ShuffledBatches
-from mien.training.fit import build_classifier, explain_errors, quiet, training_loader
+from mien.training.fit import build_classifier, explain_errors, quiet
+from mien.training.loaders import training_loader
 
 TOO_HIGH = 4.0
 """The test stops where the running mean of the loss exceeds its lowest value by this factor."""
@@ -55,6 +56,13 @@ SMOOTHING = 1 / 20
 Half of it left so much noise that the suggestion depended on the seed and the number of threads.
 """
 
+LEAST_WIDTH = 5.0
+"""Fewest steps of that standard deviation, unless they are more than an eighth of all.
+
+Of 60 steps a twentieth is 3. So smoothed, the half of the fall of three seeds on generated faces lay within a factor of
+2.02, and one of them fell by less than its noise; with 5 steps within a factor of 1.26, all by more than their noise.
+"""
+
 _KEEP = 0.9
 """Decay of the running mean: a memory of ten steps, so that divergence is noticed quickly."""
 
@@ -67,9 +75,10 @@ Watcher = Callable[[int, float, float], None]
 class Curve:
     """The result of a range test: rate and loss (nats) of each step, float64 (N,); rates rise.
 
-    smoothed: the loss averaged with Gaussian weights around each step; unlike a running mean it does not lag.
-    width:    standard deviation of these weights, in steps.
-    stopped:  why the test ended before its highest rate; empty if it did not.
+    Attributes:
+        smoothed: the loss averaged with Gaussian weights around each step; unlike a running mean it does not lag.
+        width: standard deviation of these weights, in steps.
+        stopped: why the test ended before its highest rate; empty if it did not.
     """
 
     rates: NDArray[np.float64]
@@ -96,7 +105,9 @@ class Curve:
 
         On a curve of the usual shape this is where it is steepest over log(rate). The slope itself is noisy, and the
         minimum may be anywhere on a long fall; the halfway point is stable.
-        Raises ``TrainingError`` if the loss never falls by more than its noise.
+
+        Raises:
+            TrainingError: the loss never falls by more than its noise.
         """
         before = self.smoothed[: self.lowest + 1]
         fall = before.max() - before[-1]
@@ -136,8 +147,11 @@ def find(
     Network, loss, augmentation, batches and optimiser are those of the recipe's first epoch (its image size, its frozen
     layers), however many passes over the faces ``steps`` needs; the recipe's schedule is not used. The test set is not
     read. The network is discarded and the state of torch's random generator restored.
-    Raises ``OptionError`` for an impossible range, ``TrainingError`` if the loss is not finite before 20 steps are
-    done, and as ``fit.fit`` for a recipe or data that cannot be trained.
+
+    Raises:
+        OptionError: an impossible range.
+        TrainingError: the loss is not finite before 20 steps are done, and as ``fit.fit`` for a recipe or data that
+            cannot be trained.
     """
     _check(low, high, steps)
     memory.keep_freed()
@@ -225,7 +239,8 @@ class Ramp(Callback):
 
     def curve(self) -> Curve:
         """Return the recorded curve."""
-        losses, width = np.array(self.losses), len(self.rates) * SMOOTHING
+        losses, steps = np.array(self.losses), len(self.rates)
+        width = max(steps * SMOOTHING, min(LEAST_WIDTH, steps / 8))
         return Curve(self.rates[: len(losses)], losses, smooth(losses, width), self.stopped, width)
 
 

@@ -25,7 +25,9 @@ FIXED = ("name", "about", "data.scheme", "data.classes", "data.split", "data.sha
 class Dimension:
     """One key of a search with its choices or, if there are none, with its range, both ends included.
 
-    log: sampled uniformly over the logarithm.  whole: integers only.
+    Attributes:
+        log: sampled uniformly over the logarithm.
+        whole: integers only.
     """
 
     key: str
@@ -64,9 +66,11 @@ class Dimension:
 def read(texts: Sequence[str], recipe: Recipe) -> tuple[Dimension, ...]:
     """Read ``KEY=LOW:HIGH``, ``KEY=LOW:HIGH:log`` or ``KEY=a,b,c`` for keys such as ``train.rate``.
 
-    Ends and choices are validated on the recipe one by one. Raises ``RecipeError`` for a key that the recipe or its
-    network does not have and a value that they do not accept, ``OptionError`` for an impossible range or a key that
-    must not change.
+    Ends and choices are validated on the recipe one by one.
+
+    Raises:
+        RecipeError: a key that the recipe or its network does not have and a value that they do not accept.
+        OptionError: an impossible range or a key that must not change.
     """
     space = tuple(_read(text, recipe) for text in texts)
     keys = [dimension.key for dimension in space]
@@ -79,7 +83,11 @@ def read(texts: Sequence[str], recipe: Recipe) -> tuple[Dimension, ...]:
 
 
 def value_of(recipe: Recipe, key: str) -> Any:
-    """Return the recipe's value of ``key``, JSON-ready. Raises ``RecipeError`` naming the nearest if there is none."""
+    """Return the recipe's value of ``key``, JSON-ready.
+
+    Raises:
+        RecipeError: naming the nearest if there is none.
+    """
     value: Any = recipe.model_dump(mode="json")
     for name in key.split("."):
         if not isinstance(value, dict) or name not in value:

@@ -35,7 +35,8 @@ _NAME, _TURN, _FILE = "tune", ".turn", "study.db"
 def open_study(folder: Path, facts: Mapping[str, str], seed: int) -> Iterator[optuna.Study]:
     """Open the study in ``folder`` or create one; ``facts`` are what its trials must have in common.
 
-    Raises ``OptionError`` for a negative seed, and for a folder with anything but a study of these facts.
+    Raises:
+        OptionError: a negative seed, and for a folder with anything but a study of these facts.
     """
     if seed < 0:
         raise OptionError(f"Seed {seed}: expected 0 or more.")
@@ -63,7 +64,8 @@ def open_study(folder: Path, facts: Mapping[str, str], seed: int) -> Iterator[op
 def lock(folder: Path) -> Iterator[None]:
     """Lock the study's folder for this process; the system releases the lock of a process that dies.
 
-    Raises ``OptionError`` if the folder cannot be written or the lock is not released in time.
+    Raises:
+        OptionError: the folder cannot be written or the lock is not released in time.
     """
     try:
         turn = sqlite3.connect(folder / _TURN, timeout=WAIT, isolation_level=None)

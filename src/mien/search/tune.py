@@ -44,10 +44,13 @@ _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialSt
 class Trial:
     """One trial of a search.
 
-    state:    complete, pruned, failed (for ``reason``), running, or cut off, which does not count.
-    values:   of the searched keys; None for a network's own default.  defaults: these are the recipe's own values.
-    accuracy: on the validation set, in [0, 1], of the epoch that would be selected; None before the first.
-    epochs:   number of finished epochs.  minutes: wall time.
+    Attributes:
+        state: complete, pruned, failed (for ``reason``), running, or cut off, which does not count.
+        values: of the searched keys; None for a network's own default.
+        defaults: these are the recipe's own values.
+        accuracy: on the validation set, in [0, 1], of the epoch that would be selected; None before the first.
+        epochs: number of finished epochs.
+        minutes: wall time.
     """
 
     number: int
@@ -109,8 +112,11 @@ def search(
     the later trials are those of an uninterrupted search.
     Writes ``trials.csv`` and ``best.toml`` after each trial, ``history.png`` and ``importance.png`` (from four complete
     trials on) at the end; only the best trial keeps its checkpoints.
-    Raises ``OptionError`` for a folder with anything but a study of this recipe, data and space, ``TrainingError`` if
-    no trial was completed, ``DataError`` as ``parts.arrange``.
+
+    Raises:
+        OptionError: a folder with anything but a study of this recipe, data and space.
+        TrainingError: no trial was completed.
+        DataError: as ``parts.arrange``.
     """
     job = Job(recipe, select_faces(recipe, faces), folder, tuple(space), watch, ended)
     with open_study(folder, _facts(job), seed) as study:

@@ -40,7 +40,8 @@ _SAME = 0.3  # boxes of one face in two frames overlap by this share of their un
 class Searches:
     """Decide how each frame is searched.
 
-    full_every: seconds between full searches; 0 searches every frame in full. Raises ``OptionError`` below 0.
+    Args:
+        full_every: seconds between full searches; 0 searches every frame in full. Raises ``OptionError`` below 0.
     """
 
     def __init__(self, full_every: float = FULL_EVERY) -> None:
@@ -53,7 +54,8 @@ class Searches:
     def side(self, seconds: float, size: tuple[int, int]) -> int | None:
         """Return the long side in pixels at which to search the next frame; None for a full search.
 
-        size: width and height of the frame.
+        Args:
+            size: width and height of the frame.
         """
         if not self._boxes or self._is_due(seconds):
             return None

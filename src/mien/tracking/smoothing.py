@@ -32,7 +32,8 @@ class _Mean:
 class Smoother:
     """Smooth each person's probabilities.
 
-    constant: time constant in seconds; 0 leaves the probabilities as they are. Raises ``OptionError`` below 0.
+    Args:
+        constant: time constant in seconds; 0 leaves the probabilities as they are. Raises ``OptionError`` below 0.
     """
 
     def __init__(self, constant: float = SMOOTH) -> None:

@@ -51,13 +51,15 @@ class Frame(Protocol):
 class Following:
     """How people are followed.
 
-    detect_every: faces are searched in each Nth frame; in between, people are where the tracker expects them and
-                  look as they did. 1 searches every frame.
-    bridge:       seconds for which a face that is not found is waited for.
-    smooth:       time constant of the smoothing in seconds; 0 for none.
-    full_every:   seconds between full searches of a frame, see ``searches``; 0 searches every frame in full.
+    Attributes:
+        detect_every: faces are searched in each Nth frame; in between, people are where the tracker expects them and
+            look as they did. 1 searches every frame.
+        bridge: seconds for which a face that is not found is waited for.
+        smooth: time constant of the smoothing in seconds; 0 for none.
+        full_every: seconds between full searches of a frame, see ``searches``; 0 searches every frame in full.
 
-    Raises ``OptionError`` outside these ranges.
+    Raises:
+        OptionError: outside these ranges.
     """
 
     detect_every: int = 1

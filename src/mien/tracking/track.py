@@ -54,8 +54,11 @@ class _Track:
 class Tracker:
     """Give each face of each frame the id of its person.
 
-    bridge: seconds for which a face that is not found is waited for; then its id is gone for good.
-    Raises ``MissingExtraError`` without SciPy.
+    Args:
+        bridge: seconds for which a face that is not found is waited for; then its id is gone for good.
+
+    Raises:
+        MissingExtraError: without SciPy.
     """
 
     def __init__(self, bridge: float = BRIDGE) -> None:
@@ -68,7 +71,8 @@ class Tracker:
     def found(self, seconds: float, boxes: Sequence[Corners]) -> tuple[int, ...]:
         """Take the boxes of a frame that was searched; return the id of each.
 
-        seconds: the frame's time; one before the last frame's counts as the same moment.
+        Args:
+            seconds: the frame's time; one before the last frame's counts as the same moment.
         """
         seconds = self._predict(seconds)
         measured = [np.array([left + w / 2, top + h / 2, w, h]) for left, top, w, h in boxes]

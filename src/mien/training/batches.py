@@ -15,10 +15,11 @@ from mien.errors import OptionError
 class ShuffledBatches(Sampler[list[int]]):
     """Full batches of indices, in an order that depends on seed and epoch only, so that a resumed run repeats it.
 
-    chances: each face's probability of being drawn, with replacement, (N,) summing to 1; None draws each face once.
-    rounds:  epochs after which the same batches repeat (``distil.rounds``); 0: never.
-    draws:   number of faces that an epoch draws by ``chances``; 0 means the size of the training set.
-    In distributed training each process gets its share of every batch.
+    Args:
+        chances: each face's probability of being drawn, with replacement, (N,) summing to 1; None draws each face once.
+        rounds: epochs after which the same batches repeat (``distil.rounds``); 0: never.
+        draws: number of faces that an epoch draws by ``chances``; 0 means the size of the training set. In distributed
+            training each process gets its share of every batch.
     """
 
     def __init__(

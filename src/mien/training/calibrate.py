@@ -32,8 +32,9 @@ def fitting_faces(plan: Plan, faces: FaceSet) -> FaceSet:
     validation = faces.part(parts.VALIDATION)
     if not isinstance(plan, Recipe) or not plan.calibrate.degraded:
         return validation
-    worse = degrade(validation.pixels, plan.degrade, np.random.default_rng(plan.train.seed))
-    pixels, labels = np.concatenate([validation.pixels, worse]), np.tile(validation.labels, 2)
+    plain = np.asarray(validation.pixels)
+    worse = degrade(plain, plan.degrade, np.random.default_rng(plan.train.seed))
+    pixels, labels = np.concatenate([plain, worse]), np.tile(validation.labels, 2)
     twice = np.tile(np.arange(len(validation)), 2)
     datasets = None if validation.datasets is None else validation.datasets[twice]
     return FaceSet(faces.label_set, pixels, labels, validation.splits[twice], validation.ids * 2, datasets=datasets)
@@ -55,7 +56,9 @@ def smooth_input(network: nn.Module, smooth: float) -> nn.Module:
     sharpness. A pixel becomes ``1 - 2 smooth`` of itself and ``smooth`` of each neighbour, along rows, then along
     columns; bilinear resampling at random positions does so with 1/6 on average. Folding the filter widens the
     kernels by one pixel on each side and adds no layer. Padding stays zero.
-    Raises ``RecipeError`` as ``first_convolution``.
+
+    Raises:
+        RecipeError: as ``first_convolution``.
     """
     if not smooth:
         return network
@@ -73,7 +76,8 @@ def smooth_input(network: nn.Module, smooth: float) -> nn.Module:
 def first_convolution(network: nn.Module) -> nn.Conv2d:
     """Return the convolution that reads the crops.
 
-    Raises ``RecipeError`` if there is none, or one that ``smooth_input`` cannot widen: dilated, or not zero-padded.
+    Raises:
+        RecipeError: there is none, or one that ``smooth_input`` cannot widen: dilated, or not zero-padded.
     """
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None or first.dilation != (1, 1) or first.padding_mode != "zeros" or isinstance(first.padding, str):
@@ -106,7 +110,8 @@ class Scaled(nn.Module):
 def scale_logits(network: nn.Module, logits: NDArray[np.float32], recipe: Recipe, faces: FaceSet) -> Scaled:
     """Add the recipe's vector scaling and class balance to a network.
 
-    logits: the network's on ``fitting_faces``, float32 (N, C).
+    Args:
+        logits: the network's on ``fitting_faces``, float32 (N, C).
     """
     scale, bias = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
     if recipe.calibrate.method == "vector":

@@ -30,7 +30,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Write a checkpoint to a temporary file, sync it, then rename it; keep the previous one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write one checkpoint. Raises ``OSError`` with the file's name if the disk does not take it."""
+        """Write one checkpoint.
+
+        Raises:
+            OSError: with the file's name if the disk does not take it.
+        """
         path, content = Path(path), io.BytesIO()
         torch.save(checkpoint, content)  # into memory: its own file writer ends the process when a disk is full
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +50,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 def newest(run: Path) -> Path | None:
     """Return the newest intact checkpoint of a run, None for a run without any; log the damaged ones.
 
-    Raises ``TrainingError`` if all of them are damaged.
+    Raises:
+        TrainingError: all of them are damaged.
     """
     paths = [
         path for path in (run / run_files.CHECKPOINTS / LAST, run / run_files.CHECKPOINTS / BEFORE) if path.exists()

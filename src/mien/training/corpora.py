@@ -24,7 +24,10 @@ OWN_LABEL = "own_label"
 def relabel(faces: FaceSet, table: CorporaTable) -> FaceSet:
     """Select the faces of the corpora in ``shares`` and relabel each by its first head: majority of votes, or label.
 
-    The corpus's own label stays in the column ``own_label``. Raises ``DataError`` for a corpus without faces.
+    The corpus's own label stays in the column ``own_label``.
+
+    Raises:
+        DataError: a corpus without faces.
     """
     if not table.shares:
         return faces
@@ -69,7 +72,8 @@ def _targets(faces: FaceSet, head: CorpusHead) -> NDArray[np.float32]:
 def consensus(targets: NDArray[np.float32], faces: FaceSet) -> NDArray[np.float32]:
     """Return each face's target from the first head that has one, otherwise its one-hot label; float32 (N, C).
 
-    targets: as ``head_targets`` returns them.
+    Args:
+        targets: as ``head_targets`` returns them.
     """
     targets_of_faces = np.eye(len(faces.label_set), dtype=np.float32)[faces.labels]
     for number in reversed(range(targets.shape[1])):
@@ -111,7 +115,11 @@ def group_weights(faces: FaceSet, table: CorporaTable) -> NDArray[np.float64]:
 def select_head(faces: FaceSet, table: CorporaTable, name: str) -> tuple[FaceSet, int]:
     """Return the faces that a head has a target for, with that target as label, and the head's number, from 1 on.
 
-    faces: as ``relabel`` returns them. Raises ``OptionError`` for a head that the table lacks.
+    Args:
+        faces: as ``relabel`` returns them.
+
+    Raises:
+        OptionError: a head that the table lacks.
     """
     names = [head.name for head in table.heads]
     if name not in names:

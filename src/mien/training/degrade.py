@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from mien.datasets.lazy import Pixels
 from mien.evaluation.robustness.corruptions import SIDE, streak
 from mien.preprocess import apply
 from mien.recipes.recipe import Recipe
@@ -27,7 +28,7 @@ Draw = np.random.Generator
 class DegradedFaces(Dataset[tuple[torch.Tensor, ...]]):
     """Batches of degraded faces: a list of indices → crops float32 (B, C, S, S) and their targets float32 (B, K)."""
 
-    def __init__(self, pixels: Face, targets: torch.Tensor, recipe: Recipe) -> None:
+    def __init__(self, pixels: Pixels, targets: torch.Tensor, recipe: Recipe) -> None:
         self.pixels, self.targets, self.recipe = pixels, targets, recipe
 
     def __len__(self) -> int:

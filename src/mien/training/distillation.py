@@ -22,16 +22,20 @@ from mien.evaluation import predictions
 from mien.labels import LabelSet
 from mien.preprocess import PreprocessSpec
 from mien.recipes.tables import DistilTable
+from mien.recognition.classifier import Classifier
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession, softmax
 
 
 def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDArray[np.float32]:
     """Mix targets: ``share`` of the teachers' mean probabilities and the rest of ``own``, float32 (N, C).
 
-    own: float32 (N, C), rows summing to 1.  faces: the N training faces that it belongs to.
-    Raises ``FileMissingError`` for a missing file of predictions, ``DataError`` for predictions with other classes or
-    without some of the faces.
+    Args:
+        own: float32 (N, C), rows summing to 1.
+        faces: the N training faces that it belongs to.
+
+    Raises:
+        FileMissingError: a missing file of predictions.
+        DataError: predictions with other classes or without some of the faces.
     """
     if not table.answers:
         return own
@@ -43,10 +47,10 @@ def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDA
 def predict(crops: NDArray[np.float32], table: DistilTable) -> NDArray[np.float32]:
     """Return the mean softened probabilities of ``table.models`` for a batch, float32 (N, C).
 
-    crops: float32 (N, channels, size, size), preprocessed and augmented.
+    Args:
+        crops: float32 (N, channels, size, size), preprocessed and augmented.
     """
-    teachers = [softmax(session.logits(crops), temperature) for session, temperature in map(_teacher, table.models)]
-    softened = [_soften(probabilities, table.temperature) for probabilities in teachers]
+    softened = [_soften(_teacher(name).classify_inputs(crops), table.temperature) for name in table.models]
     mean: NDArray[np.float32] = np.mean(softened, axis=0, dtype=np.float32)
     return mean
 
@@ -99,10 +103,9 @@ def _read_probabilities(file: Path, faces: FaceSet) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def _teacher(name: str) -> tuple[OnnxSession, float]:
+def _teacher(name: str) -> Classifier:
     # Cached here, not in the module: weight averaging copies the module, and an ONNX Runtime session has no copy.
-    model = bundle.read(name)
-    return OnnxSession(model.graph), model.temperature
+    return Classifier.open(bundle.read(name))
 
 
 def _soften(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

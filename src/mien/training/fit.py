@@ -24,22 +24,27 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler, TensorDataset
 
 from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, OptionError, TrainingError
 from mien.files import appearing
 from mien.networks.consensus import Consensus
-from mien.preprocess import apply
 from mien.recipes.recipe import Plan, Recipe
-from mien.recipes.tables import DegradeTable
-from mien.training import arithmetic, checkpoints, corpora, distillation, memory, parts, threads, tracking, warm_start
-from mien.training.batches import ShuffledBatches, get_rank
-from mien.training.degrade import DegradedFaces
-from mien.training.harmonise import CorpusFaces
-from mien.training.losses import class_weights
-from mien.training.module import Classifier
+from mien.training import (
+    arithmetic,
+    checkpoints,
+    corpora,
+    distillation,
+    loaders,
+    memory,
+    parts,
+    threads,
+    tracking,
+    warm_start,
+)
+from mien.training.batches import get_rank
+from mien.training.module import LightningClassifier
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,19 @@ def fit(
 ) -> Path:
     """Train ``recipe`` on ``faces`` and return the checkpoint of the best epoch on the validation set.
 
-    faces:  all splits; ``parts.arrange`` assigns them to training, validation and test set.
-    run:    folder to write; must be empty or absent unless ``resume``, which continues after the last finished epoch.
-    watch:  called with each finished epoch.
-    processes: workers that share each batch (DDP: one GPU each, or gloo on CPUs). Lightning starts them by running
-    the program again, unless ``torchrun`` has; each of them returns from here, ``rank()`` distinguishes them.
-    track:  trackers to use, see ``tracking``.
-    Raises ``OptionError`` for a used folder or a run of another recipe or other data, ``TrainingError`` for a
-    non-finite loss or a batch that memory cannot hold, ``DataError`` and ``RecipeError`` as ``parts.arrange`` and
-    ``networks.build`` do.
+    Args:
+        faces: all splits; ``parts.arrange`` assigns them to training, validation and test set.
+        run: folder to write; must be empty or absent unless ``resume``, which continues after the last finished epoch.
+        watch: called with each finished epoch.
+        processes: workers that share each batch (DDP: one GPU each, or gloo on CPUs). Lightning starts them by running
+            the program again, unless ``torchrun`` has; each of them returns from here, ``rank()`` distinguishes them.
+        track: trackers to use, see ``tracking``.
+
+    Raises:
+        OptionError: a used folder or a run of another recipe or other data.
+        TrainingError: a non-finite loss or a batch that memory cannot hold.
+        DataError: as ``parts.arrange`` and ``networks.build`` do.
+        RecipeError: as ``parts.arrange`` and ``networks.build`` do.
     """
     memory.keep_freed()
     faces = parts.arrange(faces, recipe.data)
@@ -88,11 +97,11 @@ def fit(
     with quiet(), explain_errors(recipe), threads.limit(recipe):
         callbacks = [History(recipe, run, watch), best, *_callbacks(recipe, run)]
         trainer = _trainer(recipe, run, callbacks, processes, track)
-        loaders = (training_loader(recipe, faces), _validation_loader(recipe, faces))
+        batches = (loaders.training_loader(recipe, faces), loaders.validation_loader(recipe, faces))
         if not rank():
             prepare(recipe, parts.describe(faces) | distillation.describe(recipe.distil), run, resume)
             tracking.log_recipe(trainer.loggers, recipe)
-        trainer.fit(module, *loaders, ckpt_path=checkpoints.newest(run) if resume else None)
+        trainer.fit(module, *batches, ckpt_path=checkpoints.newest(run) if resume else None)
     return Path(best.best_model_path)
 
 
@@ -101,12 +110,12 @@ def rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
-def build_classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
+def build_classifier(recipe: Recipe, faces: FaceSet) -> LightningClassifier:
     """Build the untrained module, initialised from the recipe's seed; faces as ``parts.arrange`` returns them."""
     torch.manual_seed(recipe.train.seed)
     part, table = faces.part(parts.TRAIN), recipe.data.corpora
     known = corpora.vocabulary(corpora.head_targets(part, table)) if table.heads else None
-    module = Classifier(recipe, list(part.counts().values()), known)
+    module = LightningClassifier(recipe, list(part.counts().values()), known)
     trunk = module.network.network if isinstance(module.network, Consensus) else module.network
     warm_start.begin(trunk, recipe, part)
     if recipe.train.channels_last:
@@ -117,7 +126,8 @@ def build_classifier(recipe: Recipe, faces: FaceSet) -> Classifier:
 def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None:
     """Create the run folder and record recipe, data (``parts.describe``) and environment in it.
 
-    Raises ``OptionError`` for a folder in use, or with ``resume`` for one of another recipe or of other data.
+    Raises:
+        OptionError: a folder in use, or with ``resume`` for one of another recipe or of other data.
     """
     if not resume and run.exists() and any(run.iterdir()):
         raise OptionError(f"The run folder {run} is not empty. Resume that run, or give another folder.")
@@ -137,8 +147,10 @@ def prepare(recipe: Plan, data: dict[str, Any], run: Path, resume: bool) -> None
 def check_data(run: Path, data: dict[str, Any]) -> None:
     """Raise ``OptionError`` if ``data``, from ``parts.describe``, is not the data that the run was trained on.
 
-    Teachers are compared where ``data`` names them (``distillation.describe``). Raises ``FileMissingError`` if the run
-    has no record of its data.
+    Teachers are compared where ``data`` names them (``distillation.describe``).
+
+    Raises:
+        FileMissingError: the run has no record of its data.
     """
     recorded = run / run_files.DATA
     if not recorded.exists():
@@ -168,54 +180,6 @@ def environment(recipe: Plan) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         **({"precision": arithmetic.precision(recipe)} if isinstance(recipe, Recipe) else {}),
     }
-
-
-def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """Return the loader of the training set: float32 crops (N, C, S, S) and targets (N, K), sampled anew each epoch."""
-    part = faces.part(parts.TRAIN)
-    targets = torch.from_numpy(distillation.targets(parts.targets(part, recipe.data), part, recipe.distil))
-    if recipe.data.corpora.shares:
-        return _corpora_loader(recipe, part, targets)
-    chances = class_weights(list(part.counts().values()), recipe.data.oversample)[part.labels]
-    batches = ShuffledBatches(
-        len(part),
-        recipe.train.batch_size,
-        recipe.train.seed,
-        chances / chances.sum() if recipe.data.oversample else None,
-        rounds=recipe.distil.rounds,
-    )
-    if recipe.degrade != DegradeTable():
-        return _loader(DegradedFaces(part.pixels, targets, recipe), batches)
-    return _loader(_prepare_faces(recipe, part, targets), batches)
-
-
-def _corpora_loader(recipe: Recipe, part: FaceSet, targets: torch.Tensor) -> DataLoader[tuple[torch.Tensor, ...]]:
-    table = recipe.data.corpora
-    batches = ShuffledBatches(
-        len(part),
-        recipe.train.batch_size,
-        recipe.train.seed,
-        corpora.sampling_probabilities(part, table),
-        draws=table.draws,
-    )
-    return _loader(CorpusFaces(part, targets, recipe, lambda: batches.epoch), batches)
-
-
-def _validation_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
-    part = faces.part(parts.VALIDATION)
-    batches = BatchSampler(SequentialSampler(part.ids), 256, drop_last=False)
-    return _loader(_prepare_faces(recipe, part, torch.from_numpy(part.labels)), batches)
-
-
-def _prepare_faces(recipe: Recipe, part: FaceSet, targets: torch.Tensor) -> TensorDataset:
-    return TensorDataset(torch.from_numpy(apply(part.pixels, recipe.preprocess)), targets)
-
-
-def _loader(
-    faces: Dataset[tuple[torch.Tensor, ...]], batches: Sampler[list[int]]
-) -> DataLoader[tuple[torch.Tensor, ...]]:
-    # Indexing a whole batch at once costs a hundredth of collating it image by image.
-    return DataLoader(faces, sampler=batches, batch_size=None)
 
 
 def _best_checkpoint(run: Path) -> ModelCheckpoint:

@@ -33,8 +33,10 @@ _BLACK = 12
 class CorpusFaces(Dataset[tuple[torch.Tensor, ...]]):
     """Batches of faces: a list of indices → crops float32 (B, C, S, S), S of the epoch, and their targets.
 
-    faces:  pixels uint8 (N, H, W, 3) RGB or (N, H, W) grey, square.  targets: float32 (N, …).
-    epoch:  returns the number of the epoch in progress.
+    Args:
+        faces: pixels uint8 (N, H, W, 3) RGB or (N, H, W) grey, square.
+        targets: float32 (N, …).
+        epoch: returns the number of the epoch in progress.
     """
 
     def __init__(self, faces: FaceSet, targets: torch.Tensor, recipe: Recipe, epoch: Callable[[], int]) -> None:
@@ -52,14 +54,15 @@ class CorpusFaces(Dataset[tuple[torch.Tensor, ...]]):
         # Seeded by epoch and batch, whose order comes from seed and epoch: a resumed run sees the same faces.
         draw = np.random.default_rng([self.recipe.train.seed, epoch, *rows])
         size = self.recipe.size_at(epoch)
-        faces = np.stack([self._face(row, size, draw) for row in rows])
+        # All at once, because images that are not in memory are then read in parallel.
+        faces = np.stack([self._face(row, face, size, draw) for row, face in zip(rows, self.pixels[rows], strict=True)])
         faces = degrade(faces, self.recipe.degrade, draw)
         faces = np.stack([self._coloured(face, draw) for face in faces])
         spec = self.recipe.preprocess
         return torch.from_numpy(apply(faces, replace(spec, size=size))), self.targets[rows]
 
-    def _face(self, row: int, size: int, draw: Draw) -> Face:
-        table, face = self.recipe.harmonise, self.pixels[row]
+    def _face(self, row: int, face: Face, size: int, draw: Draw) -> Face:
+        table = self.recipe.harmonise
         cut = self.masked[row] or self.uncut[row]
         if self.uncut[row] or (not cut and draw.random() < table.mask):
             face = self._cut_out(face, draw)

@@ -24,7 +24,11 @@ class Loss(nn.Module):
     weights: torch.Tensor
 
     def __init__(self, table: LossTable, counts: Sequence[int]) -> None:
-        """Counts: training faces of each class, at least 1. Raises ``RecipeError`` for a wrong number of alphas."""
+        """Counts: training faces of each class, at least 1.
+
+        Raises:
+            RecipeError: a wrong number of alphas.
+        """
         super().__init__()
         self.smoothing = table.label_smoothing
         self.gamma = table.gamma if table.name == "focal" else 0.0

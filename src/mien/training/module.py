@@ -53,7 +53,7 @@ def _on_device(recipe: Recipe) -> AugmentTable:
     return recipe.augment.model_copy(update=done) if recipe.data.corpora.shares else recipe.augment
 
 
-class Classifier(LightningModule):
+class LightningClassifier(LightningModule):
     """A recipe's network with its loss, augmentation and optimiser.
 
     Training batches are (crops float32 (N, C, S, S), targets float32 (N, K)), validation batches have labels int64
@@ -130,7 +130,11 @@ class Classifier(LightningModule):
         return (1 - table.share) * targets + table.share * probabilities.to(targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Return the loss. Raises ``TrainingError`` naming step, batch and rate if it is not finite."""
+        """Return the loss.
+
+        Raises:
+            TrainingError: naming step, batch and rate if it is not finite.
+        """
         crops, targets = batch
         logits = (self.network(crops, heads=True) if self.recipe.data.corpora.heads else self(crops)).float()
         loss: torch.Tensor = self.loss(logits, targets)

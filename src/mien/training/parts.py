@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets import sampling, split
+from mien.datasets import lazy, sampling, split
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError
 from mien.labels import OWN
@@ -23,8 +23,9 @@ TRAIN, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
 def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
     """Split the faces as set in the recipe; the random draw depends on ``table`` alone.
 
-    Raises ``DataError`` for a missing split, a class without training faces, fewer than two classes, or data without
-    subjects where the recipe splits by subject.
+    Raises:
+        DataError: a missing split, a class without training faces, fewer than two classes, or data without subjects
+            where the recipe splits by subject.
     """
     faces = corpora.relabel(faces, table.corpora)
     faces = _keep_apex(faces, table.apex) if table.apex else faces
@@ -41,7 +42,8 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
 def _keep_apex(faces: FaceSet, count: int) -> FaceSet:
     """Keep the last ``count`` frames of each CK+ sequence, by their names, and all faces of other corpora.
 
-    Raises ``DataError`` if a face of CK+ has no subject or session, by which its sequence is known.
+    Raises:
+        DataError: a face of CK+ has no subject or session, by which its sequence is known.
     """
     session = faces.columns.get("session")
     if faces.datasets is None or faces.subjects is None or session is None or "ckplus" not in faces.datasets:
@@ -121,7 +123,8 @@ def targets(faces: FaceSet, table: DataTable) -> NDArray[np.float32]:
 
     With heads for corpora float32 (N, heads, C), a row of zeros where a head has no target for a face.
 
-    Raises ``DataError`` if the recipe needs votes and the data has none.
+    Raises:
+        DataError: the recipe needs votes and the data has none.
     """
     if table.corpora.heads:
         return corpora.head_targets(faces, table.corpora)
@@ -141,7 +144,8 @@ def describe(faces: FaceSet) -> dict[str, Any]:
     for part in (faces.part(TRAIN), faces.part(VALIDATION)):
         digest.update("\n".join(part.ids).encode())
         digest.update(part.labels.tobytes())
-        digest.update(np.ascontiguousarray(part.pixels).data)
+        for block in lazy.blocks(part.pixels):
+            digest.update(block.data)
     names, counts = np.unique(faces.splits, return_counts=True)
     own = {"classes": list(faces.label_set.labels)} if faces.label_set.name == OWN else {}
     return {

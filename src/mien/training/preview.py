@@ -26,7 +26,10 @@ def batch(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[str]]:
     """Return a training batch, float32 (N, C, S, S), without and with degradation and augmentation, and the labels.
 
-    The faces are drawn from the training set. Raises ``DataError`` if there is none.
+    The faces are drawn from the training set.
+
+    Raises:
+        DataError: there is none.
     """
     part = parts.arrange(faces, recipe.data).part(parts.TRAIN)
     chosen = np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False)

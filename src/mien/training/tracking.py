@@ -25,7 +25,9 @@ PROJECT = "mien"
 def open_loggers(recipe: Recipe, run: Path, track: Sequence[str] = ()) -> list[Logger]:
     """Return TensorBoard's logger and those of the trackers in ``track``; none has written anything yet.
 
-    Raises ``OptionError`` for an unknown tracker, ``MissingExtraError`` for one that is not installed.
+    Raises:
+        OptionError: an unknown tracker.
+        MissingExtraError: one that is not installed.
     """
     check(track)
     own: list[Logger] = [TensorBoardLogger(run, name="", version="tensorboard")]

@@ -54,8 +54,14 @@ def start(network: nn.Module, model: str, classes: tuple[str, ...], crops: torch
     widened (``calibrate.smooth``) is cut to the network's size. Each group of ``classes`` outputs (consensus, heads)
     starts from the model's outputs of those names; a class that the model lacks stays random.
 
-    model: name, alias or path of a model file.  crops: float32 (N, C, S, S), preprocessed, a few hundred.
-    Raises ``RecipeError`` if no layer fits, ``ModelError`` and ``FileMissingError`` as ``bundle.read`` does.
+    Args:
+        model: name, alias or path of a model file.
+        crops: float32 (N, C, S, S), preprocessed, a few hundred.
+
+    Raises:
+        RecipeError: no layer fits.
+        ModelError: as ``bundle.read`` does.
+        FileMissingError: as ``bundle.read`` does.
     """
     about = bundle.read(model)
     weights = _read_weights(about.graph, model)

@@ -33,14 +33,17 @@ _ENCODER = {"preset": "veryfast", "crf": "20"}
 class Annotated:
     """Writes each frame at its own time, as it is displayed: upright, with square pixels.
 
-    path:  ends in .mp4, .mkv or .mov.
-    sound: the file whose sound is copied packet by packet, or encoded as AAC if the container does not support it; None
-           for no sound.
-    blur:  hide faces, including those of people who were seen a moment ago but not detected in the current frame.
-
     The first frame determines the size; frames of another size are scaled. The file has a hidden name beside ``path``
     until ``close``: it appears whole or not at all.
-    Raises ``VideoError`` if the file cannot be written.
+
+    Args:
+        path: ends in .mp4, .mkv or .mov.
+        sound: the file whose sound is copied packet by packet, or encoded as AAC if the container does not support it;
+            None for no sound.
+        blur: hide faces, including those of people who were seen a moment ago but not detected in the current frame.
+
+    Raises:
+        VideoError: the file cannot be written.
     """
 
     def __init__(self, path: Path, *, sound: str | None, blur: bool = False) -> None:

@@ -41,8 +41,11 @@ class Life:
 class Digest:
     """Accumulates frames; the attributes hold the summary.
 
-    labels: class names.  gap: as for ``Events``.  portraits: keep a thumbnail of each of the first people.
-    step:   seconds covered by one step of the curves; it doubles whenever the video gets too long.
+    Args:
+        labels: class names.
+        gap: as for ``Events``.
+        portraits: keep a thumbnail of each of the first people. step:   seconds covered by one step of the curves; it
+            doubles whenever the video gets too long.
     """
 
     def __init__(self, labels: tuple[str, ...], gap: float, *, portraits: bool = True) -> None:

@@ -36,10 +36,11 @@ _TICK = Fraction(1, 90_000)  # the time base of MPEG, for files without one
 class About:
     """Metadata of a video, read without decoding frames.
 
-    frames, duration: number of visible frames, and seconds; None if unknown.
-    start:   the time at which players show 0:00; frame times count from 0 on the file's own clock.
-    live:    a camera or stream, which has no end and cannot be read twice.
-    sound:   whether there is a sound track.
+    Attributes:
+        frames, duration: number of visible frames, and seconds; None if unknown.
+        start: the time at which players show 0:00; frame times count from 0 on the file's own clock.
+        live: a camera or stream, which has no end and cannot be read twice.
+        sound: whether there is a sound track.
     """
 
     frames: int | None
@@ -52,10 +53,11 @@ class About:
 class FilmFrame:
     """One decoded frame.
 
-    number: index in the video, from 0, including frames that were skipped.
-    time:   exact presentation time stamp in seconds; for a live source since the first frame. Where the clock jumps
+    Args:
+        number: index in the video, from 0, including frames that were skipped.
+        time: exact presentation time stamp in seconds; for a live source since the first frame. Where the clock jumps
             back, as in concatenated recordings, time continues.
-    tick:   the time base of the video, of which ``time`` is a multiple.
+        tick: the time base of the video, of which ``time`` is a multiple.
     """
 
     def __init__(
@@ -84,19 +86,20 @@ class FilmFrame:
 class Film:
     """The frames of a video, in order. Files can be iterated over again, live sources only once.
 
-    source:    a file; the number of a camera or its device (``/dev/video0``); or the URL of a file or stream
-               (``https://…``, ``rtsp://…``). Sources with an end are read completely; sources without one are live.
-    every:     take every Nth frame.
-    fps:       take at most this many frames per second of video; not together with ``every``.
-    reconnect: seconds during which a lost live source is retried; 0 for never. Time continues meanwhile.
-    stranger:  bounds for a file from somebody who is not trusted; None for none.
-
     After the last frame, ``faults`` lists problems: frames that could not be decoded, a premature end, lost
     connections. All readable frames are yielded nevertheless. ``name`` is the source without passwords, and ``address``
     the source as given.
 
     Raises on opening: ``FileMissingError``; ``VideoError`` for a source that is no video, has no video track or no
     frames, or a camera that does not respond; ``OptionError``; ``MissingExtraError`` (extra ``video``).
+
+    Args:
+        source: a file; the number of a camera or its device (``/dev/video0``); or the URL of a file or stream
+            (``https://…``, ``rtsp://…``). Sources with an end are read completely; sources without one are live.
+        every: take every Nth frame.
+        fps: take at most this many frames per second of video; not together with ``every``.
+        reconnect: seconds during which a lost live source is retried; 0 for never. Time continues meanwhile.
+        stranger: bounds for a file from somebody who is not trusted; None for none.
     """
 
     def __init__(
@@ -270,10 +273,11 @@ class Film:
 class Sampler:
     """Selects frames by their numbers and times alone.
 
-    every, fps: as of ``Film``.
-
     With ``fps`` it takes the first frame of each interval of 1 / fps seconds. Time stamps are rounded to the time base,
     so a frame may come at 33 ms instead of 1/30 s; it belongs to the interval that begins there.
+
+    Args:
+        every, fps: as of ``Film``.
     """
 
     def __init__(self, every: int = 1, fps: float | Fraction | None = None) -> None:

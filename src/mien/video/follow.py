@@ -24,10 +24,12 @@ def follow(
 ) -> Iterator[tuple[FilmFrame, FrameResult, bool]]:
     """Yield each frame, its result, and whether it is new.
 
-    kept: the results of an interrupted run, used instead of reading the first frames again. They restore the
-    follower's state, which depends on results alone.
+    Args:
+        kept: the results of an interrupted run, used instead of reading the first frames again. They restore the
+            follower's state, which depends on results alone.
 
-    Raises ``OptionError`` if they belong to another video.
+    Raises:
+        OptionError: they belong to another video.
     """
     for frame in frames:
         before = next(kept, None)

@@ -25,7 +25,8 @@ _PLAYLISTS = ("hls", "dash")  # their size is that of the playlist, not of the v
 class Stranger:
     """Bounds for a file from somebody who is not trusted: no playlists, no other files, no huge frames.
 
-    pixels: width × height above which a frame is not decoded.
+    Attributes:
+        pixels: width × height above which a frame is not decoded.
     """
 
     pixels: int

@@ -15,7 +15,8 @@ _SHORTEST = 0.001  # a cue must end after it begins
 class Subtitles:
     """Writes a cue for each interval in which the same people show the same emotions.
 
-    start: seconds on the video's clock at which players show 0:00.
+    Args:
+        start: seconds on the video's clock at which players show 0:00.
     """
 
     def __init__(self, stream: TextIO, start: float = 0.0) -> None:

@@ -24,7 +24,9 @@ _PEOPLE, _ROWS = 8, 30
 def write(out: Path, name: str, digest: Digest, notes: list[str]) -> Written:
     """Write the page as HTML and Markdown, with its plot, into the folder ``out``.
 
-    name: of the video.  notes: warnings for the reader, such as damage.  Raises ``OptionError`` if ``out`` is a file.
+    Args:
+        name: of the video.
+        notes: warnings for the reader, such as damage.  Raises ``OptionError`` if ``out`` is a file.
     """
     out.mkdir(parents=True, exist_ok=True)
     sheet = Sheet(out)

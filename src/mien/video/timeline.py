@@ -119,8 +119,12 @@ class Parquet:
 def count_whole(path: Path, form: str) -> int:
     """Count the complete frames of an interrupted timeline, 0 if it is missing; the file is not changed.
 
-    form: ``csv``, ``jsonl`` or ``parquet``. The last frame of a CSV file does not count, as it may lack people; in
-    Parquet only full files count. Raises ``OptionError`` for a damaged timeline.
+    Args:
+        form: ``csv``, ``jsonl`` or ``parquet``. The last frame of a CSV file does not count, as it may lack people; in
+            Parquet only full files count.
+
+    Raises:
+        OptionError: a damaged timeline.
     """
     if not path.exists():
         return 0
@@ -145,8 +149,11 @@ def settle(path: Path, form: str) -> int:
 def read(path: Path, form: str, labels: tuple[str, ...], *, torn: bool = False) -> Iterator[FrameResult]:
     """Yield the frames of a timeline that was written for a model with these ``labels``.
 
-    torn: the timeline was interrupted; stop after its complete frames, but in Parquet at the end.
-    Raises ``OptionError`` for a damaged timeline.
+    Args:
+        torn: the timeline was interrupted; stop after its complete frames, but in Parquet at the end.
+
+    Raises:
+        OptionError: a damaged timeline.
     """
     try:
         if form == "parquet":

@@ -21,9 +21,10 @@ _WIDEST = 10  # anamorphic lenses reach 2; a larger value in a header is wrong, 
 class Upright:
     """The transformation from a decoded picture to the displayed one.
 
-    transposed:       whether rows and columns are swapped, before any flip.
-    flip_x, flip_y:   whether the order of columns or rows is reversed.
-    aspect:           width of a decoded pixel divided by its height.
+    Attributes:
+        transposed: whether rows and columns are swapped, before any flip.
+        flip_x, flip_y: whether the order of columns or rows is reversed.
+        aspect: width of a decoded pixel divided by its height.
     """
 
     transposed: bool = False
@@ -55,10 +56,11 @@ class Upright:
 def read_orientation(picture: VideoFrame, aspect: Fraction) -> Upright:
     """Read the orientation of ``picture`` from its display matrix: the nearest quarter turn, mirrored or not.
 
-    aspect: as for ``Upright``.
-
     The matrix is FFmpeg's ``AV_FRAME_DATA_DISPLAYMATRIX``: int32 (a, b, u, c, d, v, x, y, w), where a decoded point
     (p, q) is shown at (a·p + c·q, b·p + d·q).
+
+    Args:
+        aspect: as for ``Upright``.
     """
     written: Any = picture.side_data.get("DISPLAYMATRIX")
     if written is None:

@@ -27,19 +27,20 @@ if TYPE_CHECKING:
 class Video:
     """The results of a video, frame by frame: people with ids, their emotions smoothed over time.
 
-    source:    a file; the number of a camera or its device; the URL of a file or stream, as for ``mien.Film``.
-    model:     a name, a model file or a run folder as for ``mien.load``, or a recognizer that is loaded already.
-    every, fps, reconnect: which frames are taken, and what happens to a lost camera; see ``mien.Film``.
-    seconds:   stop after this many seconds of the video; None for the end.
-    detect_every, bridge, smooth: see ``mien.tracking.stream.Following``; None takes its default.
-    keep_pixels: let each result be drawn.
-
     Iterating yields a ``FrameResult`` for each frame and holds one frame at a time. Files can be iterated over again,
     live sources only once; of a live source the newest frame is read, and ``dropped`` counts those that came while
     another was read. After the last frame ``faults`` says what was wrong with the video.
 
     Raises ``OptionError`` or what ``mien.load`` raises; on the first access to ``about`` or to a frame what ``Film``
     raises, and ``MissingExtraError`` (extra ``video``).
+
+    Args:
+        source: a file; the number of a camera or its device; the URL of a file or stream, as for ``mien.Film``.
+        model: a name, a model file or a run folder as for ``mien.load``, or a recognizer that is loaded already.
+        every, fps, reconnect: which frames are taken, and what happens to a lost camera; see ``mien.Film``.
+        seconds: stop after this many seconds of the video; None for the end.
+        detect_every, bridge, smooth: see ``mien.tracking.stream.Following``; None takes its default.
+        keep_pixels: let each result be drawn.
     """
 
     def __init__(
@@ -115,8 +116,11 @@ class Video:
     def to_pandas(self) -> pd.DataFrame:
         """Read the whole video; return a row a person a frame, with the columns of ``mien video --out FILE.csv``.
 
-        A frame without a face has a row that lacks the person. Raises ``OptionError`` for a live source without
-        ``seconds``, which has no end, and ``MissingExtraError`` where pandas is not installed.
+        A frame without a face has a row that lacks the person.
+
+        Raises:
+            OptionError: a live source without ``seconds``, which has no end.
+            MissingExtraError: pandas is not installed.
         """
         try:
             import pandas as pd

@@ -83,7 +83,11 @@ class Bodies:
 
     @contextmanager
     def hold(self, address: str, weight: int) -> Iterator[Body]:
-        """Occupy a slot until ``finish``, and memory until the end. Raises ``ProblemError`` (503) if none is free."""
+        """Occupy a slot until ``finish``, and memory until the end.
+
+        Raises:
+            ProblemError: 503 if none is free.
+        """
         if sum(body.sending for body in self._all) >= self.senders:
             self._make_room()
         body = Body(address, weight)
@@ -96,7 +100,11 @@ class Bodies:
             self._watch(len(self._all))
 
     def count(self, body: Body, size: int) -> None:
-        """Count received bytes. Raises ``ProblemError`` (503) if they do not fit in memory beside other bodies."""
+        """Count received bytes.
+
+        Raises:
+            ProblemError: 503 if they do not fit in memory beside other bodies.
+        """
         self.replace(body, body.size + size)
 
     def replace(self, body: Body, size: int) -> None:

@@ -36,7 +36,11 @@ class Upload:
 
 
 async def read_uploads(request: Request, settings: Settings, bodies: Bodies, body: Body) -> list[Upload]:
-    """Read the photos of a request, at least one. Raises ``ProblemError`` for a body that is not accepted."""
+    """Read the photos of a request, at least one.
+
+    Raises:
+        ProblemError: a body that is not accepted.
+    """
     kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
     content = await read_body(request, settings, bodies, body)
     photos = await _select_parser(kind)(request, content, settings)
@@ -57,7 +61,11 @@ def memory_weight(request: Request) -> int:
 
 
 async def read_body(request: Request, settings: Settings, bodies: Bodies, body: Body) -> bytes:
-    """Read the body. Raises ``ProblemError`` if it is too large, by its declared length or as received."""
+    """Read the body.
+
+    Raises:
+        ProblemError: it is too large, by its declared length or as received.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > settings.max_body:
         raise _too_large(f"{declared[:20]} bytes were declared", settings)

@@ -94,7 +94,9 @@ class Models:
     def recognizer(self, model: str | None, detector: str | None, most: int) -> Recognizer:
         """Return a recognizer for this thread that keeps the ``most`` best faces; None means the server's default.
 
-        Raises ``OptionError`` for an unknown name, ``MissingExtraError`` for a detector that is not installed.
+        Raises:
+            OptionError: an unknown name.
+            MissingExtraError: a detector that is not installed.
         """
         return self.limit(model, detector, most)[0]
 
@@ -107,7 +109,8 @@ class Models:
     def model_name(self, model: str | None) -> str:
         """Return the name in ``networks`` for a name or an alias, the first one for None.
 
-        Raises ``OptionError`` for a name that is not offered.
+        Raises:
+            OptionError: a name that is not offered.
         """
         if model is None:
             return next(iter(self.networks))

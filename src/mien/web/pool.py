@@ -54,8 +54,9 @@ class Pool:
     async def run(self, jobs: Sequence[Callable[[], T]], timeout: float) -> list[T]:
         """Run all jobs or none, and return their results in order.
 
-        Raises ``ProblemError`` (503) if there is no room, or after ``timeout`` seconds; jobs that still wait are then
-        dropped, and running ones finish unused, as threads cannot be stopped.
+        Raises:
+            ProblemError: 503 if there is no room, or after ``timeout`` seconds; jobs that still wait are then dropped,
+                and running ones finish unused, as threads cannot be stopped.
         """
         self._reserve(len(jobs))
         futures = [self._submit(job) for job in jobs]

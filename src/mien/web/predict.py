@@ -21,12 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a request: model and detector (None: the server's default), maximum faces, and classes to explain."""
+    """Options of a request.
+
+    Attributes:
+        model, detector: None takes the server's default.
+        max_faces: of a photo.
+        classes: to explain: their names, or how many of the most probable ones.
+        face: index of the one face to explain; None explains all.
+    """
 
     model: str | None
     detector: str | None
     max_faces: int
     classes: int | tuple[str, ...] = 1
+    face: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,10 @@ class Item:
 def predict_photo(models: Models, upload: Upload, options: Options, max_pixels: int) -> Item:
     """Recognise the faces of one photo.
 
-    Raises ``OptionError``, ``DataError`` or ``MissingExtraError`` for invalid options.
+    Raises:
+        OptionError: invalid options.
+        DataError: invalid options.
+        MissingExtraError: invalid options.
     """
     return _process(models, upload, options, max_pixels, _predict)
 
@@ -70,7 +81,7 @@ def _predict(recognizer: Recognizer, upload: Upload, _options: Options, max_pixe
 
 
 def _explain(recognizer: Recognizer, upload: Upload, options: Options, max_pixels: int) -> dict[str, Any]:
-    explanation = explain_image(recognizer, upload.content, options.classes, max_pixels=max_pixels)
+    explanation = explain_image(recognizer, upload.content, options.classes, max_pixels=max_pixels, face=options.face)
     return {**explanation.to_dict(), "source": upload.name}
 
 

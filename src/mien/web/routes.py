@@ -51,6 +51,12 @@ DetectorName = Annotated[
 MaxFaces = Annotated[
     int | None, Query(ge=1, description="maximum number of faces per photo, the best detections first")
 ]
+FaceIndex = Annotated[
+    int | None,
+    Query(
+        ge=0, description="explain only this face: its index, from 0, in the faces of /v1/predict; without max_faces"
+    ),
+]
 Classes = Annotated[str, Query(description="top1 to topN, or labels such as happiness,anger", max_length=400)]
 
 
@@ -85,14 +91,23 @@ async def predict(
 )
 async def explain(
     request: Request,
+    *,
     model: Model = None,
     detector: DetectorName = None,
     max_faces: MaxFaces = None,
     classes: Classes = "top1",
+    face: FaceIndex = None,
 ) -> Response:
-    """Return the results of predict with an occlusion map for each face and class, scored against random maps."""
-    most = limit_faces(max_faces, services.of(request).settings.explain_faces)
-    return await _respond(request, explain_photo, Options(model, detector, most, wanted(classes)))
+    """Return the results of predict with an occlusion map for each face and class, scored against random maps.
+
+    The best faces are explained, as many as the server allows in a request; `face` asks for any other one.
+    """
+    settings = services.of(request).settings
+    if face is None:
+        most = limit_faces(max_faces, settings.explain_faces)
+    else:
+        most = _limit_face(face, max_faces, settings.max_faces)
+    return await _respond(request, explain_photo, Options(model, detector, most, wanted(classes), face))
 
 
 @router.get(
@@ -104,7 +119,8 @@ async def explain(
 async def models(request: Request) -> Response:
     """Return the metadata of the models, and the limits of this server."""
     service = services.of(request)
-    names = ("max_body", "max_images", "max_pixels", "max_faces", "explain_faces")
+    photos = ("max_body", "max_images", "max_pixels", "max_faces", "explain_faces")
+    names = (*photos, "videos", "video_body", "video_seconds", "video_frames")
     offer: dict[str, Any] = {
         "models": service.models.describe(),
         "detectors": service.models.detectors(),
@@ -146,10 +162,25 @@ async def metrics(request: Request) -> Response:
 
 
 def limit_faces(requested: int | None, limit: int) -> int:
-    """Return how many faces of a photo are read. Raises ``ProblemError`` for more than the limit."""
+    """Return how many faces of a photo are read.
+
+    Raises:
+        ProblemError: more than the limit.
+    """
     if requested is not None and requested > limit:
         raise ProblemError("bad-option", f"max_faces = {requested}: expected at most {limit} on this server.")
     return requested or limit
+
+
+def _limit_face(face: int, max_faces: int | None, limit: int) -> int:
+    """Return how many faces must be read so that one of them has the index ``face``."""
+    if max_faces is not None:
+        raise ProblemError(
+            "bad-option", "Give face, the index of one face, or max_faces, the number of the best; not both."
+        )
+    if face >= limit:
+        raise ProblemError("bad-option", f"face = {face}: expected 0 to {limit - 1} on this server.")
+    return limit
 
 
 async def _respond(request: Request, read: Read, options: Options) -> Response:

@@ -63,7 +63,11 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def read_proxies(text: str) -> tuple[Network, ...] | None:
-    """Parse comma-separated addresses and networks; None for ``*``, all. Raises ``OptionError`` if invalid."""
+    """Parse comma-separated addresses and networks; None for ``*``, all.
+
+    Raises:
+        OptionError: invalid.
+    """
     words = [word.strip() for word in text.split(",") if word.strip()]
     if words == ["*"]:
         return None
@@ -100,7 +104,7 @@ class Settings:
     max_images: int = _option(16, whole, "maximum photos in a request")
     max_pixels: int = _option(25_000_000, amount, "maximum pixels of a photo")
     max_faces: int = _option(100, whole, "maximum faces per photo, best detections first")
-    explain_faces: int = _option(8, whole, "maximum faces explained per photo, best detections first")
+    explain_faces: int = _option(8, whole, "maximum faces of a photo explained in one request, best detections first")
     videos: int = _option(0, whole, "videos read at once; 0: none are taken, and /v1/video does not exist")
     video_jobs: int = _option(8, whole, "videos held at once: being received, waiting, being read, or done")
     video_body: int = _option(200_000_000, amount, "maximum bytes of a video, and of its results")
@@ -175,8 +179,10 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:
         """Parse variables and flags, both as text; flags, keyed by field name, take precedence.
 
-        Variables that Kubernetes sets for Services (``is_service_link``) are ignored. Raises ``OptionError`` for any
-        other unknown variable that begins with ``MIEN_``, or an invalid value.
+        Variables that Kubernetes sets for Services (``is_service_link``) are ignored.
+
+        Raises:
+            OptionError: any other unknown variable that begins with ``MIEN_``, or an invalid value.
         """
         known = {PREFIX + one.name.upper(): one for one in fields(cls)}
         given = {

@@ -99,7 +99,9 @@ class ExplainedImageShape(_Shape):
     model: str
     detector: str
     faces: list[ExplainedFaceShape]
-    faces_found: int = Field(ge=0, description="faces detected in the photo, of which at most max_faces are explained")
+    faces_found: int = Field(
+        ge=0, description="faces detected in the photo, of which at most max_faces, or face alone, are explained"
+    )
     truncated: bool = Field(description="more faces were detected than are explained")
 
 
@@ -156,7 +158,11 @@ class Limits(_Shape):
     max_images: int
     max_pixels: int
     max_faces: int
-    explain_faces: int
+    explain_faces: int = Field(description="faces of a photo that are explained in one request")
+    videos: int = Field(ge=0, description="videos read at once; 0: /v1/video does not exist")
+    video_body: int
+    video_seconds: float
+    video_frames: int
 
 
 class Offer(_Shape):

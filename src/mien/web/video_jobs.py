@@ -114,7 +114,8 @@ class Job:
 class Jobs:
     """All videos of this process; used in the event loop's thread only.
 
-    Raises ``OptionError`` for a folder that cannot be written.
+    Raises:
+        OptionError: a folder that cannot be written.
     """
 
     def __init__(self, settings: Settings, models: Models) -> None:
@@ -129,7 +130,11 @@ class Jobs:
         self._all: dict[str, Job] = {}
 
     def open(self, options: VideoOptions) -> Job:
-        """Return a new job, into whose ``upload`` the caller writes. Raises ``ProblemError`` (503) without room."""
+        """Return a new job, into whose ``upload`` the caller writes.
+
+        Raises:
+            ProblemError: 503 without room.
+        """
         if len(self._all) >= self._settings.video_jobs:
             raise overloaded(f"{len(self._all)} videos are held already. Delete results that you have read.", _RETRY)
         job_id = secrets.token_urlsafe(16)
@@ -145,7 +150,11 @@ class Jobs:
         job.future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, job, loop))
 
     def get(self, job_id: str) -> Job:
-        """Return a job. Raises ``ProblemError`` (404) for one that is unknown, deleted or expired."""
+        """Return a job.
+
+        Raises:
+            ProblemError: 404 for one that is unknown, deleted or expired.
+        """
         job = self._all.get(job_id)
         if job is None:
             raise ProblemError(
@@ -185,7 +194,11 @@ def check_extra() -> None:
 
 
 def probe(job: Job, settings: Settings) -> None:
-    """Read the metadata of the job's video. Raises ``ProblemError`` for what is no video, or longer than allowed."""
+    """Read the metadata of the job's video.
+
+    Raises:
+        ProblemError: what is no video, or longer than allowed.
+    """
     film = _open(job, settings)
     try:
         job.duration = film.about.duration

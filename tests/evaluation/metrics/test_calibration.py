@@ -19,7 +19,7 @@ from mien.evaluation.metrics.calibration import (
     reliability,
     risk_coverage,
 )
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from sklearn import metrics as sklearn
 from mien.errors import DataError
 from mien.evaluation.metrics.classification import Metrics, score
 from mien.labels import LabelSet
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 THREE = LabelSet("three", ("anger", "fear", "neutral"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from mien.errors import DataError, OptionError
 from mien.evaluation.metrics.conformal import Conformal, fit_conformal, measure
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 
 def two(first: list[float]) -> np.ndarray:

@@ -14,7 +14,7 @@ pytest.importorskip("pyarrow")
 from mien.errors import DataError, OptionError
 from mien.evaluation.metrics.calibration import calibration_error, fit_vector
 from mien.evaluation.protocol.leave_one_out import calibrate, choose_threshold, leave_one_out, table
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 
 def corpus(

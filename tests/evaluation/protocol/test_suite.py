@@ -17,16 +17,16 @@ pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
 
 from mien.datasets import terms
-from mien.datasets.protocol import PROTOCOL, Material, Sample
+from mien.datasets.protocol import PROTOCOL, Frame, Material, Sample
 from mien.errors import DataError
 from mien.evaluation.metrics import classification, significance
 from mien.evaluation.protocol import face_crops, suite, suite_tables
-from mien.evaluation.protocol.suite import Estimate, Network, Subject
+from mien.evaluation.protocol.suite import Estimate, Subject
 from mien.labels import FER2013, FERPLUS, LabelSet
 from mien.recognition import recognizer
+from mien.recognition.classifier import Classifier
 from mien.recognition.detection.detect import get_detector
 from mien.recognition.model_files import bundle
-from mien.recognition.session import OnnxSession
 
 ENTRIES = {entry.name: entry for entry in PROTOCOL}
 LABELS = ("anger", "happiness", "happiness", "fear", "contempt", "fear")
@@ -45,10 +45,13 @@ def cut(given: Material) -> face_crops.Crops:
 
 
 @pytest.fixture
-def network(tmp_path: Path) -> Network:
+def network(tmp_path: Path) -> bundle.Bundle:
     write_model(tmp_path / "tiny.onnx", labels=FERPLUS, trained_on=terms.corpora(["ferplus", "rafdb"]))
-    read = bundle.read(tmp_path / "tiny.onnx")
-    return Network(read, OnnxSession(read.graph, 1, classes=8))
+    return bundle.read(tmp_path / "tiny.onnx")
+
+
+def score_corpus(read: bundle.Bundle, given: Material, frame: Frame) -> suite.Row:
+    return suite.score_corpus(Classifier.open(read, 1), suite.describe(read), given, frame, cut(given))
 
 
 def test_metrics_are_the_houses() -> None:
@@ -96,9 +99,9 @@ def test_the_intervals_hold_the_spread_of_repeated_draws() -> None:
     assert high - low == pytest.approx(np.ptp(np.quantile(spreads["ece"], [0.025, 0.975])), rel=0.35)
 
 
-def test_a_row_is_what_the_recognizer_reads(network: Network, tmp_path: Path) -> None:
+def test_a_row_is_what_the_recognizer_reads(network: bundle.Bundle, tmp_path: Path) -> None:
     given = material()
-    row = suite.score_corpus(network, network.subject, given, "own", cut(given))
+    row = score_corpus(network, given, "own")
     read = recognizer.load(tmp_path / "tiny.onnx", detector="whole")
     faces = [read.predict(sample.image).faces[0] for sample in given.samples]
     assert row.scores.accuracy.value == np.mean(
@@ -110,12 +113,12 @@ def test_a_row_is_what_the_recognizer_reads(network: Network, tmp_path: Path) ->
     assert row.is_test
 
 
-def test_classes_are_those_that_both_know(network: Network, tmp_path: Path) -> None:
+def test_classes_are_those_that_both_know(network: bundle.Bundle, tmp_path: Path) -> None:
     given = material("kdef", ("anger", "happiness", "fear"))
-    row = suite.score_corpus(network, network.subject, given, "detector", cut(given))
+    row = score_corpus(network, given, "detector")
     assert row.classes == FER2013.labels
     assert (row.trained, row.detected) == (False, Estimate(0.0, 0.0, 0.0))
-    probabilities = network.probabilities(cut(given), FER2013.labels)
+    probabilities = Classifier.open(network, 1).narrow(FER2013).classify(cut(given).pixels)
     seven = recognizer.load(tmp_path / "tiny.onnx", classes="fer2013").classify(list(cut(given).pixels))
     np.testing.assert_allclose(probabilities, seven, atol=1e-6)
 
@@ -124,9 +127,8 @@ def test_a_model_of_fewer_classes_leaves_faces_out(tmp_path: Path) -> None:
     few = LabelSet("few", ("happiness", "fear", "sleepiness"))
     write_model(tmp_path / "few.onnx", labels=few)
     read = bundle.read(tmp_path / "few.onnx")
-    scorer = Network(read, OnnxSession(read.graph, 1, classes=3))
     given = material()
-    row = suite.score_corpus(scorer, scorer.subject, given, "own", cut(given))
+    row = score_corpus(read, given, "own")
     assert (row.classes, row.scores.faces) == (("happiness", "fear"), 4)
     assert row.left_out == {"anger": 1, "contempt": 1, "no label": 2}
     assert row.trained is None  # the file does not list its corpora
@@ -136,30 +138,30 @@ def test_a_model_of_fewer_classes_leaves_faces_out(tmp_path: Path) -> None:
         suite.select_samples(material("affectnet_contempt", ("contempt",)), FER2013.labels)
 
 
-def test_gaps_between_groups(network: Network) -> None:
+def test_gaps_between_groups(network: bundle.Bundle) -> None:
     given = material("kdef", ("anger", "anger", "fear", "fear"), sex=("female", "male", "male", ""))
-    row = suite.score_corpus(network, network.subject, given, "own", cut(given))
+    row = score_corpus(network, given, "own")
     gap = row.gaps["sex"]
     assert {value: scores.faces for value, scores in gap.groups.items()} == {"female": 1, "male": 2}
     balanced = [scores.balanced_accuracy.value for scores in gap.groups.values()]
     assert gap.gap == abs(balanced[0] - balanced[1])
 
 
-def test_which_corpora_a_model_file_names(network: Network) -> None:
-    assert suite.trained_on(network.bundle) == ("fer2013", "ferplus", "rafdb")
-    assert suite.trained_on(replace(network.bundle, trained_on=())) is None
+def test_which_corpora_a_model_file_names(network: bundle.Bundle) -> None:
+    assert suite.describe(network).trained_on == ("fer2013", "ferplus", "rafdb")
+    assert suite.describe(replace(network, trained_on=())).trained_on is None
 
 
 @pytest.fixture
-def result(network: Network) -> suite_tables.Result:
+def result(network: bundle.Bundle) -> suite_tables.Result:
     rows = [
-        suite.score_corpus(network, network.subject, given, frame, cut(given))
+        score_corpus(network, given, frame)
         for given, frame in (
             (material(), "own"),
             (material("kdef", ("anger", "fear"), sex=("female", "male")), "detector"),
         )
     ]
-    return suite_tables.Result(network.subject, "yunet", tuple(rows), {"CK+ 350": "it is not there."})
+    return suite_tables.Result(suite.describe(network), "yunet", tuple(rows), {"CK+ 350": "it is not there."})
 
 
 def test_the_table(result: suite_tables.Result) -> None:

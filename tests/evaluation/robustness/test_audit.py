@@ -19,12 +19,13 @@ pytest.importorskip("pyarrow")
 from mien.datasets import landmarks
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, OptionError
-from mien.evaluation.evaluate import Model, predict
+from mien.evaluation.evaluate import predict
 from mien.evaluation.robustness import audit_page, audit_plots, audit_tables, grouping
 from mien.evaluation.robustness.audit import COMMON, Audit, Wish, audit, measure_loss, measure_robustness
 from mien.evaluation.robustness.corruptions import CORRUPTIONS, corrupt
 from mien.labels import FER2013
 from mien.preprocess import PreprocessSpec, apply
+from mien.recognition.classifier import Classifier
 
 SPEC = PreprocessSpec(standardise="none")
 HEADING = {"model": "tiny", "digest": "0" * 64, "split": "test", "data": ["bars.zip"], "seed": 0}
@@ -42,7 +43,7 @@ class Reader:
         return found.astype(np.float32)
 
 
-MODEL = Model("tiny", "0" * 64, FER2013, SPEC, 1.0, Reader())
+MODEL = Classifier("tiny", "0" * 64, FER2013, SPEC, 1.0, Reader())
 
 
 def faces(count: int = 40) -> FaceSet:

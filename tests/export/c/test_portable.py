@@ -29,8 +29,9 @@ from mien.export.c.compiled_size import COMPILERS, measure  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
 from mien.networks.networks import build  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
+from mien.recognition.classifier import softmax  # noqa: E402
 from mien.recognition.model_files import bundle  # noqa: E402
-from mien.recognition.session import OnnxSession, softmax  # noqa: E402
+from mien.recognition.session import OnnxSession  # noqa: E402
 from mien.training import calibrate  # noqa: E402
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O2")

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from mien.datasets.protocol import Entry, Frame, Material
     from mien.evaluation.protocol.face_crops import Crops
-    from mien.evaluation.protocol.suite import Network, Row
+    from mien.evaluation.protocol.suite import Row, Subject
     from mien.evaluation.protocol.suite_tables import Result
+    from mien.recognition.classifier import Classifier
     from mien.recognition.detection.detect import Detector
 
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Collected:
     """One model, its run folder if it has one, and its results so far."""
 
-    network: Network
+    classifier: Classifier
+    subject: Subject
     run: Path | None
     rows: list[Row] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -38,7 +40,7 @@ class Collected:
         from mien.evaluation.protocol.suite_tables import Result
 
         times = _count_test_scoring(self.run) if any(row.is_test for row in self.rows) else None
-        return Result(self.network.subject, detector, tuple(self.rows), self.skipped, options.limit, times)
+        return Result(self.subject, detector, tuple(self.rows), self.skipped, options.limit, times)
 
 
 def run(options: Namespace) -> None:
@@ -60,7 +62,11 @@ def run(options: Namespace) -> None:
 
 
 def data_folder(options: Namespace) -> Path:
-    """Return the folder of the corpora: ``--data``, else ``MIEN_DATA``. Raises ``OptionError`` if there is none."""
+    """Return the folder of the corpora: ``--data``, else ``MIEN_DATA``.
+
+    Raises:
+        OptionError: there is none.
+    """
     given = options.data[0] if options.data else os.environ.get("MIEN_DATA")
     if not given or not Path(given).is_dir():
         raise OptionError(
@@ -70,18 +76,21 @@ def data_folder(options: Namespace) -> Path:
 
 
 def _load_model(model: str, options: Namespace) -> Collected:
-    from mien.evaluation.protocol.suite import Network
+    from mien.evaluation.protocol.suite import describe
+    from mien.recognition.classifier import Classifier
     from mien.recognition.model_files import bundle
-    from mien.recognition.session import OnnxSession
 
     read = bundle.read(Path(model) / run_files.MODEL if Path(model).is_dir() else model)
-    session = OnnxSession(read.graph, options.threads, classes=len(read.labels), device=options.device)
-    network = Network(read, session)
-    return Collected(network, None if options.validation else _finished_run(model))
+    classifier = Classifier.open(read, options.threads, device=options.device)
+    return Collected(classifier, describe(read), None if options.validation else _finished_run(model))
 
 
 def _finished_run(model: str) -> Path | None:
-    """Return the run folder of a model, None for other models. Raises ``OptionError`` for an unfinished run."""
+    """Return the run folder of a model, None for other models.
+
+    Raises:
+        OptionError: an unfinished run.
+    """
     from mien.runs import models
 
     run = models.load(model, device="cpu").run
@@ -114,11 +123,11 @@ def _score(models: Sequence[Collected], entry: Entry, folder: Path, detector: De
     crops = {frame: _collect_crops(material, frame, detector, options) for frame in entry.frames}
     for model in models:
         try:
-            suite.select_samples(material, model.network.labels)
+            suite.select_samples(material, model.classifier.label_set.labels)
         except DataError as error:
             model.skipped[entry.title] = str(error)
             continue
-        model.rows += [_score_row(model.network, material, frame, crops[frame]) for frame in entry.frames]
+        model.rows += [_score_row(model, material, frame, crops[frame]) for frame in entry.frames]
 
 
 def _collect_crops(material: Material, frame: Frame, detector: Detector, options: Namespace) -> Crops:
@@ -131,11 +140,12 @@ def _collect_crops(material: Material, frame: Frame, detector: Detector, options
         return face_crops.collect(material, frame, detector, cache, watch)
 
 
-def _score_row(network: Network, material: Material, frame: Frame, crops: Crops) -> Row:
+def _score_row(model: Collected, material: Material, frame: Frame, crops: Crops) -> Row:
     from mien.evaluation.protocol import suite
+    from mien.recognition.classifier import BATCH
 
-    with _bar(f"{material.entry.title}, {network.subject.name}", len(crops.pixels) // suite.BATCH + 1) as watch:
-        return suite.score_corpus(network, network.subject, material, frame, crops, watch=watch)
+    with _bar(f"{material.entry.title}, {model.subject.name}", len(crops.pixels) // BATCH + 1) as watch:
+        return suite.score_corpus(model.classifier, model.subject, material, frame, crops, watch=watch)
 
 
 @contextmanager

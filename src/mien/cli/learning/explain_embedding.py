@@ -39,6 +39,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Draw the embedding; return the exit code."""
+    import numpy as np
+
     try:
         from mien.export.export import recipe_of
         from mien.interpret import feature_plots, features
@@ -51,7 +53,7 @@ def run(options: Namespace) -> int:
     whole = read_recipe_faces(options.data, recipe)
     faces = parts.arrange(whole, recipe.data).part(options.split)
     faces = _draw(faces, options.faces, options.seed)
-    points, predicted = features.embed(network, faces.pixels, recipe.preprocess)
+    points, predicted = features.embed(network, np.asarray(faces.pixels), recipe.preprocess)
     projection = features.project(points, options.seed)
     right = float((predicted == faces.labels).mean())
     title = f"{recipe.name}: {len(faces):,} faces of {options.split}, {points.shape[1]} dimensions, {right:.1%} right"

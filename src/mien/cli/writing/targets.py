@@ -22,7 +22,8 @@ _ENDINGS = {
 def chosen_output(out: Path | None, form: str | None) -> tuple[str, Path | None]:
     """Return the format of an output, by the extension of ``out`` unless one is given, and the file; None for stdout.
 
-    Raises ``OptionError`` for an extension that is unknown or contradicts the format.
+    Raises:
+        OptionError: an extension that is unknown or contradicts the format.
     """
     if out is None or str(out) == "-":
         return form or "table", None

@@ -61,7 +61,10 @@ def _split_and_flag(row: Row, faults: Faults) -> Item:
 def read_faults(source: Source) -> Faults:
     """Read the two fault lists beside the corpus, or inside it if it is a folder.
 
-    A missing list is reported as a problem; the rows are kept. Raises ``DataError`` if a list lacks its columns.
+    A missing list is reported as a problem; the rows are kept.
+
+    Raises:
+        DataError: a list lacks its columns.
     """
     faults = Faults()
     with_list = {name: _read_list(source, name, faults) for name in (LEAKS, DUPLICATES)}

@@ -34,7 +34,11 @@ def split_of(corpus: str, key: str) -> str:
 
 @lru_cache
 def held_out(corpus: str) -> Mapping[str, str]:
-    """Return key → split of everything held out of training. Raises ``DataError`` as ``split_of`` does."""
+    """Return key → split of everything held out of training.
+
+    Raises:
+        DataError: as ``split_of`` does.
+    """
     path = FOLDER / f"{corpus}.csv"
     if not path.exists():
         lists = ", ".join(sorted(file.stem for file in FOLDER.glob("*.csv")))

@@ -63,7 +63,11 @@ READERS: dict[str, Reader] = {
 
 
 def get(name: str) -> Reader:
-    """Return a reader by its name. Raises ``OptionError`` that suggests the nearest name."""
+    """Return a reader by its name.
+
+    Raises:
+        OptionError: that suggests the nearest name.
+    """
     if name not in READERS:
         raise OptionError(f"No format {name!r}; there are {', '.join(READERS)}.{nearest(name, tuple(READERS))}")
     return READERS[name]
@@ -72,7 +76,8 @@ def get(name: str) -> Reader:
 def detect(path: str | Path | Source) -> tuple[str, str]:
     """Detect a corpus's format: return the name of its reader and the evidence for it.
 
-    Raises ``DataError`` if no reader matches or several do; the message gives the evidence.
+    Raises:
+        DataError: no reader matches or several do; the message gives the evidence.
     """
     if isinstance(path, Source):
         return _detect(path)

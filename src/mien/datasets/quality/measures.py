@@ -120,8 +120,9 @@ def estimate_noise(image: NDArray[np.uint8]) -> float:
 def measure_blocks(image: NDArray[np.uint8]) -> float:
     """Return how much larger steps at the borders of 8 × 8 blocks are than other steps, in grey levels.
 
-    image: grey, uint8 (H, W). JPEG leaves such steps; resizing moves and blurs them, so that 0 does not mean that a
-    photo was never compressed. 0 for images without two whole blocks a side.
+    Args:
+        image: grey, uint8 (H, W). JPEG leaves such steps; resizing moves and blurs them, so that 0 does not mean that a
+            photo was never compressed. 0 for images without two whole blocks a side.
     """
     if min(image.shape) < 16:
         return 0.0
@@ -148,7 +149,8 @@ def find_extremes(
 ) -> tuple[list[int], list[int]]:
     """Return the rows with the lowest and the highest values, the most extreme first.
 
-    among: bool (N,), the rows to choose from; None: all.
+    Args:
+        among: bool (N,), the rows to choose from; None: all.
     """
     order = np.argsort(values, kind="stable")
     order = order if among is None else order[among[order]]

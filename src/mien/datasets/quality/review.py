@@ -38,7 +38,12 @@ def write(verdicts: Iterable[Verdict], path: Path) -> Path:
 
 
 def read(path: str | Path) -> list[Verdict]:
-    """Read a list. Raises ``FileMissingError``, or ``DataError`` that names the invalid line."""
+    """Read a list.
+
+    Raises:
+        FileMissingError: that names the invalid line.
+        DataError: that names the invalid line.
+    """
     path = Path(path)
     if not path.exists():
         raise FileMissingError(f"{path} does not exist; mien data clean writes a review.csv.")
@@ -64,7 +69,8 @@ def _parse_verdict(row: dict[str, str], where: str) -> Verdict:
 def apply(manifest: Manifest, verdicts: Iterable[Verdict]) -> Manifest:
     """Drop and relabel rows of a manifest; the metadata counts the actions.
 
-    Raises ``DataError`` for an id that is not in the manifest or has two verdicts.
+    Raises:
+        DataError: an id that is not in the manifest or has two verdicts.
     """
     ids = manifest.column("id")
     indices = {name: index for index, name in enumerate(ids)}

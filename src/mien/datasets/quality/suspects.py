@@ -10,6 +10,7 @@ import numpy as np
 from mien.datasets.manifest import Manifest
 from mien.errors import DataError, MissingExtraError
 from mien.preprocess import grey
+from mien.recognition.classifier import softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,8 +149,7 @@ def _calibrate(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArra
     """Convert scores to probabilities with the single temperature that minimises the log-loss."""
     best, least = np.zeros_like(scores), np.inf
     for temperature in np.geomspace(0.03, 1.0, 15):
-        raised = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)
-        shares = raised / raised.sum(axis=1, keepdims=True)
+        shares = softmax(scores, float(temperature))
         loss = -float(np.log(shares[np.arange(len(labels)), labels] + 1e-9).mean())
         if loss < least:
             best, least = shares.astype(np.float32), loss

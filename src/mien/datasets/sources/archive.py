@@ -34,7 +34,11 @@ MAX_GROWTH, FREE_GROWTH = 100, 100_000_000
 
 
 def check_size(name: str, size: int) -> None:
-    """Check a member's size. Raises ``DataError`` if it is too large to be read whole."""
+    """Check a member's size.
+
+    Raises:
+        DataError: it is too large to be read whole.
+    """
     if size > MAX_MEMBER:
         raise DataError(f"{name} has {size} bytes; expected at most {MAX_MEMBER} for an image.")
 
@@ -47,7 +51,9 @@ def max_unpacked_size(packed: int) -> int:
 def open_source(path: str | Path) -> Source:
     """Open a folder, a zip, a tar (plain, gz, bz2, xz) or a single file as a source of members.
 
-    Raises ``FileMissingError`` for a missing path and ``DataError`` for a damaged archive.
+    Raises:
+        FileMissingError: a missing path.
+        DataError: a damaged archive.
     """
     path = Path(path)
     if not path.exists():
@@ -122,6 +128,11 @@ class Source(ABC):
 
     @abstractmethod
     def _list(self) -> None: ...
+
+    @property
+    def is_random(self) -> bool:
+        """Whether members are read equally fast in any order: not those of a compressed tar."""
+        return not self._reading_order()
 
     def _reading_order(self) -> bool:
         return False
@@ -228,7 +239,11 @@ class ZipSource(Source):
         return self._table.read(name, offset)
 
     def open(self, name: str) -> BinaryIO:
-        """Open one member as a stream. Raises ``DataError`` if its compression ratio is implausible."""
+        """Open one member as a stream.
+
+        Raises:
+            DataError: its compression ratio is implausible.
+        """
         size, stored = self._table.sizes(self._look_up(name)[0])
         if size > max_unpacked_size(stored):
             raise DataError(f"{name} would unpack from {stored} to {size} bytes; it looks like a zip bomb.")

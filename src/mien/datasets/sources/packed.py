@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -31,7 +32,8 @@ def parse(member: str) -> tuple[str, int] | None:
 def open_array(source: Source, name: str) -> NDArray[np.uint8]:
     """Open an array of crops: memory-mapped from a folder or file, read whole from an archive.
 
-    Raises ``DataError`` for a file that is not an array of uint8 (N, H, W) or (N, H, W, 3), or is truncated.
+    Raises:
+        DataError: a file that is not an array of uint8 (N, H, W) or (N, H, W, 3), or is truncated.
     """
     with source.open(name) as stream:
         try:
@@ -47,6 +49,18 @@ def open_array(source: Source, name: str) -> NDArray[np.uint8]:
                 f"{name} is not an array of crops: {error}; expected uint8 (N, H, W) or (N, H, W, 3). "
                 "Delete the folder and run mien data prepare again."
             ) from error
+
+
+def is_mapped(array: NDArray[np.uint8]) -> bool:
+    """Check whether ``open_array`` mapped an array, instead of reading it whole."""
+    return isinstance(array.base, np.memmap)
+
+
+def release(array: NDArray[np.uint8]) -> None:
+    """Unload the pages of a mapped array, which count as this process's memory; rows are loaded again when read."""
+    mapped = array.base.base if isinstance(array.base, np.memmap) else None
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _is_crops(shape: tuple[int, ...]) -> bool:
@@ -71,7 +85,11 @@ class Writer:
         self._file.seek(self._start + rows * int(np.prod(shape)))
 
     def add(self, crop: NDArray[np.uint8]) -> int:
-        """Write one crop and return its row. Raises ``DataError`` for another shape."""
+        """Write one crop and return its row.
+
+        Raises:
+            DataError: another shape.
+        """
         if crop.shape != self._shape:
             raise DataError(f"A crop of shape {crop.shape} for an array of {self._shape}; expected crops of one shape.")
         self._file.write(np.ascontiguousarray(crop).data)

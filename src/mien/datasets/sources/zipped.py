@@ -56,9 +56,12 @@ class ZipTable:
         return _resolve_zip64(self._read_exactly(fields[11]), fields[9], fields[8], fields[16])[:2]
 
     def read(self, name: str, entry: int) -> bytes:
-        """Return one member's content. Raises ``DataError`` if it is damaged, encrypted or of another compression.
+        """Return one member's content.
 
         Offset, sizes and checksum are read again from the directory: keeping them would take 24 bytes per member.
+
+        Raises:
+            DataError: it is damaged, encrypted or of another compression.
         """
         self._file.seek(entry)
         fields = self._read_entry()

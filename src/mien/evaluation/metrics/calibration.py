@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.errors import OptionError
 from mien.evaluation.metrics.checks import Doubles, Floats, check_probabilities
-from mien.recognition.session import softmax
+from mien.recognition.classifier import softmax
 
 BINS = 15
 
@@ -21,18 +21,36 @@ BINS = 15
 def fit_temperature(logits: Floats, labels: NDArray[np.int64], weights: Floats | None = None) -> float:
     """Return the temperature in [0.05, 20] that minimises the log-loss (Guo et al. 2017, section 4.2).
 
-    weights: (N,), sample weights above 0; None weights all faces equally.
-    The temperature changes confidences, never predictions. Fit it on PublicTest, never on the faces that results are
-    reported for.
+    Args:
+        weights: (N,), sample weights above 0; None weights all faces equally. The temperature changes confidences,
+            never predictions. Fit it on PublicTest, never on the faces that results are reported for.
     """
     from scipy.optimize import minimize_scalar
 
-    def log_loss(log_temperature: float) -> float:
-        chosen = softmax(logits, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
-        return float(np.average(-np.log(np.maximum(chosen, 1e-300)), weights=weights))
+    def loss(log_temperature: float) -> float:
+        return log_loss(logits, labels, float(np.exp(log_temperature)), weights)
 
-    minimum = minimize_scalar(log_loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    minimum = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
     return float(np.exp(minimum.x))
+
+
+def log_loss(
+    logits: Floats,
+    labels: NDArray[np.int64],
+    temperature: float = 1.0,
+    weights: Floats | None = None,
+    *,
+    floor: float = 1e-300,
+) -> float:
+    """Return the mean log-loss of logits (N, C) in nats. floor: probabilities of the labels below it count as it."""
+    chosen = softmax(logits, temperature)[np.arange(len(labels)), labels]
+    return float(np.average(-np.log(np.maximum(chosen, floor)), weights=weights))
+
+
+def probability_gaps(logits: Floats, others: Floats) -> Doubles:
+    """Return the largest difference in probability of each row between two networks' logits (N, C), float64 (N,)."""
+    gaps: Doubles = np.abs(softmax(logits) - softmax(others)).max(1)
+    return gaps
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,14 @@ class VectorScaling:
 
     scale: Doubles
     bias: Doubles
+
+    def apply(self, logits: Floats, known: NDArray[np.bool_]) -> Doubles:
+        """Return the scaled logits, float64 (N, C); minus infinity where a class is not ``known``, bool (N, C)."""
+        return np.where(known, np.asarray(logits, np.float64) * self.scale + self.bias, -np.inf)
+
+    def probabilities(self, logits: Floats, known: NDArray[np.bool_], temperature: float = 1.0) -> Doubles:
+        """Return probabilities, float64 (N, C); those of classes that are not ``known``, bool (N, C), are 0."""
+        return softmax(self.apply(logits, known), temperature)
 
 
 def fit_vector(
@@ -51,13 +77,14 @@ def fit_vector(
 ) -> VectorScaling:
     """Return the scale in [0.05, 20] and the bias of each class that minimise the log-loss (Guo et al. 2017, 4.2).
 
-    weights: (N,), sample weights above 0; None weights all faces equally.
-    known:   bool (N, C), the classes that a face's corpus distinguishes, including the face's own; None for all.
-
     Unlike a single temperature, this corrects classes that are predicted too rarely or too confidently, so it may
     change predictions. An L2 penalty of 1e-4 pulls scales towards 1 and biases towards 0: without it the bias of a
     class without faces would diverge to minus infinity, and the scales of perfectly classified faces would depend on
     rounding alone. Fit it on PublicTest, never on the faces that results are reported for.
+
+    Args:
+        weights: (N,), sample weights above 0; None weights all faces equally.
+        known: bool (N, C), the classes that a face's corpus distinguishes, including the face's own; None for all.
     """
     from scipy.optimize import minimize
 
@@ -69,7 +96,7 @@ def fit_vector(
 
     def loss(parameters: Doubles) -> tuple[float, Doubles]:
         scale, bias = parameters[:classes], parameters[classes:]
-        shares = softmax(np.where(apart, values * scale + bias, -np.inf)).astype(np.float64)
+        shares = VectorScaling(scale, bias).probabilities(values, apart)
         error = (shares - truth) * share[:, None]
         chosen = np.maximum(shares[np.arange(len(labels)), labels], 1e-300)
         slopes = np.concatenate([(error * values).sum(0) + 2e-4 * (scale - 1), error.sum(0) + 2e-4 * bias])
@@ -87,8 +114,10 @@ def fit_vector(
 class Reliability:
     """A reliability diagram (DeGroot & Fienberg 1983): faces in B equal-width bins of confidence.
 
-    edges: float64 (B + 1,), from 0 to 1.  faces: int64 (B,).
-    confidence, accuracy: float64 (B,), means over the bin's faces; NaN in an empty bin.
+    Attributes:
+        edges: float64 (B + 1,), from 0 to 1.
+        faces: int64 (B,).
+        confidence, accuracy: float64 (B,), means over the bin's faces; NaN in an empty bin.
     """
 
     edges: Doubles
@@ -140,10 +169,12 @@ class RiskCoverage:
     One point for each distinct confidence, highest first, as no threshold separates faces with equal confidences.
     Arrays float64 (K,).
 
-    confidence: the threshold.  coverage: share of the faces with at least that confidence, up to 1.
-    accuracy:   accuracy on those faces.
-    area:       mean risk (1 - accuracy) over all coverages, where each face contributes the risk at its own confidence
-                (Geifman, Uziel & El-Yaniv 2019). 0 is best.
+    Attributes:
+        confidence: the threshold.
+        coverage: share of the faces with at least that confidence, up to 1.
+        accuracy: accuracy on those faces.
+        area: mean risk (1 - accuracy) over all coverages, where each face contributes the risk at its own confidence
+            (Geifman, Uziel & El-Yaniv 2019). 0 is best.
     """
 
     confidence: Doubles
@@ -171,8 +202,12 @@ def risk_coverage(probabilities: Floats, labels: NDArray[Any]) -> RiskCoverage:
 def accuracy_at(curve: RiskCoverage, coverage: float) -> Threshold:
     """Return the accuracy of the most confident faces, the smallest set that covers at least ``coverage`` of all.
 
-    coverage: above 0, at most 1. ``Threshold.coverage`` is the share reached, which is larger where confidences tie.
-    Raises ``OptionError`` for other values.
+    Args:
+        coverage: above 0, at most 1. ``Threshold.coverage`` is the share reached, which is larger where confidences
+            tie.
+
+    Raises:
+        OptionError: other values.
     """
     if not 0 < coverage <= 1:
         raise OptionError(f"coverage = {coverage}: expected a share of the faces, above 0 and at most 1.")

@@ -22,9 +22,12 @@ def check_probabilities(
 ) -> tuple[Doubles, Labels]:
     """Validate probabilities and labels, and return them as float64 (N, C) and int64 (N,).
 
-    classes: the expected C; None accepts 2 or more.
-    Raises ``DataError`` for no faces, other shapes, NaN or infinity, values outside [0, 1], rows that do not sum
-    to 1, and labels that are not integers from 0 to C - 1.
+    Args:
+        classes: the expected C; None accepts 2 or more.
+
+    Raises:
+        DataError: no faces, other shapes, NaN or infinity, values outside [0, 1], rows that do not sum to 1, and labels
+            that are not integers from 0 to C - 1.
     """
     shape, faces = np.shape(probabilities), len(labels)
     if len(shape) != 2 or shape[0] != faces or not faces or shape[1] < 2 or classes not in (None, shape[1]):
@@ -48,7 +51,11 @@ def check_probabilities(
 
 
 def check_labels(labels: NDArray[Any], classes: int) -> Labels:
-    """Return labels as int64 (N,). Raises ``DataError`` unless they are integers from 0 to ``classes`` - 1."""
+    """Return labels as int64 (N,).
+
+    Raises:
+        DataError: unless they are integers from 0 to ``classes`` - 1.
+    """
     given = np.asarray(labels)
     if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
         raise DataError(f"Labels are {given.dtype} of shape {given.shape}; expected integers of shape (N,).")

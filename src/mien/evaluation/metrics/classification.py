@@ -35,21 +35,23 @@ class Metrics:
     """Metrics of one model on N faces. All except ``log_loss`` (nats), ``brier``, ``mcc``, ``kappa`` and
     counts lie in [0, 1].
 
-    interval, macro_f1_interval: 95 % bootstrap intervals of ``accuracy`` and ``macro_f1``.
-    macro_f1, balanced_accuracy: mean F1 and mean recall over the classes with faces.
-    weighted_f1: mean F1 weighted by the number of faces.
-    mcc:       multi-class Matthews correlation (Gorodkin 2004), -1 to 1; 0 if predictions or labels are all one class.
-    kappa:     Cohen's kappa (Cohen 1960), agreement beyond chance, at most 1; 0 if all is one class.
-    top2:      share of faces whose class is among the two most probable ones.
-    brier:     mean squared distance of the probabilities from the one-hot label, summed over classes (Brier 1950),
-               0 to 2.
-    ece:       expected calibration error over 15 equal-width bins of confidence (Guo et al. 2017).
-    roc_area, pr_area: means over the classes that have these curves (see ``curves``), None if none has.
-    risk_area: area under the risk-coverage curve.  accuracy_at_70: accuracy on the 70 % most confident faces.
-    per_class: label → precision, recall, f1, support, roc_area, pr_area. Precision and F1 are 0 for a class with faces
-               that is never predicted; all but ``support`` are None for a class without faces.
-    absent:    the classes without faces.
-    confusion: (C, C) counts, rows true, columns predicted, classes in label order.
+    Attributes:
+        interval, macro_f1_interval: 95 % bootstrap intervals of ``accuracy`` and ``macro_f1``.
+        macro_f1, balanced_accuracy: mean F1 and mean recall over the classes with faces.
+        weighted_f1: mean F1 weighted by the number of faces.
+        mcc: multi-class Matthews correlation (Gorodkin 2004), -1 to 1; 0 if predictions or labels are all one class.
+        kappa: Cohen's kappa (Cohen 1960), agreement beyond chance, at most 1; 0 if all is one class.
+        top2: share of faces whose class is among the two most probable ones.
+        brier: mean squared distance of the probabilities from the one-hot label, summed over classes (Brier 1950), 0 to
+            2.
+        ece: expected calibration error over 15 equal-width bins of confidence (Guo et al. 2017).
+        roc_area, pr_area: means over the classes that have these curves (see ``curves``), None if none has.
+        risk_area: area under the risk-coverage curve.
+        accuracy_at_70: accuracy on the 70 % most confident faces.
+        per_class: label → precision, recall, f1, support, roc_area, pr_area. Precision and F1 are 0 for a class with
+            faces that is never predicted; all but ``support`` are None for a class without faces.
+        absent: the classes without faces.
+        confusion: (C, C) counts, rows true, columns predicted, classes in label order.
     """
 
     faces: int
@@ -81,9 +83,12 @@ class Metrics:
 def score(probabilities: Floats, labels: NDArray[Any], label_set: LabelSet, *, draws: int = DRAWS) -> Metrics:
     """Score probabilities (N, C), rows summing to 1, against class indices (N,).
 
-    draws: number of bootstrap resamples. Ties between classes go to the first one.
-    Raises ``DataError`` for no faces, another number of classes, values that are not probabilities, or labels that
-    are not class indices.
+    Args:
+        draws: number of bootstrap resamples. Ties between classes go to the first one.
+
+    Raises:
+        DataError: no faces, another number of classes, values that are not probabilities, or labels that are not class
+            indices.
     """
     from sklearn.metrics import confusion_matrix, log_loss
 

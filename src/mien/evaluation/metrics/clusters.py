@@ -43,7 +43,9 @@ def count_by_group(
 ) -> NDArray[np.int64]:
     """Return int64 (G, C, C): the confusion matrix of each group, rows true.
 
-    labels, predicted: class indices (N,).  groups: numbers (N,) as ``number_groups`` returns them.
+    Args:
+        labels, predicted: class indices (N,).
+        groups: numbers (N,) as ``number_groups`` returns them.
     """
     counts = np.zeros((int(groups.max()) + 1, classes, classes), np.int64)
     np.add.at(counts, (groups, labels, predicted), 1)
@@ -55,9 +57,10 @@ def clustered_interval(
 ) -> tuple[float, float]:
     """Return the 95 % percentile interval of a metric under resampling of groups, and of seeds if there are several.
 
-    counts: (G, C, C) of one run, or (S, G, C, C) of S runs on the same faces, whose metrics are averaged. With S runs
-    each draw also resamples the runs; with few of them that understates what other seeds would do, by (S − 1) / S in
-    variance. Draws without a value (NaN) are discarded.
+    Args:
+        counts: (G, C, C) of one run, or (S, G, C, C) of S runs on the same faces, whose metrics are averaged. With S
+            runs each draw also resamples the runs; with few of them that understates what other seeds would do, by (S −
+            1) / S in variance. Draws without a value (NaN) are discarded.
     """
     runs = counts if counts.ndim == 4 else counts[None]
     several, groups = runs.shape[:2]
@@ -79,11 +82,12 @@ def clustered_interval(
 class Paired:
     """A comparison of two models on the same faces, each with one run or several seeds.
 
-    difference: mean accuracy of the first minus that of the second, over their runs.
-    p_faces: two-sided, whether the difference is chance in the choice of groups of faces (sign-flip permutation).
-    p_seeds: two-sided, whether it is chance in the choice of seeds (Welch's t-test on the accuracies of the runs);
-             None unless both have two runs or more.
-    groups:  number of groups of faces.
+    Attributes:
+        difference: mean accuracy of the first minus that of the second, over their runs.
+        p_faces: two-sided, whether the difference is chance in the choice of groups of faces (sign-flip permutation).
+        p_seeds: two-sided, whether it is chance in the choice of seeds (Welch's t-test on the accuracies of the runs);
+            None unless both have two runs or more.
+        groups: number of groups of faces.
     """
 
     difference: float
@@ -107,9 +111,12 @@ def compare_runs(
 ) -> Paired:
     """Test whether one of two models is better.
 
-    first, second: bool (S1, N) and (S2, N), whether each run classifies each face correctly, on the same N faces.
-    groups: numbers (N,) of the faces that belong together; None: each face is its own group.
-    Raises ``DataError`` for other shapes.
+    Args:
+        first, second: bool (S1, N) and (S2, N), whether each run classifies each face correctly, on the same N faces.
+        groups: numbers (N,) of the faces that belong together; None: each face is its own group.
+
+    Raises:
+        DataError: other shapes.
     """
     given = [(array.dtype, array.shape) for array in (first, second)]
     if any(dtype != np.bool_ or len(shape) != 2 or not all(shape) for dtype, shape in given) or (
@@ -126,7 +133,9 @@ def compare_runs(
 def flip_signs(sums: NDArray[np.float64], *, draws: int = DRAWS, seed: int = 0) -> float:
     """Return the two-sided p-value of a sum of differences, under the hypothesis that each may have the other sign.
 
-    sums: (G,), the difference of each group. All signs are tried for up to 12 groups that differ, otherwise ``draws``.
+    Args:
+        sums: (G,), the difference of each group. All signs are tried for up to 12 groups that differ, otherwise
+            ``draws``.
     """
     kept = sums[np.abs(sums) > 1e-12]
     if not len(kept):

@@ -25,13 +25,14 @@ KINDS: tuple[Kind, ...] = ("lac", "aps")
 class Conformal:
     """A fitted threshold: a class belongs to the prediction set if its nonconformity score is at most ``bar``.
 
-    kind:  ``lac``: the score is 1 - probability, which gives the smallest sets on average, some of them empty
-           (Sadinle, Lei & Wasserman 2019). ``aps``: the cumulative probability of the class and all more probable
-           ones, which gives larger sets for harder faces (Romano, Sesia & Candès 2020; without randomisation, so
-           coverage is slightly conservative).
-    alpha: the miscoverage, the share of sets that may lack the true class.
-    bar:   the threshold; infinity if fitted on too few faces, when every set contains all classes.
-    faces: number of faces it was fitted on.
+    Attributes:
+        kind: ``lac``: the score is 1 - probability, which gives the smallest sets on average, some of them empty
+            (Sadinle, Lei & Wasserman 2019). ``aps``: the cumulative probability of the class and all more probable
+            ones, which gives larger sets for harder faces (Romano, Sesia & Candès 2020; without randomisation, so
+            coverage is slightly conservative).
+        alpha: the miscoverage, the share of sets that may lack the true class.
+        bar: the threshold; infinity if fitted on too few faces, when every set contains all classes.
+        faces: number of faces it was fitted on.
     """
 
     kind: Kind
@@ -53,8 +54,10 @@ class Conformal:
 class Coverage:
     """Coverage and size of the prediction sets of N faces.
 
-    coverage:  share of sets that contain the true class; the target is 1 - alpha.
-    mean_size: mean number of classes in a set.  empty, single: share of sets with no class and with one class.
+    Attributes:
+        coverage: share of sets that contain the true class; the target is 1 - alpha.
+        mean_size: mean number of classes in a set.
+        empty, single: share of sets with no class and with one class.
     """
 
     faces: int
@@ -71,8 +74,10 @@ class Coverage:
 def fit_conformal(probabilities: Floats, labels: NDArray[Any], alpha: float = 0.1, kind: Kind = "lac") -> Conformal:
     """Fit prediction sets with miscoverage ``alpha`` to probabilities (N, C) and class indices (N,).
 
-    Fit them on the validation set. Raises ``OptionError`` for an alpha outside (0, 1) or another kind; other errors as
-    ``checks.check_probabilities``.
+    Fit them on the validation set.
+
+    Raises:
+        OptionError: an alpha outside (0, 1) or another kind; other errors as ``checks.check_probabilities``.
     """
     if not 0 < alpha < 1 or kind not in KINDS:
         raise OptionError(f"alpha = {alpha}, kind = {kind!r}: expected alpha above 0 and below 1, kind 'lac' or 'aps'.")
@@ -86,7 +91,11 @@ def fit_conformal(probabilities: Floats, labels: NDArray[Any], alpha: float = 0.
 
 
 def measure(sets: NDArray[np.bool_], labels: NDArray[np.int64]) -> Coverage:
-    """Measure sets, bool (N, C), against class indices (N,). Raises ``DataError`` for other shapes."""
+    """Measure sets, bool (N, C), against class indices (N,).
+
+    Raises:
+        DataError: other shapes.
+    """
     if sets.ndim != 2 or len(sets) != len(labels) or not len(labels):
         raise DataError(f"Sets of shape {sets.shape} for {len(labels)} labels; expected bool (N, C), N at least 1.")
     sizes = sets.sum(1)

@@ -16,8 +16,10 @@ from mien.labels import LabelSet
 class Curve:
     """A curve of K points, one for each threshold on the class's probability, strictest first.
 
-    x, y: float64 (K,) in [0, 1].  thresholds: float64 (K,), decreasing; infinity where nothing is predicted positive.
-    area: area under the curve, in [0, 1].
+    Attributes:
+        x, y: float64 (K,) in [0, 1].
+        thresholds: float64 (K,), decreasing; infinity where nothing is predicted positive.
+        area: area under the curve, in [0, 1].
     """
 
     x: Doubles
@@ -30,10 +32,11 @@ class Curve:
 class ClassCurves:
     """The two one-vs-rest curves of a class; None where they are undefined.
 
-    roc: x is the false-positive rate, y the true-positive rate. Area: probability that a face of the class scores
-        higher than one of the rest. None for a class without faces, or without faces of other classes.
-    precision_recall: x is the recall, y the precision. Area: average precision, the mean precision weighted by the
-        steps of recall, without interpolation (Davis & Goadrich 2006). None for a class without faces.
+    Attributes:
+        roc: x is the false-positive rate, y the true-positive rate. Area: probability that a face of the class scores
+            higher than one of the rest. None for a class without faces, or without faces of other classes.
+        precision_recall: x is the recall, y the precision. Area: average precision, the mean precision weighted by the
+            steps of recall, without interpolation (Davis & Goadrich 2006). None for a class without faces.
     """
 
     roc: Curve | None

@@ -20,10 +20,11 @@ LEAST = 10
 class Disagreement:
     """Agreement of a model's uncertainty with the annotators', on N faces with votes.
 
-    spearman: rank correlation of prediction entropy and vote entropy, -1 to 1.
-    interval: its 95 % interval, Fisher's z with the variance of Bonett and Wright 2000.
-    certain, uncertain: mean vote entropy, in nats, on the third of the faces with the lowest and with the highest
-              prediction entropy.
+    Attributes:
+        spearman: rank correlation of prediction entropy and vote entropy, -1 to 1.
+        interval: its 95 % interval, Fisher's z with the variance of Bonett and Wright 2000.
+        certain, uncertain: mean vote entropy, in nats, on the third of the faces with the lowest and with the highest
+            prediction entropy.
     """
 
     faces: int
@@ -40,8 +41,9 @@ class Disagreement:
 def disagreement(probabilities: NDArray[np.floating[Any]], votes: NDArray[np.floating[Any]]) -> Disagreement:
     """Compare probabilities (N, C) with votes (N, C) as shares of 1; faces whose votes are all 0 are ignored.
 
-    Raises ``DataError`` for fewer than ``LEAST`` faces with votes, for other shapes, and where all predictions or all
-    votes have the same entropy, so that ranks are undefined.
+    Raises:
+        DataError: fewer than ``LEAST`` faces with votes, for other shapes, and where all predictions or all votes have
+            the same entropy, so that ranks are undefined.
     """
     from scipy.stats import entropy, spearmanr
 

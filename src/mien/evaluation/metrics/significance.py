@@ -74,7 +74,8 @@ def confusion_interval(
 ) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of a metric of a confusion matrix (C, C), as ``macro_f1_interval``.
 
-    metric: maps matrices (…, C, C) to values (…,); draws in which it has no value (NaN) are discarded.
+    Args:
+        metric: maps matrices (…, C, C) to values (…,); draws in which it has no value (NaN) are discarded.
     """
     values = metric(_resample(confusion, draws, seed))
     return _middle_interval(values[~np.isnan(values)])
@@ -142,9 +143,10 @@ def _middle_interval(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
 class McNemar:
     """McNemar's test of two models on the same faces, based on the faces that only one of them gets right.
 
-    only_first, only_second: number of faces that only that model classifies correctly.
-    p_value: two-sided, under the hypothesis that both models are equally good.
-    method:  ``exact``: binomial, for fewer than 25 such faces; ``chi-squared``: with Edwards' correction (1948).
+    Attributes:
+        only_first, only_second: number of faces that only that model classifies correctly.
+        p_value: two-sided, under the hypothesis that both models are equally good.
+        method: ``exact``: binomial, for fewer than 25 such faces; ``chi-squared``: with Edwards' correction (1948).
     """
 
     only_first: int
@@ -156,9 +158,12 @@ class McNemar:
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     """Test whether one of two models is better (McNemar 1947).
 
-    first, second: bool (N,), whether each model classifies each face correctly. The caller must make sure that both
-    are on the same faces (``predictions.check_same_faces``).
-    Raises ``DataError`` for other or different shapes, or no faces.
+    Args:
+        first, second: bool (N,), whether each model classifies each face correctly. The caller must make sure that both
+            are on the same faces (``predictions.check_same_faces``).
+
+    Raises:
+        DataError: other or different shapes, or no faces.
     """
     from scipy.stats import binomtest, chi2
 

@@ -18,7 +18,6 @@ from mien.errors import DataError, OptionError
 from mien.evaluation.metrics.calibration import Threshold, VectorScaling, fit_temperature, fit_vector
 from mien.evaluation.metrics.checks import Doubles, Floats, check_labels
 from mien.evaluation.protocol.suite import Scores, score
-from mien.recognition.session import softmax
 from mien.reporting import markdown
 
 RIGHT, ANSWERED = 0.92, 0.5
@@ -45,8 +44,7 @@ class Calibration:
 
     def probabilities(self, logits: Floats, classes: Sequence[int] | None = None) -> Doubles:
         """Return probabilities, float64 (N, C); classes that are not among ``classes`` get 0."""
-        scaled = np.asarray(logits, np.float64) * self.scaling.scale + self.scaling.bias
-        return softmax(np.where(_mask_classes(scaled.shape, classes), scaled, -np.inf), self.temperature)
+        return self.scaling.probabilities(logits, _mask_classes(np.shape(logits), classes), self.temperature)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -139,9 +137,9 @@ def calibrate(
         [_mask_classes(logits_by_corpus[name].shape, (classes_by_corpus or {}).get(name)) for name in names]
     )
     scaling = fit_vector(logits, targets, weights, known)
-    scaled = np.where(known, logits * scaling.scale + scaling.bias, -np.inf)
-    temperature = fit_temperature(scaled, targets, weights)
-    threshold, met = choose_threshold(softmax(scaled, temperature), targets, weights, right=right, answered=answered)
+    temperature = fit_temperature(scaling.apply(logits, known), targets, weights)
+    probabilities = scaling.probabilities(logits, known, temperature)
+    threshold, met = choose_threshold(probabilities, targets, weights, right=right, answered=answered)
     return Calibration(scaling, temperature, threshold, met)
 
 

@@ -17,10 +17,12 @@ from mien.reporting.markdown import format_table
 class Cell:
     """One model on one corpus.
 
-    split:    the split of the corpus.  figures: metrics, as ``evaluate.report``.
-    left_out: label → faces of a class that the model lacks.
-    against_first: McNemar's test against the model of the first row; a sentence where it is impossible, and None in
-              the first row.
+    Attributes:
+        split: the split of the corpus.
+        figures: metrics, as ``evaluate.report``.
+        left_out: label → faces of a class that the model lacks.
+        against_first: McNemar's test against the model of the first row; a sentence where it is impossible, and None in
+            the first row.
     """
 
     model: str
@@ -38,7 +40,8 @@ class Cell:
 def make_cell(predictions: Predictions, first: Predictions | None, **about: Any) -> Cell:
     """Build the cell of predictions; ``about`` holds the fields of ``Cell`` that identify them.
 
-    first: the predictions of the first row in the same column, None in that row.
+    Args:
+        first: the predictions of the first row in the same column, None in that row.
     """
     against = None if first is None else _compare_with(first, predictions)
     return Cell(figures=report(predictions), against_first=against, **about)

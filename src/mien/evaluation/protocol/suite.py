@@ -7,8 +7,8 @@ are excluded as in ``mien predict --classes``: probabilities are renormalised ov
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,27 +19,11 @@ from mien.evaluation.metrics import significance
 from mien.evaluation.metrics.calibration import BINS, calibration_error
 from mien.evaluation.metrics.checks import Doubles, Labels
 from mien.evaluation.protocol.face_crops import Crops, Watch
-from mien.preprocess import apply
-from mien.recognition.session import softmax
+from mien.labels import LabelSet
 
 if TYPE_CHECKING:
+    from mien.recognition.classifier import Classifier
     from mien.recognition.model_files.bundle import Bundle
-    from mien.recognition.session import Session
-
-BATCH = 256
-
-
-class Scorer(Protocol):
-    """Interface of a model that predicts class probabilities of face crops."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Mien's labels, in column order."""
-        ...
-
-    def probabilities(self, crops: Crops, classes: Sequence[str], watch: Watch | None = None) -> Doubles:
-        """Return float64 (N, len(classes)), rows summing to 1, of N crops."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,40 +43,10 @@ class Subject:
     trained_on: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Network:
-    """A model file as a scorer, without test-time augmentation."""
-
-    bundle: Bundle
-    session: Session = field(repr=False)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The model's classes."""
-        return self.bundle.labels.labels
-
-    @property
-    def subject(self) -> Subject:
-        """The model's metadata for the table."""
-        bundle = self.bundle
-        return Subject(bundle.name, bundle.digest, bundle.uncertain_below, trained_on(bundle))
-
-    def probabilities(self, crops: Crops, classes: Sequence[str], watch: Watch | None = None) -> Doubles:
-        """Return the calibrated probabilities, renormalised over ``classes``."""
-        columns = [self.labels.index(label) for label in classes]
-        starts = range(0, len(crops.pixels), BATCH)
-        spec = self.bundle.preprocess
-        rows = [
-            self.session.logits(apply(crops.pixels[start : start + BATCH], spec))[:, columns]
-            for start in (watch(starts) if watch else starts)
-        ]
-        return softmax(np.concatenate(rows), self.bundle.temperature)
-
-
-def trained_on(bundle: Bundle) -> tuple[str, ...] | None:
-    """Return the corpora that a model file lists as its training data; None if it lists none."""
-    names = tuple(corpus.name for corpus in bundle.trained_on)
-    return names or None
+def describe(bundle: Bundle) -> Subject:
+    """Return the metadata of a model file."""
+    trained_on = tuple(corpus.name for corpus in bundle.trained_on)
+    return Subject(bundle.name, bundle.digest, bundle.uncertain_below, trained_on or None)
 
 
 @dataclass(frozen=True)
@@ -198,13 +152,13 @@ def select_samples(material: Material, labels: Sequence[str]) -> Material:
 
 
 def score_corpus(
-    scorer: Scorer, subject: Subject, material: Material, frame: Frame, crops: Crops, *, watch: Watch | None = None
+    model: Classifier, subject: Subject, material: Material, frame: Frame, crops: Crops, *, watch: Watch | None = None
 ) -> Row:
-    """Score a model on one corpus.
+    """Score a model on one corpus, without test-time augmentation.
 
     Args:
-        scorer: the model.
-        subject: the model's metadata.
+        model: the model.
+        subject: its metadata.
         material: all samples of the corpus, including classes that the model may lack.
         frame: how ``crops`` were cut out.
         crops: of all samples, in their order.
@@ -213,11 +167,13 @@ def score_corpus(
     Raises:
         DataError: no sample has a class of the model, as ``select_samples``.
     """
-    kept, classes = select_samples(material, scorer.labels), select_classes(material.entry, scorer.labels)
+    own = model.label_set.labels
+    kept, classes = select_samples(material, own), select_classes(material.entry, own)
     known = np.array([sample.label in classes for sample in material.samples], bool)
-    some = Crops(tuple(crops.pixels[row] for row in np.flatnonzero(known)), crops.detected[known])
-    answered = scorer.probabilities(some, classes, watch)
-    return make_row(kept, frame, subject, classes=classes, probabilities=answered, detected=some.detected)
+    pixels = [crops.pixels[row] for row in np.flatnonzero(known)]
+    probabilities = model.narrow(LabelSet(material.entry.name, classes)).classify(pixels, watch=watch)
+    detected = crops.detected[known]
+    return make_row(kept, frame, subject, classes=classes, probabilities=probabilities, detected=detected)
 
 
 def make_row(

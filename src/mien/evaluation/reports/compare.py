@@ -34,11 +34,14 @@ OFFICIAL = ("PrivateTest", "PublicTest")
 class Entry:
     """One model of the comparison.
 
-    run:         its folder, the first one's of several seeds.  part: the split that is compared.
-    predictions: on that split, a ``Predictions`` for each seed.
-    result:      the metrics of the predictions, means over the seeds.
-    curves:      learning curves, None if the folder has none.
-    parameters:  number of weights and biases.  flops: for one face. None where the network is unknown.
+    Attributes:
+        run: its folder, the first one's of several seeds.
+        part: the split that is compared.
+        predictions: on that split, a ``Predictions`` for each seed.
+        result: the metrics of the predictions, means over the seeds.
+        curves: learning curves, None if the folder has none.
+        parameters: number of weights and biases.
+        flops: for one face. None where the network is unknown.
     """
 
     name: str
@@ -81,7 +84,11 @@ class Entry:
 def make_entry(runs: Sequence[Evaluated], name: str, split: str = "", **known: Any) -> Entry:
     """Return an entry of one run, or of one recipe's runs with several seeds.
 
-    known: curves, parameters and flops. Raises ``OptionError`` for a missing split.
+    Args:
+        known: curves, parameters and flops.
+
+    Raises:
+        OptionError: a missing split.
     """
     part = runs[0].part_named(split)
     predictions = tuple(run.predictions.part(part) for run in runs)
@@ -92,7 +99,8 @@ def make_entry(runs: Sequence[Evaluated], name: str, split: str = "", **known: A
 def name_runs(runs: Sequence[Evaluated]) -> list[str]:
     """Name each run after its model, with as much of its path as it takes to make equal names unique.
 
-    Raises ``OptionError`` for a folder that is given twice.
+    Raises:
+        OptionError: a folder that is given twice.
     """
     paths = [run.folder.resolve() for run in runs]
     twice = [path for index, path in enumerate(paths) if path in paths[:index]]
@@ -111,9 +119,10 @@ def name_runs(runs: Sequence[Evaluated]) -> list[str]:
 class Difference:
     """A comparison of two entries, by name.
 
-    test:     McNemar's of two single runs; the paired test of groups of faces and of seeds where faces are grouped or
-              a model has several seeds; None if their predictions are of different faces, ``why`` then says how.
-    adjusted: the p-value, adjusted for the number of pairs (Holm).
+    Attributes:
+        test: McNemar's of two single runs; the paired test of groups of faces and of seeds where faces are grouped or a
+            model has several seeds; None if their predictions are of different faces, ``why`` then says how.
+        adjusted: the p-value, adjusted for the number of pairs (Holm).
     """
 
     first: str
@@ -154,8 +163,12 @@ def _explain_mismatch(one: Entry, other: Entry) -> str:
 def write(entries: Sequence[Entry], out: str | Path, *, literature: Mapping[str, float] | None = None) -> Written:
     """Write ``index.html``, ``compare.md``, the plots, and tables as CSV and LaTeX into ``out``; return their paths.
 
-    literature: method → published accuracy on FER2013.
-    Raises ``OptionError`` for no entries, ``MissingExtraError`` without ``mien[train]``.
+    Args:
+        literature: method → published accuracy on FER2013.
+
+    Raises:
+        OptionError: no entries.
+        MissingExtraError: without ``mien[train]``.
     """
     if not entries:
         raise OptionError("Nothing to compare; name at least one run.")

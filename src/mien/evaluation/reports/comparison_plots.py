@@ -72,7 +72,8 @@ def _draw_bars(axes: Axes, values: Mapping[str, Figure95], colours: Sequence[str
 def draw_class_f1(values: Mapping[str, Mapping[str, float | None]], labels: Sequence[str]) -> Figure:
     """Plot the F1 of each class, one bar for each model; no bar where a model or its data lacks the class.
 
-    values: model → class → F1.
+    Args:
+        values: model → class → F1.
     """
     step = 0.8 / len(values)
     figure = new(8.6, len(labels) * (0.2 * len(values) + 0.2) + 1.3)

@@ -57,7 +57,8 @@ def find_weakest(metrics: Mapping[str, Any], count: int = WEAKEST) -> list[str]:
 def write_notes(answers: Predictions, metrics: Mapping[str, Any]) -> list[str]:
     """Describe the failures on one split, one sentence for each finding.
 
-    metrics: of the predictions, as ``evaluate.report``.
+    Args:
+        metrics: of the predictions, as ``evaluate.report``.
     """
     return [
         *_note_weak(metrics, answers.label_set.labels),

@@ -33,11 +33,12 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
 class Curves:
     """Learning curves over K epochs, counted from 1; float64 (K,) each.
 
-    accuracy, loss: means over the augmented training faces, in [0, 1] and in nats of the recipe's own loss.
-    validation_accuracy, validation_loss: on the validation set, the loss as cross-entropy in nats.
-    rate:   learning rate at the end of the epoch.
-    chosen: epoch of the checkpoint that was kept.
-    diverged: epoch from which training and validation loss diverge, None if they do not.
+    Attributes:
+        accuracy, loss: means over the augmented training faces, in [0, 1] and in nats of the recipe's own loss.
+        validation_accuracy, validation_loss: on the validation set, the loss as cross-entropy in nats.
+        rate: learning rate at the end of the epoch.
+        chosen: epoch of the checkpoint that was kept.
+        diverged: epoch from which training and validation loss diverge, None if they do not.
     """
 
     accuracy: Doubles
@@ -217,7 +218,8 @@ def draw_reliability(diagram: Reliability) -> Figure:
 def draw_risk_coverage(curve: RiskCoverage, at: tuple[float, float]) -> Figure:
     """Plot risk, the error rate, over coverage, the share of most confident faces.
 
-    at: coverage and accuracy of the point to mark.
+    Args:
+        at: coverage and accuracy of the point to mark.
     """
     figure = new(6.4, 4.4)
     axes = figure.subplots()

@@ -34,12 +34,13 @@ NO_CROPS = "predictions.parquet holds no crops, so no faces can be shown; write 
 class Background:
     """Details of a run besides its predictions; empty for a folder written by ``mien evaluate``.
 
-    facts:   name → value, about the recipe and the network.
-    curves:  learning curves, None if there are none.
-    claimed: rows with the columns ``CLAIMED``, for a recipe that reproduces a published system.
-    blocks:  rows with the columns ``BLOCKS``, for a network.
-    claims:  text on the published system and how the run deviates from it.
-    notes:   problems in training and missing information, one sentence each.
+    Attributes:
+        facts: name → value, about the recipe and the network.
+        curves: learning curves, None if there are none.
+        claimed: rows with the columns ``CLAIMED``, for a recipe that reproduces a published system.
+        blocks: rows with the columns ``BLOCKS``, for a network.
+        claims: text on the published system and how the run deviates from it.
+        notes: problems in training and missing information, one sentence each.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
@@ -89,10 +90,14 @@ def write(
 ) -> Written:
     """Write ``index.html``, ``report.md`` and the plots into the folder ``out``, and return their paths.
 
-    split:   the split to report on; by default the test split if there are predictions on it, else the last one.
-    samples: classes to show sample faces of, with their probabilities, drawn with ``seed``; by default the two
-             weakest classes.
-    Raises ``OptionError`` for an unknown split or class, ``MissingExtraError`` without ``mien[train]``.
+    Args:
+        split: the split to report on; by default the test split if there are predictions on it, else the last one.
+        samples: classes to show sample faces of, with their probabilities, drawn with ``seed``; by default the two
+            weakest classes.
+
+    Raises:
+        OptionError: an unknown split or class.
+        MissingExtraError: without ``mien[train]``.
     """
     known = background or Background()
     part = run.part_named(split)

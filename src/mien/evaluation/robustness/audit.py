@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from mien.datasets import landmarks
 from mien.datasets.faces import FaceSet
 from mien.errors import OptionError
-from mien.evaluation.evaluate import BATCH, Model, report
+from mien.evaluation.evaluate import report
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import grouping, slices
 from mien.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from mien.evaluation.robustness.slices import SMALLEST, Slicing, wilson
-from mien.preprocess import apply
+from mien.recognition.classifier import Classifier
 
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
 Points = NDArray[np.float64]
@@ -36,10 +36,11 @@ NAMED = 10
 class Wish:
     """Settings of an audit.
 
-    by:          columns of the data to slice by, in addition to what is measured on the faces.
-    corruptions: names, see ``corruptions.CORRUPTIONS``; empty to skip the robustness test.
-    sample:      number of faces to corrupt, drawn at random with ``seed``; all faces if there are fewer.
-    smallest:    slices with fewer faces are shown but not tested.
+    Attributes:
+        by: columns of the data to slice by, in addition to what is measured on the faces.
+        corruptions: names, see ``corruptions.CORRUPTIONS``; empty to skip the robustness test.
+        sample: number of faces to corrupt, drawn at random with ``seed``; all faces if there are fewer.
+        smallest: slices with fewer faces are shown but not tested.
     """
 
     by: tuple[str, ...] = ()
@@ -53,8 +54,11 @@ class Wish:
 class Corrupted:
     """Results for one corruption. All values lie in [0, 1] except ``drop``, which is negative if accuracy improves.
 
-    accuracy:  at severity 1 to 5.  intervals: 95 % Wilson intervals.  mean: of the five accuracies.
-    drop:      mean relative drop: the share of the clean accuracy that is lost.
+    Attributes:
+        accuracy: at severity 1 to 5.
+        intervals: 95 % Wilson intervals.
+        mean: of the five accuracies.
+        drop: mean relative drop: the share of the clean accuracy that is lost.
     """
 
     name: str
@@ -68,10 +72,13 @@ class Corrupted:
 class Robustness:
     """Accuracy on the same faces before and after corruption.
 
-    clean, interval: accuracy on the clean faces.  majority: share of the largest class, the accuracy of a constant
-    prediction.  landmarks: number of faces whose own landmarks place the occluding bars; for the others the bars lie
-    at the average landmarks.  mean, drop: over all corruptions and severities, see ``Corrupted``.
-    example: uint8 (1, S, S), one of the faces, and its landmarks.
+    Attributes:
+        clean, interval: accuracy on the clean faces.
+        majority: share of the largest class, the accuracy of a constant prediction.
+        landmarks: number of faces whose own landmarks place the occluding bars; for the others the bars lie at the
+            average landmarks.
+        mean, drop: over all corruptions and severities, see ``Corrupted``.
+        example: uint8 (1, S, S), one of the faces, and its landmarks.
     """
 
     faces: int
@@ -96,9 +103,10 @@ class Robustness:
 class Audit:
     """Results of an audit on N faces.
 
-    figures:    metrics, as ``evaluate.report``.
-    robustness: None if no corruption was asked for.
-    notes:      caveats for the reader, one sentence each.
+    Attributes:
+        figures: metrics, as ``evaluate.report``.
+        robustness: None if no corruption was asked for.
+        notes: caveats for the reader, one sentence each.
     """
 
     figures: dict[str, Any]
@@ -118,7 +126,7 @@ class Audit:
 
 
 def audit(
-    model: Model,
+    model: Classifier,
     faces: FaceSet,
     predictions: Predictions,
     wish: Wish,
@@ -154,7 +162,7 @@ def audit(
 
 
 def measure_robustness(
-    model: Model,
+    model: Classifier,
     faces: FaceSet,
     predictions: Predictions,
     wish: Wish,
@@ -209,7 +217,7 @@ class Loss:
 
 
 def measure_loss(
-    model: Model,
+    model: Classifier,
     pixels: NDArray[np.uint8],
     labels: NDArray[np.int64],
     *,
@@ -244,11 +252,9 @@ def measure_loss(
     return Loss(len(labels), clean, losses)
 
 
-def _classify(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _classify(model: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the most probable class of each face, int64 (N,); the temperature does not affect it."""
-    starts = range(0, len(pixels), BATCH)
-    batches = [model.session.logits(apply(pixels[start : start + BATCH], model.preprocess)) for start in starts]
-    classes: NDArray[np.int64] = np.concatenate(batches).argmax(1)
+    classes: NDArray[np.int64] = model.logits(pixels).argmax(1)
     return classes
 
 

@@ -30,8 +30,11 @@ OWNERS = (
 def write(audit: Audit, heading: Mapping[str, Any], folder: str | Path) -> list[Path]:
     """Write all files into ``folder`` and return them, the page first.
 
-    heading: what is audited, JSON-ready: at least model, digest, split, data (names) and seed.
-    Raises ``MissingExtraError`` without matplotlib.
+    Args:
+        heading: what is audited, JSON-ready: at least model, digest, split, data (names) and seed.
+
+    Raises:
+        MissingExtraError: without matplotlib.
     """
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)

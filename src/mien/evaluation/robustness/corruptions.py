@@ -133,7 +133,8 @@ def _paint_bars(
 ) -> NDArray[Any]:
     """Paint a bar parallel to the line between the eyes.
 
-    size: upper and lower edge relative to the middle, and width, in units of the distance between the eyes.
+    Args:
+        size: upper and lower edge relative to the middle, and width, in units of the distance between the eyes.
     """
     import cv2
 
@@ -180,7 +181,8 @@ CORRUPTIONS = {corruption.name: corruption for corruption in _ALL}
 def parse_names(text: str) -> tuple[str, ...]:
     """Parse ``all``, ``none`` or a list such as ``noise,blur``.
 
-    Raises ``OptionError`` for an unknown name, with the closest match.
+    Raises:
+        OptionError: an unknown name, with the closest match.
     """
     if text in ("all", "none"):
         return tuple(CORRUPTIONS) if text == "all" else ()
@@ -199,13 +201,18 @@ def corrupt(
 ) -> Faces:
     """Return corrupted copies of the crops, uint8 of the same shape.
 
-    faces:  uint8 (N, S, S) grey or (N, S, S, 3) RGB, 0 to 255; noise and contrast affect each channel separately.
-    name:   one of ``CORRUPTIONS``.  severity: 1 to 5.
-    points: float64 (N, 5, 2), landmarks in pixels of the crop, NaN where unknown. They place the bars; faces without
-            landmarks get the average ones of aligned crops (``landmarks.AVERAGE``).
-    seed:   seed of the noise and of the motion directions. All severities use the same draw, so they differ in
+    Args:
+        faces: uint8 (N, S, S) grey or (N, S, S, 3) RGB, 0 to 255; noise and contrast affect each channel separately.
+        name: one of ``CORRUPTIONS``.
+        severity: 1 to 5.
+        points: float64 (N, 5, 2), landmarks in pixels of the crop, NaN where unknown. They place the bars; faces
+            without landmarks get the average ones of aligned crops (``landmarks.AVERAGE``).
+        seed: seed of the noise and of the motion directions. All severities use the same draw, so they differ in
             strength alone.
-    Raises ``OptionError`` for an unknown name or severity, ``DataError`` for arrays of the wrong shape or dtype.
+
+    Raises:
+        OptionError: an unknown name or severity.
+        DataError: arrays of the wrong shape or dtype.
     """
     if name not in CORRUPTIONS or severity not in SEVERITIES:
         raise OptionError(

@@ -33,8 +33,9 @@ SIZE, TILT = "face size", "head tilt"
 def group_by_measures(faces: FaceSet, points: NDArray[np.float64] | None = None) -> list[Groups]:
     """Group N face crops by what can be measured on them.
 
-    points: float64 (N, 5, 2), landmarks, NaN where unknown; None for no slices by head tilt. There are slices by face
-    size if the data have the columns ``box_width`` and ``box_height``.
+    Args:
+        points: float64 (N, 5, 2), landmarks, NaN where unknown; None for no slices by head tilt. There are slices by
+            face size if the data have the columns ``box_width`` and ``box_height``.
     """
     values = {name: np.empty(len(faces)) for name in MEASURED}
     for row, image in enumerate(faces.pixels):
@@ -96,8 +97,10 @@ def group_by_column(faces: FaceSet, name: str) -> Groups:
     """Group faces by a column: ``sex``, ``session``, ``subject``, ``label``, or one of the user's own.
 
     Numbers with more than ``FEW`` distinct values, such as ages, are cut at their quartiles.
-    Raises ``OptionError`` for an unknown column, with the closest match, and for a column that is empty or has a
-    different value for almost every face.
+
+    Raises:
+        OptionError: an unknown column, with the closest match, and for a column that is empty or has a different value
+            for almost every face.
     """
     values = _get_column(faces, name)
     known = [value for value in values if value is not None]

@@ -37,11 +37,13 @@ Method = Literal["chi-squared", "Fisher", "permutation of faces", "permutation o
 class Groups:
     """Assignment of N faces to slices.
 
-    by:      the property, such as ``sex`` or ``brightness``.  unit: of the numbers in the names, '' if there are none.
-    names:   names of the slices, in display order.
-    indices: int64 (N,), the slice of each face, an index into ``names``.
-    unknown: index of the slice of faces without a value; None if there is none. It is scored but not tested: that
-             faces without landmarks are harder says nothing about tilted heads.
+    Attributes:
+        by: the property, such as ``sex`` or ``brightness``.
+        unit: of the numbers in the names, '' if there are none.
+        names: names of the slices, in display order.
+        indices: int64 (N,), the slice of each face, an index into ``names``.
+        unknown: index of the slice of faces without a value; None if there is none. It is scored but not tested: that
+            faces without landmarks are harder says nothing about tilted heads.
     """
 
     by: str
@@ -55,12 +57,13 @@ class Groups:
 class Slice:
     """Metrics of one slice, all in [0, 1].
 
-    interval: 95 % Wilson interval (1927) of ``accuracy``, as the bootstrap would give an interval of zero width for a
-              slice without errors.
-    expected: accuracy of the slice if each class had the recall that it has over all faces. If it matches
-              ``accuracy``, the slice differs by its class distribution, not by the property itself.
-    macro_f1, macro_f1_interval: over the classes with faces in the slice; bootstrap.
-    small:    whether it has too few faces to be tested.
+    Attributes:
+        interval: 95 % Wilson interval (1927) of ``accuracy``, as the bootstrap would give an interval of zero width for
+            a slice without errors.
+        expected: accuracy of the slice if each class had the recall that it has over all faces. If it matches
+            ``accuracy``, the slice differs by its class distribution, not by the property itself.
+        macro_f1, macro_f1_interval: over the classes with faces in the slice; bootstrap.
+        small: whether it has too few faces to be tested.
     """
 
     name: str
@@ -77,11 +80,13 @@ class Slice:
 class Contrast:
     """Test of the slices that are large enough, without the slice of unknown value.
 
-    best, worst: names of the slices with the highest and the lowest accuracy.  difference: between their accuracies.
-    p_value:  of the hypothesis that accuracy is the same in all slices.
-    adjusted: after Holm's correction over the slicings of an audit; ``differs``: whether it is below 5 %.
-    method:   ``chi-squared``; where that approximation fails, ``Fisher`` for two slices and ``permutation of faces``
-              for more; ``permutation of people`` where each person's faces lie in one slice.
+    Attributes:
+        best, worst: names of the slices with the highest and the lowest accuracy.
+        difference: between their accuracies.
+        p_value: of the hypothesis that accuracy is the same in all slices.
+        adjusted: after Holm's correction over the slicings of an audit; ``differs``: whether it is below 5 %.
+        method: ``chi-squared``; where that approximation fails, ``Fisher`` for two slices and ``permutation of faces``
+            for more; ``permutation of people`` where each person's faces lie in one slice.
     """
 
     best: str
@@ -119,9 +124,12 @@ def score_slices(
 ) -> Slicing:
     """Score and compare the slices of N predictions; ``adjusted`` is not yet corrected.
 
-    people:   (N,) names, '' where unknown; None if nobody is known.
-    smallest: slices with fewer faces are small.
-    Raises ``DataError`` for groups of another number of faces.
+    Args:
+        people: (N,) names, '' where unknown; None if nobody is known.
+        smallest: slices with fewer faces are small.
+
+    Raises:
+        DataError: groups of another number of faces.
     """
     if len(groups.indices) != len(predictions):
         raise DataError(
@@ -190,10 +198,12 @@ def compare_shares(
 ) -> tuple[float, Method]:
     """Test whether the accuracy of slices differs; return the two-sided p-value and the method.
 
-    right:    bool (N,).  slice_of: int64 (N,), the slice of each face, 0 to K - 1, none empty.
-    people:   (N,) names. Where each person's faces lie in one slice, as with sex or age, faces are not independent:
-              ten correct faces of one woman are not ten women. Then people are permuted instead of faces, unless
-              somebody is unknown or there are fewer than two people for each slice.
+    Args:
+        right: bool (N,).
+        slice_of: int64 (N,), the slice of each face, 0 to K - 1, none empty.
+        people: (N,) names. Where each person's faces lie in one slice, as with sex or age, faces are not independent:
+            ten correct faces of one woman are not ten women. Then people are permuted instead of faces, unless somebody
+            is unknown or there are fewer than two people for each slice.
     """
     if people is not None and (people != "").all():
         names, who = np.unique(people, return_inverse=True)

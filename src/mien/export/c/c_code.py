@@ -32,9 +32,10 @@ KERNELS, CLAHE = "kernels.c", "clahe.c"
 class Written:
     """C code in a folder.
 
-    constants: bytes of weights, biases, multipliers and tables; the code adds about 3 KB.
-    scratch:   bytes of static memory; the stack adds a few hundred.
-    measured:  sizes of the compiled code, None without a compiler.
+    Attributes:
+        constants: bytes of weights, biases, multipliers and tables; the code adds about 3 KB.
+        scratch: bytes of static memory; the stack adds a few hundred.
+        measured: sizes of the compiled code, None without a compiler.
     """
 
     folder: Path
@@ -47,7 +48,9 @@ class Written:
 def write(model: Path, folder: Path) -> Written:
     """Write ``mien_model.h`` and ``mien_model.c`` for an int8 model file, or for the one in a run folder.
 
-    Raises ``FileMissingError`` if it does not exist, ``ModelError`` as ``quantised_graph.read``.
+    Raises:
+        FileMissingError: it does not exist.
+        ModelError: as ``quantised_graph.read``.
     """
     path = model / run_files.INT8 if model.is_dir() else model
     if model.is_dir() and not path.exists():

@@ -44,7 +44,8 @@ class Measured:
 def measure(source: Path) -> Measured | None:
     """Compile C99 code for size and measure it; None without a compiler.
 
-    Raises ``ModelError`` if the compiler rejects the code.
+    Raises:
+        ModelError: the compiler rejects the code.
     """
     for name, target in COMPILERS.items():
         if shutil.which(name) and shutil.which(_sizer(name)):

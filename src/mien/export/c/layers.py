@@ -24,9 +24,10 @@ MOST_SHIFT = 62
 class Maps:
     """Feature maps of one face.
 
-    shape:  (height, width, channels); a vector is (1, 1, C).
-    zero:   the byte that stands for 0; 0 to 255.
-    values: uint8 of ``shape`` for constant maps.
+    Attributes:
+        shape: (height, width, channels); a vector is (1, 1, C).
+        zero: the byte that stands for 0; 0 to 255.
+        values: uint8 of ``shape`` for constant maps.
     """
 
     name: str
@@ -45,9 +46,11 @@ class Maps:
 class Conv:
     """Convolution with any number of groups; a dense layer is one whose kernel covers the maps.
 
-    weights: int8 (outputs, kernel height, kernel width, inputs of a group).
-    bias, multiplier, shift: int32 (outputs,).
-    stride, pad: (y, x); pad is above and to the left, the rest follows from the output's shape. Padding counts as 0.
+    Attributes:
+        weights: int8 (outputs, kernel height, kernel width, inputs of a group).
+        bias, multiplier, shift: int32 (outputs,).
+        stride, pad: (y, x); pad is above and to the left, the rest follows from the output's shape. Padding counts as
+            0.
     """
 
     source: Maps
@@ -133,7 +136,11 @@ def sources(layer: Layer) -> tuple[Maps, ...]:
 
 
 def to_fixed(factor: float) -> tuple[int, int]:
-    """Return (multiplier, shift): factor ≈ multiplier / 2^shift, to 31 bits. Raises ``ModelError`` from 2³⁰ on."""
+    """Return (multiplier, shift): factor ≈ multiplier / 2^shift, to 31 bits.
+
+    Raises:
+        ModelError: from 2³⁰ on.
+    """
     return to_fixed_pair(factor, factor)[1:]
 
 
@@ -164,7 +171,11 @@ class Standardiser:
 
     @classmethod
     def of(cls, crop: Maps) -> Standardiser:
-        """Build the standardiser for a network's input maps. Raises ``ModelError`` beyond 64 bits."""
+        """Build the standardiser for a network's input maps.
+
+        Raises:
+            ModelError: beyond 64 bits.
+        """
         pixels = crop.shape[0] * crop.shape[1]
         bits = (63 - (pixels**2 * 16_257).bit_length()) // 2  # no variance of bytes is above 127.5²
         factor = round(2 ** (bits + cls.EXTRA) / crop.scale)

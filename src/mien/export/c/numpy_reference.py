@@ -23,7 +23,8 @@ BATCH = 32
 def logits(network: IntegerNetwork, crops: Bytes) -> Bytes:
     """Compute the quantised logits, uint8 (N, C), of grey crops uint8 (N, S, S).
 
-    Raises ``ImageError`` for another shape or dtype.
+    Raises:
+        ImageError: another shape or dtype.
     """
     side = network.crop.shape[0]
     if crops.dtype != np.uint8 or crops.shape[1:] != (side, side):

@@ -45,8 +45,8 @@ _PASSING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity")
 def read(about: Bundle) -> IntegerNetwork:
     """Read the integer layers of an int8 model file.
 
-    Raises ``ModelError`` for a file that is not quantised, a node without an integer counterpart, colour, or sums
-    beyond 32 bits.
+    Raises:
+        ModelError: a file that is not quantised, a node without an integer counterpart, colour, or sums beyond 32 bits.
     """
     spec = about.preprocess
     if not spec.grey:

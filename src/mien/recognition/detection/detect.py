@@ -70,11 +70,13 @@ class Detector(Protocol):
 class Limits:
     """Which of the faces found are kept.
 
-    threshold: least score, 0 to 1.
-    min_size:  least side of the box in pixels of the picture; 0 keeps all.
-    max_faces: how many, those with the highest scores; None keeps all.
+    Attributes:
+        threshold: least score, 0 to 1.
+        min_size: least side of the box in pixels of the picture; 0 keeps all.
+        max_faces: how many, those with the highest scores; None keeps all.
 
-    Raises ``OptionError`` outside these ranges.
+    Raises:
+        OptionError: outside these ranges.
     """
 
     threshold: float
@@ -304,10 +306,12 @@ def get_detector(
 ) -> Detector:
     """Build a detector by name; the settings are those of ``Limits``, None takes the detector's own.
 
-    device, threads: where ``yunet`` runs, see ``yunet.Engine``; the others run on the CPU, in OpenCV.
+    Args:
+        device, threads: where ``yunet`` runs, see ``yunet.Engine``; the others run on the CPU, in OpenCV.
 
-    Raises ``OptionError`` for an unknown name or a setting out of range, ``MissingExtraError`` if its package, or the
-    provider of the device, is not installed.
+    Raises:
+        OptionError: an unknown name or a setting out of range.
+        MissingExtraError: its package, or the provider of the device, is not installed.
     """
     if name not in DETECTORS:
         known = tuple(DETECTORS)

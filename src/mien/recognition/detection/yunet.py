@@ -118,7 +118,8 @@ def _opened(engine: Engine, _: int) -> Any:
 def _decode(heads: NDArray[np.float32], stride: int, threshold: float) -> NDArray[np.float32]:
     """Return what the cells of one stride with at least that score say, float32 (N, 15).
 
-    heads: float32 (16, rows, columns), see ``yunet_graph.rewrite``.
+    Args:
+        heads: float32 (16, rows, columns), see ``yunet_graph.rewrite``.
     """
     # The score is the geometric mean of two probabilities: neither is below its square. Few cells get this far.
     least = _logit(threshold**2)

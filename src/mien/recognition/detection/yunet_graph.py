@@ -31,7 +31,10 @@ def rewrite(model: bytes) -> bytes:
     Input ``input``: float32 (1, 3, H, W), H and W multiples of 32. Outputs ``heads_8``, ``heads_16``, ``heads_32``:
     float32 (1, 16, H / stride, W / stride), logits of class and object, then box and points as in the file.
 
-    Raises ``ValueError``, ``IndexError`` or ``KeyError`` if the file is damaged or holds another network.
+    Raises:
+        ValueError: the file is damaged or holds another network.
+        IndexError: the file is damaged or holds another network.
+        KeyError: the file is damaged or holds another network.
     """
     return b"".join(
         field_bytes(_GRAPH, _rewritten(model[payload:end])) if number == _GRAPH else model[start:end]

@@ -48,14 +48,15 @@ _OPTIONAL: dict[str, type] = {"trained_on": list}
 class Bundle:
     """A model file's content.
 
-    temperature:     the logits are divided by it before softmax (calibration); above 0.
-    uncertain_below: a face whose highest probability is below this is marked uncertain; 0 to 1.
-    metrics:         measured figures with the split they were measured on.
-    provenance:      which faces trained and selected the model, and in which environment.
-    recipe_digest:   of the recipe that trained it.
-    digest:          SHA-256 (hex) over ``graph``.
-    graph:           the ONNX file without its metadata.
-    trained_on:      the corpora that the model learned from, with their terms; empty where the file does not say.
+    Attributes:
+        temperature: the logits are divided by it before softmax (calibration); above 0.
+        uncertain_below: a face whose highest probability is below this is marked uncertain; 0 to 1.
+        metrics: measured figures with the split they were measured on.
+        provenance: which faces trained and selected the model, and in which environment.
+        recipe_digest: of the recipe that trained it.
+        digest: SHA-256 (hex) over ``graph``.
+        graph: the ONNX file without its metadata.
+        trained_on: the corpora that the model learned from, with their terms; empty where the file does not say.
     """
 
     name: str
@@ -75,8 +76,10 @@ class Bundle:
 def read(model: str | PathLike[str]) -> Bundle:
     """Read a model: by its name or alias (``"default"``), the path of its file, or that of a run folder.
 
-    Raises ``FileMissingError`` for a path that does not exist and ``ModelError`` for an unknown name or a file
-    that is no ONNX, was not written by Mien, is damaged, or is of another schema; both as ``names.locate`` does.
+    Raises:
+        FileMissingError: a path that does not exist.
+        ModelError: an unknown name or a file that is no ONNX, was not written by Mien, is damaged, or is of another
+            schema; both as ``names.locate`` does.
     """
     path = names.locate(model)
     try:
@@ -107,8 +110,10 @@ def write(
 ) -> Bundle:
     """Write ``graph`` (a serialised ONNX ``ModelProto``) with its description to ``path``.
 
-    Metadata already in ``graph`` is dropped. The file appears whole or not at all. Raises ``ModelError`` if a value
-    is out of range or cannot be said in JSON.
+    Metadata already in ``graph`` is dropped. The file appears whole or not at all.
+
+    Raises:
+        ModelError: a value is out of range or cannot be said in JSON.
     """
     path = Path(path)
     bare, _ = _parts(graph, path)

@@ -25,9 +25,10 @@ _CHOSEN_ON = ("public_test", "validation")
 class Headline:
     """A model's accuracy on a test set.
 
-    part:     the set's name in words.
-    faces:    how many it has.
-    accuracy: 0 to 1.
+    Attributes:
+        part: the set's name in words.
+        faces: how many it has.
+        accuracy: 0 to 1.
     """
 
     part: str
@@ -39,8 +40,9 @@ class Headline:
 class ModelCard:
     """What a model file says of itself; ``print`` shows it in 80 columns.
 
-    bundle:  the file's content.
-    aliases: other names that ``mien.load`` knows the model by.
+    Attributes:
+        bundle: the file's content.
+        aliases: other names that ``mien.load`` knows the model by.
     """
 
     bundle: Bundle
@@ -50,7 +52,9 @@ class ModelCard:
     def read(cls, model: str | PathLike[str] = "default") -> ModelCard:
         """Read the card of a model inside the package, of a model file or of a run folder; nothing else is loaded.
 
-        Raises ``FileMissingError`` or ``ModelError`` as ``mien.load`` does.
+        Raises:
+            FileMissingError: as ``mien.load`` does.
+            ModelError: as ``mien.load`` does.
         """
         return cls.of(model, bundles.read(model))
 

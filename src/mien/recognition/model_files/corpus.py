@@ -11,10 +11,11 @@ USES = ("training", "pretraining", "distillation")
 class Corpus:
     """One corpus that a model learned from.
 
-    name:  as in manifests, such as ``fer2013``.
-    terms: under which the corpus is given out, in one line.
-    use:   ``training``; ``pretraining``, of the weights that training started from; ``distillation``, through the
-           predictions of a teacher.
+    Attributes:
+        name: as in manifests, such as ``fer2013``.
+        terms: under which the corpus is given out, in one line.
+        use: ``training``; ``pretraining``, of the weights that training started from; ``distillation``, through the
+            predictions of a teacher.
     """
 
     name: str

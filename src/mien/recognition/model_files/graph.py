@@ -33,7 +33,8 @@ _OPERATOR, _EXTERNAL, _LOCATION = 4, 13, 14
 def check(model: bytes, *, loops: bool = False) -> None:
     """Raise ``ModelError`` for a serialised ``ModelProto`` that is not self-contained, or not of bounded work.
 
-    loops: allow operators that repeat a part of the graph, as often as its input says.
+    Args:
+        loops: allow operators that repeat a part of the graph, as often as its input says.
     """
     messages, fields = [("model", memoryview(model))], 0
     try:

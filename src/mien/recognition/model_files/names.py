@@ -60,8 +60,11 @@ def public(model: str | PathLike[str]) -> str | None:
 def locate(model: str | PathLike[str]) -> Path:
     """Return the model file that a name, an alias, the path of a model file or a run folder stands for.
 
-    Raises ``ModelError`` for an unknown name, or for one that a run folder or a file here has too;
-    ``FileMissingError`` for a folder without ``model.onnx``. Whether a path exists is seen when it is read.
+    Whether a path exists is seen when it is read.
+
+    Raises:
+        ModelError: an unknown name, or one that a run folder or a file here has too.
+        FileMissingError: a folder without ``model.onnx``.
     """
     path, name = Path(model), public(model)
     if name is not None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 def walk(message: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
     """Yield (field number, start, start of payload, end) of each top-level field of a Protocol Buffers message.
 
-    Raises ``ValueError`` or ``IndexError`` where it is none, or cut off.
+    Raises:
+        ValueError: it is none, or cut off.
+        IndexError: it is none, or cut off.
     """
     position = 0
     while position < len(message):

@@ -103,7 +103,11 @@ class Gate:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold one slot. Raises ``ProblemError`` (503) if none is free."""
+        """Hold one slot.
+
+        Raises:
+            ProblemError: 503 if none is free.
+        """
         if self.inside >= self.most:
             raise overloaded(f"{self.most} {self.what} are open already.", 1)
         self.inside += 1

@@ -18,31 +18,43 @@ export class Problem extends Error {
 
 export const offer = () => send("v1/models", {});
 
-export const predict = (file, { signal, progress } = {}) => send(`v1/predict${query()}`, { file, signal, progress });
+export const predict = (file, { signal, progress } = {}) => send(`v1/predict${query()}`, { body: form(file), signal, progress });
 
-// Maps of the best `most` faces, by the model and detector that gave the result.
-export const maps = (file, most, { model, detector }, signal) => (
-  send(`v1/explain${query({ classes: "top1", max_faces: most, model, detector })}`, { file, signal }));
+// The map of the face at an index of a result, by the model and detector that gave the result.
+export const explain = (file, face, { model, detector }, signal) => (
+  send(`v1/explain${query({ classes: "top1", face, model, detector })}`, { body: form(file), signal }));
+
+// A video becomes a job of the server, known by its id.
+export const sendVideo = (file, fps, { signal, progress }) => send(`v1/video${query({ fps })}`, { body: file, type: videoType(file), signal, progress });
+export const showVideo = (id) => send(`v1/video/${id}`, {});
+export const videoResults = (id) => send(`v1/video/${id}/results`, { read: (text) => text.split("\n").filter(Boolean).map((line) => JSON.parse(line)) });
+export const deleteVideo = (id) => send(`v1/video/${id}`, { method: "DELETE", read: () => null });
+
+// The same while the page is being closed, where only fetch outlives it; nobody hears the response.
+export const leaveVideo = (id) => fetch(`v1/video/${id}`, { method: "DELETE", keepalive: true, headers: token ? { Authorization: `Bearer ${token}` } : {} }).catch(() => null);
+
+const videoType = ({ type }) => (type.startsWith("video/") ? type : "application/octet-stream");
 
 function query(more = {}) {
-  const pairs = Object.entries({ ...options, ...more }).filter(([, value]) => value);
+  const pairs = Object.entries({ ...options, ...more }).filter(([, value]) => value !== undefined && value !== "");
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
 // XMLHttpRequest, as fetch does not tell how much of a body was sent.
-function send(address, { file, signal, progress }) {
+function send(address, { body, type, method = body ? "POST" : "GET", read = JSON.parse, signal, progress }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open(file ? "POST" : "GET", address);
+    request.open(method, address);
     request.responseType = "text";
     if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
-    request.onload = () => (request.status < 300 ? resolve(JSON.parse(request.responseText)) : reject(read(request)));
+    if (type) request.setRequestHeader("Content-Type", type);
+    request.onload = () => (request.status < 300 ? resolve(read(request.responseText)) : reject(problem(request)));
     request.onerror = () => reject(new Problem("gone", "The server cannot be reached."));
     request.onabort = () => reject(new Problem("cancelled", "Cancelled."));
     if (progress) request.upload.onprogress = ({ loaded, total }) => progress(loaded / total);
     if (signal?.aborted) return reject(new Problem("cancelled", "Cancelled."));
     signal?.addEventListener("abort", () => request.abort());
-    request.send(file && form(file));
+    request.send(body);
   });
 }
 
@@ -52,7 +64,7 @@ function form(file) {
   return body;
 }
 
-function read(request) {
+function problem(request) {
   let document = {};
   try {
     document = JSON.parse(request.responseText);

@@ -1,28 +1,36 @@
-// The page: photos in by dropping, choosing, pasting or a sample; results, webcam and options on one page.
+// The page: photos and videos in by dropping, choosing, pasting or a sample; results, webcam and options on one page.
 
 import * as api from "./api.js";
 import { $, button, make } from "./dom.js";
-import { open } from "./files.js";
+import { isVideo, open } from "./files.js";
 import { Gallery } from "./gallery.js";
 import * as live from "./live.js";
 import * as options from "./options.js";
+import { Pending } from "./pending.js";
 import { Photo } from "./photo.js";
+import { Player } from "./player.js";
 import { Queue } from "./queue.js";
 import { csv, json, save } from "./save.js";
+import { Video } from "./video.js";
 import { Viewer } from "./viewer.js";
-import { explain, plural, summary, useNames } from "./words.js";
+import { OFF, explain, plural, summary, useNames, videoLimits } from "./words.js";
 
 const queue = new Queue(options.limits);
 const gallery = new Gallery($("gallery"), { choose, retry: (photo) => queue.retry(photo) });
-let shown = null, viewer = null, example = null, busy = false;
+let shown = null, viewer = null, pending = null, example = null, busy = false;
 
 function take(files) {
-  const photos = [...files].map((file) => new Photo(file));
+  const photos = [...files].map((file) => (isVideo(file) ? new Video(file, options.fps) : new Photo(file)));
   if (!photos.length) return;
   $("example").hidden = true;
   $("results").hidden = false;
   $("drop").classList.add("small");
-  for (const photo of photos) photo.addEventListener("change", () => photo === shown && render());
+  for (const photo of photos) {
+    photo.addEventListener("change", () => {
+      if (photo.state === "done") judge(photo);
+      if (photo === shown) render();
+    });
+  }
   gallery.add(photos);
   queue.add(photos);
   if (!shown) choose(photos[0]);
@@ -34,32 +42,35 @@ function showGallery() {
 }
 
 function choose(photo) {
-  if (shown !== photo) viewer = null;
+  if (shown !== photo) viewer = pending = null;
   shown = photo;
   gallery.select(photo);
   render();
 }
 
-// The photo that is shown; a redrawn one keeps its chosen face.
+// The photo or video that is shown; a redrawn one keeps its chosen face or moment.
 function render() {
-  if (!shown) return $("photos").replaceChildren();
-  const { state } = shown;
-  if (state === "done") {
-    viewer = new Viewer(shown, { limit: options.limits()?.explain_faces ?? 0, chosen: viewer?.chosen });
-    return $("photos").replaceChildren(viewer.element);
+  if (!shown) return put();
+  if (shown.state !== "done") {
+    if (pending?.photo === shown) return pending.update();
+    pending = new Pending(shown, { alone: () => queue.photos.length < 2, retry: (photo) => queue.retry(photo) }); // else the gallery has the buttons
+    return put(pending);
   }
-  const words = { waiting: "Waiting …", sending: "Sending the photo …", reading: "Reading the photo …", cancelled: "Cancelled.", failed: shown.reason }[state];
-  const line = make("p", words, state === "failed" ? "bad" : "");
-  if (state === "failed") line.setAttribute("role", "alert");
-  const article = make("article", [make("h3", shown.name), line], "photo");
-  article.setAttribute("aria-label", shown.name);
-  if (queue.photos.length < 2) article.append(...actions(shown)); // else the gallery has them
-  $("photos").replaceChildren(article);
+  pending = null;
+  viewer = shown.isVideo ? new Player(shown, { labels: options.labels(), at: viewer?.time })
+    : new Viewer(shown, { chosen: viewer?.chosen });
+  put(viewer);
 }
 
-function actions(photo) {
-  if (photo.state === "cancelled" || (photo.state === "failed" && photo.again)) return [make("p", button("Try again", () => queue.retry(photo)), "actions")];
-  return photo.state === "failed" ? [] : [make("p", button("Cancel", () => photo.cancel()), "actions")];
+// Show it in place of what was there; the focus stays here, and nothing unseen goes on playing.
+function put(view) {
+  const focused = $("photos").contains(document.activeElement);
+  for (const video of $("photos").querySelectorAll("video")) video.pause();
+  $("photos").replaceChildren(...(view ? [view.element] : []));
+  const head = $("photos").querySelector("h3");
+  if (!focused || !head) return;
+  head.tabIndex = -1;
+  head.focus();
 }
 
 // Words for the queue as a whole: start, halt and end are spoken, progress is only shown.
@@ -67,23 +78,34 @@ function report() {
   const { counts, photos, halt } = queue, total = photos.length, done = total - queue.busy;
   $("progress-part").hidden = !queue.busy || total < 2;
   Object.assign($("progress"), { max: Math.max(1, total), value: done });
-  $("progress-words").textContent = `${done} of ${total} photos`;
+  $("progress-words").textContent = `${done} of ${plural(total, noun(photos))}`;
   const failed = photos.filter((photo) => photo.state === "failed" && photo.again);
   $("retry-all").hidden = queue.busy || failed.length < 2;
   $("json").disabled = $("csv").disabled = !counts.done && !counts.failed;
+  $("json").hidden = $("csv").hidden = photos.every((photo) => photo.isVideo && photo.state !== "failed"); // a video has its own
   reportHalt(halt);
   if (halt) return say("");
   if (queue.busy) {
-    if (!busy) say(total > 1 ? `Reading ${total} photos …` : "Reading the photo …");
+    if (!busy) say(total > 1 ? `Reading ${total} ${noun(photos)}s …` : `Reading the ${noun(photos)} …`);
   } else if (busy || total) say(total ? ending(counts, photos) : "", counts.failed > 0 && !counts.done);
   busy = queue.busy > 0;
 }
 
 function ending({ done, failed, cancelled }, photos) {
-  if (photos.length === 1) return done ? `${plural(photos[0].faces.length, "face")} in the photo.` : "";
+  if (photos.length === 1) return done ? `${content(photos[0])}.` : "";
   const faces = photos.flatMap((photo) => photo.faces);
-  const rest = [failed && `${failed} could not be read; the reason stands with each.`, cancelled && `${plural(cancelled, "photo was", "photos were")} cancelled.`].filter(Boolean);
-  return [summary(faces, `${plural(done, "photo")} read. `), ...rest].join(" ");
+  const rest = [failed && `${failed} could not be read; the reason stands with each.`, cancelled && `${plural(cancelled, `${noun(photos)} was`, `${noun(photos)}s were`)} cancelled.`].filter(Boolean);
+  const read = `${plural(done, noun(photos))} read.`;
+  return [photos.every((photo) => photo.isVideo) ? read : summary(faces, `${read} `), ...rest].join(" ");
+}
+
+const content = (photo) => (photo.isVideo ? `${plural(photo.people, "person", "people")} in the video` : `${plural(photo.faces.length, "face")} in the photo`);
+
+// "photo" or "video", or "file" for both together
+function noun(photos) {
+  const videos = photos.filter((photo) => photo.isVideo).length;
+  if (!videos) return "photo";
+  return videos === photos.length ? "video" : "file";
 }
 
 function reportHalt(halt) {
@@ -92,7 +114,7 @@ function reportHalt(halt) {
   if (!halt) return;
   $("start-problem").hidden = true;
   if (halt.problem.kind === "no-token") return askToken();
-  const text = `${explain(halt.problem)} ${halt.again ? `Trying again in ${halt.wait} s …` : `${plural(queue.busy, "photo waits", "photos wait")}.`}`;
+  const text = `${explain(halt.problem)} ${halt.again ? `Trying again in ${halt.wait} s …` : `${plural(queue.busy, `${noun(queue.photos)} waits`, `${noun(queue.photos)}s wait`)}.`}`;
   if ($("halt-words").textContent !== text) $("halt-words").textContent = text;
   $("resume").hidden = halt.again;
 }
@@ -138,9 +160,16 @@ function refuseToken() {
   askToken(given ? "The server does not accept this token. Check it, then enter it again." : undefined);
 }
 
+// What the server takes; of videos also that it takes none.
 function showLimits() {
-  const { max_body: bytes, max_pixels: pixels, max_faces: faces } = options.limits();
-  $("limits").textContent = `Up to ${Math.round(bytes / 1e6)} MB and ${Math.round(pixels / 1e6)} megapixels; larger photos are made smaller in this browser. Up to ${faces} faces a photo.`;
+  const { max_body: bytes, max_pixels: pixels, max_faces: faces, videos } = options.limits();
+  $("limits").textContent = `Up to ${Math.round(bytes / 1e6)} MB and ${Math.round(pixels / 1e6)} megapixels; larger photos are made smaller in this browser. Up to ${faces} faces a photo. ${videos ? `Videos ${videoLimits(options.limits())}.` : `${OFF}.`}`;
+  if (!videos) return;
+  $("files").accept = "image/*,.heic,.heif,video/*,.mkv,.flv";
+  $("give").textContent = "Photos and videos";
+  $("drop-words").textContent = "Drop photos or videos anywhere on this page, or paste a photo.";
+  $("choose").textContent = "Choose photos or videos";
+  for (const name of ["fps-part", "kept-videos"]) $(name).hidden = false;
 }
 
 // A result made beforehand and shown like any other, so that an empty page says what there is to see.
@@ -168,11 +197,15 @@ async function sample(name) {
   }
 }
 
+// Which faces are uncertain by the threshold of the page.
+function judge({ result }) {
+  const faces = result?.frames?.flatMap((frame) => frame.people) ?? result?.faces ?? [], threshold = options.uncertainBelow(result?.model);
+  for (const face of faces) face.uncertain = face.confidence < threshold;
+}
+
 // The same results in another language or with another threshold.
 function redraw() {
-  for (const { result } of queue.photos) {
-    for (const face of result?.faces ?? []) face.uncertain = face.confidence < options.uncertainBelow(result.model);
-  }
+  for (const photo of queue.photos) judge(photo);
   for (const photo of queue.photos) gallery.update(photo);
   $("legend").replaceChildren();
   render();
@@ -190,7 +223,7 @@ function reread() {
 function clear() {
   queue.clear();
   gallery.clear();
-  shown = viewer = null;
+  shown = viewer = pending = null;
   render();
   $("results").hidden = true;
   $("drop").classList.remove("small");
@@ -199,6 +232,8 @@ function clear() {
   if (example) $("example").hidden = false;
   $("files").focus();
 }
+
+const items = () => queue.photos.map((photo) => photo.item).filter(Boolean);
 
 function drop(event) {
   event.preventDefault();
@@ -214,8 +249,8 @@ function listen() {
   for (const name of ["dragover", "drop", "dragleave"]) document.addEventListener(name, drop);
   document.addEventListener("paste", (event) => take(event.clipboardData.files));
   for (const element of document.querySelectorAll("[data-sample]")) element.addEventListener("click", () => sample(element.dataset.sample));
-  $("json").addEventListener("click", () => save("mien.json", json(queue.photos.map((photo) => photo.item))));
-  $("csv").addEventListener("click", () => save("mien.csv", csv(queue.photos.map((photo) => photo.item))));
+  $("json").addEventListener("click", () => save("mien.json", json(items())));
+  $("csv").addEventListener("click", () => save("mien.csv", csv(items())));
   $("clear").addEventListener("click", clear);
   $("cancel-all").addEventListener("click", () => {
     for (const photo of queue.photos) if (["waiting", "sending", "reading"].includes(photo.state)) photo.cancel();
@@ -237,6 +272,7 @@ function listen() {
     api.setToken($("word").value.trim());
     begin();
   });
+  window.addEventListener("pagehide", () => { for (const photo of queue.photos) photo.leave?.(); });
   listenToWebcam();
   queue.addEventListener("change", report);
   options.listen({ changed: redraw, reread });

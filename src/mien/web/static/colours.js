@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 import { count } from "./words.js";
 
-// Okabe and Ito's palette, which people with any colour vision can tell apart; the words say it all the same.
+// The table of mien.drawing.draw: Okabe and Ito's palette and a violet, which people with any colour vision can tell apart.
 export const COLOURS = {
   anger: "#d55e00", disgust: "#009e73", fear: "#cc79a7", happiness: "#f0e442", sadness: "#0072b2",
   surprise: "#e69f00", neutral: "#56b4e9", contempt: "#7f4fc4",

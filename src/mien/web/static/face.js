@@ -9,9 +9,9 @@ const SIZE = 288, MARGIN = 0.4; // pixels of the cut-out; part of the box around
 let made = 0;
 
 export class Detail {
-  // limit: the number of faces of a photo whose maps the server makes; 0 where it makes none.
-  constructor(photo, limit, heading) {
-    Object.assign(this, { photo, limit, heading, hot: false });
+  // photo: with explain(index) where the server makes maps of its faces.
+  constructor(photo, heading) {
+    Object.assign(this, { photo, heading, hot: false });
     this.element = make("section", null, "detail");
     this.id = `detail-${++made}`;
   }
@@ -49,11 +49,7 @@ export class Detail {
   }
 
   heat() {
-    if (!this.limit || !this.canvas) return [];
-    if (this.index < this.limit) return [make("p", this.hotButton, "actions"), this.legend];
-    const reason = `No heat map: the server makes them for the best ${plural(this.limit, "detection")} of a photo, and this is number ${this.index + 1}. `
-      + "Cut the photo to this face to get one.";
-    return [make("p", reason, "note")];
+    return this.photo.explain && this.canvas ? [make("p", this.hotButton, "actions"), this.legend] : [];
   }
 
   async switch() {
@@ -67,11 +63,11 @@ export class Detail {
     const { index, legend } = this;
     this.canvas.replaceWith((this.canvas = this.figure().firstChild));
     if (!this.hot) return legend.replaceChildren();
-    if (index >= this.limit) return;
     legend.replaceChildren(make("p", "Making the heat map …", "quiet"));
     try {
-      const face = (await this.photo.explain(index + 1))[index];
+      const face = await this.photo.explain(index);
       if (index !== this.index || !this.hot) return;
+      if (!face) return legend.replaceChildren(make("p", "No heat map: the server did not detect this face again.", "bad"));
       const [side, left, top] = square(this.face.box, MARGIN, this.photo.result);
       overlay(this.canvas, face, SIZE / side, left, top);
       legend.replaceChildren(...explained(face));

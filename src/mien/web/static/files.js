@@ -4,6 +4,9 @@ const FORM = 4096; // bytes of a request beside the photo
 const TEXT = /^(text\/|application\/(json|xml|javascript))/;
 const HEIC = /^(heic|heix|heim|heis|hevc|hevx|mif1|msf1)$/;
 
+// By its name and type alone; the server looks into it.
+export const isVideo = ({ type, name }) => type.startsWith("video/") || /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ogv|flv|wmv)$/i.test(name);
+
 // "photo", "heic", "video", "text", "document", "empty" or "unknown", by the first bytes.
 export async function kindOf(file) {
   const bytes = new Uint8Array(await file.slice(0, 64).arrayBuffer());

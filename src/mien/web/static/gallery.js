@@ -1,4 +1,4 @@
-// All photos as a grid: thumbnail, state, cancel and retry of each; choosing one shows it below.
+// All photos and videos as a grid: thumbnail, state, cancel and retry of each; choosing one shows it below.
 
 import { button, make, radio } from "./dom.js";
 import { mixture } from "./colours.js";
@@ -29,6 +29,7 @@ export class Gallery {
   fill(photo) {
     const item = this.items.get(photo);
     const view = { picture: make("span", null, "item-picture"), state: make("span", null, "item-state"), actions: make("span", null, "item-actions") };
+    if (photo.isVideo) view.picture.append(sign());
     const content = [view.picture, make("span", photo.name, "item-name"), view.state];
     const input = radio("photo", photo.id, () => this.choose(photo)), label = make("label", content);
     label.htmlFor = photo.id;
@@ -54,12 +55,14 @@ export class Gallery {
   }
 
   words(photo) {
+    if (photo.state === "done" && photo.isVideo) return [plural(photo.people, "person", "people")];
     if (photo.state === "done") {
       const labels = count(photo.faces).map(([label, number]) => `${number} ${word(label)}`);
       return photo.faces.length ? [mixture(photo.faces), plural(photo.faces.length, "face"), ": ", labels.join(", ")] : ["no face"];
     }
     if (photo.state === "failed") return [make("span", photo.reason, "bad")];
-    return [photo.state === "sending" && photo.progress ? `sending, ${percent(photo.progress)}` : STATES[photo.state]];
+    const share = photo.state === "sending" || photo.isVideo ? photo.progress : 0;
+    return [share ? `${photo.state}, ${percent(share)}` : STATES[photo.state]];
   }
 
   action({ state, again }) {
@@ -78,4 +81,10 @@ export class Gallery {
     const input = document.getElementById(photo.id);
     if (input) input.checked = true;
   }
+}
+
+function sign() {
+  const element = make("span", "▶", "play");
+  element.setAttribute("aria-hidden", "true");
+  return element;
 }

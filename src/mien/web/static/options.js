@@ -9,6 +9,11 @@ const DETECTORS = { yunet: "YuNet, a network", haar: "Haar cascade, older", mtcn
 let server = null, threshold = null;
 
 export const limits = () => server?.limits ?? null;
+// Frames of a video to read per second; none for all of them.
+export const fps = () => $("fps").value;
+
+export const labels = () => modelNow()?.labels ?? [];
+
 export const isKnown = () => server !== null;
 
 // The confidence below which a face of this model counts as uncertain.

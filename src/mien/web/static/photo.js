@@ -24,6 +24,8 @@ export class Photo extends EventTarget {
 
   get faces() { return this.result?.faces ?? []; }
 
+  get isVideo() { return false; }
+
   // The photo's item as the API has it in a response.
   get item() { return this.result ?? { source: this.name, error: this.error ?? (this.state === "cancelled" ? "cancelled" : "not read yet") }; }
 
@@ -35,7 +37,7 @@ export class Photo extends EventTarget {
   // Read the photo. Throws the problem for which the queue has to halt; all others become the photo's error.
   async read(limits) {
     this.abort = new AbortController();
-    Object.assign(this, { error: undefined, reason: undefined, result: undefined, maps: undefined, notes: [] });
+    Object.assign(this, { error: undefined, reason: undefined, result: undefined, maps: [], notes: [] });
     this.set("sending");
     try {
       await this.prepare();
@@ -44,8 +46,8 @@ export class Photo extends EventTarget {
       this.result = results[0];
       this.set("done");
     } catch (error) {
-      if (error instanceof api.Problem) return this.fail(error);
-      Object.assign(this, { error: String(error), reason: "The page made a mistake with this photo.", again: false });
+      if (error instanceof api.Problem) return this.fail(error, limits);
+      Object.assign(this, { error: String(error), reason: "The page made a mistake with this file.", again: false });
       this.set("failed");
       reportError(error);
     }
@@ -81,14 +83,14 @@ export class Photo extends EventTarget {
     }
   }
 
-  fail(error) {
+  fail(error, limits) {
     if (error.kind === "cancelled") return this.set("cancelled");
     if (HALTS.includes(error.kind)) {
       this.set("waiting");
       throw error;
     }
     this.error = error.message;
-    this.reason = error.kind === "not-photo" ? error.message : explain(error, this.kind);
+    this.reason = error.kind === "not-photo" ? error.message : explain(error, this.kind, limits);
     this.again = maybeLater(error);
     this.set("failed");
   }
@@ -98,10 +100,10 @@ export class Photo extends EventTarget {
     this.set("cancelled");
   }
 
-  // Maps of at least the best `most` faces, kept for the next time.
-  async explain(most) {
-    if ((this.maps?.length ?? 0) < most) this.maps = (await api.maps(this.sent, most, this.result, this.abort.signal)).results[0].faces;
-    return this.maps;
+  // The face at an index of the result with its map, kept for the next time.
+  async explain(index) {
+    this.maps[index] ??= (await api.explain(this.sent, index, this.result, this.abort.signal)).results[0].faces[0];
+    return this.maps[index];
   }
 
   close() {

@@ -1,4 +1,4 @@
-// Photos that are read, two at once; what no photo is to blame for halts them all, and is said once.
+// Photos that are read, two at once, and videos, one by one; what no file is to blame for halts them all, and is said once.
 
 const AT_ONCE = 2, TRIES = 6, LONGEST_WAIT = 10;
 
@@ -51,12 +51,16 @@ export class Queue extends EventTarget {
   }
 
   go() {
-    while (!this.halt && this.running.size < AT_ONCE) {
-      const next = this.photos.find((photo) => photo.state === "waiting" && !this.running.has(photo));
+    while (!this.halt) {
+      const next = this.photos.find((photo) => photo.state === "waiting" && !this.running.has(photo) && this.hasRoom(photo));
       if (!next) break;
       this.run(next);
     }
     this.changed();
+  }
+
+  hasRoom({ isVideo }) {
+    return [...this.running].filter((other) => other.isVideo === isVideo).length < (isVideo ? 1 : AT_ONCE);
   }
 
   async run(photo) {

@@ -10,15 +10,15 @@ import { REASONS, count, percent, plural, summary, title, word } from "./words.j
 const THUMB = 72, MARGIN = 0.3, READABLE = 24; // pixels of a thumbnail; part of a box around it; pixels of an outline with a number
 
 export class Viewer {
-  // photo: name, url, picture, result, notes and, where the server makes maps, explain(most).
-  // limit: the number of faces whose maps the server makes; example: without saving.
-  constructor(photo, { limit = 0, example = false, chosen = 0, heading = "h3" } = {}) {
+  // photo: name, url, picture, result, notes and, where the server makes maps, explain(index).
+  // example: without saving.
+  constructor(photo, { example = false, chosen = 0, heading = "h3" } = {}) {
     Object.assign(this, { photo, faces: photo.result.faces, example });
     this.id = photo.id;
     this.element = make("article", [make(heading, photo.name), ...this.summary()], "photo");
     this.element.setAttribute("aria-label", photo.name);
     const faces = this.faces.length > 1 ? [this.strip()] : [];
-    this.detail = new Detail(photo, limit, heading === "h3" ? "h4" : "h5");
+    this.detail = new Detail(photo, heading === "h3" ? "h4" : "h5");
     const tools = example || !photo.picture ? [] : [make("p", button("Save picture", () => this.save()), "actions")];
     this.element.append(make("div", [
       make("div", this.stage(), "stage-cell"), make("div", faces, "strip-cell"),

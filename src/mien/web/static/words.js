@@ -20,6 +20,17 @@ export function percent(value) {
 
 export const title = (face) => `${word(face.emotion)}${face.uncertain ? "?" : ""} ${percent(face.confidence)}`;
 
+// A moment of a video, "1:02" or "1:02.5"
+export function clock(seconds, digits = 0) {
+  const tenths = Math.floor(seconds * 10 ** digits + 1e-6), whole = Math.floor(tenths / 10 ** digits);
+  const rest = digits ? `.${String(tenths % 10 ** digits).padStart(digits, "0")}` : "";
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}${rest}`;
+}
+
+// A length of time, "5 minutes" or "90 s"
+const lasting = (seconds) => (seconds >= 60 && seconds % 60 === 0 ? plural(seconds / 60, "minute") : `${Number(seconds.toFixed(1))} s`);
+const megabytes = (bytes) => Number((bytes / 1e6).toPrecision(3));
+
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 // "24 faces: 12 happiness, 8 neutral, 4 fear; 3 uncertain"
@@ -47,7 +58,7 @@ export const REASONS = {
 export const FORMATS = "JPEG, PNG, WebP, GIF, AVIF, BMP and TIFF";
 
 const KINDS = {
-  video: "This is a video, and this page reads photos. To read a video, run: mien video FILE",
+  video: "This is a video whose name does not say so. Rename it to end in .mp4, .webm or as fits, and choose it again.",
   text: `This is a text file, not a photo. Photos are ${FORMATS} files.`,
   document: `This is a document, not a photo. Save its pictures as files: ${FORMATS}.`,
   empty: "The file is empty.",
@@ -68,13 +79,30 @@ const PROBLEMS = {
   internal: "The server made a mistake.",
 };
 
+export const OFF = "This server reads no videos. Its operator turns them on with: mien serve --videos 1";
+
+// Limits of the server for a video, "up to 5 minutes and 200 MB"
+export const videoLimits = ({ video_seconds: seconds, video_body: bytes }) => `up to ${lasting(seconds)} and ${megabytes(bytes)} MB`;
+
+const VIDEO_PROBLEMS = {
+  "no-videos": () => `This is a video. ${OFF}. On a command line, mien video FILE reads it.`,
+  "unreadable-video": () => "This video could not be read. It may be damaged, of a format that this server does not read, or have too many frames; "
+    + "then choose fewer frames per second under Model and options.",
+  "video-too-long": (limits) => `The video is too long. This server reads videos${limits ? ` ${videoLimits(limits)}` : " of limited length"}; cut it into parts.`,
+  "body-too-large": (limits) => `The video is too large. This server${limits ? ` reads videos ${videoLimits(limits)}` : ""}, and a proxy in front of it may take less; make it shorter or smaller.`,
+  "body-too-slow": () => "Sending took too long. Try again, or send a shorter video.",
+  lost: () => "The server no longer has this video. It may have been restarted. Send the video again.",
+  "too-many-requests": () => "Too many requests in a short time for this server.",
+};
+
 // The problem in words for people who look at the page; the server's own words are for programs.
-export function explain(error, kind = "") {
+export function explain(error, kind = "", limits = null) {
   if (error.kind === "gone") return "The server cannot be reached.";
+  if (kind === "video" && error.kind in VIDEO_PROBLEMS) return VIDEO_PROBLEMS[error.kind](limits);
   if (error.kind === "unreadable-image") return kind === "heic" ? HEIC : `This photo could not be read. It may be damaged, or be none of ${FORMATS}.`;
-  if (error.kind === "internal" && error.request) return `${PROBLEMS.internal} Its log has the request as ${error.request}.`;
-  return PROBLEMS[error.kind] ?? `The server refused the photo: ${error.message}`;
+  const text = PROBLEMS[error.kind] ?? `The server refused the ${kind === "video" ? "video" : "photo"}.`;
+  return error.request && (error.kind === "internal" || !(error.kind in PROBLEMS)) ? `${text} Its log has the request as ${error.request}.` : text;
 }
 
-// Whether the same photo may be read another time.
-export const maybeLater = (error) => ["internal", "body-too-slow", "gone", "overloaded", "too-many-requests"].includes(error.kind);
+// Whether the same file may be read another time.
+export const maybeLater = (error) => ["internal", "body-too-slow", "gone", "lost", "overloaded", "too-many-requests"].includes(error.kind);

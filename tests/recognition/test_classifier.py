@@ -1,4 +1,4 @@
-"""A model of which only some classes are told apart."""
+"""A classifier of which only some classes are distinguished, and how these are named."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import mien
 from mien import labels
 from mien.cli import main
 from mien.errors import DataError, OptionError
-from mien.recognition import view
-from mien.recognition.session import softmax
+from mien.preprocess import PreprocessSpec, apply
+from mien.recognition.classifier import Classifier
 
 WORDS = ("happiness", "sadness", "anger")
 
@@ -25,24 +25,33 @@ class Fixed:
         return np.tile(np.arange(7, dtype=np.float32) / 10, (len(batch), 1))
 
 
+MODEL = Classifier("fixed", "", labels.FER2013, PreprocessSpec(), 2.0, Fixed())
+CROPS = np.zeros((2, 48, 48), np.uint8)
+
+
 def test_the_others_probability_is_divided_among_those_that_stay() -> None:
-    chosen = view.classes("sad,happy")
-    session = view.narrowed(Fixed(), labels.FER2013, chosen)
-    found = session.logits(np.zeros((2, 1, 48, 48), np.float32))
-    whole = softmax(Fixed().logits(np.zeros((2, 1, 1, 1), np.float32)))
-    places = [labels.FER2013.index(label) for label in ("sadness", "happiness")]
-    expected = whole[:, places] / whole[:, places].sum(1, keepdims=True)
-    np.testing.assert_allclose(softmax(found), expected, rtol=1e-6)
-    assert found.flags.c_contiguous
+    few = MODEL.narrow(labels.choose("sad,happy"))
+    columns = [labels.FER2013.index(label) for label in ("sadness", "happiness")]
+    kept = MODEL.classify(CROPS)[:, columns]
+    np.testing.assert_allclose(few.classify(CROPS), kept / kept.sum(1, keepdims=True), rtol=1e-12)
+    assert few.label_set.labels == ("sadness", "happiness")
+    assert few.logits(CROPS).flags.c_contiguous
+
+
+def test_all_ways_to_probabilities_agree() -> None:
+    expected = MODEL.classify(CROPS)
+    np.testing.assert_array_equal(MODEL.to_probabilities(MODEL.logits(CROPS)), expected)
+    np.testing.assert_array_equal(MODEL.classify_inputs(apply(CROPS, MODEL.preprocess)), expected)
+    np.testing.assert_allclose(expected, [np.exp(np.arange(7) / 20) / np.exp(np.arange(7) / 20).sum()] * 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("wanted", ["happy, sad,angry", ["happiness", "sad", "AN"]])
 def test_emotions_are_taken_in_anybodys_words(wanted: str | list[str]) -> None:
-    assert view.classes(wanted).labels == WORDS
+    assert labels.choose(wanted).labels == WORDS
 
 
 def test_a_label_set_is_taken_by_its_name() -> None:
-    assert view.classes("fer2013") == labels.FER2013
+    assert labels.choose("fer2013") == labels.FER2013
 
 
 @pytest.mark.parametrize(
@@ -58,12 +67,12 @@ def test_a_label_set_is_taken_by_its_name() -> None:
 )
 def test_what_cannot_be_told_apart(wanted: str | list[str], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        view.classes(wanted)
+        labels.choose(wanted)
 
 
 def test_classes_that_the_model_does_not_know() -> None:
     with pytest.raises(OptionError, match=r"does not know contempt; it knows anger, .*Leave them out"):
-        view.narrowed(Fixed(), labels.FER2013, labels.FERPLUS)
+        MODEL.narrow(labels.FERPLUS)
 
 
 def test_a_recognizer_and_the_command_line(examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
