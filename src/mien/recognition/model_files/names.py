@@ -16,7 +16,7 @@ from mien.errors import FileMissingError, ModelError, nearest
 WEIGHTS = Path(__file__).parents[2] / "weights"
 
 FILES = {
-    "wild8": "wild8.onnx",
+    "world8": "world8.onnx",
     "ferplus8": "ferplus8.onnx",
     "fer7": "fer7.onnx",
     "fer7-nano": "fer7-nano.onnx",
@@ -24,7 +24,7 @@ FILES = {
 }
 """Public name → file in ``weights/``. A model file carries the same name, so that results show it."""
 
-ALIASES = {"default": "wild8", "nano": "fer7-nano", "fer8": "ferplus8"}
+ALIASES = {"default": "world8", "nano": "fer7-nano", "fer8": "ferplus8"}
 """Other name → public name."""
 
 _RUN_FILES = (run_files.MODEL, run_files.RECIPE, run_files.CLASSICAL)
