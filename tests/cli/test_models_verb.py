@@ -28,7 +28,7 @@ def test_the_table_names_every_model_and_its_corpora(capsys: pytest.CaptureFixtu
         measured = about.metrics["private_test" if name != "world8" else "test"]
         assert f"{measured['accuracy'] * 100:.1f} % of {measured['faces']:,}" in row
         assert f" {len(about.labels)} " in row
-        assert f"{about.preprocess.size}×{about.preprocess.size} grey" in row
+        assert f"{about.preprocess.size}×{about.preprocess.size} {'grey' if about.preprocess.grey else 'RGB'}" in row
     text = " ".join(" ".join(lines).split())
     for name in names.FILES:
         for corpus in bundle.read(name).trained_on:

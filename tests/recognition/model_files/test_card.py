@@ -20,7 +20,7 @@ def test_the_card_says_what_the_file_says() -> None:
     assert card.aliases == ("default",)
     assert card.headline is not None
     assert card.headline.accuracy == file.metrics["test"]["accuracy"]
-    assert repr(card) == f"<ModelCard world8: 8 classes, 6.3 MB, {card.headline.accuracy:.1%} of 6,928 faces of test>"
+    assert repr(card) == f"<ModelCard world8: 8 classes, 8.8 MB, {card.headline.accuracy:.1%} of 6,928 faces of test>"
 
 
 @pytest.mark.parametrize("name", mien.list_models())

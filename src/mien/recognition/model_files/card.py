@@ -95,9 +95,9 @@ class ModelCard:
 
     @property
     def input(self) -> str:
-        """What the network takes, such as ``48×48 grey``."""
+        """What the network takes, such as ``48×48 grey`` or ``112×112 RGB``."""
         spec = self.bundle.preprocess
-        return f"{spec.size}×{spec.size} {'grey' if spec.grey else 'colour'}"
+        return f"{spec.size}×{spec.size} {'grey' if spec.grey else 'RGB'}"
 
     @property
     def metrics(self) -> dict[str, Any]:
