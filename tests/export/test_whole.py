@@ -86,25 +86,29 @@ def test_a_whole_file_takes_grey_crops_and_answers_probabilities(run: Path, face
     [
         PreprocessSpec(size=16, standardise="fixed", mean=0.4, std=0.3, channels=3),
         PreprocessSpec(size=16, standardise="none"),
+        PreprocessSpec(size=16, grey=False, channels=3, standardise="fixed", mean=0.4, std=0.3),
     ],
-    ids=["fixed", "none"],
+    ids=["fixed", "none", "colour"],
 )
 def test_every_way_to_standardise_goes_inside(spec: PreprocessSpec, tmp_path: Path) -> None:
     source = write_model(tmp_path / "tiny.onnx", preprocess=spec)
     session = onnxruntime.InferenceSession(whole.with_preprocessing(source).SerializeToString())
     crops = np.stack([face(seed, 16) for seed in range(10)])
+    crops = crops if spec.grey else np.stack([crops, crops[::-1], 255 - crops], axis=-1)
     (own,) = session.run(None, {"crops": crops})
     given = softmax(OnnxSession(source.graph).logits(apply(crops, spec)), source.temperature)
     np.testing.assert_allclose(own, given, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "most"), [("fer7", 1e-4), ("nano", 0.05)])
+@pytest.mark.parametrize(("name", "most"), [("default", 1e-4), ("fer7", 1e-4), ("nano", 0.05)])
 def test_a_model_of_the_package_is_written_whole_by_its_name(
     name: str, most: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", name, "--whole", "--out", str(tmp_path / "out")]) == 0
     assert "on generated crops" in capsys.readouterr().out
-    crops = np.random.default_rng(1).integers(0, 256, (3, 48, 48), np.uint8)
+    spec = bundle.read(name).preprocess
+    shape = (3, spec.size, spec.size) if spec.grey else (3, spec.size, spec.size, 3)
+    crops = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / whole.WHOLE), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"crops": crops})
     np.testing.assert_allclose(found, load(name, detector="whole").classify(crops), atol=most)

@@ -1,4 +1,4 @@
-"""Export for use without Mien: one ONNX graph from grey crops to probabilities, or a program of ``torch.export``.
+"""Export for use without Mien: one ONNX graph from crops to probabilities, or a program of ``torch.export``.
 
 Neither is a model file: the graph of a model file expects Mien's own preprocessing.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ float32's precision. The largest difference on 64 generated crops was 0.0065, wi
 def whole(run: Path, faces: FaceSet) -> float:
     """Write ``run/model-whole.onnx`` from ``run/model.onnx``; return the largest difference in probability to Mien's.
 
-    Its input is ``crops`` uint8 (N, size, size), grey and of the network's size; its output ``probabilities`` float32
-    (N, C). Raises as ``quantise``, and ``ModelError`` for preprocessing that ONNX has no operators for (CLAHE, colour),
-    or a difference above 1e-5 on validation faces.
+    Its input is ``crops`` uint8 of the network's size, grey (N, size, size) or RGB (N, size, size, 3) as the network
+    takes them; its output ``probabilities`` float32 (N, C). Raises as ``quantise``, and ``ModelError`` for CLAHE, which
+    ONNX has no operators for, or a difference above 1e-5 on validation faces.
     """
     source, recipe, faces = open_run(run, faces)
     pixels = _resize(faces.part(parts.VALIDATION).pixels[:PARITY_FACES], recipe.preprocess)
@@ -61,23 +62,24 @@ def whole_of_model(model: str | Path, folder: Path) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     quantised = any(node.op_type == "QuantizeLinear" for node in onnx.load_model_from_string(source.graph).graph.node)
     allowed = INT8_TOLERANCE if quantised else TOLERANCE
-    return _write_whole(source, _generate(source.preprocess.size), folder / WHOLE, allowed)
+    return _write_whole(source, _generate(source.preprocess), folder / WHOLE, allowed)
 
 
-def _generate(size: int, count: int = 64) -> NDArray[np.uint8]:
-    """Generate crops uint8 (count, size, size): ramps from dark to bright with increasing noise, the first one flat."""
+def _generate(spec: PreprocessSpec, count: int = 64) -> NDArray[np.uint8]:
+    """Generate crops uint8 (count, size, size[, 3]): ramps from dark to bright, the first flat, with growing noise."""
     draw = np.random.default_rng(0)
-    ramp = np.linspace(0, 1, size)
+    shape = (spec.size, spec.size) if spec.grey else (spec.size, spec.size, 3)
+    ramp = np.linspace(0, 1, spec.size)
+    ramp = ramp if spec.grey else ramp[:, None]
     crops = [
-        128 + share * (255 * (ramp - 0.5) + draw.normal(0, 60 * share, (size, size)))
-        for share in np.linspace(0, 1, count)
+        128 + share * (255 * (ramp - 0.5) + draw.normal(0, 60 * share, shape)) for share in np.linspace(0, 1, count)
     ]
     generated: NDArray[np.uint8] = np.clip(crops, 0, 255).astype(np.uint8)
     return generated
 
 
 def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed: float) -> float:
-    """Write the whole graph of ``source``; return its difference to Mien on ``pixels`` (N, size, size).
+    """Write the whole graph of ``source``; return its difference to Mien on ``pixels`` (N, size, size[, 3]).
 
     Raises:
         ModelError: a difference above ``allowed``.
@@ -86,9 +88,8 @@ def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (own,) = session.run(None, {"crops": pixels})
     difference = _difference(own, Classifier.open(source).classify(pixels), allowed, WHOLE)
-    about = _describe(
-        source, difference, input="crops uint8 (N, size, size)", output="probabilities float32 (N, classes)"
-    )
+    shape = "(N, size, size), grey" if source.preprocess.grey else "(N, size, size, 3), RGB"
+    about = _describe(source, difference, input=f"crops uint8 {shape}", output="probabilities float32 (N, classes)")
     model.metadata_props.add(key=KEY, value=about)
     with appearing(path) as draft:
         draft.write_bytes(model.SerializeToString())
@@ -128,10 +129,10 @@ def program(run: Path, faces: FaceSet) -> float:
 def with_preprocessing(source: Bundle) -> Any:
     """Build an ONNX model of a model file's preprocessing, network, temperature and softmax."""
     spec = source.preprocess
-    if spec.clahe or not spec.grey:
+    if spec.clahe:
         raise ModelError(
-            f"{source.name} needs {'CLAHE' if spec.clahe else 'colour'}, which the whole graph does not support: "
-            "expected preprocess.grey = true and preprocess.clahe = false. Use model.onnx, or train such a recipe."
+            f"{source.name} needs CLAHE, which the whole graph does not support: expected preprocess.clahe = false. "
+            "Use model.onnx, or train such a recipe."
         )
     model = onnx.load_model_from_string(source.graph)
     graph, logits = model.graph, model.graph.output[0].name
@@ -149,24 +150,26 @@ def with_preprocessing(source: Bundle) -> Any:
     graph.node.extend(every)
     graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
     values, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
-    graph.input.append(values(given, kinds.UINT8, ["N", spec.size, spec.size]))
+    graph.input.append(values(given, kinds.UINT8, ["N", spec.size, spec.size, *([] if spec.grey else [3])]))
     graph.output.append(values("probabilities", kinds.FLOAT, ["N", len(source.labels)]))
     onnx.checker.check_model(model)
     return model
 
 
 def _entry(spec: PreprocessSpec, given: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return the nodes from uint8 (N, S, S) to ``whole_crops`` float32 (N, channels, S, S), and their constants."""
+    """Return the nodes from uint8 (N, S, S[, 3]) to ``whole_crops`` float32 (N, channels, S, S), and constants."""
     constants: dict[str, Any] = {
         "whole_scale": np.float32(spec.scale), "whole_axis": np.array([1], np.int64),
         "whole_axes": np.array([1, 2, 3], np.int64), "whole_zero": np.float32(0),
         "whole_mean": np.float32(spec.mean if spec.standardise == "fixed" else 0),
         "whole_deviation": np.float32(spec.std if spec.standardise == "fixed" else 1),
-        "whole_repeats": np.array([1, spec.channels, 1, 1], np.int64),
+        "whole_repeats": np.array([1, spec.channels if spec.grey else 1, 1, 1], np.int64),
     }  # fmt: skip
     steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Cast", [given], "float", {"to": onnx.TensorProto.FLOAT}),
-        ("Unsqueeze", ["whole_float", "whole_axis"], "planes", {}),
+        ("Unsqueeze", ["whole_float", "whole_axis"], "planes", {})
+        if spec.grey
+        else ("Transpose", ["whole_float"], "planes", {"perm": [0, 3, 1, 2]}),
         ("Mul", ["whole_planes", "whole_scale"], "scaled", {}),
     ]
     if spec.standardise == "image":
@@ -192,9 +195,10 @@ def _entry(spec: PreprocessSpec, given: str) -> tuple[list[Any], dict[str, Any]]
 
 
 def _resize(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
-    """Return grey crops (N, size, size) as preprocessed, but before scaling and standardisation."""
-    plain = PreprocessSpec(size=spec.size, interpolation=spec.interpolation, scale=1.0, standardise="none")
-    return apply(pixels, plain)[:, 0].astype(np.uint8)
+    """Return crops (N, size, size[, 3]) as preprocessed, but before scaling and standardisation."""
+    plain = replace(spec, channels=1 if spec.grey else 3, scale=1.0, standardise="none")
+    planes = apply(pixels, plain).astype(np.uint8)
+    return planes[:, 0] if spec.grey else planes.transpose(0, 2, 3, 1)
 
 
 def _difference(own: NDArray[Any], given: NDArray[Any], allowed: float, name: str) -> float:

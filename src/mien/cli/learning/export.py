@@ -10,7 +10,7 @@ RUN/model-float16.onnx half. RUN/metrics-int8.json and so on also give the agree
 --head exports one corpus's head of a network trained on several corpora instead of their consensus:
 RUN/model-NAME.onnx, calibrated and scored on that corpus.
 
---whole writes RUN/model-whole.onnx, from grey uint8 crops to probabilities; --torch writes RUN/model.pt2, a
+--whole writes RUN/model-whole.onnx, from uint8 crops to probabilities; --torch writes RUN/model.pt2, a
 torch.export program. Both are for programs without Mien, and are compared with model.onnx on validation faces.
 
 --hub FOLDER writes a folder for the Hugging Face Hub: card, config.json, model.onnx, and of a run model.safetensors
@@ -48,7 +48,7 @@ def arguments(parser: ArgumentParser) -> None:
     add = form.add_argument
     add("--int8", action="store_true", help="quantise RUN/model.onnx to RUN/model-int8.onnx")
     add("--float16", action="store_true", help="convert RUN/model.onnx to RUN/model-float16.onnx")
-    add("--whole", action="store_true", help="write RUN/model-whole.onnx: grey crops in, probabilities out")
+    add("--whole", action="store_true", help="write RUN/model-whole.onnx: crops in, probabilities out")
     add("--torch", action="store_true", help="write RUN/model.pt2, a program of torch.export")
     add("--head", metavar="NAME", help="write the head of one corpus: RUN/model-NAME.onnx")
     add("--hub", type=Path, metavar="FOLDER", help="write a folder for the Hugging Face Hub")
