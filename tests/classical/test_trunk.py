@@ -20,7 +20,7 @@ from mien.errors import ModelError, RecipeError  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
 from mien.recipes.classical_table import ClassicalTable  # noqa: E402
 
-TABLE = ClassicalTable(features="network", trunk="default", classifier="knn", neighbours=1)
+TABLE = ClassicalTable(features="network", trunk="ferplus8", classifier="knn", neighbours=1)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def crops() -> np.ndarray:
 
 
 def test_features_are_the_trunks(crops: np.ndarray) -> None:
-    expected = read_trunk("default").features(crops)
+    expected = read_trunk("ferplus8").features(crops)
     assert np.array_equal(descriptors(crops, TABLE), expected)
     assert expected.shape[1] > 7
 
@@ -41,7 +41,7 @@ def test_a_model_is_fitted_kept_and_read(crops: np.ndarray, tmp_path: Path, monk
     classical.save(model, tmp_path / "model.npz")
     assert np.array_equal(classical.load(tmp_path / "model.npz").logits(crops), model.logits(crops))
     monkeypatch.setattr(classical, "_trunk_digest", lambda _: "another")
-    with pytest.raises(ModelError, match="its trunk default is another model now"):
+    with pytest.raises(ModelError, match="its trunk ferplus8 is another model now"):
         classical.load(tmp_path / "model.npz")
 
 
@@ -59,4 +59,4 @@ def test_a_trunk_and_its_features_need_each_other() -> None:
 def test_other_preprocessing_is_refused() -> None:
     values = {"name": "odd", "preprocess": {"size": 32}, "classical": TABLE.model_dump(exclude_defaults=True)}
     with pytest.raises(RecipeError, match=r"\(classical\.trunk\) was trained with preprocess\.size = 48"):
-        check_preprocess(read_trunk("default"), recipe.parse_any(values, "odd"), "classical")
+        check_preprocess(read_trunk("ferplus8"), recipe.parse_any(values, "odd"), "classical")

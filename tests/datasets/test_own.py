@@ -221,7 +221,7 @@ def test_crop_is_what_predict_shows_the_network(examples: Path, tmp_path: Path) 
     detector = get_detector("yunet")
     made = prepare(whole, tmp_path / "faces", detector, clahe=False, framed=True, interpolation="area")
     (stored, _) = manifest.read(made.manifest).pixels([0, 1])
-    recognizer = load(detector=detector, threads=1)
+    recognizer = load("ferplus8", detector=detector, threads=1)
     (crop,) = recognizer.find(photo).crops
     spec = recognizer.bundle.preprocess
     assert crop.shape[0] > spec.size

@@ -18,7 +18,7 @@ from mien.datasets.rows import Options, Row
 from mien.datasets.sources.archive import open_source
 from mien.reproduction.finding import Evidence
 
-pytestmark = [pytest.mark.data, pytest.mark.untraced]
+pytestmark = pytest.mark.data
 
 
 def read_rows(path: Path, *angles: str) -> list[Row]:

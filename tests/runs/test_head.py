@@ -34,7 +34,11 @@ CLASSES = LabelSet("own", ("left", "middle", "right"))
 
 def plan(**changes: Any) -> HeadRecipe:
     # A mirror image of the left bar is a right one, so that mirroring is left to the tests of it.
-    values = {"name": "own", "data": {"classes": list(CLASSES.labels)}, "head": {"c": [0.01, 0.1], "mirror": False}}
+    values = {
+        "name": "own",
+        "data": {"classes": list(CLASSES.labels)},
+        "head": {"trunk": "fer8", "c": [0.01, 0.1], "mirror": False},
+    }
     found = parse_any({**values, **changes})
     assert isinstance(found, HeadRecipe)
     return found
@@ -61,7 +65,7 @@ def test_trunk_with_its_own_dense_layers_is_the_model() -> None:
     model.graph.value_info.append(features)
     tail = onnx.utils.Extractor(model).extract_model([features.name], ["logits"])
     # A network of several corpora has a head for each: Slice takes the consensus.
-    assert {node.op_type for node in tail.graph.node} <= {"Gemm", "MatMul", "Add", "Mul", "Relu", "Slice"}
+    assert {node.op_type for node in tail.graph.node} <= {"Gemm", "MatMul", "Add", "Mul", "Relu", "Slice", "Cast"}
     assert base.model.graph.node[-1].op_type not in {"Gemm", "MatMul", "Add", "Mul", "Relu"}
     crops = apply(np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8), base.about.preprocess)
     found = base.features(crops)
@@ -129,8 +133,8 @@ def test_constant_features_do_no_harm() -> None:
 def test_run_is_a_model_file_of_the_users_classes(run: Path, faces: FaceSet) -> None:
     found = bundle.read(run / "model.onnx")
     assert found.labels == CLASSES
-    assert found.preprocess == bundle.read("default").preprocess
-    assert found.provenance["trunk_digest"] == bundle.read("default").digest
+    assert found.preprocess == bundle.read("ferplus8").preprocess
+    assert found.provenance["trunk_digest"] == bundle.read("ferplus8").digest
     assert found.metrics["test"]["accuracy"] > 0.8
     assert {path.name for path in run.iterdir()} == {
         "recipe.json", "data.json", "environment.json", "head.npz", "metrics.json", "model.onnx", "predictions.parquet",
@@ -147,7 +151,7 @@ def test_run_is_taken_as_any_other(run: Path, faces: FaceSet) -> None:
     from mien.evaluation import evaluated
 
     facts = story.background(evaluated.read(run)).facts
-    assert re.fullmatch(r"linear, on the \d+ features of default; c = 0.0?1 of 0.01, 0.1", facts["head"])
+    assert re.fullmatch(r"linear, on the \d+ features of fer8; c = 0.0?1 of 0.01, 0.1", facts["head"])
 
 
 def test_export_writes_the_same_graph_again(run: Path, faces: FaceSet) -> None:
@@ -157,7 +161,7 @@ def test_export_writes_the_same_graph_again(run: Path, faces: FaceSet) -> None:
 
 def test_the_file_states_what_the_trunk_has_learned(run: Path) -> None:
     stated = {each.name: each.use for each in bundle.read(run / "model.onnx").trained_on}
-    behind = {each.name for each in bundle.read("default").trained_on}
+    behind = {each.name for each in bundle.read("ferplus8").trained_on}
     assert behind
     assert stated == {"own": "training", **dict.fromkeys(behind, "pretraining")}
 
@@ -165,7 +169,7 @@ def test_the_file_states_what_the_trunk_has_learned(run: Path) -> None:
 def test_a_name_that_has_become_another_model_is_refused(
     run: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(names.ALIASES, "default", "fer2013-four-block")
+    monkeypatch.setitem(names.ALIASES, "fer8", "fer2013-four-block")
     before = (run / "model.onnx").read_bytes()
     with pytest.raises(ModelError, match=r"fitted on another model than fer2013-four-block.*head\.trunk"):
         runs.export(run, faces)
@@ -184,7 +188,7 @@ def test_features_are_worked_out_once(faces: FaceSet, run: Path) -> None:
     runs.train(plan(name="again"), faces, run.parent / "again", working=watch)
     assert seen == []
     more = bars({"train": 25, "validation": 1, "test": 1}, classes=CLASSES)
-    head._features(head.read_trunk("default"), [more.pixels], run.parent, watch)
+    head._features(head.read_trunk("ferplus8"), [more.pixels], run.parent, watch)
     known = {image.tobytes() for image in faces.pixels[faces.splits != "test"]}
     assert len(seen) == sum(image.tobytes() not in known for image in more.pixels) > 0
 

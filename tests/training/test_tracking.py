@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -76,15 +78,22 @@ def test_baselines_have_nothing_to_track(capsys: pytest.CaptureFixture[str], mon
     assert "hog-svm has no epochs" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore")  # MLflow's own, about SQLAlchemy
-def test_mlflow_keeps_a_run_beside_the_run_folder(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mlflow = pytest.importorskip("mlflow")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    torch.set_num_threads(1)
-    fit(recipe, bars({"Training": 2, "PublicTest": 1, "PrivateTest": 1}), tmp_path / "runs" / "first", track=["mlflow"])
-    client = mlflow.MlflowClient(f"sqlite:///{(tmp_path / 'runs' / 'mlflow.db').as_posix()}")
-    (run,) = client.search_runs([client.get_experiment_by_name(tracking.PROJECT).experiment_id])
-    assert run.data.params["train.rate"] == "0.25"
-    assert any("loss" in name for name in run.data.metrics)
+if find_spec("mlflow"):  # not in the extra for tests: it brings many packages that nothing else uses
+
+    @pytest.mark.filterwarnings("ignore")  # MLflow's own, about SQLAlchemy
+    def test_mlflow_keeps_a_run_beside_the_run_folder(
+        recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mlflow = importlib.import_module("mlflow")
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        torch.set_num_threads(1)
+        fit(
+            recipe,
+            bars({"Training": 2, "PublicTest": 1, "PrivateTest": 1}),
+            tmp_path / "runs" / "first",
+            track=["mlflow"],
+        )
+        client = mlflow.MlflowClient(f"sqlite:///{(tmp_path / 'runs' / 'mlflow.db').as_posix()}")
+        (run,) = client.search_runs([client.get_experiment_by_name(tracking.PROJECT).experiment_id])
+        assert run.data.params["train.rate"] == "0.25"
+        assert any("loss" in name for name in run.data.metrics)

@@ -25,6 +25,8 @@ SHORTEST_WAVE = 4.0
 def descriptors(crops: Floats, table: ClassicalTable, watch: Watch | None = None) -> Floats:
     """Compute the features, float32 (N, D), of crops from ``preprocess.apply``, float32 (N, 1, S, S).
 
+    A trunk takes crops (N, C, S, S) with the channels of its model.
+
     hog:    histograms of oriented gradients, L2-Hys blocks (Dalal & Triggs 2005; on faces: Carcagnì et al. 2015).
     lbp:    histograms of uniform local binary patterns by cell (Ojala et al. 2002; Shan et al. 2009), their square
             roots, so that Euclidean distance is Hellinger's.
@@ -43,15 +45,18 @@ def descriptors(crops: Floats, table: ClassicalTable, watch: Watch | None = None
     if not len(crops):
         return descriptors(np.zeros((1, *crops.shape[1:]), np.float32), table)[:0]
     compute = _FEATURES[table.features]
+    planes = crops if table.trunk else crops[:, 0]
     starts: Iterable[int] = range(0, len(crops), CHUNK)
-    return np.concatenate([compute(crops[i : i + CHUNK, 0], table) for i in (watch(starts) if watch else starts)])
+    return np.concatenate([compute(planes[i : i + CHUNK], table) for i in (watch(starts) if watch else starts)])
 
 
 def check(crops: Floats, table: ClassicalTable) -> None:
     """Check the arguments of ``descriptors`` before any work is done; raises as ``descriptors`` does."""
-    if crops.ndim != 4 or crops.shape[1] != 1 or crops.shape[2] != crops.shape[3]:
+    channels = _trunk(table.trunk).about.preprocess.channels if table.trunk else 1
+    if crops.ndim != 4 or crops.shape[1] != channels or crops.shape[2] != crops.shape[3]:
         raise ImageError(
-            f"Crops of shape {crops.shape}: classical features need (N, 1, S, S). Set preprocess.channels = 1."
+            f"Crops of shape {crops.shape}: these features need (N, {channels}, S, S). Set preprocess.channels = "
+            f"{channels}."
         )
     side = crops.shape[-1]
     if table.trunk and (size := _trunk(table.trunk).about.preprocess.size) != side:
@@ -74,7 +79,7 @@ def _trunk(name: str) -> Trunk:
 
 
 def _network(crops: Floats, table: ClassicalTable) -> Floats:
-    return _trunk(table.trunk).features(crops[:, None])
+    return _trunk(table.trunk).features(crops)
 
 
 def _hog(crops: Floats, table: ClassicalTable) -> Floats:

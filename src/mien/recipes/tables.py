@@ -192,7 +192,7 @@ class HeadTable(Table):
             the class's size to the power of minus this.
     """
 
-    trunk: str = "default"
+    trunk: str = "ferplus8"
     c: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     mirror: bool = True
     class_weights: Probability = 0.0

@@ -34,7 +34,7 @@ def preprocess_of(trunk: str) -> PreprocessSpec:
     if spec.clahe:
         raise OptionError(
             f"The model {trunk} equalises each face at full resolution (preprocess.clahe), which small crops no longer "
-            "have; expected a model without. Use --trunk default."
+            "have; expected a model without. Use --trunk ferplus8."
         )
     return spec
 

@@ -20,7 +20,7 @@ pytest.importorskip("tomli_w")
 from mien.cli import DONE, FAILED, PARTLY, main  # noqa: E402
 from mien.datasets import manifest, own  # noqa: E402
 from mien.recipes.recipe import HeadRecipe, load_any  # noqa: E402
-from mien.recognition.model_files import bundle, names  # noqa: E402
+from mien.recognition.model_files import bundle  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def test_new_writes_what_train_takes(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert isinstance(recipe, HeadRecipe)
     assert (recipe.name, recipe.data.classes) == ("my-faces", ("bored", "happy"))
     assert recipe.head.class_weights == 0
-    assert recipe.preprocess == bundle.read("default").preprocess
+    assert recipe.preprocess == bundle.read("ferplus8").preprocess
     made = manifest.read(out / "faces" / "faces.parquet")
     assert set(made.column("split")) == set(own.PARTS)
     assert "drawn by person: nobody is in two splits" in printed.out
@@ -66,13 +66,13 @@ def test_new_warns_where_people_are_not_told_apart(tmp_path: Path, capsys: pytes
     source = two_words(tmp_path / "photos")
     shutil.rmtree(source / "happy")
     plant(source, {f"happy/{number}.png": png(face(500 + number)) for number in range(48)})
-    main(["new", str(source), "--out", str(tmp_path / "out")])
+    main(["new", str(source), "--out", str(tmp_path / "out"), "--trunk", "fer8"])
     printed = capsys.readouterr().out
     assert "--people separates them" in printed
     assert "happy has 4.0 times the images of bored; the recipe uses class weights" in printed
     recipe = (tmp_path / "out" / "recipe.toml").read_text()
     assert "class_weights = 1.0" in recipe
-    assert f'trunk = "{names.public("default")}"' in recipe  # what default means may change
+    assert 'trunk = "ferplus8"' in recipe  # what an alias means may change
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_run_goes_the_whole_way(trained: Path, stranger: Path, verb: Callable[..
     assert json.loads((trained / "run" / "metrics.json").read_text())["test_scorings"] == 2
     verb("report", "RUN")
     page = (trained / "run" / "report" / "index.html").read_text(encoding="utf-8")
-    assert f"features of {names.public('default')}" in page
+    assert "features of ferplus8" in page
     assert "smug" in page
     verb("export", "RUN", "--data", "FACES", "--int8")
     assert bundle.read(trained / "run" / "model-int8.onnx").metrics["agreement"] > 0.9

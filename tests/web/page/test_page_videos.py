@@ -80,7 +80,9 @@ def test_a_video_is_played_beside_its_timeline(visit: Visit, serve: Serve, video
     tracks = one(page, ".film .tracks")
     ActionChains(page).move_to_element(tracks).click().perform()
     wait_until(lambda: at(page) == pytest.approx(1.5, abs=0.05))
-    assert texts(page, ".film .now li")[0].startswith("Person 1: ")
+    wait_until(
+        lambda: texts(page, ".film .now li")[:1] != [] and texts(page, ".film .now li")[0].startswith("Person 1: ")
+    )
     assert " of 0:03.0: Person 1: " in one(page, ".film .seek").get_attribute("aria-valuetext")
     ActionChains(page).send_keys(Keys.PAGE_UP).perform()
     wait_until(lambda: at(page) == pytest.approx(2.5, abs=0.05))

@@ -57,9 +57,9 @@ def arguments(parser: ArgumentParser) -> None:
     )
     add(
         "--trunk",
-        default="default",
+        default="ferplus8",
         metavar="M",
-        help="the pretrained model: name, .onnx file or run folder (default: default)",
+        help="the pretrained model: name, .onnx file or run folder (default: ferplus8)",
     )
     add("--seed", type=seed, default=0, metavar="N", help="seed of the split (default: 0)")
     add("--train", action="store_true", help="train the recipe at once, into FOLDER/run")
