@@ -221,7 +221,7 @@ def grouped(name: str, groups: Mapping[str, Sequence[str]]) -> Scheme:
     """Return a scheme of the user's own, such as ``{"negative": ["anger", "fear"], "positive": ["happy"]}``.
 
     Raises:
-        DataError: an unknown emotion and for one that stands in two groups.
+        DataError: an unknown emotion, or one that stands in two groups.
     """
     words: dict[str, str] = {}
     for group, members in groups.items():

@@ -16,7 +16,7 @@ pytest.importorskip("pydantic")
 from mien.classical import classical  # noqa: E402
 from mien.classical.descriptors import descriptors  # noqa: E402
 from mien.classical.trunk import check_preprocess, read_trunk  # noqa: E402
-from mien.errors import ModelError, RecipeError  # noqa: E402
+from mien.errors import ImageError, ModelError, RecipeError  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
 from mien.recipes.classical_table import ClassicalTable  # noqa: E402
 
@@ -32,6 +32,14 @@ def test_features_are_the_trunks(crops: np.ndarray) -> None:
     expected = read_trunk("ferplus8").features(crops)
     assert np.array_equal(descriptors(crops, TABLE), expected)
     assert expected.shape[1] > 7
+
+
+def test_a_trunk_in_colour_takes_colour(crops: np.ndarray) -> None:
+    table = TABLE.model_copy(update={"trunk": "world8"})
+    colour = np.random.default_rng(1).standard_normal((4, 3, 112, 112)).astype(np.float32)
+    assert np.array_equal(descriptors(colour, table), read_trunk("world8").features(colour))
+    with pytest.raises(ImageError, match=r"need \(N, 3, S, S\)"):
+        descriptors(crops, table)
 
 
 def test_a_model_is_fitted_kept_and_read(crops: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def reproduce(
     Raises:
         OptionError: an unknown system.
         DataError: naming the corpora that are missing or given twice.
-        RecipeError: an unknown budget and for runs of another version of a recipe.
+        RecipeError: an unknown budget, or runs of another version of a recipe.
     """
     about = published(system)
     paths = _identify(system, corpora)
