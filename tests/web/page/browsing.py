@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import serving
+from selenium.common.exceptions import StaleElementReferenceException
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,15 @@ _DROP = """
 
 
 def wait_until(holds: Callable[[], object]) -> None:
-    serving.wait_until(lambda: bool(holds()), PATIENCE)
+    """Wait until a condition holds; it does not while the page replaces an element that the condition looks at."""
+
+    def settled() -> bool:
+        try:
+            return bool(holds())
+        except StaleElementReferenceException:
+            return False
+
+    serving.wait_until(settled, PATIENCE)
 
 
 def percent(value: float) -> str:
@@ -56,7 +65,10 @@ def wait_for(browser: Chrome, selector: str, count: int = 1) -> WebElement:
 
 
 def texts(browser: Chrome, selector: str) -> list[str]:
-    return [element.text for element in every(browser, selector)]
+    """Return the elements' visible texts, of one moment: a page that draws itself anew would replace some of them."""
+    script = "return [...document.querySelectorAll(arguments[0])].map((element) => element.innerText.trim())"
+    visible: list[str] = browser.execute_script(script, selector)
+    return visible
 
 
 def press(browser: Chrome, text: str) -> WebElement:
