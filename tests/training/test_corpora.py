@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import math
+
 import numpy as np
 import pytest
 
@@ -137,6 +139,19 @@ def test_the_consensus_learns_the_heads_mean_answer_and_teaches_them_nothing() -
     assert torch.allclose(logits.grad[0, 0], 1 / 3 - mean / mean.sum(), atol=1e-6)
     assert torch.allclose(logits.grad[0, 1], first - torch.tensor([0, 0, 1.0]), atol=1e-6)
     assert not logits.grad[0, 2].any()
+
+
+def test_teachers_change_the_loss_of_the_consensus_alone() -> None:
+    known = np.array([[True, True, True]])
+    logits = torch.tensor([[[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]]]).log()
+    own, teachers = torch.tensor([[[0.0, 1.0, 0.0]]]), torch.tensor([[[0.1, 0.2, 0.7]]])
+    without = CorporaLoss(known, agreement=0.0, smoothing=0.0)
+    loss = CorporaLoss(known, agreement=0.0, smoothing=0.0, teachers=0.25)
+    of_head, of_consensus = -math.log(0.3), -math.log(0.5)
+    of_teachers = -(0.1 * math.log(0.2) + 0.2 * math.log(0.5) + 0.7 * math.log(0.3))
+    assert without(logits, own).item() == pytest.approx(of_head + of_consensus, abs=1e-6)
+    mixed = of_head + 0.75 * of_consensus + 0.25 * of_teachers
+    assert loss(logits, torch.cat([own, teachers], dim=1)).item() == pytest.approx(mixed, abs=1e-6)
 
 
 def test_label_smoothing_stays_within_a_head_s_classes() -> None:

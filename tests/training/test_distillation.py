@@ -54,6 +54,17 @@ def test_without_teachers_targets_stay(faces: FaceSet) -> None:
     np.testing.assert_array_equal(distillation.targets(own(faces), faces, DistilTable()), own(faces))
 
 
+def test_heads_keep_their_targets_and_the_teachers_follow_as_a_row_of_their_own(
+    tmp_path: Path, faces: FaceSet
+) -> None:
+    training = faces.part("Training")
+    shares = answered(tmp_path / "a.parquet", training, 1)
+    heads = np.stack([own(training), np.zeros_like(own(training))], axis=1)
+    mixed = distillation.targets(heads, training, DistilTable(answers=(str(tmp_path / "a.parquet"),)))
+    np.testing.assert_array_equal(mixed[:, :2], heads)
+    np.testing.assert_allclose(mixed[:, 2], shares, atol=1e-6)
+
+
 def test_the_share_is_the_teachers_mean_of_the_same_face(tmp_path: Path, faces: FaceSet) -> None:
     training = faces.part("Training")
     order = np.random.default_rng(5).permutation(len(faces))

@@ -68,6 +68,22 @@ def test_every_head_starts_from_the_models_classes_and_a_class_it_lacks_stays_ra
     assert not torch.equal(weight[:7], random[:7])
 
 
+def test_a_model_with_heads_and_float16_weights_starts_all_heads() -> None:
+    about = bundle.read("world8")
+    crops = torch.from_numpy(np.random.default_rng(0).normal(size=(48, 3, 112, 112)).astype(np.float32))
+    network = Consensus(FaceResidual(6 * 8, 3), 8)
+    started = warm_start.start(network.network, "world8", about.labels.labels, crops)
+    with torch.no_grad():
+        logits = network.eval()(crops, heads=True).numpy()
+    expected = OnnxSession(about.graph).logits(crops.numpy())
+    assert started.fresh == ()
+    assert not np.allclose(logits[:, 0], logits[:, 1], atol=0.1)
+    for got, want in zip(logits[:, 0].T, expected.T, strict=True):
+        slope, shift = np.polyfit(got, want, 1)
+        assert slope > 0
+        np.testing.assert_allclose(slope * got + shift, want, atol=1e-3)
+
+
 def test_other_widths_are_refused() -> None:
     with pytest.raises(RecipeError, match="no layer in common"):
         warm_start.start(FaceResidual(8, 3), "ferplus8", ("a",) * 8, torch.zeros(4, 3, 48, 48))

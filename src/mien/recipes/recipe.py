@@ -141,8 +141,8 @@ class Recipe(Plan):
             raise ValueError(f"data.corpora.draws = {table.draws} is less than train.batch_size; raise it")
         if not table.shares and self.harmonise != HarmoniseTable():
             raise ValueError("[harmonise] needs data.corpora.shares, the sampling shares of the corpora")
-        if table.heads and (self.distil.answers or self.distil.models):
-            raise ValueError("data.corpora.heads and [distil] exclude each other: teachers have no heads")
+        if table.heads and self.distil.models:
+            raise ValueError("data.corpora.heads excludes distil.models; give the teachers' predictions, distil.answers")
         if table.heads and (self.augment.mixup or self.augment.cutmix):
             raise ValueError("augment.mixup and augment.cutmix exclude data.corpora.heads; set them to 0")
         return self

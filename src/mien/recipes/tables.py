@@ -267,7 +267,8 @@ class DistilTable(Table):
             ``answers``; every step also takes their time.
         rounds: epochs after which augmented faces and the models' predictions repeat: no more time for the models, but
             memory (4 bytes per class, face and round). 0: new ones in every epoch.
-        share: share of the teachers' mean prediction in each target; the rest is the face's own target.
+        share: share of the teachers' mean prediction in each target; the rest is the face's own target. With
+            ``corpora.heads`` in the target of the consensus; the heads learn their corpora alone.
         temperature: the teachers' probabilities are raised to the power 1/temperature; above 1 softens them.
     """
 

@@ -29,8 +29,11 @@ from mien.recognition.model_files import bundle
 def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDArray[np.float32]:
     """Mix targets: ``share`` of the teachers' mean probabilities and the rest of ``own``, float32 (N, C).
 
+    Targets of heads (N, heads, C) stay as they are; the teachers' mean is added behind them, for the consensus:
+    (N, heads + 1, C).
+
     Args:
-        own: float32 (N, C), rows summing to 1.
+        own: float32, rows summing to 1, or zeros where a head has no target.
         faces: the N training faces that it belongs to.
 
     Raises:
@@ -40,8 +43,10 @@ def targets(own: NDArray[np.float32], faces: FaceSet, table: DistilTable) -> NDA
     if not table.answers:
         return own
     teachers = [_soften(_read_probabilities(Path(name), faces), table.temperature) for name in table.answers]
-    mixed: NDArray[np.float32] = ((1 - table.share) * own + table.share * np.mean(teachers, axis=0)).astype(np.float32)
-    return mixed
+    mean: NDArray[np.float32] = np.mean(teachers, axis=0).astype(np.float32)
+    if own.ndim == 3:
+        return np.concatenate([own, mean[:, None]], axis=1)
+    return ((1 - table.share) * own + table.share * mean).astype(np.float32)
 
 
 def predict(crops: NDArray[np.float32], table: DistilTable) -> NDArray[np.float32]:

@@ -73,7 +73,8 @@ class LightningClassifier(LightningModule):
         self.augment, self.mix = Augment(_on_device(recipe)), Mix(recipe.augment)
         self.loss: nn.Module = Loss(recipe.loss, counts)
         if recipe.data.corpora.heads and known is not None:
-            self.loss = CorporaLoss(known, recipe.data.corpora.agreement, recipe.loss.label_smoothing)
+            teachers = recipe.distil.share if recipe.distil.answers else 0.0
+            self.loss = CorporaLoss(known, recipe.data.corpora.agreement, recipe.loss.label_smoothing, teachers)
         self.teachers: dict[int, torch.Tensor] = {}  # the teachers' probabilities, by step of the round
         if recipe.train.compile:
             self.network.compile()

@@ -52,7 +52,8 @@ def start(network: nn.Module, model: str, classes: tuple[str, ...], crops: torch
     An exported model has its batch norms folded into the convolutions. Here they are unfolded with the statistics of
     ``crops``, so that the network in evaluation mode computes what the model did. A first kernel that input smoothing
     widened (``calibrate.smooth``) is cut to the network's size. Each group of ``classes`` outputs (consensus, heads)
-    starts from the model's outputs of those names; a class that the model lacks stays random.
+    starts from the model's outputs of those names; a class that the model lacks stays random. From a model with as many
+    heads and the same classes, each head starts from the model's.
 
     Args:
         model: name, alias or path of a model file.
@@ -88,11 +89,19 @@ def _read_weights(graph: bytes, model: str) -> dict[str, NDArray[np.float32]]:
     import onnx  # 0.2 s, needed by few trainings
     from onnx import numpy_helper
 
-    initializers = onnx.load_from_string(graph).graph.initializer
-    weights = {one.name.removeprefix("network."): numpy_helper.to_array(one) for one in initializers}
-    if not any(values.dtype == np.float32 for values in weights.values()):
-        raise ModelError(f"network.start = {model!r} has no float32 weights; expected a model that is not quantised.")
-    return {name: values for name, values in weights.items() if values.dtype == np.float32}
+    graph_of_model = onnx.load_from_string(graph).graph
+    # float16 weights are cast to the names of the float32 ones.
+    names = {node.input[0]: node.output[0] for node in graph_of_model.node if node.op_type == "Cast"}
+    weights: dict[str, NDArray[np.float32]] = {}
+    for one in graph_of_model.initializer:
+        values = numpy_helper.to_array(one)
+        if values.dtype in (np.float32, np.float16):
+            name = names.get(one.name, one.name)
+            # A network with heads for corpora is the inner one of two.
+            weights[name.removeprefix("network.").removeprefix("network.")] = values.astype(np.float32)
+    if not weights:
+        raise ModelError(f"network.start = {model!r} has no float weights; expected a model that is not quantised.")
+    return weights
 
 
 def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Conv2d | nn.Linear]]:
@@ -166,12 +175,22 @@ def _unfold(network: nn.Module, biases: Mapping[nn.BatchNorm2d, NDArray[np.float
 
 
 def _load_output(output: nn.Linear, known: tuple[str, ...], classes: tuple[str, ...], weights: Weights) -> None:
-    shape = (len(known), output.in_features)
-    kernel = next((values for values in weights.values() if values.shape == shape), None)
-    if kernel is None:
+    if known == classes and output.out_features > len(classes):
+        name = _named(weights, tuple(output.weight.shape))
+        if name is not None:
+            output.weight.copy_(torch.from_numpy(weights[name]))
+            output.bias.copy_(torch.from_numpy(weights[name.removesuffix(".weight") + ".bias"]))
+            return
+    name = _named(weights, (len(known), output.in_features))
+    if name is None:
         return
+    kernel = weights[name]
     for row in range(output.out_features):
-        name = classes[row % len(classes)]
-        if name in known:
-            output.weight[row] = torch.from_numpy(np.array(kernel[known.index(name)]))
+        label = classes[row % len(classes)]
+        if label in known:
+            output.weight[row] = torch.from_numpy(np.array(kernel[known.index(label)]))
             output.bias[row] = 0.0
+
+
+def _named(weights: Weights, shape: tuple[int, ...]) -> str | None:
+    return next((name for name, values in weights.items() if values.shape == shape), None)
