@@ -67,6 +67,14 @@ def test_crops_are_optional_and_compressed(faces: FaceSet, file: Path, tmp_path:
     np.testing.assert_array_equal(none.labels, faces.labels)
 
 
+def test_the_file_can_be_read_without_its_crops(faces: FaceSet, file: Path) -> None:
+    whole, light = read(file), read(file, crops=False)
+    assert whole.crops is not None
+    assert light.crops is None
+    np.testing.assert_array_equal(light.probabilities, whole.probabilities)
+    assert light.about == whole.about
+
+
 def test_parts_and_what_is_right(faces: FaceSet) -> None:
     found = answered(faces)
     private = found.part("PrivateTest")

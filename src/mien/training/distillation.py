@@ -86,12 +86,18 @@ def describe(table: DistilTable) -> dict[str, Any]:
         models = [bundle.read(name) for name in table.models]
         return {"teachers": [{"model": one.name, "model_digest": one.digest} for one in models]}
     files = [_require(Path(name)) for name in table.answers]
-    teachers = [(predictions.read(file).about, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
-    return {"teachers": [{"model": a.model, "model_digest": a.model_digest, "answers": d} for a, d in teachers]}
+    return {"teachers": [_describe_file(file) for file in files]}
+
+
+def _describe_file(file: Path) -> dict[str, str]:
+    about = predictions.read(file, crops=False).about
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"model": about.model, "model_digest": about.model_digest, "answers": digest}
 
 
 def _read_probabilities(file: Path, faces: FaceSet) -> NDArray[np.float64]:
-    teacher = predictions.read(_require(file))
+    teacher = predictions.read(_require(file), crops=False)
     if teacher.label_set.labels != faces.label_set.labels:
         raise DataError(
             f"{file} holds predictions with the labels of {teacher.label_set.name}, the recipe trains those of "
