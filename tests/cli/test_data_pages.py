@@ -11,11 +11,12 @@ from mien.cli import DONE, FAILED, PARTLY, main
 
 pytest.importorskip("pyarrow")
 
+import corpora
+
 from mien.datasets import manifest, prepare
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.detection.detect import get_detector
 from mien.recognition.recognizer import load
-from tests import corpora
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
+import corpora
+
 from mien.datasets import index, landmarks, manifest, prepare
 from mien.datasets.faces import FaceSet, load
 from mien.errors import DataError, OptionError
 from mien.recognition.crop import CropSpec
 from mien.recognition.detection.detect import Detection
 from mien.results import Box
-from tests import corpora
 
 
 @dataclass
