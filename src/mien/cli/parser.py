@@ -72,6 +72,12 @@ def _unmarked(value: Any) -> Any:
     return value.removeprefix(_NAME) if isinstance(value, str) else value
 
 
+def detector_argument(parser: ArgumentParser, default: str | None = "yunet", note: str = "default: yunet") -> None:
+    """Declare ``--detector``; its value is checked where the detector is built."""
+    text = f"yunet, haar, mtcnn; whole: the image is one face ({note})"
+    parser.add_argument("--detector", default=default, metavar="D", help=text)
+
+
 def device_argument(parser: ArgumentParser) -> None:
     """Declare ``--device``; its value is checked where the model is loaded."""
     text = "auto (default), cpu, cuda, coreml, directml or openvino: where the networks run"

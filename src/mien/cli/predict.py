@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.parser import count, device_argument, number, one_of
+from mien.cli.parser import count, detector_argument, device_argument, number, one_of
 from mien.cli.writing.output import WRITERS, ExcelCsv, ParquetParts, described, growing, replacing, standard_output
 from mien.cli.writing.targets import check_output, chosen_output, mirrored
 from mien.drawing.draw import LABELS, check_labels
@@ -69,12 +69,7 @@ def arguments(parser: ArgumentParser) -> None:
         "language of all names of classes, such as de",
     )
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
-    add(
-        "--detector",
-        default="yunet",
-        metavar="D",
-        help="yunet (default), haar, mtcnn; whole: the photo is a face",
-    )
+    detector_argument(parser)
     add("--classes", metavar="C", help="tell these apart: fer2013 (seven), ferplus (eight), or happiness,sadness,…")
     add(
         "--views",

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY
-from mien.cli.parser import count, device_argument, number, one_of
+from mien.cli.parser import count, detector_argument, device_argument, number, one_of
 from mien.cli.words import counted
 from mien.errors import MissingExtraError
 from mien.recognition.views import KINDS
@@ -49,7 +49,7 @@ def arguments(parser: ArgumentParser) -> None:
 def _recognizer_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: each photo is a face")
+    detector_argument(parser)
     add(
         "--classes",
         metavar="C",

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from mien.datasets.formats.folders import is_image
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
 from mien.labels import canonical
+
+TERMS = Terms(
+    "jaffe",
+    "Japanese Female Facial Expression (JAFFE)",
+    f"{RESEARCH_ONLY}, by agreement with the owners",
+    "Lyons et al. 1998, Coding Facial Expressions with Gabor Wavelets",
+)
 
 _NAME = re.compile(r"([A-Z]{2})[.-](AN|DI|FE|HA|NE|SA|SU)(\d)[.-](\d{1,3})", re.IGNORECASE)
 

@@ -7,10 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from mien.datasets.formats.folders import is_image
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
 from mien.errors import OptionError
 from mien.labels import canonical
+
+TERMS = Terms(
+    "kdef",
+    "Karolinska Directed Emotional Faces (KDEF)",
+    f"{RESEARCH_ONLY}, after registration; pictures may not be passed on",
+    "Lundqvist, Flykt and Öhman 1998, Karolinska Institutet",
+)
 
 ANGLES = ("FL", "HL", "S", "HR", "FR")
 """Full left, half left, straight, half right, full right."""
