@@ -83,7 +83,7 @@ def test_framed_crops_are_colour_as_predict_sees_them_in_one_array(photos: Path,
     spec = PreprocessSpec(grey=False, channels=3, size=112, scale=1.0, standardise="none")
     expected = apply([shown], spec)[0].astype(np.uint8).transpose(1, 2, 0)
     (row,) = np.flatnonzero(made.array("label") == "sadness")
-    np.testing.assert_array_equal(made.pixels([row])[0], expected)
+    np.testing.assert_array_equal(made.pixels([int(row)])[0], expected)
 
 
 def test_framed_takes_other_choices(photos: Path, tmp_path: Path) -> None:
