@@ -78,6 +78,15 @@ def detector_argument(parser: ArgumentParser, default: str | None = "yunet", not
     parser.add_argument("--detector", default=default, metavar="D", help=text)
 
 
+def detection_arguments(parser: ArgumentParser) -> None:
+    """Declare ``--detector`` and which of its faces are kept, for verbs that read photos or frames."""
+    detector_argument(parser)
+    add = parser.add_argument
+    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each image")
+    add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
+    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
+
+
 def device_argument(parser: ArgumentParser) -> None:
     """Declare ``--device``; its value is checked where the model is loaded."""
     text = "auto (default), cpu, cuda, coreml, directml or openvino: where the networks run"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from mien.datasets.formats.folders import is_image
+from mien.datasets.formats.folders import is_image, naming_evidence
 from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
 from mien.errors import OptionError
@@ -27,9 +27,7 @@ _NAME = re.compile(rf"([AB])([FM]\d\d)(AN|DI|AF|HA|NE|SA|SU)({'|'.join(ANGLES)})
 
 def evidence(_: Source, names: Sequence[str]) -> str | None:
     """Give an example if most images follow KDEF's naming."""
-    stems = [PurePosixPath(name).stem for name in names if is_image(name)]
-    matching = [stem for stem in stems if _NAME.fullmatch(stem)]
-    return f"files such as {matching[0]} follow KDEF's naming" if len(matching) * 2 > len(stems) else None
+    return naming_evidence(names, _NAME, "KDEF")
 
 
 def rows(source: Source, options: Options) -> Iterator[Item]:
