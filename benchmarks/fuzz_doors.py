@@ -154,7 +154,10 @@ class Images(Door):
 
     async def _stream(self) -> tuple[int, bytes]:
         answered, texts = asyncio.Event(), list[str]()
-        given = [{"type": "websocket.receive", "bytes": self.content}, {"type": "websocket.connect"}]
+        given: list[dict[str, Any]] = [
+            {"type": "websocket.receive", "bytes": self.content},
+            {"type": "websocket.connect"},
+        ]
 
         async def receive() -> dict[str, Any]:
             if given:

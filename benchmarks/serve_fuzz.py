@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import schemathesis
@@ -38,7 +39,7 @@ def fuzz_document(address: str, each: int) -> Answers:
     seen: Answers = Counter()
     with httpx.Client(base_url=address, timeout=60) as client:
         for found in schema.get_all_operations():
-            operation = found.ok()
+            operation = found.ok()  # type: ignore[union-attr]
             for mode in GenerationMode:
                 _send(operation, mode, each, client, seen)
     return seen
@@ -50,7 +51,7 @@ def _send(operation: object, mode: GenerationMode, each: int, client: httpx.Clie
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))  # type: ignore[attr-defined]
-    def send(case: schemathesis.Case) -> None:
+    def send(case: schemathesis.Case[Any]) -> None:
         answer = case.call(base_url=str(client.base_url), timeout=60)
         told = answer.headers.get("content-type", [""])
         check(answer.status_code, told[0] if isinstance(told, list) else told, answer.content)

@@ -35,7 +35,8 @@ class Replica:
 
     def workers(self) -> list[psutil.Process]:
         """Return its worker processes."""
-        return psutil.Process(self.process.pid).children()
+        children: list[psutil.Process] = psutil.Process(self.process.pid).children()
+        return children
 
     def kill_worker(self) -> None:
         """Kill one worker as the system would: -9, without a word."""
@@ -137,6 +138,6 @@ def nginx(folder: Path, upstreams: list[str]) -> Iterator[str]:
 def topology(folder: Path, **variables: str) -> Iterator[Topology]:
     """Run nginx in front of two Gunicorns; all end with the block."""
     with ExitStack() as stack:
-        replicas = [stack.enter_context(gunicorn(folder, **variables)) for _ in range(2)]
+        replicas = [stack.enter_context(gunicorn(folder, None, **variables)) for _ in range(2)]
         address = stack.enter_context(nginx(folder, [replica.address for replica in replicas]))
         yield Topology(address, replicas)

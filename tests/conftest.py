@@ -42,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "scale"  # Ray takes every core
         return "fer2013" if ALL_OF_FER2013.search((config.rootpath / file).read_text("utf-8")) else file
 
-    class Files(LoadScopeScheduling):
+    class Files(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return scope(nodeid.split("::", maxsplit=1)[0])
 
@@ -130,8 +130,11 @@ def ferplus_faces(voted_manifest: Callable[[str], Manifest], fer2013_faces: Face
     from mien.datasets.rows import Row
 
     pixels, joined = dict(zip(fer2013_faces.ids, fer2013_faces.pixels, strict=True)), voted_manifest("majority")
-    told = zip(*(joined.column(name) for name in ("id", "label", "dataset", "split", "votes")), strict=True)
-    rows = [Row(*row, votes=votes and tuple(votes), pixels=pixels[row[0]]) for *row, votes in told]
+    fields = zip(*(joined.column(name) for name in ("id", "label", "dataset", "split", "votes")), strict=True)
+    rows = [
+        Row(name, label, dataset, split, votes=votes and tuple(votes), pixels=pixels[name])
+        for name, label, dataset, split, votes in fields
+    ]
     return faces._collect(rows, labels.scheme("ferplus"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,11 @@ def face(seed: int, side: int = 48) -> np.ndarray:
         coarse = Image.fromarray(draw.normal(0, 1, (size, size)).astype(np.float32))
         picture += np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
     low, high = picture.min(), picture.max()
-    return ((picture - low) / (high - low) * 215 + 20).astype(np.uint8)
+    drawn: np.ndarray = ((picture - low) / (high - low) * 215 + 20).astype(np.uint8)
+    return drawn
 
 
-def plant(folder: Path, files: dict[str, bytes | str]) -> Path:
+def plant(folder: Path, files: Mapping[str, bytes | str]) -> Path:
     """Write files below a folder."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,7 @@ def plant(folder: Path, files: dict[str, bytes | str]) -> Path:
     return folder
 
 
-def pack_zip(path: Path, files: dict[str, bytes | str], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+def pack_zip(path: Path, files: Mapping[str, bytes | str], compression: int = zipfile.ZIP_DEFLATED) -> Path:
     """Write files as a zip."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in files.items():
@@ -102,7 +104,7 @@ def pack_zip(path: Path, files: dict[str, bytes | str], compression: int = zipfi
     return path
 
 
-def pack_tar(path: Path, files: dict[str, bytes | str], mode: str = "w:gz") -> Path:
+def pack_tar(path: Path, files: Mapping[str, bytes | str], mode: str = "w:gz") -> Path:
     """Write files as a tar."""
     with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
         for name, content in files.items():

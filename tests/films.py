@@ -29,7 +29,8 @@ def head(examples: Path, *, mirrored: bool = False, tint: tuple[float, float, fl
     with Image.open(examples / "astronaut.jpg") as photo:
         crop = np.asarray(photo.convert("RGB"))[45:195, 165:285]
     crop = crop[:, ::-1] if mirrored else crop
-    return np.clip(crop * np.array(tint), 0, 255).astype(np.uint8)
+    tinted: Pixels = np.clip(crop * np.array(tint), 0, 255).astype(np.uint8)
+    return tinted
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _paste(
 ) -> None:
     height = width * look.shape[0] / look.shape[1]
     size = round(width), round(height)
-    face = cv2.resize(look, size, interpolation=cv2.INTER_AREA).astype(np.float64)
+    face: np.ndarray = cv2.resize(look, size, interpolation=cv2.INTER_AREA).astype(np.float64)
     if shake:
         face = face * (1 + shake * draw.uniform(-0.5, 0.5)) + shake * draw.uniform(-40, 40)
         blur = 1 + 2 * int(draw.integers(0, 1 + round(3 * shake)))

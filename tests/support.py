@@ -11,7 +11,10 @@ import pytest
 
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
+from mien.recognition.crop import CropSpec
+from mien.recognition.detection.detect import Detection
 from mien.recognition.model_files import bundle
+from mien.results import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +22,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mien.recognition.model_files.bundle import Bundle
+
+
+SIZE = 16
+"""Side of the crops of the tiny network that the verbs are given."""
+
+
+class Quarters:
+    """A detector that takes each quarter of the picture for a face."""
+
+    name = "quarters"
+    crop = CropSpec(1.0, 0.0, False)
+
+    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        height, width = pixels.shape[0] / 2, pixels.shape[1] / 2
+        boxes = (Box(x * width, y * height, width, height) for y in (0, 1) for x in (0, 1))
+        return tuple(Detection(box, 0.9 - index / 10, None) for index, box in enumerate(boxes))
+
+
+class Nobody(Quarters):
+    """A detector that finds nothing."""
+
+    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        assert pixels.dtype == np.uint8
+        return ()
 
 
 def linear_weights(spec: PreprocessSpec, classes: int) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ PICTURE = gradient(40, 60)
 
 def encoded(picture: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, form, **options)  # type: ignore[arg-type]
+    picture.save(buffer, form, **options)
     return buffer.getvalue()
 
 

@@ -185,8 +185,13 @@ def test_plot_is_the_drawn_picture() -> None:
 def test_show(monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import ImageShow
 
-    shown = []
-    monkeypatch.setattr(ImageShow, "show", lambda picture: shown.append(picture) or True)
+    shown: list[Image.Image] = []
+
+    def show(picture: Image.Image) -> bool:
+        shown.append(picture)
+        return True
+
+    monkeypatch.setattr(ImageShow, "show", show)
     RESULT.show()
     assert shown[0].size == (64, 48)
     monkeypatch.setattr(ImageShow, "show", lambda _: False)

@@ -118,4 +118,5 @@ def probabilities(scores: Sequence[Sequence[float]], columns: Sequence[int]) -> 
     chosen = np.maximum(np.asarray(scores, np.float64)[:, list(columns)], 0)
     totals = chosen.sum(1, keepdims=True)
     even = np.full_like(chosen, 1 / len(columns))
-    return np.divide(chosen, totals, out=even, where=totals > 0)
+    np.divide(chosen, totals, out=even, where=totals > 0)
+    return even

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -119,7 +120,7 @@ def picture(result: dict[str, Any]) -> bytes:
     axes[0].set_yticks(range(len(peers)), [peer["name"] for peer in peers])
     axes[0].set_ylim(-0.6, len(peers) - 0.4)
     for name, look in _MARKS.items():
-        _dots(axes[0], peers, lambda peer, name=name: _percent(peer, name), name, look)
+        _dots(axes[0], peers, partial(_percent, corpus=name), name, look)
     _dots(axes[1], peers, lambda peer: _median(peer, "batch 1", 1e3), "batch 1", (BLUE, "o"))
     _dots(axes[1], peers, lambda peer: _median(peer, "batch 64", 1e3), "batch 64", (ORANGE, "s"))
     _dots(axes[2], peers, lambda peer: _median(peer, "cold", 1), "cold start", (BLUE, "o"))

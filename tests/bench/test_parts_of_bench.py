@@ -86,7 +86,7 @@ def test_both_libraries_have_a_rate() -> None:
 
 
 def test_a_failing_numpy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gemm.sys, "executable", sys.executable)
+    monkeypatch.setattr("mien.bench.gemm.sys.executable", sys.executable)
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setattr(gemm, "_THREADS", ("PYTHONHOME",))  # a Python that finds no library
     with pytest.raises(MienError, match="matrix product failed"):

@@ -105,8 +105,11 @@ def test_a_peer_in_the_suite(tmp_path: Path) -> None:
     assert worker.asked == [("photos", 3), ("crops", 2)]  # the whole picture where no face is found
     (row,) = found.rows
     assert (row.classes, row.left_out, row.trained) == (("happiness", "sadness"), {"contempt": 1}, None)
-    assert (row.scores.faces, row.scores.accuracy.value) == (3, pytest.approx(2 / 3))
-    assert (row.scores.answered, row.detected and row.detected.value) == (None, pytest.approx(1 / 3))
+    assert row.scores.faces == 3
+    assert row.scores.accuracy.value == pytest.approx(2 / 3)
+    assert row.scores.answered is None
+    assert row.detected is not None
+    assert row.detected.value == pytest.approx(1 / 3)
     none = suite.result(fer, worker, ("contempt", "fear", "disgust"), asked, version="1.0", limit=None)
     assert (none.rows, list(none.skipped)) == ((), ["CK+ 350"])
 
@@ -117,4 +120,4 @@ def test_scores_become_shares() -> None:
     from peers import suite
 
     shares = suite.probabilities([[0.5, 0.25, 0.25], [0.9, 0.0, 0.0], [0.2, -0.1, 0.4]], [1, 2])
-    np.testing.assert_allclose(shares, [[0.5, 0.5], [0.5, 0.5], [0, 1]])
+    np.testing.assert_allclose(shares, np.array([[0.5, 0.5], [0.5, 0.5], [0.0, 1.0]]))

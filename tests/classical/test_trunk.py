@@ -61,7 +61,7 @@ def test_crops_of_another_size_are_refused(crops: np.ndarray) -> None:
 def test_a_trunk_and_its_features_need_each_other() -> None:
     for values in ({"features": "network"}, {"features": "hog", "trunk": "default"}):
         with pytest.raises(ValueError, match="need each other"):
-            ClassicalTable(**values)
+            ClassicalTable.model_validate(values)
 
 
 def test_other_preprocessing_is_refused() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
+from support import SIZE
 
 from mien.cli import main
 from mien.labels import FER2013
@@ -16,8 +17,6 @@ from mien.recognition.model_files import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-SIZE = 16
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import SIZE
+from support import SIZE
 
 from mien.bench import measure
 from mien.cli import main

@@ -11,11 +11,12 @@ from mien.cli import DONE, FAILED, PARTLY, main
 
 pytest.importorskip("pyarrow")
 
+import corpora
+
 from mien.datasets import manifest, prepare
 from mien.preprocess import PreprocessSpec, apply
 from mien.recognition.detection.detect import get_detector
 from mien.recognition.recognizer import load
-from tests import corpora
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_framed_crops_are_colour_as_predict_sees_them_in_one_array(photos: Path,
     spec = PreprocessSpec(grey=False, channels=3, size=112, scale=1.0, standardise="none")
     expected = apply([shown], spec)[0].astype(np.uint8).transpose(1, 2, 0)
     (row,) = np.flatnonzero(made.array("label") == "sadness")
-    np.testing.assert_array_equal(made.pixels([row])[0], expected)
+    np.testing.assert_array_equal(made.pixels([int(row)])[0], expected)
 
 
 def test_framed_takes_other_choices(photos: Path, tmp_path: Path) -> None:

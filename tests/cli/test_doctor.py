@@ -92,7 +92,7 @@ def test_two_opencv_packages_are_broken(capsys: pytest.CaptureFixture[str], monk
             self.metadata = {"Name": name}
 
     pair = [Found("opencv-python"), Found("opencv-python-headless"), Found("numpy")]
-    monkeypatch.setattr(doctor.metadata, "distributions", lambda: pair)
+    monkeypatch.setattr("mien.cli.doctor.metadata.distributions", lambda: pair)
     check = report(capsys, 2)["libraries", "opencv packages"]
     assert "pip uninstall opencv-python opencv-python-headless" in check["found"]
 

@@ -9,6 +9,7 @@ import pytest
 
 from mien.cli import VERBS, main
 from mien.cli.completion import options_of
+from mien.recognition.detection.detect import DETECTORS
 
 
 @pytest.mark.parametrize("verb", ["predict", "data index", "scale"])
@@ -65,3 +66,9 @@ def test_bash_completes(line: str, completed: str, capsys: pytest.CaptureFixture
 def test_suggestions_fit(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert hint in capsys.readouterr().err
+
+
+def test_help_names_every_detector(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert [name for name in DETECTORS if name not in page] == []

@@ -17,7 +17,8 @@ from PIL import Image, ImageChops, ImageStat
 
 import mien
 from mien.cli import main
-from mien.cli.writing.output import Table, csv_columns
+from mien.cli.writing.output import Table
+from mien.recognition.columns import csv_columns
 from mien.recognition.folder import CHUNK, Unreadable
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ def watch(model: Path) -> Watch:
 @pytest.fixture
 def camera(monkeypatch: pytest.MonkeyPatch) -> None:
     """FFmpeg's test picture stands for camera 0."""
-    address = "testsrc=size=96x64:rate=25:duration=2", "lavfi", {}
+    address: tuple[str, str, dict[str, str]] = "testsrc=size=96x64:rate=25:duration=2", "lavfi", {}
     monkeypatch.setattr(source_module, "_to_ffmpeg", lambda name: address)
 
 
@@ -57,9 +57,12 @@ def test_a_camera_in_the_terminal(watch: Watch, capsys: pytest.CaptureFixture[st
 def test_it_ends_after_so_many_seconds(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[float] = []
     show = watching._Terminal.show
-    monkeypatch.setattr(
-        watching._Terminal, "show", lambda self, result, rate: shown.append(rate) is None and show(self, result, rate)
-    )
+
+    def note(terminal: Any, result: Any, rate: float) -> bool:
+        shown.append(rate)
+        return show(terminal, result, rate)
+
+    monkeypatch.setattr(watching._Terminal, "show", note)
     assert watch("--view", "terminal", "--seconds", "0") == 0
     assert len(shown) == 1
 
@@ -76,8 +79,8 @@ def test_frames_that_are_late_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_
     times = [at / 10 for at in range(10)]
     film = film_module.Film(films.write(tmp_path / "film.mp4", films.scene([], times), times))
     clock = [0.0]
-    monkeypatch.setattr(watching.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(watching.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr("mien.cli.watch.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mien.cli.watch.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     given = []
     for frame in watching._yield_in_real_time(film):
         given.append(frame.number)

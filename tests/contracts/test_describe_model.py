@@ -41,7 +41,8 @@ def test_shipped_files_keep_their_networks(name: str, tmp_path: Path, monkeypatc
     ]  # fmt: skip
     assert after == replace(before, name="other", trained_on=after.trained_on)
     recognizers = [load(each, detector="whole", threads=1) for each in (name, copy)]
-    np.testing.assert_array_equal(*(each.classify(pixels) for each in recognizers))
+    first, second = (each.classify(pixels) for each in recognizers)
+    np.testing.assert_array_equal(first, second)
 
 
 def test_without_corpora_those_of_the_file_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_fer_video(model: Path) -> None:
     """``from fer import Video; Video("film.mp4").analyze(detector)``"""
     video = mien.Video("film.mp4", model=model)
     with pytest.raises(AttributeError, match=r"Write: for frame in video: .*person.emotion"):
-        _ = video.analyze
+        _ = video.analyze  # type: ignore[attr-defined]
 
 
 def test_deepface_analyze(recognizer: Any, photo: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from configparser import ConfigParser
@@ -11,6 +12,11 @@ import pages
 import pytest
 
 yaml = pytest.importorskip("yaml")
+pytest.importorskip("nox")
+
+from nox import registry  # noqa: E402
+
+import noxfile  # noqa: E402
 
 ROOT = pages.ROOT
 GITHUB = ROOT / ".github"
@@ -57,8 +63,9 @@ def classified() -> list[str]:
 
 def test_groups_for_maintainers_are_the_extras_of_the_same_name() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    assert PROJECT["dependency-groups"] == {name: [f"mien[{name}]"] for name in ("test", "docs", "release")}
-    assert set(PROJECT["dependency-groups"]) < set(extras)
+    groups = {name: [f"mien[{name}]"] for name in ("test", "docs", "release")}
+    assert PROJECT["dependency-groups"] == {"dev": ["mien[test]"], **groups}
+    assert set(groups) < set(extras)
 
 
 def test_all_workflows_are_there() -> None:
@@ -84,10 +91,38 @@ def test_the_pages_name_no_check_that_no_workflow_calls() -> None:
     assert [words for words in pages.commands(block) if words not in called] == []
 
 
+class Session:
+    """A nox session that notes its commands instead of running them."""
+
+    def __init__(self, *posargs: str) -> None:
+        self.posargs, self.commands = posargs, list[list[str]]()
+
+    def run(self, *command: str) -> None:
+        self.commands.append(list(command))
+
+
 def test_tests_run_by_the_command_of_the_readme() -> None:
+    install, command = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1].split(" && ")
     runs = [step["run"] for step in steps(workflow("tests")) if "run" in step]
-    command = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1]
-    assert runs == [command, command.replace("pytest", "pytest --cov")]
+    assert runs == [install, "nox -s tests", install, "nox -s tests -- --cov"]
+    for posargs in ((), ("--cov",)):
+        noxfile.tests(session := Session(*posargs))
+        assert session.commands == [[*command.split(), *posargs]]
+
+
+def test_every_session_that_is_named_exists() -> None:
+    template = (GITHUB / "PULL_REQUEST_TEMPLATE.md").read_text("utf-8")
+    entries = [hook["entry"] for hook in load(".pre-commit-config.yaml")["repos"][0]["hooks"]]
+    spans = [commands(text) for text in (*re.findall(r"`(nox [^`]+)`", template), *entries)]
+    called = [words for span in (*spans, documented()) for words in span if words[:2] == ["nox", "-s"]]
+    names = {name for words in called for name in itertools.takewhile("--".__ne__, words[2:])}
+    assert names == set(registry.get()) - {"constraints"}
+
+
+def test_constraints_are_resolved_by_the_command_in_their_head() -> None:
+    noxfile.constraints(session := Session())
+    head = (ROOT / "deploy" / "constraints.txt").read_text("utf-8").splitlines()[1]
+    assert [sorted(words) for words in session.commands] == [sorted(head.lstrip("# ").split())]
 
 
 def test_the_pythons_are_those_of_the_package() -> None:
@@ -141,8 +176,7 @@ def test_hooks_call_what_the_pages_name_and_fetch_nothing() -> None:
     assert {hook["language"] for hook in repository["hooks"]} == {"system"}
     assert not any(hook["pass_filenames"] for hook in repository["hooks"])
     called = [commands(hook["entry"]) for hook in repository["hooks"]]
-    assert called == [[["ruff", "format", "."]], [["ruff", "check", "."]], [["mypy"]], [["lint-imports"]]]
-    assert [words for (words,) in called if words not in documented()] == []
+    assert called == [[["nox", "-s", name]] for name in ("format", "lint", "types", "imports")]
 
 
 def test_dependabot_looks_where_versions_are_pinned() -> None:
@@ -165,15 +199,6 @@ def test_links_of_the_security_policy_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "SECURITY.md").read_text("utf-8"))
     assert "docs/security.md" in links
     assert [link for link in links if not (ROOT / link).is_file()] == []
-
-
-def test_the_pull_request_names_the_check() -> None:
-    (line,) = [
-        span
-        for span in re.findall(r"`([^`]+)`", (GITHUB / "PULL_REQUEST_TEMPLATE.md").read_text("utf-8"))
-        if span.startswith("ruff")
-    ]
-    assert [words for words in commands(line) if words not in documented()] == []
 
 
 def test_editors_and_ruff_agree() -> None:

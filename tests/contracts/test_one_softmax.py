@@ -50,8 +50,9 @@ def _kinds(node: ast.AST) -> Iterator[str]:
 
 
 def _is_minus_maximum(node: ast.AST) -> bool:
-    is_difference = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
-    return is_difference and any(_called(part) in ("max", "amax") for part in ast.walk(node.right))
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)):
+        return False
+    return any(_called(part) in ("max", "amax") for part in ast.walk(node.right))
 
 
 def _called(node: ast.AST) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,11 @@ def test_the_schema_knows_every_field(model: Path, examples: Path, capsys: pytes
     validator = schema(capsys)
     whole = mien.load(model, threads=1).predict(examples / "astronaut.jpg").to_dict()
     validator.validate(whole)
-    for level in (lambda it: it, lambda it: it["faces"][0], lambda it: it["faces"][0]["box"],
-                  lambda it: it["faces"][0]["quality"], lambda it: it["faces"][0]["pose"]):  # fmt: skip
+    levels: tuple[Callable[[Any], Any], ...] = (
+        lambda it: it, lambda it: it["faces"][0], lambda it: it["faces"][0]["box"],
+        lambda it: it["faces"][0]["quality"], lambda it: it["faces"][0]["pose"],
+    )  # fmt: skip
+    for level in levels:
         for field in level(whole):
             lacking, more = deepcopy(whole), deepcopy(whole)
             del level(lacking)[field]
@@ -103,8 +107,11 @@ def test_the_schema_of_a_video_knows_every_field(film: Path, model: Path, capsys
     validator = schema(capsys, "video")
     whole = next(iter(mien.Video(film, model=mien.load(model, threads=1)))).to_dict()
     validator.validate(whole)
-    for level in (lambda it: it, lambda it: it["people"][0], lambda it: it["people"][0]["box"],
-                  lambda it: it["people"][0]["quality"], lambda it: it["people"][0]["pose"]):  # fmt: skip
+    levels: tuple[Callable[[Any], Any], ...] = (
+        lambda it: it, lambda it: it["people"][0], lambda it: it["people"][0]["box"],
+        lambda it: it["people"][0]["quality"], lambda it: it["people"][0]["pose"],
+    )  # fmt: skip
+    for level in levels:
         for field in level(whole):
             lacking, more = deepcopy(whole), deepcopy(whole)
             del level(lacking)[field]

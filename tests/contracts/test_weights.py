@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_every_door_gives_the_same_result(tmp_path: Path) -> None:
     recognizer = mien.load()
     expected = recognizer.predict(path).faces
     with path.open("rb") as file, Image.open(path) as picture:
-        doors = [str(path), path.read_bytes(), file, picture, images.load(path)]
+        doors: list[Any] = [str(path), path.read_bytes(), file, picture, images.load(path)]
         for image in doors:
             assert recognizer.predict(image).faces == expected
 

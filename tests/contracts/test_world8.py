@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mien
@@ -74,7 +75,7 @@ def test_pages_state_the_measured_accuracy(page: str, table: str, corpus: str) -
 @pytest.mark.data
 def test_accuracy_on_ferplus(ferplus_faces: FaceSet) -> None:
     private = ferplus_faces.part("PrivateTest")
-    probabilities = mien.load("world8", detector="whole").classify(private.pixels)
+    probabilities = mien.load("world8", detector="whole").classify(np.asarray(private.pixels))
     accuracy = float((probabilities.argmax(1) == private.labels).mean())
     assert accuracy == pytest.approx(_accuracy("suite-test.md", "FER+ PrivateTest, own frame"), abs=0.002)
 

@@ -45,7 +45,7 @@ def test_ready_made_crop_is_searched_enlarged_with_a_border(image: np.ndarray) -
     detector = Stub()
     frame(image, detector)
     (seen,) = detector.seen
-    enlarged = rgb(cv2.resize(image, (ENLARGED, ENLARGED), interpolation=cv2.INTER_CUBIC))
+    enlarged = rgb(np.asarray(cv2.resize(image, (ENLARGED, ENLARGED), interpolation=cv2.INTER_CUBIC), np.uint8))
     assert seen.shape == (ENLARGED + 2 * BORDER, ENLARGED + 2 * BORDER, 3)
     np.testing.assert_array_equal(seen[BORDER:-BORDER, BORDER:-BORDER], enlarged)
     np.testing.assert_array_equal(seen[:BORDER, BORDER:-BORDER], np.repeat(enlarged[:1], BORDER, axis=0))

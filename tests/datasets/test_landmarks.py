@@ -79,7 +79,7 @@ class Sure:
 
 
 def test_a_detector_looks_at_the_crops() -> None:
-    bright = np.where(np.arange(7)[:, None, None] < 4, np.uint8(200), FACES.pixels // 4)
+    bright = np.where(np.arange(7)[:, None, None] < 4, np.uint8(200), np.asarray(FACES.pixels) // 4)
     found = landmarks.detect(replace(FACES, pixels=bright), Sure())
     np.testing.assert_allclose(landmarks.tilt(found)[:4], 30)
     assert np.isnan(found[4:]).all()

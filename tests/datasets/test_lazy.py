@@ -191,7 +191,9 @@ def test_reading_all_faces_takes_the_memory_of_a_few(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         faces = load(path, memory=0, colour=True)
-        for block in replace(faces, ids=faces.ids).part("train").pixels.blocks():
+        pixels = replace(faces, ids=faces.ids).part("train").pixels
+        assert isinstance(pixels, LazyPixels)
+        for block in pixels.blocks():
             assert len(block) <= 256
         peak = tracemalloc.get_traced_memory()[1]
     finally:

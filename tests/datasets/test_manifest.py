@@ -6,8 +6,10 @@ import csv
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,8 +64,11 @@ def test_metadata_says_where_it_came_from(indexed: Manifest) -> None:
 
 
 @pytest.mark.parametrize("write", [write_zip, write_folder, write_csv])
-def test_manifest_and_corpus_give_the_same_faces(write, faces: FaceSet, tmp_path: Path) -> None:
-    path = write(faces, tmp_path / {write_zip: "c.zip", write_folder: "c", write_csv: "c.csv"}[write])
+def test_manifest_and_corpus_give_the_same_faces(
+    write: Callable[[FaceSet, Path], Path], faces: FaceSet, tmp_path: Path
+) -> None:
+    names: dict[Any, str] = {write_zip: "c.zip", write_folder: "c", write_csv: "c.csv"}
+    path = write(faces, tmp_path / names[write])
     found = load(index([path], tmp_path / "m.parquet").path)
     assert as_set(found) == as_set(load(path)) == as_set(faces)
     assert found.label_set == faces.label_set
@@ -289,7 +294,7 @@ def test_checksum_tells_shape_and_pixels_apart() -> None:
     image = face(1)
     assert pixels.checksum(image) == pixels.checksum(image[:, ::-1][:, ::-1])
     assert pixels.checksum(image) != pixels.checksum(image.reshape(24, 96))
-    assert pixels.checksum(image) != pixels.checksum(image ^ 1)
+    assert pixels.checksum(image) != pixels.checksum(image ^ np.uint8(1))
 
 
 def bits(one: np.ndarray, other: np.ndarray) -> list[int]:
@@ -324,7 +329,7 @@ def test_columns_of_the_users_own_stay(indexed: Manifest, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("name", "values"), [("label", ["x"] * 308), ("sex", ["F"]), ("sex", [1] * 154 + ["F"] * 154)])
-def test_columns_of_the_users_own_that_cannot_be(name: str, values: list, indexed: Manifest) -> None:
+def test_columns_of_the_users_own_that_cannot_be(name: str, values: list[object], indexed: Manifest) -> None:
     with pytest.raises(OptionError, match=name) as caught:
         indexed.with_own(name, values)
     assert "\n" not in str(caught.value)

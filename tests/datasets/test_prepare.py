@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
+import corpora
+
 from mien.datasets import index, landmarks, manifest, prepare
 from mien.datasets.faces import FaceSet, load
 from mien.errors import DataError, OptionError
 from mien.recognition.crop import CropSpec
 from mien.recognition.detection.detect import Detection
 from mien.results import Box
-from tests import corpora
 
 
 @dataclass
@@ -107,6 +108,7 @@ def test_boxes_and_landmarks_are_columns_of_the_manifest(faces: manifest.Manifes
     assert {value for value, there in zip(made.column("box_width"), seen, strict=True) if there} == {32.0}
     assert made.column("box_height")[int(np.flatnonzero(~seen)[0])] is None
     found = landmarks.from_columns(FaceSet.from_manifest(made))
+    assert found is not None
     # The square has a side of 24, half of the picture's, and its corner at (8, 3).
     np.testing.assert_allclose(
         found[seen][0], (np.array([[10, 12], [22, 13], [16, 18], [12, 23], [20, 23]]) - (8, 3)) * 4
@@ -174,7 +176,8 @@ def test_array_is_loaded_in_colour_and_in_grey(tmp_path: Path) -> None:
     colour, plain = load(made, colour=True), load(made)
     assert colour.pixels.shape == (13, 40, 40, 3)
     np.testing.assert_array_equal(plain.pixels[5], cv2.cvtColor(colour.pixels[5], cv2.COLOR_RGB2GRAY))
-    assert colour.pixels[..., 0].mean() > 1.9 * colour.pixels[..., 1].mean()
+    red, green, _ = np.moveaxis(np.asarray(colour.pixels), -1, 0)
+    assert red.mean() > 1.9 * green.mean()
     np.testing.assert_array_equal(colour.part("train").pixels, colour.pixels)
 
 
@@ -189,7 +192,7 @@ def test_grey_and_colour_corpora_are_loaded_together(faces: manifest.Manifest, t
     grey = framed(faces, tmp_path / "grey", colour=False).manifest
     both = load([grey, framed(tinted(tmp_path, 6), tmp_path / "colour").manifest], colour=True)
     assert both.pixels.shape == (14 + 7, 40, 40, 3)
-    np.testing.assert_array_equal(both.pixels[:14], np.repeat(load(grey).pixels[..., None], 3, axis=3))
+    np.testing.assert_array_equal(both.pixels[:14], np.repeat(np.asarray(load(grey).pixels)[..., None], 3, axis=3))
 
 
 def test_row_of_another_crop_is_noticed(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_listed_leaks_and_rows_without_a_label_are_not_scored(tmp_path: Path, mo
         Row("test/happy/2.png", "happiness", "affectnet7", "test", own={"age": 31, "sex": None}),
         Row("train/happy/9.png", "happiness", "affectnet7", "train"),
     ]
-    monkeypatch.setattr(protocol.index, "items", lambda *_, **__: iter(rows))
+    monkeypatch.setattr("mien.datasets.protocol.index.items", lambda *_, **__: iter(rows))
     material = protocol.read(ENTRIES["affectnet7"], tmp_path, "test")
     assert [sample.id for sample in material.samples] == ["test/happy/2.png"]
     assert material.samples[0].groups == {"age": "31"}

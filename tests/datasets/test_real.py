@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,12 @@ def test_who_reads_only_what_a_limited_recipe_needs_trains_on_the_same_faces(
     parts = pytest.importorskip("mien.training.parts", exc_type=ImportError)
     table = DataTable(limit=56)
     decoded: list[str] = []
-    monkeypatch.setattr("mien.datasets.index.load", lambda read, row: (decoded.append(row.member), load(read, row))[1])
+
+    def note(read: Any, row: Any) -> Any:
+        decoded.append(row.member)
+        return load(read, row)
+
+    monkeypatch.setattr("mien.datasets.index.load", note)
     few = faces.load(data_dir / "fer2013.zip", limit=table.reading_limit, seed=table.seed)
     assert len(decoded) == len(few) <= 3 * 7 * 56
     assert parts.describe(parts.arrange(few, table)) == parts.describe(parts.arrange(fer2013_faces, table))

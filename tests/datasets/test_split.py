@@ -38,7 +38,7 @@ def corpus() -> Manifest:
 
 
 def test_system_a_and_c_shares() -> None:
-    labels: list[str | None] = ["happiness"] * 5000 + ["disgust"] * 1530
+    labels: list[str | None] = [*["happiness"] * 5000, *["disgust"] * 1530]
     assert Counter(split.ratios(table(labels), (80, 20)).column("split")) == {"train": 5224, "test": 1306}
     parts = Counter(split.ratios(table(labels), (0.7, 0.15, 0.15)).column("split"))
     assert parts == {"train": 4570, "validation": 980, "test": 980}

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+pytest.importorskip("pyarrow")
+
 from mien.datasets import terms
+from mien.datasets.formats.readers import READERS
 from mien.recognition.model_files.corpus import Corpus, parse
 
-READ = ("fer2013", "ferplus", "ckplus", "kdef", "jaffe", "rafdb", "affectnet")
+
+def test_every_reader_of_a_corpus_states_its_terms() -> None:
+    assert [name for name, reader in READERS.items() if (reader.terms is None) != reader.general] == []
 
 
-@pytest.mark.parametrize("name", sorted({*READ, *terms.TERMS}))
+def test_the_page_lists_every_format() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    table = page.split("\n| format | ")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.M) == list(READERS)
+
+
+@pytest.mark.parametrize("name", sorted(terms.TERMS))
 def test_terms_fit_a_model_file(name: str) -> None:
     stated = terms.corpus(name)
     assert parse([stated.to_dict()]) == (stated,)

@@ -48,7 +48,7 @@ def test_predictions_are_the_softmax_of_the_answers_over_the_temperature() -> No
 
 def test_copies_of_training_faces_are_marked_and_scored_apart() -> None:
     faces = bars({"Training": 2, "PrivateTest": 2})
-    pixels = faces.pixels.copy()
+    pixels = np.array(faces.pixels)
     pixels[14:17] = pixels[:3]
     faces = replace(faces, pixels=pixels)
     found = predict(model(), faces.part("PrivateTest"), faces.part("Training"))
@@ -64,7 +64,7 @@ def test_a_mirrored_view_is_averaged_in_and_the_single_one_not_computed_again() 
     single = predict(ours, faces, None)
     both = average_views(ours, faces, single, "flip")
     assert ours.session.calls == 2 * len(faces)  # type: ignore[attr-defined]
-    mirrored = predict(ours, replace(faces, pixels=faces.pixels[:, :, ::-1].copy()), None)
+    mirrored = predict(ours, replace(faces, pixels=np.asarray(faces.pixels)[:, :, ::-1].copy()), None)
     np.testing.assert_allclose(both.probabilities, (single.probabilities + mirrored.probabilities) / 2)
     assert (both.about.views, single.about.views) == (2, 1)
     assert not np.allclose(both.probabilities, single.probabilities)

@@ -97,7 +97,7 @@ def test_parts_put_together_are_the_whole(faces: FaceSet) -> None:
 
 def test_the_digest_is_of_pixels_labels_parts_and_sources(faces: FaceSet) -> None:
     others = [
-        replace(faces, pixels=255 - faces.pixels),
+        replace(faces, pixels=255 - np.asarray(faces.pixels)),
         replace(faces, labels=faces.labels[::-1].copy()),
         replace(faces, splits=np.full(len(faces), "test")),
         replace(faces, ids=tuple(reversed(faces.ids))),
@@ -172,7 +172,7 @@ def test_the_same_faces(faces: FaceSet) -> None:
         (lambda faces: replace(faces, splits=faces.splits[::-1]), "differ in their splits, first in row 0"),
         (lambda faces: replace(faces, ids=tuple(reversed(faces.ids))), "differ in their sources"),
         (lambda faces: replace(faces, labels=(faces.labels + 1) % 7), "'anger' and 'disgust'"),
-        (lambda faces: replace(faces, pixels=255 - faces.pixels), "the pixels differ"),
+        (lambda faces: replace(faces, pixels=255 - np.asarray(faces.pixels)), "the pixels differ"),
     ],
 )
 def test_other_faces_are_named(change: Callable[[FaceSet], FaceSet], says: str, faces: FaceSet) -> None:
@@ -184,7 +184,7 @@ def test_other_faces_are_named(change: Callable[[FaceSet], FaceSet], says: str, 
 
 def test_without_crops_other_pixels_are_noticed_by_the_digest(faces: FaceSet) -> None:
     first = replace(answered(faces), crops=None)
-    second = replace(answered(replace(faces, pixels=255 - faces.pixels), 1), crops=None)
+    second = replace(answered(replace(faces, pixels=255 - np.asarray(faces.pixels)), 1), crops=None)
     with pytest.raises(DataError, match="the pixels differ"):
         check_same_faces(first, second)
 

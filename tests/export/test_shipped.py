@@ -44,6 +44,7 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES[ClassicalRecipe])
 def test_a_baseline_is_fitted_and_scored(name: str, tmp_path: Path) -> None:
     recipe = load_any(name, "smoke")
+    assert isinstance(recipe, ClassicalRecipe)
     figures = runs.train(recipe, faces_for(recipe), tmp_path / "run")
     model, scores = (
         load_model(tmp_path / "run" / "model.npz"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_what_stands_where_a_face_is_hidden() -> None:
 
 
 @pytest.mark.parametrize("change", [{"steps": 1}, {"trials": 3}, {"trials": 0}])
-def test_settings_that_measure_nothing_are_refused(change: dict[str, int]) -> None:
+def test_settings_that_measure_nothing_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="even number of trials"):
         faithfulness.measure(share_of_ones, half_face(), np.zeros((1, 20, 20)), [0], **change)
     with pytest.raises(OptionError, match="one for each class"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from PIL import Image
 from support import write_run
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("captum")
-torch.set_num_threads(1)
 
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
@@ -31,6 +32,8 @@ from mien.labels import FER2013  # noqa: E402
 from mien.networks import networks  # noqa: E402
 from mien.preprocess import PreprocessSpec, apply  # noqa: E402
 from mien.reporting import figures  # noqa: E402
+
+torch.set_num_threads(1)
 
 
 def two_blobs() -> NDArray[np.float32]:
@@ -77,7 +80,7 @@ def test_grad_cam_cannot_tell_two_places_of_one_channel_apart() -> None:
     assert found[3:8, 3:8].min() > found[10:14, 10:14].max()
 
 
-def four_block() -> tuple[nn.Module, NDArray[np.float32]]:
+def four_block() -> tuple[Any, NDArray[np.float32]]:
     torch.manual_seed(1)
     network = networks.build("four_block", 7).eval()
     return network, np.random.default_rng(0).standard_normal((1, 48, 48)).astype(np.float32)
@@ -94,7 +97,7 @@ def test_maps_are_those_of_the_papers() -> None:
     logits = network.head(blocks[3][6:](maps.clone()).mean((2, 3)))
     for place in (2, 5):
         (gradient,) = torch.autograd.grad(logits[0, place], maps, retain_graph=True)
-        expected = {
+        expected: dict[Any, torch.Tensor] = {
             GradCam: (gradient.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True),
             LayerCam: (gradient.clamp(min=0) * maps).sum(1, keepdim=True),
         }
@@ -132,7 +135,7 @@ def test_the_network_is_left_without_hooks() -> None:
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in network.modules())
 
 
-CASES = [(name, {}) for name in networks.NETWORKS] + [
+CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in networks.NETWORKS] + [
     ("four_block", {"attention": "cbam"}),
     ("custom_cnn", {"attention": "se"}),
     ("torchvision:mobilenet_v2", {"pretrained": False, "stride": 1}),

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mien.networks.face_residual import FaceResidual  # noqa: E402
 def _weights(network: FaceResidual) -> dict[str, np.ndarray]:
     """Return random weights with the names and shapes of dlib's."""
     draw = np.random.default_rng(0)
-    convolutions = {"conv32_down": network.stem[0]}
+    convolutions: dict[str, Any] = {"conv32_down": network.stem[0]}
     for name, block in network.blocks.items():
         convolutions |= {f"{name}.conv1": block.first, f"{name}.conv2": block.second}
     found = {}

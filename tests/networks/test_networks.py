@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch  # noqa: E402
+
 torch.set_num_threads(1)
 
 from torch import nn  # noqa: E402
@@ -215,7 +218,7 @@ def test_a_grey_stem_is_the_colour_stem_on_grey_as_rgb() -> None:
 def test_stride_one_keeps_twice_the_resolution() -> None:
     sides = []
     for stride in (None, 1):
-        network = made("torchvision:mobilenet_v2", stride=stride).eval()
+        network: Any = made("torchvision:mobilenet_v2", stride=stride).eval()
         sides.append(network.network.features(torch.zeros(1, 1, 64, 64)).shape[-1])
     assert sides == [2, 4]
 
@@ -238,7 +241,8 @@ def test_onnx_says_what_pytorch_says(name: str, options: dict[str, Any]) -> None
 
 def test_an_export_leaves_the_network_as_it_was() -> None:
     layers = (nn.Conv2d(1, 4, 16), nn.BatchNorm2d(4), nn.ReLU6(inplace=True), nn.Flatten(), nn.Linear(4, 2))
-    network = awake(nn.Sequential(*layers), torch.randn(8, 1, 16, 16))
+    network = nn.Sequential(*layers)
+    awake(network, torch.randn(8, 1, 16, 16))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     to_onnx(network, PreprocessSpec(size=16))
     assert tuple(network) == layers

@@ -130,7 +130,7 @@ def test_two_batches_are_held_and_no_more(keep: bool) -> None:
     """With pixels, which take 36 MB of a photo, a batch and a few."""
     stub, begun = Stub(), iter(range(1000))
     results = read_folder(cast("Any", stub), map(str, begun), chunk=16, keep_pixels=keep)
-    assert [next(results) for _ in range(17)][-1] == "16"
+    assert [next(results) for _ in range(17)][-1] == "16"  # type: ignore[comparison-overlap]
     assert stub.batches == [16, 16]
     most = 16 + 16 + (folder._FINDERS if keep else 16)
     assert next(begun) == most  # 16 are yielded; as many as may be held are begun, and no more were asked for
@@ -164,7 +164,7 @@ def test_few_photos_wait_decoded_for_their_search() -> None:
         threading.Event().wait(0.05)
         assert len(stub.decoded) == folder._DECODED
         stub.may.set()
-        assert reading.result(10) == names
+        assert reading.result(10) == names  # type: ignore[comparison-overlap]
 
 
 def test_photos_are_decoded_while_others_are_searched() -> None:
@@ -177,7 +177,7 @@ def test_photos_are_decoded_while_others_are_searched() -> None:
             return super().search(path, keep_pixels=keep_pixels)
 
     names = [str(n) for n in range(20)]
-    assert list(read_folder(cast("Any", Waiting()), names, chunk=4)) == names
+    assert list[Any](read_folder(cast("Any", Waiting()), names, chunk=4)) == names
 
 
 def test_closing_ends_though_decoders_wait_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_closing_ends_though_decoders_wait_for_room(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(folder, "ThreadPoolExecutor", Pool)
     stub = Later()
     results = read_folder(cast("Any", stub), (str(n) for n in range(1000)), chunk=16)
-    assert next(results) == "0"
+    assert next(results) == "0"  # type: ignore[comparison-overlap]
     deadline = time.monotonic() + 10
     while len(stub.decoded) < full and time.monotonic() < deadline:
         threading.Event().wait(0.005)
@@ -257,7 +257,7 @@ def test_faces_are_found_while_others_are_read() -> None:
             assert second.wait(10)
             return super().decide(found)
 
-    assert list(read_folder(cast("Any", Waiting()), ["0", "1", "2", "3"], chunk=2)) == ["0", "1", "2", "3"]
+    assert list[Any](read_folder(cast("Any", Waiting()), ["0", "1", "2", "3"], chunk=2)) == ["0", "1", "2", "3"]
 
 
 def test_the_order_is_kept_though_photos_are_found_out_of_order() -> None:
@@ -271,7 +271,7 @@ def test_the_order_is_kept_though_photos_are_found_out_of_order() -> None:
             return super().search(path, keep_pixels=keep_pixels)
 
     names = [str(n) for n in range(50)]
-    assert list(read_folder(cast("Any", Uneven()), names, chunk=7)) == names
+    assert list[Any](read_folder(cast("Any", Uneven()), names, chunk=7)) == names
 
 
 def test_errors_that_are_not_of_one_file_end_the_run() -> None:

@@ -50,7 +50,8 @@ def reasons(recognizer: mien.Recognizer, pixels: np.ndarray) -> tuple[str, ...]:
     quality = recognizer.predict(pixels).faces[0].quality
     assert quality is not None
     assert quality.good == (not quality.reasons)
-    return quality.reasons
+    given: tuple[str, ...] = quality.reasons
+    return given
 
 
 def test_a_good_photo_is_good(recognizer: mien.Recognizer, photo: np.ndarray) -> None:
@@ -114,7 +115,7 @@ def test_sharpness_knows_neither_size_nor_contrast_nor_colour(photo: np.ndarray,
     box = recognizer.predict(photo).faces[0].box
     crop = photo[int(box.top) : int(box.top + box.height), int(box.left) : int(box.left + box.width)]
     crop = crop[: crop.shape[1]]
-    double = cv2.resize(crop, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    double = np.asarray(cv2.resize(crop, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR), np.uint8)
     assert sharpness(double) == pytest.approx(sharpness(crop), rel=0.1)
     assert sharpness((crop * 0.5).astype(np.uint8)) == pytest.approx(sharpness(crop), rel=0.05)
     assert sharpness(np.full((50, 50), 90, np.uint8)) == 0.0
@@ -126,7 +127,10 @@ def test_the_limits_leave_portraits_alone_and_mark_blurred_ones(data_dir: Path, 
     faces = [load_image(each.content) for each in list(photos.read(data_dir / "kdef_frontal350.zip"))[::40]]
     plain = [reasons(recognizer, pixels) for pixels in faces]
     assert sum(map(bool, plain)) == 0
-    hazy = [recognizer.predict(cv2.GaussianBlur(pixels, (0, 0), 2 * 305 / 48)).faces for pixels in faces]
+    hazy = [
+        recognizer.predict(np.asarray(cv2.GaussianBlur(pixels, (0, 0), 2 * 305 / 48), np.uint8)).faces
+        for pixels in faces
+    ]
     marked = [bool(found[0].quality and "blurred" in found[0].quality.reasons) for found in hazy if found]
     assert len(marked) >= 0.8 * len(faces)
     assert np.mean(marked) > 0.9

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from support import linear_weights, little_memory, noise, write_model
+from support import Nobody, Quarters, linear_weights, little_memory, noise, write_model
 
 import mien
 from mien import preprocess
@@ -22,10 +22,9 @@ from mien.errors import FileMissingError, ImageError, ModelError, OptionError, O
 from mien.labels import FER2013, LabelSet
 from mien.preprocess import PreprocessSpec
 from mien.recognition import classifier
-from mien.recognition.crop import CropSpec, cut
+from mien.recognition.crop import cut
 from mien.recognition.detection.detect import Detection
 from mien.recognition.recognizer import Recognizer, load
-from mien.results import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,26 +33,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def whole(model: Path) -> Recognizer:
     return load(model, detector="whole", threads=1)
-
-
-class Quarters:
-    """A detector that takes each quarter of the picture for a face."""
-
-    name = "quarters"
-    crop = CropSpec(1.0, 0.0, False)
-
-    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
-        height, width = pixels.shape[0] / 2, pixels.shape[1] / 2
-        boxes = (Box(x * width, y * height, width, height) for y in (0, 1) for x in (0, 1))
-        return tuple(Detection(box, 0.9 - index / 10, None) for index, box in enumerate(boxes))
-
-
-class Nobody(Quarters):
-    """A detector that finds nothing."""
-
-    def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
-        assert pixels.dtype == np.uint8
-        return ()
 
 
 def expected(crop: NDArray[np.uint8], temperature: float = 2.0) -> NDArray[np.float64]:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import noise
-from test_recognizer import Nobody, Quarters
+from support import Nobody, Quarters, noise
 
 import mien
 from mien.errors import ImageError, OptionError
@@ -54,17 +53,22 @@ def test_several_pictures_give_a_list(recognizer: Recognizer) -> None:
 
 def test_a_folder_and_a_pattern(recognizer: Recognizer, folder: Path) -> None:
     results = recognizer.predict(folder)
+    assert isinstance(results, ImageResults)
     assert [Path(str(result.source)).name for result in results] == ["1.png", "2.png", "3.png"]
     assert [Path(entry.source).name for entry in results.unreadable] == ["broken.jpg"]
     assert results[0].pixels is None
-    assert recognizer.predict(folder, keep_pixels=True)[0].pixels is not None
+    kept = recognizer.predict(folder, keep_pixels=True)
+    assert isinstance(kept, ImageResults)
+    assert kept[0].pixels is not None
     assert recognizer.predict(str(folder / "*.png")) == results[:2]
     small = recognizer.predict(folder, max_pixels=30 * 21)
+    assert isinstance(small, ImageResults)
     assert [Path(entry.source).name for entry in small.unreadable] == ["broken.jpg", "3.png"]
 
 
 def test_several_results_are_a_table_and_json(recognizer: Recognizer, folder: Path, tmp_path: Path) -> None:
     results = recognizer.predict(folder)
+    assert isinstance(results, ImageResults)
     entries = json.loads(results.to_json())
     assert entries == [*(result.to_dict() for result in results), results.unreadable[0].to_dict()]
     results.save(tmp_path / "out.json")

@@ -14,7 +14,8 @@ from mien.recognition import views
 
 @pytest.fixture(params=[(48, 48), (72, 60, 3)])
 def crop(request: pytest.FixtureRequest) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, request.param, np.uint8)
+    pixels: np.ndarray = np.random.default_rng(0).integers(0, 256, request.param, np.uint8)
+    return pixels
 
 
 def test_ten_views_are_the_crop_and_four_moved_ones_each_with_its_mirror_image(crop: np.ndarray) -> None:

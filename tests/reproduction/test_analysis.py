@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from mien.errors import DataError, OptionError  # noqa: E402
@@ -75,7 +77,7 @@ def test_stride_dilation_groups_and_padding() -> None:
 def test_the_field_is_what_gradients_reach() -> None:
     """The recursion against the network: which input pixels move the middle unit of block 4's last convolution."""
     torch.manual_seed(0)
-    network = FourBlock(10).eval()
+    network: Any = FourBlock(10).eval()
     field = analyse(network, 160).blocks[3].field
     assert field is not None
     blocks = [*network.features[:3], network.features[3][:5]]  # up to the second batch norm, before ReLU
@@ -172,7 +174,7 @@ def test_recurrent_layers_are_passed_over() -> None:
 
 
 def test_the_network_is_left_as_it_was() -> None:
-    network = FourBlock(7).train()
+    network: Any = FourBlock(7).train()
     network.head.eval()
     averages = network.features[0][1].running_mean.clone()
     analyse(network)

@@ -13,7 +13,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
 from mien.errors import OptionError  # noqa: E402
-from mien.reproduction import contradictions, system_a_contradictions, system_b_curves  # noqa: E402
+from mien.reproduction import (  # noqa: E402
+    claims,
+    contradictions,
+    system_a_contradictions,
+    system_b_curves,
+)
 from mien.reproduction.claims import A_CNN, CLAIMS, FER2013_COUNTS, Report, Scores  # noqa: E402
 from mien.reproduction.contradictions import findings  # noqa: E402
 from mien.reproduction.finding import Evidence, Finding, Speed  # noqa: E402
@@ -263,9 +268,9 @@ def test_the_claim_on_speed_is_judged_by_what_was_timed() -> None:
 
 
 def test_literature_of_e_follows_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(contradictions.E_LITERATURE, "proposed", 0.60)
+    monkeypatch.setitem(claims.E_LITERATURE, "proposed", 0.60)
     finding = named(findings("E"), "outperforms several")
     assert finding.recomputed == "2 of 6; not CNN 66.67, VGGNet 73.28, CLCM 63.00, ShuffleNetV2 65.00"
     assert finding.holds
-    monkeypatch.setitem(contradictions.E_LITERATURE, "MobileNetV2", 0.61)
+    monkeypatch.setitem(claims.E_LITERATURE, "MobileNetV2", 0.61)
     assert not named(findings("E"), "outperforms several").holds

@@ -30,7 +30,7 @@ def read_rows(path: Path, *angles: str) -> list[Row]:
 
 
 def count(rows: list[Row]) -> dict[str, int]:
-    return dict(Counter(row.label for row in rows))
+    return dict(Counter(str(row.label) for row in rows))
 
 
 def evidence(system: str) -> Evidence:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from corpora import bars, pack_zip, peaks, photographs, write_zip
 
@@ -89,7 +90,8 @@ def no_work(*_: object, **__: object) -> NoReturn:
 @pytest.fixture(scope="module")
 def fer2013(tmp_path_factory: pytest.TempPathFactory) -> Path:
     faces = bars({"Training": 16, "PublicTest": 3, "PrivateTest": 3})
-    faces.pixels[-1] = faces.pixels[15 + 16 * 6]  # a test face that is pixel for pixel a training face too
+    pixels = np.asarray(faces.pixels)
+    pixels[-1] = pixels[15 + 16 * 6]  # a test face that is pixel for pixel a training face too
     return write_zip(faces, tmp_path_factory.mktemp("data") / "fer2013.zip")
 
 
@@ -104,7 +106,7 @@ def corpora_of_a(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def one_seed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "SEEDS", {})
-        patched.setattr(module.speed, "measure", lambda: SPEED)
+        patched.setattr("mien.reproduction.speed.measure", lambda: SPEED)
         yield
 
 
@@ -245,7 +247,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same_page(
     page.unlink()
     monkeypatch.setattr(runs, "train", no_work)
     monkeypatch.setattr(module, "prepare", no_work)
-    assert reproduce(system, corpora, out, budget="smoke", watch=no_work) == page  # type: ignore[arg-type]
+    assert reproduce(system, corpora, out, budget="smoke", watch=no_work) == page
     assert page.read_bytes() == before
 
 

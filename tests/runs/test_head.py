@@ -16,6 +16,7 @@ pytestmark = pytest.mark.train
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
+from mien.classical.trunk import read_trunk  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import FileMissingError, ModelError, OptionError, RecipeError  # noqa: E402
 from mien.export.export import recipe_of  # noqa: E402
@@ -58,7 +59,7 @@ def run(faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_trunk_with_its_own_dense_layers_is_the_model() -> None:
     """The features are where the dense layers begin: what was cut off, put on them again, gives the model's answers."""
-    base = head.read_trunk("default")
+    base = read_trunk("default")
     model = onnx.load_model_from_string(base.about.graph)
     features = base.model.graph.output[0]
     del model.graph.value_info[:]
@@ -84,7 +85,7 @@ def test_dense_layers_alone_have_no_features(tmp_path: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     bundle.write(path, model.SerializeToString(), name="dense", labels=LabelSet("own", ("a", "b", "c", "d")), **about)
     with pytest.raises(ModelError, match="dense layers only"):
-        head.read_trunk(str(path))
+        read_trunk(str(path))
 
 
 def drawn(per_class: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +189,7 @@ def test_features_are_worked_out_once(faces: FaceSet, run: Path) -> None:
     runs.train(plan(name="again"), faces, run.parent / "again", working=watch)
     assert seen == []
     more = bars({"train": 25, "validation": 1, "test": 1}, classes=CLASSES)
-    head._features(head.read_trunk("ferplus8"), [more.pixels], run.parent, watch)
+    head._features(read_trunk("ferplus8"), [np.asarray(more.pixels)], run.parent, watch)
     known = {image.tobytes() for image in faces.pixels[faces.splits != "test"]}
     assert len(seen) == sum(image.tobytes() not in known for image in more.pixels) > 0
 
@@ -198,9 +199,8 @@ def test_mirror_images_double_what_is_learned_from(faces: FaceSet, tmp_path: Pat
         runs.train(plan(head={"c": [0.01], "mirror": mirror}), faces, tmp_path / name / "run")
     counts = [len(np.load(next((tmp_path / name).glob("features-*.npz")))["names"]) for name in ("with", "without")]
     assert counts == [72 + 72 + 24, 72 + 24]
-    assert not np.allclose(
-        *(head.Head.load(tmp_path / name / "run" / head.FILE).weight for name in ("with", "without"))
-    )
+    first, second = (head.Head.load(tmp_path / name / "run" / head.FILE).weight for name in ("with", "without"))
+    assert not np.allclose(first, second)
 
 
 def test_mistakes_are_told(faces: FaceSet, run: Path, tmp_path: Path) -> None:

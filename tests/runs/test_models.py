@@ -22,7 +22,8 @@ from mien.errors import DataError, FileMissingError, ModelError, OptionError
 from mien.evaluation.evaluate import predict
 from mien.labels import CKPLUS, FER2013
 from mien.preprocess import apply
-from mien.recipes.recipe import parse_any
+from mien.recipes.recipe import Recipe, parse_any
+from mien.recognition.model_files import bundle
 from mien.runs import models
 from mien.runs.scoring import ALL, prepare
 from mien.training import parts
@@ -70,14 +71,15 @@ def test_a_run_folder_and_its_file_are_the_same_model(run: Path, faces: FaceSet,
     folder, file = models.load(run), models.load(str(run / "model.onnx"))
     assert (folder.run, file.run, folder.model.temperature) == (run, run, 2.0)
     assert folder.model.digest == file.model.digest
-    np.testing.assert_array_equal(*(predict(each.model, faces, None).probabilities for each in (folder, file)))
+    first, second = (predict(each.model, faces, None).probabilities for each in (folder, file))
+    np.testing.assert_array_equal(first, second)
     elsewhere = tmp_path / "copy.onnx"
     elsewhere.write_bytes((run / "model.onnx").read_bytes())
     assert models.load(elsewhere).run is None
 
 
 def test_a_shipped_model_by_its_name_is_of_no_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = models.bundle.read("fer7").recipe_digest
+    digest = bundle.read("fer7").recipe_digest
     (run / "recipe.json").write_text(json.dumps({"digest": digest}))
     monkeypatch.chdir(run)  # even where one of the same recipe is at hand
     found = models.load("fer7")
@@ -126,6 +128,7 @@ def test_a_checkpoint_says_that_no_temperature_was_fitted(run: Path, faces: Face
 
     torch.manual_seed(0)
     plan = parse_any(NETWORK)
+    assert isinstance(plan, Recipe)
     network = network_of(plan, 7).eval()
     (run / "checkpoints").mkdir()
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}

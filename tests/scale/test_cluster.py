@@ -16,9 +16,9 @@ from blocks import COUNT, POISON, rows_of
 
 pytest.importorskip("ray")
 
-from mien.errors import ModelError
+from mien.errors import ModelError, OptionError
 from mien.recognition.folder import Picture
-from mien.scale import cluster, job
+from mien.scale import cluster
 from mien.scale.job import Job, Watcher, predict
 from mien.scale.plan import plan
 from mien.scale.shards import Block, Photos
@@ -49,7 +49,7 @@ def test_a_cut_off_run_is_gone_on_with_to_the_rows_of_one_process(
     with pytest.raises(KeyboardInterrupt):
         predict(work, watch=Watcher(done=interrupt))
     (part, *_) = sorted(out.glob("part-*.parquet"))
-    begun, written = [], part.stat().st_mtime_ns
+    begun, written = list[int](), part.stat().st_mtime_ns
     outcome = predict(work, resume=True, watch=Watcher(begun=begun.append))
     assert part.stat().st_mtime_ns == written
     assert begun == [2]
@@ -149,5 +149,5 @@ def test_what_a_worker_cannot_load_ends_the_run(model: Path, tmp_path: Path) -> 
 def test_gpus_that_are_not_there_are_refused(photos: Path, model: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    with pytest.raises(job.OptionError, match=r"Ray sees 0 GPUs"):
+    with pytest.raises(OptionError, match=r"Ray sees 0 GPUs"):
         predict(replace(small(photos, tmp_path / "out", model), gpus=1))

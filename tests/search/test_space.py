@@ -151,7 +151,7 @@ def test_draws_lie_in_the_range_and_the_recipe_takes_them(
 ) -> None:
     (dimension,) = read([text], recipe)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    drawn = [dimension.suggest(study.ask()) for _ in range(60)]
+    drawn: list[Any] = [dimension.suggest(study.ask()) for _ in range(60)]
     assert {type(value) for value in drawn} == {kind}
     assert all(low <= value <= high for value in drawn)
     if kind is int:

@@ -630,7 +630,7 @@ def join(folder: Path, ready: Path, faces: FaceSet) -> None:
         return near(recipe)
 
     trained = Stand(height)
-    tune.fit = trained  # type: ignore[assignment]
+    tune.fit = trained  # type: ignore[assignment, attr-defined]
     searched = space()
     ready.touch()
     while len(list(ready.parent.glob("*.ready"))) < 2:
@@ -643,7 +643,7 @@ def test_two_processes_share_a_search(faces: FaceSet, tmp_path: Path, stand: Sta
     """They begin it at the same moment, when there is no database and no trial yet."""
     # Not forks of this process: one that has trained stands still. PyTorch is loaded once for both where it can be.
     forks = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
     context.set_forkserver_preload(["mien.search.tune"])
     processes = [context.Process(target=join, args=(tmp_path / "study", tmp_path / f"{name}.ready", faces))
                  for name in "ab"]  # fmt: skip

@@ -63,7 +63,7 @@ class Visitor:
         half = np.minimum(np.array([0.75 * self.width, 0.95 * self.box.height * scale]), centre).astype(int)
         (left, top), (right, bottom) = np.round(centre - half).astype(int), np.round(centre + half).astype(int)
         head = photo[top:bottom, left:right]
-        mask = np.zeros(head.shape[:2], np.float32)
+        mask: np.ndarray = np.zeros(head.shape[:2], np.float32)
         cv2.ellipse(mask, (int(half[0]), int(half[1])), (int(half[0]) - 3, int(half[1]) - 3), 0, 0, 360, 1.0, -1)
         mask = cv2.GaussianBlur(mask, (5, 5), 0)[..., None]
         x, y = (round(at + speed * seconds) for at, speed in zip(self.place, self.speed, strict=True))

@@ -113,7 +113,7 @@ def test_a_film_that_changes_its_size_loses_nobody(recognizer: mien.Recognizer) 
             return (Detection(Box(60 * factor, 20 * factor, 40 * factor, 40 * factor), 0.9, None),)
 
     recognizer.detector = Scaled()
-    small, large = picture(60), cv2.resize(picture(60), (400, 180))
+    small, large = picture(60), np.asarray(cv2.resize(picture(60), (400, 180)), np.uint8)
     results = list(recognizer.stream([(0.0, small), (0.04, large), (0.08, small)]))
     assert [person.id for result in results for person in result.people] == [1, 1, 1]
     assert [result.width for result in results] == [200, 400, 200]
@@ -164,7 +164,7 @@ def test_wrong_settings_and_pictures(recognizer: mien.Recognizer) -> None:
     with pytest.raises(OptionError, match="smooth = -1"):
         list(recognizer.stream([picture(10)], smooth=-1))
     with pytest.raises(ImageError):
-        list(recognizer.stream([(0.0, np.zeros((4, 4), np.float32))]))  # type: ignore[list-item]
+        list(recognizer.stream([(0.0, np.zeros((4, 4), np.float32))]))
 
 
 def test_values_and_json(recognizer: mien.Recognizer) -> None:

@@ -60,7 +60,7 @@ def test_a_film_with_frames_far_apart_is_followed_too() -> None:
 
 
 def test_ids_are_never_used_again() -> None:
-    tracker, seen = Tracker(bridge=0.1), []
+    tracker, seen = Tracker(bridge=0.1), list[int]()
     for time in range(20):
         seen += tracker.found(float(time), [box(0.1 if time % 2 else 0.9)])
     assert seen == list(range(1, 21))

@@ -9,7 +9,9 @@ import pytest
 from corpora import bars
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch  # noqa: E402
 
 from mien.recipes.recipe import Recipe, load  # noqa: E402
 from mien.training import arithmetic  # noqa: E402

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from mien.recipes.recipe import AugmentTable  # noqa: E402
+import torch  # noqa: E402
+
+from mien.recipes.tables import AugmentTable  # noqa: E402
 from mien.training.augment import Augment, Mix  # noqa: E402
 
 
@@ -86,7 +90,8 @@ def mixed(seed: int, **table: float) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.arange(64) % 2
     faces = labels.float()[:, None, None, None].expand(-1, 1, 16, 16).contiguous()
     torch.manual_seed(seed)
-    return Mix(AugmentTable(**table))(faces, torch.nn.functional.one_hot(labels, 2).float())
+    mixed: tuple[Any, Any] = Mix(AugmentTable(**table))(faces, torch.nn.functional.one_hot(labels, 2).float())
+    return mixed
 
 
 @pytest.mark.parametrize("table", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])

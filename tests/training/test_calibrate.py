@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch  # noqa: E402
+
 torch.set_num_threads(1)
 
 from mien.datasets.faces import FaceSet  # noqa: E402
@@ -65,7 +68,7 @@ def test_balance_finds_more_of_the_rare_and_less_of_all(faces: FaceSet, answers:
 
 def test_the_temperature_is_that_of_the_shares_that_balance_stands_for(faces: FaceSet, answers: np.ndarray) -> None:
     labels, balanced = faces.part("PublicTest").labels, plan(balance=1.0)
-    moved = answers + calibrate.shift(balanced, faces)
+    moved = (answers + calibrate.shift(balanced, faces)).astype(np.float32)
     # With equal shares there would be 400 of each class, as there are of the first.
     rows = np.concatenate([np.repeat(np.flatnonzero(labels == k), 400 // (labels == k).sum()) for k in range(3)])
     found = calibrate.temperature(balanced, moved, faces)

@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from mien.errors import TrainingError  # noqa: E402
-from mien.training import checkpoints  # noqa: E402
 from mien.training.checkpoints import BEFORE, LAST, WholeCheckpoints, is_whole, newest  # noqa: E402
 
 
@@ -74,7 +73,7 @@ def test_a_full_disk_leaves_both_as_they_were(run: Path, monkeypatch: pytest.Mon
     def refuse(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", refuse)
+    monkeypatch.setattr("mien.training.checkpoints.os.fsync", refuse)
     with pytest.raises(OSError, match=r"last\.ckpt"):
         save(run, 2)
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [BEFORE, LAST]

@@ -30,7 +30,7 @@ def waves(count: int = 60, side: int = 48) -> np.ndarray:
 
 def detail(faces: np.ndarray) -> np.ndarray:
     """Mean difference of neighbours, (N,)."""
-    return np.abs(np.diff(faces.astype(float), axis=2)).mean((1, 2))
+    return np.asarray(np.abs(np.diff(faces.astype(float), axis=2)).mean((1, 2)))
 
 
 def recipe(**table: float) -> Recipe:
@@ -48,7 +48,8 @@ def test_each_kind_changes_its_share_of_the_faces_and_each_by_its_own_draw(kind:
     worse = degrade(faces, DegradeTable(**{kind: 0.5}), np.random.default_rng(1))
     changed = (worse != faces).any((1, 2))
     assert 0.4 < changed.mean() < 0.6
-    assert (worse.dtype, worse.shape) == (np.uint8, faces.shape)
+    assert worse.dtype == np.uint8
+    assert worse.shape == faces.shape
     assert len({face.tobytes() for face in worse[changed]}) > 0.25 * changed.sum()  # JPEG has 69 qualities
     np.testing.assert_array_equal(faces, waves(400))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,7 +168,7 @@ def test_models_answer_the_augmented_faces(tmp_path: Path) -> None:
     assert teacher == {"model": "taught-anew", "model_digest": read(tmp_path / "teacher.onnx").digest}
 
     crops = apply(faces.pixels, plan.preprocess)
-    answers = mien.load(tmp_path / "teacher.onnx", detector="whole").classify(faces.pixels)
+    answers = mien.load(tmp_path / "teacher.onnx", detector="whole").classify(np.asarray(faces.pixels))
     np.testing.assert_allclose(distillation.predict(crops, plan.distil), answers, atol=1e-5)
 
 
@@ -178,7 +179,12 @@ def test_rounds_bring_the_same_faces_and_answers_again(tmp_path: Path, monkeypat
     asked: list[np.ndarray] = []
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     ask, see = distillation.predict, LightningClassifier.training_step
-    monkeypatch.setattr(distillation, "predict", lambda crops, table: (asked.append(crops), ask(crops, table))[1])
+
+    def note(crops: np.ndarray, table: Any) -> np.ndarray:
+        asked.append(crops)
+        return ask(crops, table)
+
+    monkeypatch.setattr(distillation, "predict", note)
 
     def look(module: LightningClassifier, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
         seen.append(batch)

@@ -89,7 +89,8 @@ def history(run: Path) -> list[dict[str, str]]:
 
 
 def weights(run: Path) -> dict[str, Any]:
-    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    state: dict[str, Any] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return state
 
 
 def test_it_learns(run: Path) -> None:
@@ -382,7 +383,7 @@ def test_onnx_says_what_pytorch_says(run: Path, exported: Path, faces: FaceSet) 
     with torch.inference_mode():
         own = network(torch.from_numpy(apply(private.pixels, recipe.preprocess))).numpy()
     bundle = read(exported)
-    served = load(exported, detector="whole").classify(private.pixels)
+    served = load(exported, detector="whole").classify(np.asarray(private.pixels))
     np.testing.assert_allclose(served, softmax(own, bundle.temperature), atol=1e-4)
 
 
@@ -408,7 +409,7 @@ def test_the_predictions_are_those_of_the_file_and_its_figures(run: Path, export
         assert tuple(part.source.tolist()) == expected.ids
         assert part.right.mean() == pytest.approx(metrics[key]["accuracy"])
     private = found.part("PrivateTest")
-    served = load(exported, detector="whole").classify(faces.part("PrivateTest").pixels)
+    served = load(exported, detector="whole").classify(np.asarray(faces.part("PrivateTest").pixels))
     np.testing.assert_allclose(private.probabilities, served, atol=1e-6)
 
 

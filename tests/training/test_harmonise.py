@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,7 @@ def test_an_uncut_corpus_gets_the_outlines_of_the_masked_one() -> None:
     names = np.array(["affectnet7"] * 4 + ["affectnet_contempt"] * 4)
     faces = FaceSet(FERPLUS, pixels, np.arange(8), np.array(["train"] * 8), tuple("abcdefgh"), datasets=names)
     plan = recipe.load("world8")
-    still = {"harmonise": plan.harmonise.model_copy(update={"fill": 0.0, "grey": 0.0, "cast": 0.0})}
+    still: dict[str, Any] = {"harmonise": plan.harmonise.model_copy(update={"fill": 0.0, "grey": 0.0, "cast": 0.0})}
     still |= {"augment": AugmentTable(flip=0.0), "degrade": type(plan.degrade)()}
     plan = plan.model_copy(update=still)
     batches = CorpusFaces(faces, torch.arange(8), plan, lambda: 0)

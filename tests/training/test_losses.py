@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from mien.errors import RecipeError  # noqa: E402

@@ -130,7 +130,7 @@ def test_votes_are_targets_where_a_face_has_some(faces: FaceSet) -> None:
 def changed(faces: FaceSet, part: str, what: str) -> FaceSet:
     place = int(np.flatnonzero(faces.splits == part)[0])
     if what == "pixels":
-        pixels = faces.pixels.copy()
+        pixels = np.array(faces.pixels)
         pixels[place, 0, 0] ^= 1
         return replace(faces, pixels=pixels)
     labels = faces.labels.copy()
@@ -186,6 +186,7 @@ def test_arrange_keeps_the_apex_before_it_splits(faces: FaceSet) -> None:
         columns={"session": np.array(["001"] * len(faces), object)},
     )
     arranged = parts.arrange(twice, DataTable(apex=1, split="image", shares=(2.0, 1.0, 1.0)))
+    assert twice.subjects is not None
     assert len(arranged) == len(set(zip(twice.subjects.tolist(), twice.labels.tolist(), strict=True))) < len(twice)
 
 

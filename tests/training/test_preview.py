@@ -9,10 +9,11 @@ import pytest
 
 pytest.importorskip("torch")
 
+import corpora
+
 from mien import preprocess
 from mien.recipes import recipe
 from mien.training import preview
-from tests import corpora
 
 PLAN = {"name": "tiny", "train": {"epochs": 1}, "augment": {"flip": 1.0}, "preprocess": {"channels": 3}}
 

@@ -90,7 +90,8 @@ def test_decay_falls_on_the_layers_it_names(name: str, where: str) -> None:
     torch.manual_seed(0)
     network = FourBlock(7)
     before = {key: value.clone() for key, value in network.named_parameters()}
-    optimiser = optimizer(network, TrainTable(epochs=1, optimizer=name, decay=0.1, decay_on=where, rate=0.1))
+    values = {"epochs": 1, "optimizer": name, "decay": 0.1, "decay_on": where, "rate": 0.1}
+    optimiser = optimizer(network, TrainTable.model_validate(values))
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()

@@ -100,6 +100,7 @@ def test_sound_that_a_container_cannot_hold_is_encoded(tmp_path: Path, ending: s
         (track,) = container.streams.audio
         heard = list(container.decode(track))
     loud = np.concatenate([np.abs(frame.to_ndarray().astype(float)).ravel() for frame in heard])
+    assert heard[0].time is not None
     assert heard[0].time < 0.2
     assert heard[-1].time == pytest.approx(TIMES[-1], abs=0.2)
     assert loud.max() > 0
@@ -128,7 +129,8 @@ def test_joined_recordings_are_whole_with_their_sound(tmp_path: Path, ending: st
     assert [frame.seconds for frame in Film(drawn)] == pytest.approx(seconds, abs=0.001)
     before, after = sound_of(tmp_path / "part.ts"), sound_of(drawn)
     assert 3 * len(before) - 2 <= len(after) <= 3 * len(before)
-    stamps = [stamp for stamp, _ in after]
+    stamps = [stamp for stamp, _ in after if stamp is not None]
+    assert len(stamps) == len(after)
     assert stamps == sorted(set(stamps))
 
 
@@ -153,7 +155,8 @@ def test_pictures_are_written_with_square_pixels(tmp_path: Path) -> None:
     drawn = annotate(film, tmp_path / "drawn.mp4", person(30, 20))
     with av.open(str(drawn)) as container:
         track = container.streams.video[0]
-        assert (track.width, track.height, track.sample_aspect_ratio) == (192, 64, 1)
+        assert (track.width, track.height) == (192, 64)
+    assert track.sample_aspect_ratio == 1
 
 
 def test_frames_out_of_order_in_avi_are_all_written(tmp_path: Path) -> None:

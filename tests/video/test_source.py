@@ -156,7 +156,7 @@ def test_without_reconnect_a_stream_ends_where_it_breaks_off() -> None:
 
 def test_the_pauses_grow_and_the_time_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     now, pauses = [0.0], []
-    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("mien.video.patience.time.monotonic", lambda: now[0])
     waiting = patience.Patience(60.0)
 
     def pass_by(seconds: float) -> bool:

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,12 @@ PNG = {"Content-Type": "image/png"}
 
 def test_answers_keep_the_order_of_the_jobs() -> None:
     pool = Pool(3, 20)
-    jobs = [lambda n=n: (time.sleep(0.01 * (n % 3)), n)[1] for n in range(20)]
+
+    def wait(number: int) -> int:
+        time.sleep(0.01 * (number % 3))
+        return number
+
+    jobs = [partial(wait, number) for number in range(20)]
     assert asyncio.run(pool.run(jobs, 10)) == list(range(20))
     assert pool.held == 0
     pool.close()

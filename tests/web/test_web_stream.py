@@ -30,7 +30,8 @@ TOKEN = "a-token-of-some-length"
 
 
 def opened(address: str, query: str = "", **options: Any) -> ClientConnection:
-    return connect(f"{address.replace('http', 'ws')}/v1/stream{query}", **options)
+    connection: ClientConnection = connect(f"{address.replace('http', 'ws')}/v1/stream{query}", **options)
+    return connection
 
 
 def answer(socket: ClientConnection) -> dict[str, Any]:

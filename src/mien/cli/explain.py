@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.parser import count, device_argument, number, one_of
+from mien.cli.parser import count, detection_arguments, device_argument, one_of
 from mien.cli.writing.output import described
 from mien.cli.writing.targets import mirrored
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
@@ -44,10 +44,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--method", type=one_of(*METHODS), default="occlusion", metavar="H", help=_METHOD_HELP)
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
     add("--layer", default="", metavar="L", help="layer of grad-cam or layer-cam (default: chosen by its size)")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
-    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
-    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
-    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
+    detection_arguments(parser)
     add("--threads", type=count, metavar="N", help="threads of the networks (default: one a core)")
     device_argument(parser)
     add("--quiet", action="store_true", help="no lines on stdout and no notes on stderr, errors only")

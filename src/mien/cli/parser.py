@@ -72,6 +72,21 @@ def _unmarked(value: Any) -> Any:
     return value.removeprefix(_NAME) if isinstance(value, str) else value
 
 
+def detector_argument(parser: ArgumentParser, default: str | None = "yunet", note: str = "default: yunet") -> None:
+    """Declare ``--detector``; its value is checked where the detector is built."""
+    text = f"yunet, haar, mtcnn; whole: the image is one face ({note})"
+    parser.add_argument("--detector", default=default, metavar="D", help=text)
+
+
+def detection_arguments(parser: ArgumentParser) -> None:
+    """Declare ``--detector`` and which of its faces are kept, for verbs that read photos or frames."""
+    detector_argument(parser)
+    add = parser.add_argument
+    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each image")
+    add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
+    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
+
+
 def device_argument(parser: ArgumentParser) -> None:
     """Declare ``--device``; its value is checked where the model is loaded."""
     text = "auto (default), cpu, cuda, coreml, directml or openvino: where the networks run"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mien.cli import DONE, PARTLY, one_line
-from mien.cli.parser import count, device_argument, number, one_of
+from mien.cli.parser import count, detection_arguments, device_argument, one_of
 from mien.cli.writing.output import WRITERS, ExcelCsv, ParquetParts, described, growing, replacing, standard_output
 from mien.cli.writing.targets import check_output, chosen_output, mirrored
 from mien.drawing.draw import LABELS, check_labels
@@ -69,12 +69,7 @@ def arguments(parser: ArgumentParser) -> None:
         "language of all names of classes, such as de",
     )
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
-    add(
-        "--detector",
-        default="yunet",
-        metavar="D",
-        help="yunet (default), haar, mtcnn; whole: the photo is a face",
-    )
+    detection_arguments(parser)
     add("--classes", metavar="C", help="tell these apart: fer2013 (seven), ferplus (eight), or happiness,sadness,…")
     add(
         "--views",
@@ -83,10 +78,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="V",
         help="mean of several views of each face: flip, 2; crops, 10",
     )
-    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
     add("--max-pixels", type=count, metavar="N", help="refuse photos of more than N pixels (default: 100,000,000)")
-    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
-    add("--threshold", type=number, metavar="S", help="leave out faces that the detector scores below S")
     add("--threads", type=count, metavar="N", help="threads of the networks (default: one a core)")
     device_argument(parser)
     add("--allow-urls", action="store_true", help="let PATH be an address (https://…) of a photo, which is fetched")

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY
-from mien.cli.parser import count, device_argument, number, one_of
+from mien.cli.parser import count, detection_arguments, device_argument, number, one_of
 from mien.cli.words import counted
 from mien.errors import MissingExtraError
 from mien.recognition.views import KINDS
@@ -49,16 +49,13 @@ def arguments(parser: ArgumentParser) -> None:
 def _recognizer_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: each photo is a face")
+    detection_arguments(parser)
     add(
         "--classes",
         metavar="C",
         help="restrict to these classes: fer2013 (seven), ferplus (eight), or happiness,sadness,…",
     )
     add("--views", type=one_of(*KINDS), default="single", metavar="V", help="test-time augmentation: flip, crops")
-    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each photo")
-    add("--min-size", type=number, metavar="PX", help="leave out faces smaller than PX pixels")
-    add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
     device_argument(parser)
 
 

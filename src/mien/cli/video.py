@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.ending import ended_well
-from mien.cli.parser import count, device_argument, not_negative, number, one_of, positive
+from mien.cli.parser import count, detection_arguments, device_argument, not_negative, one_of, positive
 from mien.cli.writing.output import growing, standard_output
 from mien.errors import OptionError, nearest
 
@@ -88,10 +88,7 @@ def following_arguments(parser: ArgumentParser) -> None:
     add("--bridge", type=not_negative, metavar="S", help="keep a lost face for S seconds (default: 1)")
     add("--smooth", type=not_negative, metavar="S", help="smooth with a time constant of S seconds, 0 for none")
     add("--model", default="default", metavar="M", help="name (see mien models), .onnx file or run folder")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: each frame is a face")
-    add("--max-faces", type=count, metavar="N", help="keep the N largest faces of each frame")
-    add("--min-size", type=not_negative, metavar="PX", help="leave out faces smaller than PX pixels")
-    add("--threshold", type=number, metavar="S", help="leave out faces with a detection score below S")
+    detection_arguments(parser)
     add("--threads", type=count, metavar="N", help="threads of the networks (default: one per core)")
     device_argument(parser)
 

@@ -1,4 +1,4 @@
-"""The items that readers yield: a ``Row`` for every image, a ``Problem`` for everything that cannot be used."""
+"""What readers give: a ``Row`` for every image, a ``Problem`` for what cannot be used, the ``Terms`` of the corpus."""
 
 from __future__ import annotations
 
@@ -83,6 +83,26 @@ class Options:
 
 
 Item = Row | Problem
+
+RESEARCH_ONLY = "non-commercial research only"
+"""Start of the terms that most corpora have."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Terms of use of a corpus, or of pretrained weights.
+
+    Attributes:
+        name: as manifests and model files have it.
+        title: the full name.
+        terms: one line, as the owners state them.
+        source: the paper or the distributor.
+    """
+
+    name: str
+    title: str
+    terms: str
+    source: str
 
 
 def raise_problems(items: Iterable[Item]) -> Iterator[Row]:

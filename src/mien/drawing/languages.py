@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 
 from mien.errors import OptionError, nearest
 
@@ -13,6 +12,8 @@ from mien.errors import OptionError, nearest
 @cache
 def words() -> dict[str, dict[str, str]]:
     """Return language → class in English → its name."""
+    from importlib.resources import files  # brings tempfile and random; few photos need it
+
     text = files("mien").joinpath("languages.json").read_text("utf-8")
     table: dict[str, dict[str, str]] = json.loads(text)
     return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from sklearn.manifold import TSNE
 from torch import nn
 
 from mien.errors import DataError, ModelError
-from mien.interpret.gradients import stages
+from mien.interpret.gradients import Hook, run_with_hooks, stages
 from mien.preprocess import PreprocessSpec, apply
 
 _BATCH = 256
@@ -42,17 +41,11 @@ def feature_maps(network: nn.Module, face: NDArray[np.float32]) -> tuple[Feature
         raise ModelError("This network has no feature maps larger than one cell, so there is nothing to show.")
     kept: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Any:
+    def keep(name: str) -> Hook:
         # Cloned, because a later in-place layer would overwrite it.
         return lambda _module, _inputs, result: kept.update({name: result.clone()})
 
-    hooks = [stage.module.register_forward_hook(keep(stage.name)) for stage in chosen]
-    try:
-        with torch.no_grad():
-            network(torch.from_numpy(face[None]))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run_with_hooks(network, face, {stage.module: keep(stage.name) for stage in chosen})
     return tuple(FeatureMaps(stage.name, kept[stage.name][0].numpy()) for stage in chosen)
 
 

@@ -5,7 +5,7 @@ captum computes the gradients; this module chooses the layer, for any network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ COARSE, FINE = 4, 12
 
 _POINTS = 32  # on the path of integrated gradients
 
+Hook = Callable[[nn.Module, Any, Any], None]
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -49,7 +51,7 @@ def stages(network: nn.Module, face: NDArray[np.float32]) -> tuple[Stage, ...]:
     last: dict[int, Stage] = {}
     convolved: set[int] = set()
 
-    def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def note(name: str) -> Hook:
         def hook(module: nn.Module, _: Any, result: Any) -> None:
             if not isinstance(result, torch.Tensor) or result.ndim != 4 or result.shape[-1] < 2:
                 return
@@ -59,14 +61,19 @@ def stages(network: nn.Module, face: NDArray[np.float32]) -> tuple[Stage, ...]:
 
         return hook
 
-    hooks = [module.register_forward_hook(note(name)) for name, module in network.named_modules() if name]
+    run_with_hooks(network, face, {module: note(name) for name, module in network.named_modules() if name})
+    return tuple(last[side] for side in sorted(convolved, reverse=True))
+
+
+def run_with_hooks(network: nn.Module, face: NDArray[np.float32], hooks: Mapping[nn.Module, Hook]) -> None:
+    """Run the network once, without gradients, on a face float32 (channels, S, S), with forward hooks on modules."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
         with torch.no_grad():
             network(torch.from_numpy(face[None]))
     finally:
-        for hook in hooks:
-            hook.remove()
-    return tuple(last[side] for side in sorted(convolved, reverse=True))
+        for handle in handles:
+            handle.remove()
 
 
 def stage(network: nn.Module, face: NDArray[np.float32], least: int, name: str = "") -> Stage:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ def as_set(faces: FaceSet) -> set[tuple[bytes, int, str]]:
 @pytest.mark.parametrize(
     ("write", "name"), [(write_zip, "corpus.zip"), (write_folder, "corpus"), (write_csv, "corpus.csv")]
 )
-def test_every_layout_gives_the_same_faces(write, name: str, faces: FaceSet, tmp_path: Path) -> None:
+def test_every_layout_gives_the_same_faces(
+    write: Callable[[FaceSet, Path], Path], name: str, faces: FaceSet, tmp_path: Path
+) -> None:
     read = load(write(faces, tmp_path / name))
     assert as_set(read) == as_set(faces)
     assert read.label_set.labels[3] == "happiness"
@@ -63,9 +67,9 @@ def test_a_csv_without_usage_has_no_parts(faces: FaceSet, tmp_path: Path) -> Non
 
 
 def test_rows_pass_through_the_watcher(faces: FaceSet, tmp_path: Path) -> None:
-    seen = []
+    seen: list[str] = []
 
-    def watch(rows):
+    def watch(rows: Iterable[Any]) -> Iterator[Any]:
         for row in rows:
             seen.append(row.member)
             yield row
@@ -134,7 +138,7 @@ def test_broken_member_is_named(name: str, content: bytes, says: str, tmp_path: 
 
 
 def test_exact_copies_across_splits(faces: FaceSet) -> None:
-    pixels = faces.pixels.copy()
+    pixels = np.array(faces.pixels)
     private = np.flatnonzero(faces.splits == "PrivateTest")
     training = np.flatnonzero(faces.splits == "Training")
     pixels[private[2]] = pixels[training[5]]

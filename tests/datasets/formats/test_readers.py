@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,8 +40,9 @@ CKPLUS: Files = {
     "Emotion/S010/002/S010_002_00000002_emotion.txt": "   7.0000000e+00\n",
     **sequence("S011", "001", 4),  # without an emotion, as 266 of the 593 are
 }
-CKPLUS48: Files = {f"CK+48/happy/S010_006_{number:08d}.png": PNG for number in (13, 14, 15)} | {
-    "CK+48/contempt/S138_008_00000009.png": PNG
+CKPLUS48: Files = {
+    **{f"CK+48/happy/S010_006_{number:08d}.png": PNG for number in (13, 14, 15)},
+    "CK+48/contempt/S138_008_00000009.png": PNG,
 }
 KDEF: Files = {
     "KDEF/AF01/AF01ANS.JPG": PNG, "KDEF/AF01/AF01HAFL.JPG": PNG, "KDEF/BM33/BM33SUHR.JPG": PNG,
@@ -242,7 +244,12 @@ def test_a_csvs_further_columns_come_along(tmp_path: Path) -> None:
 3.png,sad,p3,9,M,,,x
 """
     plant(tmp_path, {"list.csv": text, **{f"{place}.png": png(face(place)) for place in (1, 2, 3)}})
-    expected = {"sex": ["F", None, "M"], "age": [23, 31, None], "weight": [61.5, 70.0, None], "note": [None, None, "x"]}
+    expected: dict[str, list[Any]] = {
+        "sex": ["F", None, "M"],
+        "age": [23, 31, None],
+        "weight": [61.5, 70.0, None],
+        "note": [None, None, "x"],
+    }
     found = [row.own for row in rows(tmp_path, "csv")]
     assert found == [{name: values[place] for name, values in expected.items()} for place in range(3)]
     other = pack_zip(tmp_path / "other.zip", {"train/happy/a.png": png(face(4))})

@@ -11,12 +11,13 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
+import corpora
+
 from mien.datasets import index, manifest
 from mien.datasets.quality import clean, referee, review, suspects
 from mien.datasets.quality.review import Verdict
 from mien.errors import DataError
 from mien.recognition.detection.detect import get_detector
-from tests import corpora
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,8 @@ from mien.reporting import sheets
 def faces(tmp_path_factory: pytest.TempPathFactory) -> manifest.Manifest:
     folder = tmp_path_factory.mktemp("corpus")
     drawn = corpora.bars({"Training": 6, "PublicTest": 2})
-    drawn.pixels[3] = drawn.pixels[-1]
+    pixels = np.asarray(drawn.pixels)
+    pixels[3] = pixels[-1]
     source = corpora.write_zip(drawn, folder / "faces.zip")
     return manifest.read(index.index([source], folder / "faces.parquet").path)
 
@@ -120,7 +121,8 @@ def test_blocks_are_found_where_a_photo_was_compressed() -> None:
     assert measures.measure_blocks(blocks[:15]) == 0.0
     draw = np.random.default_rng(0)
     face = np.clip(cv2.GaussianBlur(draw.normal(128, 200, (96, 96)), (0, 0), 3), 0, 255).astype(np.uint8)
-    stored = cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 5])[1], cv2.IMREAD_GRAYSCALE)
+    coded = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 5])[1]
+    stored = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), np.uint8)
     assert measures.measure_blocks(stored) > measures.measure_blocks(face) + 0.5
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_names_that_leave_the_archive(name: str) -> None:
 
 
 @pytest.mark.parametrize("pack", [pack_zip, pack_tar])
-def test_zip_slip_is_reported_and_not_followed(pack, tmp_path: Path) -> None:
+def test_zip_slip_is_reported_and_not_followed(pack: Callable[..., Path], tmp_path: Path) -> None:
     path = pack(tmp_path / "evil.archive", {"happy/1.png": b"x", "../../slip.png": b"y", "/abs.png": b"z"})
     with open_source(path) as source:
         assert list(source.members()) == ["happy/1.png"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 
@@ -21,9 +23,11 @@ from mien.evaluation.metrics.calibration import (
 )
 from mien.recognition.classifier import softmax
 
+Honest = tuple[np.ndarray, np.ndarray]
+
 
 @pytest.fixture(scope="module")
-def honest() -> tuple[np.ndarray, np.ndarray]:
+def honest() -> Honest:
     """Logits whose softmax is the true distribution of the labels."""
     draw = np.random.default_rng(0)
     logits = draw.normal(0, 2, (60_000, 5))
@@ -32,12 +36,12 @@ def honest() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("heat", [0.4, 1.0, 2.5])
-def test_temperature_is_recovered(heat: float, honest) -> None:
+def test_temperature_is_recovered(heat: float, honest: Honest) -> None:
     logits, labels = honest
     assert fit_temperature(logits * heat, labels) == pytest.approx(heat, rel=0.03)
 
 
-def test_calibration_error_sees_overconfidence_and_temperature_mends_it(honest) -> None:
+def test_calibration_error_sees_overconfidence_and_temperature_mends_it(honest: Honest) -> None:
     logits, labels = honest
     overconfident = logits * 3
     assert calibration_error(softmax(logits), labels) < 0.01
@@ -46,7 +50,7 @@ def test_calibration_error_sees_overconfidence_and_temperature_mends_it(honest) 
     assert calibration_error(mended, labels) < 0.01
 
 
-def test_vector_scaling_is_recovered(honest) -> None:
+def test_vector_scaling_is_recovered(honest: Honest) -> None:
     logits, labels = honest
     scale, bias = np.array([0.5, 1.0, 2.0, 1.5, 0.8]), np.array([0.6, -0.4, 0.0, 0.3, -0.5])
     found = fit_vector((logits - bias) / scale, labels)
@@ -54,7 +58,7 @@ def test_vector_scaling_is_recovered(honest) -> None:
     np.testing.assert_allclose(found.bias - found.bias.mean(), bias, atol=0.06)  # a shift of all changes nothing
 
 
-def test_vector_scaling_by_weights_and_by_the_classes_that_are_told_apart(honest) -> None:
+def test_vector_scaling_by_weights_and_by_the_classes_that_are_told_apart(honest: Honest) -> None:
     logits, labels = honest
     half = len(labels) // 2
     mixed = np.concatenate([logits[:half], logits[half:] * 4])
@@ -67,7 +71,7 @@ def test_vector_scaling_by_weights_and_by_the_classes_that_are_told_apart(honest
     assert fit_vector(shouting, labels).scale[4] < 0.2
 
 
-def test_vector_scaling_mends_what_no_temperature_can(honest) -> None:
+def test_vector_scaling_mends_what_no_temperature_can(honest: Honest) -> None:
     logits, labels = honest
     shy = logits - np.array([3.0, 0, 0, 0, 0])  # the first class is called too seldom
     heat, found = fit_temperature(shy, labels), fit_vector(shy, labels)
@@ -75,7 +79,7 @@ def test_vector_scaling_mends_what_no_temperature_can(honest) -> None:
     assert calibration_error(softmax(shy * found.scale + found.bias), labels) < 0.01
 
 
-def test_vector_scaling_of_a_class_without_faces_stays_finite(honest) -> None:
+def test_vector_scaling_of_a_class_without_faces_stays_finite(honest: Honest) -> None:
     logits, labels = honest
     there = labels != 2
     found = fit_vector(logits[there], labels[there])
@@ -91,7 +95,7 @@ def test_vector_scaling_of_faces_all_answered_rightly_stays_near_what_the_networ
     assert 1 < fit_vector(logits, labels).scale.max() < 4  # without a cost of scales 19, and a confidence of 1
 
 
-def test_threshold_keeps_its_promise_and_no_lower_one_does(honest) -> None:
+def test_threshold_keeps_its_promise_and_no_lower_one_does(honest: Honest) -> None:
     logits, labels = honest
     probabilities = softmax(logits)
     found = fit_threshold(probabilities, labels, accuracy=0.9)
@@ -123,7 +127,7 @@ def test_reliability_of_a_case_by_hand() -> None:
     assert found.error == pytest.approx((0.065 + 0.025) / 2)
 
 
-def test_reliability_is_scikit_learns_calibration_curve(honest) -> None:
+def test_reliability_is_scikit_learns_calibration_curve(honest: Honest) -> None:
     from sklearn.calibration import calibration_curve
 
     probabilities, labels = softmax(honest[0][:5000]), honest[1][:5000]
@@ -161,15 +165,15 @@ def test_faces_of_equal_confidence_are_taken_together() -> None:
 
 def test_accuracy_of_the_most_confident_share() -> None:
     curve = risk_coverage(rows([0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.59, 0.58, 0.57]), np.repeat([0, 1], 5))
-    assert accuracy_at(curve, 0.7) == Threshold(0.6, pytest.approx(5 / 7), 0.7)
-    assert accuracy_at(curve, 0.61) == Threshold(0.6, pytest.approx(5 / 7), 0.7)
+    assert accuracy_at(curve, 0.7) == Threshold(0.6, cast("float", pytest.approx(5 / 7)), 0.7)
+    assert accuracy_at(curve, 0.61) == Threshold(0.6, cast("float", pytest.approx(5 / 7)), 0.7)
     assert accuracy_at(curve, 1).accuracy == 0.5
     for coverage in (0, 1.1, -1):
         with pytest.raises(OptionError, match="coverage"):
             accuracy_at(curve, coverage)
 
 
-def test_confident_answers_of_an_honest_model_are_better(honest) -> None:
+def test_confident_answers_of_an_honest_model_are_better(honest: Honest) -> None:
     curve = risk_coverage(softmax(honest[0]), honest[1])
     assert accuracy_at(curve, 0.3).accuracy > accuracy_at(curve, 0.7).accuracy > accuracy_at(curve, 1).accuracy
     assert curve.area < 1 - accuracy_at(curve, 1).accuracy

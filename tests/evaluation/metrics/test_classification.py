@@ -165,7 +165,7 @@ def test_what_is_not_a_probability_is_refused(probabilities: np.ndarray) -> None
         ([[0], [1]], "integers"),
     ],
 )
-def test_labels_that_are_no_places_of_classes_are_refused(labels: list, says: str) -> None:
+def test_labels_that_are_no_places_of_classes_are_refused(labels: list[object], says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         score(certain([0, 1]), np.array(labels), THREE)
     assert "\n" not in str(caught.value)

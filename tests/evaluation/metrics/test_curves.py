@@ -40,6 +40,7 @@ def test_thresholds_fall_and_points_are_what_they_give() -> None:
         assert curve is not None
         assert (np.diff(curve.thresholds) < 0).all()
     own = labels == 0
+    assert found.roc is not None
     for x, y, threshold in zip(found.roc.x, found.roc.y, found.roc.thresholds, strict=True):
         taken = scores >= threshold
         assert (x, y) == pytest.approx((taken[~own].mean(), taken[own].mean()))

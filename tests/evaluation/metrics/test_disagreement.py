@@ -13,7 +13,7 @@ from mien.evaluation.metrics.disagreement import disagreement
 
 def softened(shares: np.ndarray, power: float) -> np.ndarray:
     raised = shares**power
-    return raised / raised.sum(1, keepdims=True)
+    return np.asarray(raised / raised.sum(1, keepdims=True))
 
 
 @pytest.fixture

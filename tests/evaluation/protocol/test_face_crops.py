@@ -140,5 +140,5 @@ def test_a_cache_of_another_number_of_crops_is_named(material: Material, tmp_pat
 
 
 def test_the_shipped_detectors_tell_their_limits() -> None:
-    assert get_detector("yunet", threshold=0.6, max_faces=2).limits == Limits(0.6, 0, 2)
-    assert get_detector("whole", min_size=3).limits == Limits(0.0, 3, None)
+    assert get_detector("yunet", threshold=0.6, max_faces=2).limits == Limits(0.6, 0, 2)  # type: ignore[attr-defined]
+    assert get_detector("whole", min_size=3).limits == Limits(0.0, 3, None)  # type: ignore[attr-defined]

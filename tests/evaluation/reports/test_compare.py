@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[compare.Entry]:
         folder(place / "b", seed=1, model="second"),
         folder(place / "c", seed=2, faces=70, model="third"),
     ]
-    known = [
+    known: list[dict[str, Any]] = [
         {"curves": some_curves(6), "parameters": 1_439_082, "flops": 235_400_000},
         {"curves": some_curves(4), "parameters": 2_236_682, "flops": 110_000_000},
         {},

@@ -28,8 +28,7 @@ from mien.evaluation.robustness.corruptions import (
 # Structure at the scales of a face, and fine grain, so that there is something to lose at every resolution.
 FACES = np.stack(
     [np.clip(face(seed) + np.random.default_rng(seed).normal(0, 15, (48, 48)), 0, 255) for seed in range(6)]
-)
-FACES = FACES.astype(np.uint8)
+).astype(np.uint8)
 FLAT = np.full((400, 48, 48), 128, np.uint8)
 
 
@@ -51,7 +50,8 @@ def test_every_step_is_worse_than_the_last(name: str) -> None:
 def test_shape_stays_and_the_seed_decides(name: str, side: int) -> None:
     faces = np.stack([face(seed, side) for seed in range(3)])
     found = corrupt(faces, name, 3, seed=1)
-    assert (found.shape, found.dtype) == (faces.shape, np.uint8)
+    assert found.shape == faces.shape
+    assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, corrupt(faces, name, 3, seed=1))
     random = not np.array_equal(found, corrupt(faces, name, 3, seed=2))
     assert random == (name in ("noise", "shot-noise", "motion-blur"))
@@ -95,7 +95,7 @@ def test_blur_takes_detail_and_leaves_light(name: str) -> None:
 
 def test_blur_is_as_wide_for_a_larger_crop() -> None:
     """Enlarged, blurred and shrunk is about blurred: the strength goes with the side."""
-    large = corrupt(np.kron(FACES, np.ones((1, 2, 2), np.uint8)), "blur", 4)
+    large = corrupt(np.kron(FACES, np.ones((1, 2, 2), np.uint8)).astype(np.uint8), "blur", 4)
     back = large.reshape(6, 48, 2, 48, 2).mean((2, 4))
     assert np.abs(back - corrupt(FACES, "blur", 4)).mean() < 0.1 * distance("blur", 4)
 
@@ -148,7 +148,8 @@ def test_what_cannot_be_corrupted_is_refused() -> None:
     for name, severity in (("blur", 0), ("blur", 6), ("fog", 1)):
         with pytest.raises(OptionError, match=f"{name!r} of severity {severity}"):
             corrupt(FACES, name, severity)
-    for faces in (FACES[0], FACES.astype(float), FACES[:0]):
+    refused: tuple[np.ndarray, ...] = (FACES[0], FACES.astype(float), FACES[:0])
+    for faces in refused:
         with pytest.raises(DataError, match="expected uint8"):
             corrupt(faces, "blur", 1)
     with pytest.raises(DataError, match=r"Landmarks of shape \(1, 5, 2\) for 6 faces"):

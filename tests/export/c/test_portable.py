@@ -16,7 +16,10 @@ from corpora import face
 from support import write_model
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch  # noqa: E402
+
 onnx = pytest.importorskip("onnx")
 torch.set_num_threads(1)
 

@@ -15,7 +15,7 @@ from support import linear_graph, linear_weights, write_model
 from mien.errors import ModelError
 from mien.preprocess import PreprocessSpec
 from mien.recognition import session
-from mien.recognition.model_files import bundle, graph
+from mien.recognition.model_files import bundle, graph, wire
 from mien.recognition.model_files.wire import field_bytes, field_whole
 from mien.recognition.recognizer import load
 from mien.recognition.session import ForeignSession, OnnxSession
@@ -101,7 +101,7 @@ def test_fields_are_counted_before_they_are_kept(monkeypatch: pytest.MonkeyPatch
             taken += 1
             yield each
 
-    walk = bundle.walk
+    walk = wire.walk
     monkeypatch.setattr(bundle, "walk", counting)
     with pytest.raises(ModelError, match="not a whole ONNX file"):
         bundle.read(path)
@@ -150,7 +150,12 @@ def test_ctrl_c_ends_a_network_that_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(network, "_session", endless)
     # A test run that was started in the background ignores the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupt = threading.Thread(target=lambda: endless.begun.wait(20) and os.kill(os.getpid(), signal.SIGINT))
+
+    def press() -> None:
+        if endless.begun.wait(20):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupt = threading.Thread(target=press)
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
         network.logits(BATCH)

@@ -82,7 +82,14 @@ def test_what_counts_as_one_client(peer: str, client: str) -> None:
     ],
 )
 def test_the_path_below_which_a_proxy_shows_the_server(path: str, whole: str) -> None:
-    scope = {"type": "http", "client": None, "headers": [], "scheme": "http", "path": path, "root_path": ""}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "client": None,
+        "headers": [],
+        "scheme": "http",
+        "path": path,
+        "root_path": "",
+    }
 
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
         pass

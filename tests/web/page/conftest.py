@@ -85,7 +85,7 @@ def visit(browser: Chrome) -> Iterator[Callable[[str], Chrome]]:
     def open_fresh(address: str) -> Chrome:
         browser.execute_cdp_cmd("Network.enable", {})
         open_page(browser, address)
-        browser.get_log("browser")
+        browser.get_log("browser")  # type: ignore[no-untyped-call]
         return browser
 
     yield open_fresh
@@ -93,7 +93,7 @@ def visit(browser: Chrome) -> Iterator[Callable[[str], Chrome]]:
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.get("about:blank")
-    browser.get_log("browser")
+    browser.get_log("browser")  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -101,5 +101,6 @@ def page(visit: Callable[[str], Chrome], site: str) -> Iterator[Chrome]:
     """The page with the shipped models; at the end nothing may stand in the browser's console."""
     browser = visit(site)
     yield browser
-    noted = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    log: list[dict[str, str]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    noted = [entry["message"] for entry in log if entry["level"] == "SEVERE"]
     assert [line for line in noted if not any(word in line for word in EXPECTED)] == []

@@ -83,7 +83,7 @@ def test_a_group_of_24_faces(page: Chrome, group: bytes) -> None:
     # A click in the photo chooses the face in the strip, and the other way round.
     every(page, "#photos .outline")[5].click()
     assert one(page, f"{DETAIL} h4").text.startswith("Face 6: ")
-    assert one(page, "#photos .thumb input:checked").get_attribute("id").endswith("-face-5")
+    assert str(one(page, "#photos .thumb input:checked").get_attribute("id")).endswith("-face-5")
     page.execute_script("document.querySelector('#photos [id$=face-11]').click()")
     assert one(page, f"{DETAIL} h4").text.startswith("Face 12: ")
     press(page, "Heat map")  # of a face beyond those that the server explains in one request
@@ -184,7 +184,9 @@ def test_downloads_have_the_shape_of_the_api_and_of_the_command_line(
     head, row = (downloads / "mien.csv").read_text("utf-8").splitlines()
     assert head.split(",") == csv_columns(expected.faces[0].labels)
     assert row.split(",")[7] == "happiness"
-    assert float(row.split(",")[11]) == expected.faces[0].pose.yaw
+    pose = expected.faces[0].pose
+    assert pose is not None
+    assert float(row.split(",")[11]) == pose.yaw
     with Image.open(downloads / "astronaut-faces.png") as picture:
         assert picture.size == (512, 512)
 

@@ -83,7 +83,7 @@ def test_a_video_is_played_beside_its_timeline(visit: Visit, serve: Serve, video
     wait_until(
         lambda: texts(page, ".film .now li")[:1] != [] and texts(page, ".film .now li")[0].startswith("Person 1: ")
     )
-    assert " of 0:03.0: Person 1: " in one(page, ".film .seek").get_attribute("aria-valuetext")
+    assert " of 0:03.0: Person 1: " in str(one(page, ".film .seek").get_attribute("aria-valuetext"))
     ActionChains(page).send_keys(Keys.PAGE_UP).perform()
     wait_until(lambda: at(page) == pytest.approx(2.5, abs=0.05))
     wait_until(lambda: texts(page, ".film .now li") == ["No face"])

@@ -52,7 +52,7 @@ def test_the_webcam_shows_boxes_a_timeline_and_a_record(page: Chrome, downloads:
     assert page.execute_script(_DRAWN, "overlay")
     assert page.execute_script(_DRAWN, "timeline")
     assert "matrix(-1" in page.execute_script("return getComputedStyle(document.getElementById('video')).transform")
-    assert float(one(page, "#live").get_attribute("data-latency")) > 0
+    assert float(str(one(page, "#live").get_attribute("data-latency"))) > 0
     assert audit(page) == []
     shoot(page, "webcam")
     press(page, "Stop the webcam")
@@ -115,7 +115,7 @@ def test_the_webcam_of_a_server_with_a_token(browser: Chrome, serve: Serve) -> N
     wait_until(lambda: frames(browser) >= 1)
     press(browser, "Stop the webcam")
     browser.get("about:blank")
-    browser.get_log("browser")
+    browser.get_log("browser")  # type: ignore[no-untyped-call]
 
 
 def test_a_refused_webcam_says_what_to_do(visit: Visit, serve: Serve) -> None:

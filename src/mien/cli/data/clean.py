@@ -15,7 +15,7 @@ from math import isnan
 from pathlib import Path
 
 from mien.cli import DONE
-from mien.cli.parser import number, seed
+from mien.cli.parser import detector_argument, number, seed
 from mien.cli.shared import require_learning, watched
 from mien.cli.words import counted
 
@@ -27,7 +27,7 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("manifest", type=Path, metavar="MANIFEST", help="written by mien data index or mien data split")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the page and review.csv")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar or mtcnn")
+    detector_argument(parser)
     add("--split", action="append", metavar="S", help="a split to clean (repeatable; default: the training split)")
     add(
         "--face", type=number, default=0.05, metavar="P", help="images with a lower score are non-faces (default: 0.05)"

@@ -1,8 +1,7 @@
 """SOURCE is a corpus: a folder, a zip, a tar or a CSV; nothing is unpacked. Several make one manifest.
 
-Formats, detected or named with --format: fer2013-csv, fer2013-folders, ferplus, ckplus, ckplus48, kdef,
-jaffe, rafdb, rafdb-folders, affectnet, affectnet7, affectnet-contempt, taiwanese, folders (…/happy/a.jpg), csv (columns
-path, label).
+Formats, detected or named with --format: corpora such as fer2013-csv, ckplus48, kdef and affectnet (docs/data.md lists
+all, and so does the error at a wrong name), folders (…/happy/a.jpg), csv (columns path, label).
 
 Images that cannot be read are left out, counted, and listed with the reason in MANIFEST.problems.csv. Exit codes:
 0 all read; 2 failed, the message says why; 3 written, but there were problems.

@@ -14,7 +14,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pathlib import Path
 
 from mien.cli import DONE, PARTLY
-from mien.cli.parser import count, number
+from mien.cli.parser import count, detector_argument, number
 from mien.cli.shared import watched
 from mien.cli.words import counted
 
@@ -25,7 +25,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("manifest", type=Path, metavar="MANIFEST", help="written by mien data index or mien data split")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the crops and their manifest")
     add("--framed", action="store_true", help="crop each face as mien predict does, in colour, into one array")
-    add("--detector", metavar="D", help="haar (default, as system A), yunet (default with --framed), mtcnn or whole")
+    detector_argument(parser, None, "default: haar, as system A; with --framed yunet")
     add("--threshold", type=number, metavar="S", help="minimum score of a face (default: the detector's own)")
     add("--clahe", action=BooleanOptionalAction, help="equalise before detection (default: on; off with --framed)")
     colour = parser.add_mutually_exclusive_group()

@@ -4,9 +4,9 @@ Slices: quartiles of brightness, contrast and sharpness; face size and head tilt
 prepare writes both); and any column of the data, --by sex --by session. A test over all slices of each kind, with
 Holm's correction, separates differences from chance. Small slices are shown and marked.
 
-Corruptions: noise, shot-noise, blur, motion-blur, jpeg, brighter, darker, contrast, low-resolution, glasses, mask, at
-five severities, on --faces random faces. Glasses and masks are drawn at the landmarks if known (--landmarks yunet
-detects them in the crops), else at average positions.
+Corruptions: noise and compression, blur, light and occlusion (docs/audit.md lists all, and so does the error at a wrong
+name), at five severities, on --faces random faces. Glasses and masks are drawn at the landmarks if known (--landmarks
+yunet detects them in the crops), else at average positions.
 
 Uses the validation set (FER2013: PublicTest) unless --split names another; each scoring of a run's own test set is
 counted. Writes audit.html, audit.md, audit.json and the plots to FOLDER, and prints a summary; --details prints

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien import files, run_files
 from mien.cli import DONE
-from mien.cli.parser import count, device_argument, number, one_of
+from mien.cli.parser import count, detector_argument, device_argument, number, one_of
 from mien.cli.shared import read_faces, require_learning, watched
 from mien.errors import OptionError
 
@@ -68,7 +68,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="with --suite: folder for cached crops (default: your cache folder)",
     )
     add("--photos", type=Path, metavar="DIR", help="labelled photos in class folders, zipped or not")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn, whole; for --photos, --suite")
+    detector_argument(parser, note="default: yunet; for --photos, --suite")
     add("--threads", type=count, metavar="N", help="threads of the networks (default: one per core)")
     device_argument(parser)
     add("--out", type=Path, metavar="FOLDER", help="write metrics.json and predictions.parquet, or the matrix, there")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mien import run_files
 from mien.cli import DONE, one_line
-from mien.cli.parser import device_argument
+from mien.cli.parser import detector_argument, device_argument
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of a training run")
     add("paths", nargs="*", metavar="PHOTO", help="photo, folder or pattern")
-    add("--detector", default="yunet", metavar="D", help="yunet (default), haar, mtcnn; whole: the photo is a face")
+    detector_argument(parser)
     device_argument(parser)
     add("--out", type=Path, default=Path("explained"), metavar="FOLDER", help="output folder (default: explained)")
 

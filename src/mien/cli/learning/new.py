@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from mien.cli import DONE, PARTLY, one_line
 from mien.cli.data.index import report_skipped, show_counts
-from mien.cli.parser import seed
+from mien.cli.parser import detector_argument, seed
 from mien.cli.shared import watched
 from mien.cli.words import counted
 from mien.errors import MissingExtraError, OptionError
@@ -48,13 +48,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("source", type=Path, metavar="SOURCE", help="photos in class folders, or a CSV with the columns path and label")
     add("--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the recipe and its data")
     add("--people", default="", metavar="PATTERN", help="regular expression that finds the person in a file's path")
-    add(
-        "--detector",
-        default="",
-        metavar="D",
-        help="yunet, haar, mtcnn, or whole for ready-made crops (default: whole if all images are small squares of "
-        "one size, else yunet)",
-    )
+    detector_argument(parser, "", "default: whole if all images are small squares of one size, else yunet")
     add(
         "--trunk",
         default="ferplus8",

@@ -13,11 +13,18 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mien.datasets.formats.folders import PARTS, is_image
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources import tables
 from mien.datasets.sources.archive import Source, is_unsafe
 from mien.errors import DataError
 from mien.labels import AFFECTNET_CODES, AFFECTNET_FLAGS
+
+TERMS = Terms(
+    "affectnet",
+    "AffectNet",
+    f"{RESEARCH_ONLY}, by agreement with the owners",
+    "Mollahosseini, Hasani and Mahoor 2017, AffectNet",
+)
 
 _ANNOTATION = re.compile(r"(.*/)?annotations/\d+_(exp|aro|val|lnd)\.npy")
 _COLUMNS = ("subDirectory_filePath", "expression")

@@ -15,10 +15,17 @@ from pathlib import PurePosixPath
 from mien.datasets.formats.carved import split_of
 from mien.datasets.formats.folders import is_image, labelled
 from mien.datasets.guard import LISTED_CONFLICT, LISTED_DUPLICATE, LISTED_LEAK
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources import tables
 from mien.datasets.sources.archive import Source, open_source
 from mien.errors import DataError
+
+TERMS = Terms(
+    "affectnet7",
+    "AffectNet, seven classes, nearly balanced",
+    f"as AffectNet: {RESEARCH_ONLY}",
+    "a selection from AffectNet (Mollahosseini, Hasani and Mahoor 2017)",
+)
 
 CORPUS = "affectnet7"
 LEAKS, DUPLICATES = "affectnet7_test_train_duplicates.csv", "affectnet7_train_exact_duplicates.csv"

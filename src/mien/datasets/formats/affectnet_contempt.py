@@ -8,8 +8,15 @@ from pathlib import PurePosixPath
 
 from mien.datasets.formats.carved import split_of
 from mien.datasets.formats.folders import is_image
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
+
+TERMS = Terms(
+    "affectnet_contempt",
+    "AffectNet, faces of contempt, cleaned by hand",
+    f"as AffectNet: {RESEARCH_ONLY}",
+    "a selection from AffectNet (Mollahosseini, Hasani and Mahoor 2017)",
+)
 
 CORPUS = "affectnet_contempt"
 _NAME = re.compile(r"(?:(?:.*/)?affectnet_contempt/)?\d+\.\w+")

@@ -9,10 +9,17 @@ from itertools import groupby
 from pathlib import PurePosixPath
 
 from mien.datasets.formats.folders import is_image, labelled, noun
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
 from mien.errors import DataError
 from mien.labels import CKPLUS_CODES
+
+TERMS = Terms(
+    "ckplus",
+    "Extended Cohn-Kanade (CK+)",
+    f"{RESEARCH_ONLY}, by agreement with the owners",
+    "Lucey et al. 2010, The Extended Cohn-Kanade Dataset",
+)
 
 _FRAME = re.compile(r"(.*cohn-kanade-images/)(S\d{3})/(\d{3})/\2_\3_(\d{8})\.(png|tiff?|jpe?g)", re.IGNORECASE)
 _EMOTION = re.compile(r"(.*/)?Emotion(_labels)?/(S\d{3})/(\d{3})/[^/]+_emotion\.txt")

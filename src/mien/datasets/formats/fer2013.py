@@ -12,11 +12,18 @@ from collections.abc import Iterator, Sequence
 
 from mien.datasets.formats.folders import is_image, labelled
 from mien.datasets.pixels import parse_csv_pixels
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import Item, Options, Problem, Row, Terms
 from mien.datasets.sources import tables
 from mien.datasets.sources.archive import Source
 from mien.errors import DataError
 from mien.labels import FER2013
+
+TERMS = Terms(
+    "fer2013",
+    "FER2013",
+    "images belong to their owners on the web; given out for a research contest",
+    "Goodfellow et al. 2013, Challenges in Representation Learning",
+)
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 SIDE = 48

@@ -16,11 +16,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from mien.datasets.formats.folders import is_image
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import Item, Options, Problem, Row, Terms
 from mien.datasets.sources import tables
 from mien.datasets.sources.archive import Source, open_source
 from mien.errors import DataError, FileMissingError, OptionError
 from mien.labels import FERPLUS, NO_FACE, UNKNOWN, majority, plurality
+
+TERMS = Terms(
+    "ferplus",
+    "FER+, ten votes for each face of FER2013",
+    "votes: MIT licence (Microsoft); the images are FER2013's",
+    "Barsoum et al. 2016, Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Labels",
+)
 
 VOTES, TABLE = "fer2013new.csv", "fer2013_to_ferplus.csv"
 ROWS = 35_887

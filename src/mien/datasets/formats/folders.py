@@ -42,6 +42,13 @@ def is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
+def naming_evidence(names: Sequence[str], pattern: re.Pattern[str], corpus: str) -> str | None:
+    """Give an example if the names of most images, without folder and extension, match a corpus's pattern."""
+    stems = [PurePosixPath(name).stem for name in names if is_image(name)]
+    matching = [stem for stem in stems if pattern.fullmatch(stem)]
+    return f"files such as {matching[0]} follow {corpus}'s naming" if len(matching) * 2 > len(stems) else None
+
+
 def noun(word: str) -> str | None:
     """Return Mien's label for a corpus's name of a class, None if no known corpus uses it."""
     try:

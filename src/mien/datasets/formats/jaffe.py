@@ -6,19 +6,24 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from mien.datasets.formats.folders import is_image
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.formats.folders import is_image, naming_evidence
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
 from mien.labels import canonical
+
+TERMS = Terms(
+    "jaffe",
+    "Japanese Female Facial Expression (JAFFE)",
+    f"{RESEARCH_ONLY}, by agreement with the owners",
+    "Lyons et al. 1998, Coding Facial Expressions with Gabor Wavelets",
+)
 
 _NAME = re.compile(r"([A-Z]{2})[.-](AN|DI|FE|HA|NE|SA|SU)(\d)[.-](\d{1,3})", re.IGNORECASE)
 
 
 def evidence(_: Source, names: Sequence[str]) -> str | None:
     """Give an example if most images follow JAFFE's naming."""
-    stems = [PurePosixPath(name).stem for name in names if is_image(name)]
-    matching = [stem for stem in stems if _NAME.fullmatch(stem)]
-    return f"files such as {matching[0]} follow JAFFE's naming" if len(matching) * 2 > len(stems) else None
+    return naming_evidence(names, _NAME, "JAFFE")
 
 
 def rows(source: Source, _: Options) -> Iterator[Item]:

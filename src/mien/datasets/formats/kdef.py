@@ -6,11 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from mien.datasets.formats.folders import is_image
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.formats.folders import is_image, naming_evidence
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
 from mien.errors import OptionError
 from mien.labels import canonical
+
+TERMS = Terms(
+    "kdef",
+    "Karolinska Directed Emotional Faces (KDEF)",
+    f"{RESEARCH_ONLY}, after registration; pictures may not be passed on",
+    "Lundqvist, Flykt and Öhman 1998, Karolinska Institutet",
+)
 
 ANGLES = ("FL", "HL", "S", "HR", "FR")
 """Full left, half left, straight, half right, full right."""
@@ -20,9 +27,7 @@ _NAME = re.compile(rf"([AB])([FM]\d\d)(AN|DI|AF|HA|NE|SA|SU)({'|'.join(ANGLES)})
 
 def evidence(_: Source, names: Sequence[str]) -> str | None:
     """Give an example if most images follow KDEF's naming."""
-    stems = [PurePosixPath(name).stem for name in names if is_image(name)]
-    matching = [stem for stem in stems if _NAME.fullmatch(stem)]
-    return f"files such as {matching[0]} follow KDEF's naming" if len(matching) * 2 > len(stems) else None
+    return naming_evidence(names, _NAME, "KDEF")
 
 
 def rows(source: Source, options: Options) -> Iterator[Item]:

@@ -13,10 +13,17 @@ from pathlib import PurePosixPath
 
 from mien.datasets.formats.carved import split_of
 from mien.datasets.formats.folders import is_image, labelled, noun
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import RESEARCH_ONLY, Item, Options, Problem, Row, Terms
 from mien.datasets.sources.archive import Source
 from mien.errors import DataError
 from mien.labels import RAFDB_CODES
+
+TERMS = Terms(
+    "rafdb",
+    "Real-world Affective Faces Database (RAF-DB)",
+    f"{RESEARCH_ONLY}, by agreement with the owners",
+    "Li, Deng and Du 2017, Reliable Crowdsourcing and Deep Locality-Preserving Learning",
+)
 
 LIST = "list_patition_label.txt"  # the authors' spelling
 CORPUS = "rafdb"

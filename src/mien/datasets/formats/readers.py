@@ -20,7 +20,7 @@ from mien.datasets.formats import (
     rafdb,
     taiwanese,
 )
-from mien.datasets.rows import Item, Options
+from mien.datasets.rows import Item, Options, Terms
 from mien.datasets.sources.archive import Source, open_source
 from mien.errors import DataError, OptionError, nearest
 
@@ -34,28 +34,30 @@ class Reader:
     Attributes:
         evidence: returns what in a source indicates this format, None for nothing.
         rows: yields the items of a source.
+        terms: terms of use of the corpus; None for the user's own data.
         general: used only if no other reader has evidence.
     """
 
     evidence: Callable[[Source, Sequence[str]], str | None]
     rows: Callable[[Source, Options], Iterator[Item]]
+    terms: Terms | None = None
     general: bool = False
 
 
 READERS: dict[str, Reader] = {
-    "fer2013-csv": Reader(fer2013.csv_evidence, fer2013.csv_rows),
-    "fer2013-folders": Reader(fer2013.folder_evidence, fer2013.folder_rows),
-    "ferplus": Reader(ferplus.evidence, ferplus.rows),
-    "ckplus": Reader(ckplus.evidence, ckplus.rows),
-    "ckplus48": Reader(ckplus.peak_evidence, ckplus.peak_rows),
-    "kdef": Reader(kdef.evidence, kdef.rows),
-    "jaffe": Reader(jaffe.evidence, jaffe.rows),
-    "rafdb": Reader(rafdb.evidence, rafdb.rows),
-    "rafdb-folders": Reader(rafdb.folder_evidence, rafdb.folder_rows),
-    "affectnet": Reader(affectnet.evidence, affectnet.rows),
-    "affectnet7": Reader(affectnet7.evidence, affectnet7.rows),
-    "affectnet-contempt": Reader(affectnet_contempt.evidence, affectnet_contempt.rows),
-    "taiwanese": Reader(taiwanese.evidence, taiwanese.rows),
+    "fer2013-csv": Reader(fer2013.csv_evidence, fer2013.csv_rows, fer2013.TERMS),
+    "fer2013-folders": Reader(fer2013.folder_evidence, fer2013.folder_rows, fer2013.TERMS),
+    "ferplus": Reader(ferplus.evidence, ferplus.rows, ferplus.TERMS),
+    "ckplus": Reader(ckplus.evidence, ckplus.rows, ckplus.TERMS),
+    "ckplus48": Reader(ckplus.peak_evidence, ckplus.peak_rows, ckplus.TERMS),
+    "kdef": Reader(kdef.evidence, kdef.rows, kdef.TERMS),
+    "jaffe": Reader(jaffe.evidence, jaffe.rows, jaffe.TERMS),
+    "rafdb": Reader(rafdb.evidence, rafdb.rows, rafdb.TERMS),
+    "rafdb-folders": Reader(rafdb.folder_evidence, rafdb.folder_rows, rafdb.TERMS),
+    "affectnet": Reader(affectnet.evidence, affectnet.rows, affectnet.TERMS),
+    "affectnet7": Reader(affectnet7.evidence, affectnet7.rows, affectnet7.TERMS),
+    "affectnet-contempt": Reader(affectnet_contempt.evidence, affectnet_contempt.rows, affectnet_contempt.TERMS),
+    "taiwanese": Reader(taiwanese.evidence, taiwanese.rows, taiwanese.TERMS),
     "csv": Reader(folders.csv_evidence, folders.csv_rows, general=True),
     "folders": Reader(folders.evidence, folders.rows, general=True),
 }

@@ -11,11 +11,18 @@ from pathlib import PurePosixPath
 
 from mien.datasets.formats.carved import split_of
 from mien.datasets.formats.folders import is_image, noun
-from mien.datasets.rows import Item, Options, Problem, Row
+from mien.datasets.rows import Item, Options, Problem, Row, Terms
 from mien.datasets.sources import tables
 from mien.datasets.sources.archive import Source, is_unsafe
 from mien.errors import DataError
 from mien.labels import VOTES
+
+TERMS = Terms(
+    "taiwanese",
+    "Taiwanese Corpora of Chinese Emotions, posed expressions",
+    "academic use only",
+    "Chen, Cho and Tseng 2013",
+)
 
 CORPUS = "taiwanese"
 LIST = "labels.csv"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mien.evaluation.robustness.corruptions import SEVERITIES, corrupt
+from mien.evaluation.robustness.corruptions import FAMILIES, SEVERITIES, corrupt
 from mien.reporting import figures
-from mien.reporting.figures import BLACK, BLUE, GREEN, GREY, RED
+from mien.reporting.figures import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,15 +16,8 @@ if TYPE_CHECKING:
     from mien.evaluation.robustness.audit import Corrupted, Robustness
     from mien.evaluation.robustness.slices import Slicing
 
-FAMILIES = {
-    "noise and compression": ("noise", "shot-noise", "jpeg"),
-    "blur": ("blur", "motion-blur", "low-resolution"),
-    "light": ("brighter", "darker", "contrast"),
-    "hidden": ("glasses", "mask"),
-}
-"""Corruptions that share a panel; together these are all of ``CORRUPTIONS``."""
-
-_MARKS = ((BLUE, "o", "-"), (RED, "s", "--"), (GREEN, "^", "-."))
+_MARKS = ((BLUE, "o", "-"), (RED, "s", "--"), (GREEN, "^", "-."), (ORANGE, "D", ":"), (BLACK, "v", (0, (5, 1, 1, 1))))
+"""Colour, marker and line of the corruptions of a family."""
 
 
 def draw_slices(slicings: Sequence[Slicing], overall: float) -> Figure:

@@ -40,9 +40,18 @@ Apply = Callable[[Faces, Strength, np.random.Generator, NDArray[np.float64]], ND
 
 @dataclass(frozen=True)
 class Corruption:
-    """A corruption. unit: unit of ``strengths``, which are for severity 1 to 5."""
+    """A corruption.
+
+    Attributes:
+        name: as ``--corruptions`` has it.
+        family: the panel of the plot that shows it.
+        unit: unit of ``strengths``.
+        strengths: one for each severity, 1 to 5.
+        apply: takes faces, strength, generator and landmarks; returns values 0 to 255 that are not yet rounded.
+    """
 
     name: str
+    family: str
     unit: str
     strengths: tuple[Strength, ...]
     apply: Apply
@@ -150,24 +159,30 @@ def _paint_bars(
     return painted
 
 
+_NOISE, _BLUR, _LIGHT, _HIDDEN = "noise and compression", "blur", "light", "hidden"
+
 _ALL = (
-    Corruption("noise", "standard deviation, share of the grey range", (0.04, 0.08, 0.12, 0.18, 0.26), _add_noise),
-    Corruption("shot-noise", "photons of a white pixel", (250, 100, 50, 25, 12), _add_shot_noise),
-    Corruption("blur", "standard deviation, pixels of 48", (0.5, 0.8, 1.2, 1.8, 2.5), _blur),
-    Corruption("motion-blur", "length, pixels of 48", (3, 5, 7, 9, 13), _smear),
-    Corruption("jpeg", "quality of libjpeg, 100 is best", (60, 40, 25, 15, 8), _compress),
-    Corruption("brighter", "added, share of the grey range", (0.1, 0.2, 0.3, 0.4, 0.5), _brighten),
-    Corruption("darker", "added, share of the grey range", (-0.1, -0.2, -0.3, -0.4, -0.5), _brighten),
-    Corruption("contrast", "share of the contrast that is left", (0.75, 0.5, 0.3, 0.15, 0.05), _flatten),
-    Corruption("low-resolution", "side it was shrunk to, pixels of 48", (36, 28, 20, 16, 12), _downscale),
+    Corruption(
+        "noise", _NOISE, "standard deviation, share of the grey range", (0.04, 0.08, 0.12, 0.18, 0.26), _add_noise
+    ),
+    Corruption("shot-noise", _NOISE, "photons of a white pixel", (250, 100, 50, 25, 12), _add_shot_noise),
+    Corruption("blur", _BLUR, "standard deviation, pixels of 48", (0.5, 0.8, 1.2, 1.8, 2.5), _blur),
+    Corruption("motion-blur", _BLUR, "length, pixels of 48", (3, 5, 7, 9, 13), _smear),
+    Corruption("jpeg", _NOISE, "quality of libjpeg, 100 is best", (60, 40, 25, 15, 8), _compress),
+    Corruption("brighter", _LIGHT, "added, share of the grey range", (0.1, 0.2, 0.3, 0.4, 0.5), _brighten),
+    Corruption("darker", _LIGHT, "added, share of the grey range", (-0.1, -0.2, -0.3, -0.4, -0.5), _brighten),
+    Corruption("contrast", _LIGHT, "share of the contrast that is left", (0.75, 0.5, 0.3, 0.15, 0.05), _flatten),
+    Corruption("low-resolution", _BLUR, "side it was shrunk to, pixels of 48", (36, 28, 20, 16, 12), _downscale),
     Corruption(
         "glasses",
+        _HIDDEN,
         "height and width of the bar over the eyes, in distances between the eyes",
         ((0.2, 1.4), (0.35, 1.6), (0.5, 1.8), (0.7, 2.0), (0.9, 2.4)),
         _cover_eyes,
     ),
     Corruption(
         "mask",
+        _HIDDEN,
         "upper and lower edge from the mouth, and width of the bar, in distances between the eyes",
         ((-0.15, 0.15, 0.9), (-0.3, 0.3, 1.2), (-0.5, 0.5, 1.6), (-0.65, 0.8, 2.0), (-0.8, 1.2, 2.6)),
         _cover_mouth,
@@ -176,6 +191,12 @@ _ALL = (
 
 CORRUPTIONS = {corruption.name: corruption for corruption in _ALL}
 """Name → corruption, in display order."""
+
+FAMILIES = {
+    family: tuple(one.name for one in _ALL if one.family == family)
+    for family in dict.fromkeys(one.family for one in _ALL)
+}
+"""Family → names of its corruptions, in display order; each family is a panel of the plot."""
 
 
 def parse_names(text: str) -> tuple[str, ...]:
