@@ -69,7 +69,7 @@ def scene(people: list[Face], background: Pixels, draw: np.random.Generator, *, 
 
 
 def decode(content: bytes, least: int | None) -> tuple[Pixels, int]:
-    """Return the pixels at the smallest scale whose long side has ``least`` pixels, and by how much they are reduced."""
+    """Return the pixels at the smallest scale whose long side has ``least`` pixels, and how much they are reduced."""
     with Image.open(io.BytesIO(content)) as photo:
         width = photo.width
         if least is not None:
