@@ -33,7 +33,7 @@ from mien.results import Box
 
 WIDTH, HEIGHT, CELL = 4000, 3000, 1000
 MODELS = ("default", "fer7")
-FACTORS = (1.0, 1.5, 2.0)
+FACTORS = (1.0, 1.5)
 LEAST = 1600
 """Pixels of the long side that the search needs."""
 
@@ -50,7 +50,7 @@ class Pair:
 
 def scene(people: list[Face], background: Pixels, draw: np.random.Generator, *, blurred: bool) -> bytes:
     """Return a JPEG file with twelve faces."""
-    canvas = np.ascontiguousarray(background[:, ::-1] if draw.random() < 0.5 else background)
+    canvas = np.array(background[:, ::-1] if draw.random() < 0.5 else background, order="C")
     if blurred:
         small = cv2.resize(canvas, None, fx=1 / 32, fy=1 / 32, interpolation=cv2.INTER_AREA)
         canvas = np.asarray(cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
