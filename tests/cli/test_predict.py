@@ -252,6 +252,20 @@ def test_a_cut_off_run_ends_as_an_uncut_one(
         assert capsys.readouterr().err == errors, cut
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_resumed_run_meets_an_unreadable_photo(many: Path, tmp_path: Path, predict: Predict, form: str) -> None:
+    """After the first batch, which is kept: the resumed run writes no header, and its rows without a face are whole."""
+    (many / "zz last.png").write_bytes(b"no picture")
+    out = tmp_path / f"out.{form}"
+    command = (many, "--format", form, "--out", out, "--resume")
+    assert predict(*command) == 3
+    whole = out.read_bytes()
+    out.write_bytes(b"".join(whole.splitlines(keepends=True)[: CHUNK + 3]))
+    assert predict(*command) == 3
+    assert out.read_bytes() == whole
+    assert b"zz last.png" in whole.splitlines()[-1]
+
+
 def test_parquet_holds_the_rows_of_csv(many: Path, tmp_path: Path, predict: Predict) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     assert predict(many, "--format", "csv", "--out", tmp_path / "out.csv") == 3

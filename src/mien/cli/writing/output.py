@@ -99,20 +99,22 @@ class Csv(Writer):
 
     def begin(self) -> None:
         """Write the names of the columns."""
-        names = csv_columns(self.labels)
-        self._empty = [""] * (len(names) - 2)  # all but source and error
-        self._row(names)
+        self._row(csv_columns(self.labels))
 
     def add(self, entry: Entry) -> None:
         """Write the rows of one photo."""
         if isinstance(entry, Unreadable):
-            self._row([entry.source, *self._empty, entry.error])
+            self._row_without_face(entry.source, entry.error)
         elif not entry.faces:
-            self._row([entry.source, *self._empty, ""])
+            self._row_without_face(entry.source, "")
         else:
             for position, face in enumerate(entry.faces):
                 self._row([entry.source, position, *numbers(face), ""])
         self.stream.flush()
+
+    def _row_without_face(self, source: object, error: str) -> None:
+        between = len(csv_columns(self.labels)) - 2
+        self._row([source, *[""] * between, error])
 
     def _row(self, cells: Sequence[object]) -> None:
         self.stream.write(csv_line([neutral(cell) for cell in cells] if self.excel else cells))

@@ -22,6 +22,7 @@ from mien.errors import MissingExtraError, OptionError, nearest
 from mien.recognition import devices
 from mien.recognition.crop import CropSpec
 from mien.recognition.detection import yunet
+from mien.recognition.detection.shrink import shrink
 from mien.results import Box
 
 if TYPE_CHECKING:
@@ -365,8 +366,10 @@ def _view(pixels: NDArray[np.uint8], long_side: int, border: int) -> _View:
     factor = long_side / max(height, width)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     view = pixels
-    if size != (width, height):
-        view = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)  # type: ignore[assignment]
+    if factor < 1:
+        view = shrink(pixels, size)
+    elif size != (width, height):
+        view = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
     if border:
         view = cv2.copyMakeBorder(view, border, border, border, border, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
     return _View(view, size[0] / width, size[1] / height, border)

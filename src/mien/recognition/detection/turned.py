@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mien.recognition.detection.shrink import shrink
 from mien.results import Box
 
 if TYPE_CHECKING:
@@ -62,14 +63,11 @@ def _around(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 
 
 def _shrunk(pixels: NDArray[np.uint8], limit: int) -> NDArray[np.uint8]:
-    import cv2
-
     height, width = pixels.shape[:2]
     factor = limit / max(height, width)
     if factor >= 1:
         return pixels
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return shrink(pixels, (max(1, round(width * factor)), max(1, round(height * factor))))
 
 
 def _turned_back(one: Detection, quarters: int, shape: tuple[int, int]) -> Detection:
