@@ -21,6 +21,25 @@ class VideoError(MienError, ValueError):
     """A film or camera that cannot be used: damaged, without pictures, gone; or one that cannot be written."""
 
 
+class VideoLimitError(VideoError):
+    """A film that has more than it may have.
+
+    Args:
+        message: for people.
+        limit: what is limited: ``seconds``, ``frames``, ``read_frames``, ``pixels`` of a frame or ``result_bytes``.
+        most: what is allowed.
+        given: what the film has; where reading stopped at the limit, what was reached, so that it has at least this.
+    """
+
+    def __init__(self, message: str, limit: str, most: float, given: float) -> None:
+        super().__init__(message)
+        self.limit, self.most, self.given = limit, most, given
+
+    def to_dict(self) -> dict[str, str | float]:
+        """Return the limit, what is allowed, and what was given, as JSON-ready values."""
+        return {"limit": self.limit, "most": self.most, "given": self.given}
+
+
 class FileMissingError(MienError, FileNotFoundError):
     """A path that does not exist, or a folder that holds nothing of use."""
 

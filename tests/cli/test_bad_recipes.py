@@ -129,6 +129,9 @@ def test_data_that_lacks_something(
         (["pca-knn", "--set", "preprocess.channels=3"], "Set preprocess.channels = 1"),
         (["hog-svm", "--set", "train.rate=0.1"], "unknown key 'train'"),
         (["hog-svm", "--seeds", "2"], "hog-svm has no randomness, so --seeds would repeat one run"),
+        (["system-b", "--folds", "3", "--seeds", "2"], "--folds and --seeds exclude each other"),
+        (["system-b", "--set", "data.folds=3"], "fold 0 of 3: expected two folds or more"),
+        (["system-b", "--set", "data.folds=3", "--set", "data.fold=1"], "set data.split to subject or image"),
         (["system-b", "--seeds", "0"], "'0': expected a whole number, 1 or more"),
     ],
 )

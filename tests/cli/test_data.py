@@ -105,6 +105,7 @@ def test_official_split_of_fer2013(tmp_path: Path, capsys: Capture) -> None:
     ("arguments", "says"),
     [
         (["data", "indx"], "Did you mean 'data index'"),
+        (["hlep"], "Did you mean 'help'"),
         (["data", "split", "m.parquet", "--out", "x"], "one of --official, --shares and --folds"),
         (["data", "split", "m.parquet", "--out", "x", "--shares", "80-20"], "such as 80/20"),
         (["data", "split", "m.parquet", "--out", "x", "--shares", "nan/20"], "positive shares"),

@@ -57,6 +57,13 @@ def test_the_table_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in shown and check["found"] in shown for (_, name), check in checks.items())
 
 
+def test_a_file_holds_no_padding(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines are not filled with spaces up to the longest one, which is hundreds of letters long."""
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [line.rstrip() for line in lines]
+
+
 def test_the_corpora_of_a_model_and_their_terms(capsys: pytest.CaptureFixture[str], weights: Path) -> None:
     stated = [Corpus("fer2013", "for a contest"), Corpus("imagenet", "for research", "pretraining")]
     bundle.rewrite(weights / "small.onnx", trained_on=stated)

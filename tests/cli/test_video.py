@@ -106,6 +106,11 @@ def test_all_outputs_at_once(video: Video, tmp_path: Path, capsys: pytest.Captur
     assert "3 people" in (tmp_path / "page" / "index.html").read_text("utf-8")
 
 
+def test_one_person_is_no_people(video: Video, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert video("--out", tmp_path / "out.csv", "--max-faces", "1", "--seconds", "0.3") == 0
+    assert capsys.readouterr().out.rstrip().endswith("; 1 person")
+
+
 def test_sampling_and_an_end(video: Video, tmp_path: Path) -> None:
     video("--out", tmp_path / "out.csv", "--every", "5", "--seconds", "1.5")
     seconds = films.vary(films.CROSSING)

@@ -112,6 +112,14 @@ def test_copies_share_their_part(tmp_path: Path) -> None:
     assert len(set(zip(pictures, found.manifest.column("split"), strict=True))) == 24
 
 
+def test_copies_that_join_people_are_named(tmp_path: Path) -> None:
+    """Eight people, but all with the same two pictures: one group, which no pattern for people can part."""
+    files = {f"{word}/p{person}.png": png(face(at)) for at, word in enumerate("ab") for person in range(8)}
+    whole = gathered(plant(tmp_path / "photos", files), tmp_path, PEOPLE)
+    with pytest.raises(DataError, match=r"16 images of 8 people form 1 independent group: 16 images are duplicates"):
+        own.assign_parts(whole)
+
+
 def test_parts_of_folders_are_kept(tmp_path: Path) -> None:
     files = {f"{assign_parts}/{word}/{number}.png": png(face(place * 10 + number)) for place, (assign_parts, word) in enumerate((assign_parts, word) for assign_parts in ("train", "val", "test") for word in "ab") for number in range(3)}  # fmt: skip # noqa: E501
     found = own.assign_parts(gathered(plant(tmp_path / "photos", files), tmp_path))
@@ -163,7 +171,7 @@ def test_half_a_split_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_too_few_photos_are_an_error_that_names_the_class(tmp_path: Path, count: int) -> None:
-    with pytest.raises(DataError, match=r"a has none in \w+|people cannot fill"):
+    with pytest.raises(DataError, match=r"a has none in \w+|independent groups"):
         parted(tmp_path, ("",), count)
 
 

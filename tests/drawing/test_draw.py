@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mien.drawing import draw as drawing
-from mien.drawing.draw import COLOURS, Rectangle, _ink, _label, draw, hidden
+from mien.drawing.draw import COLOURS, OWN, Rectangle, _ink, _label, assign_colours, draw, hidden
 from mien.errors import OptionError
 from mien.labels import FER2013
 from mien.results import Box, Face
@@ -91,14 +91,55 @@ def test_ink_contrasts_with_every_label() -> None:
         parts = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
         return float(np.dot(parts, (0.2126, 0.7152, 0.0722)))
 
-    for colour in COLOURS.values():
+    for colour in (*COLOURS.values(), *OWN):
         low, high = sorted((luminance(colour), luminance(_ink(colour))))
         assert (high + 0.05) / (low + 0.05) > 4.5
+
+
+CONES = {
+    "all": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+"""Linear RGB as people without one kind of cones see it (Machado, Oliveira and Fernandes 2009, severity 1)."""
+
+
+def seen(colours: list[tuple[int, int, int]], cones: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """CIELAB (N, 3) of 8-bit sRGB colours, with white of D65."""
+    shares = np.array(colours) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.transpose(CONES[cones]), 0, 1)
+    to_xyz = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+    parts = linear @ to_xyz.T / (0.9505, 1, 1.0888)
+    x, y, z = np.where(parts > 0.008856, np.cbrt(parts), 7.787 * parts + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("cones", CONES)
+def test_own_classes_can_be_told_apart_with_any_cones(cones: str) -> None:
+    own, eight = seen(list(OWN), cones), seen(list(COLOURS.values()), cones)
+    apart = np.linalg.norm(own[:, None] - own, axis=2) + 1e3 * np.eye(len(OWN))
+    assert apart[:6, :6].min() > 29
+    assert apart.min() > 21
+    assert np.linalg.norm(own[:, None] - eight, axis=2).min() > 14
+
+
+def test_own_classes_keep_their_colours_in_any_order() -> None:
+    labels = ("tired", "bored", "joie", "anger")
+    assigned = assign_colours(labels)
+    assert assigned == {"tired": OWN[1], "bored": OWN[0], "joie": COLOURS["happiness"], "anger": COLOURS["anger"]}
+    assert assign_colours(labels[::-1]) == assigned
+    many = assign_colours(tuple(f"class {index:02}" for index in range(14)))
+    assert list(many.values()) == [*OWN, *OWN[:2]]
 
 
 def test_labels_of_other_models() -> None:
     face = replace(FACE, labels=("contempt", "ennui"), values=(0.3, 0.7))
     assert painted((400, 400), face).any()
+    pixels = np.asarray(draw(GREY, [face]))
+    assert (pixels == OWN[0]).all(axis=2).sum() > 500
+    assert not (pixels == 200).all(axis=2).any()  # the grey of classes that a model does not have
 
 
 def test_hidden_faces_cannot_be_told_apart() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ torch.set_num_threads(1)  # pictures this small gain nothing from a second threa
 from mien.classical import classical  # noqa: E402
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import DataError, OptionError  # noqa: E402
-from mien.evaluation.reports import seeds_table  # noqa: E402
+from mien.evaluation.reports import folds_table, seeds_table  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes.recipe import ClassicalRecipe, Recipe, load_any, parse  # noqa: E402
 from mien.recognition.model_files.bundle import read  # noqa: E402
@@ -185,3 +186,20 @@ def test_advice_names_the_epoch_counted_from_one_and_what_to_do(tmp_path: Path) 
 def test_no_advice_where_there_is_nothing_to_advise(fitted: dict[str, Any], folder: Path, tmp_path: Path) -> None:
     assert runs.advise(past(tmp_path / "good", 1.0, 0.8, 0.7, 0.6, 0.5)) is None
     assert runs.advise(folder / "baseline") is None
+
+
+def test_folds_of_a_baseline_test_each_face_once_and_each_person_apart(faces: FaceSet, tmp_path: Path) -> None:
+    people = np.array([f"p{row // 7 % 9}" for row in range(len(faces))])
+    known = replace(faces, subjects=people)
+    recipe = baseline()
+    variants = list(runs.vary_fold(recipe.with_values({"data.limit": 0}), known, 3))
+    for variant in variants:
+        assert variant.data.split == "subject"
+        assert runs.train(variant, known, tmp_path / f"fold-{variant.data.fold}") is not None
+    result = folds_table.write(tmp_path)
+    assert (result.pooled["faces"], result.grouped_by, result.groups) == (len(faces), "subject", 9)
+    assert len({variant.digest() for variant in variants}) == 3
+    unknown = next(runs.vary_fold(recipe, faces, 3))
+    assert unknown.data.split == "image"
+    with pytest.raises(OptionError, match="at least 2"):
+        next(runs.vary_fold(recipe, faces, 1))

@@ -63,6 +63,25 @@ def test_hold_out_chooses_on_training_faces_and_tests_on_all_others(faces: FaceS
     assert {was[name] for name in arranged.part(parts.VALIDATION).ids} == {"Training"}
 
 
+def test_each_face_and_person_is_tested_in_one_fold(faces: FaceSet) -> None:
+    """168 faces of 12 people in 4 folds: 3 people each, of whom nobody is in training or validation."""
+    known = replace(faces, subjects=np.array([f"p{row % 12}" for row in range(len(faces))]))
+    tested: list[str] = []
+    for fold in range(1, 5):
+        arranged = parts.arrange(known, DataTable(split="subject", folds=4, fold=fold))
+        people = [set(arranged.part(name).subjects.tolist()) for name in (parts.TRAIN, parts.VALIDATION, parts.TEST)]  # type: ignore[union-attr]
+        assert [len(names) for names in people[2:]] == [3]
+        assert len(set.union(*people)) == sum(map(len, people)) == 12
+        tested += arranged.part(parts.TEST).ids
+    assert sorted(tested) == sorted(faces.ids)
+
+
+def test_folds_by_image_draw_validation_faces_from_the_other_folds(faces: FaceSet) -> None:
+    arranged = parts.arrange(faces, DataTable(split="image", folds=4, fold=2, hold_out=1 / 9))
+    assert sizes(arranged) == {"train": 112, "validation": 14, "test": 42}
+    assert set(arranged.part(parts.TEST).counts().values()) == {6}
+
+
 @pytest.mark.parametrize("table", [{"hold_out": 0.1}, {"split": "image"}, {"split": "subject"}])
 def test_the_draw_hangs_on_its_seed_alone(faces: FaceSet, table: dict[str, Any]) -> None:
     first, again, other = (parts.arrange(faces, DataTable(seed=seed, **table)) for seed in (0, 0, 1))

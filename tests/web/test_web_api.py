@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from serving import get, post
 
 from mien.drawing import languages
-from mien.drawing.draw import COLOURS
+from mien.drawing.draw import COLOURS, OWN
 from mien.interpret.explain import explain_image
 from mien.web.app import STATIC
 from mien.web.shapes import Explanations, Offer, Predictions
@@ -255,6 +255,8 @@ def test_the_page_draws_in_the_librarys_colours() -> None:
     (table,) = re.findall(r"export const COLOURS = \{(.*?)\};", script, re.DOTALL)
     written = dict(re.findall(r'(\w+): "#([0-9a-f]{6})"', table))
     assert written == {name: "".join(f"{part:02x}" for part in colour) for name, colour in COLOURS.items()}
+    (own,) = re.findall(r"export const OWN = \[(.*?)\];", script, re.DOTALL)
+    assert re.findall(r"#([0-9a-f]{6})", own) == ["".join(f"{part:02x}" for part in colour) for colour in OWN]
 
 
 def test_the_sample_is_the_example(examples: Path) -> None:

@@ -138,38 +138,49 @@ def test_what_is_no_video_is_refused_and_not_kept(with_videos: Serve, film: Path
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
-        ({"video_seconds": 1.0}, "video-too-long"),
-        ({"video_body": 1000}, "body-too-large"),
-        ({"max_pixels": 64 * 95}, "unreadable-video"),
+        ({"video_seconds": 1.0}, ("video-too-long", {"limit": "seconds", "most": 1.0, "given": 1.2})),
+        ({"video_body": 1000}, ("body-too-large", None)),
+        (
+            {"max_pixels": 64 * 95},
+            ("unreadable-video", {"limit": "pixels", "most": 64 * 95, "given": 64 * 96}),
+        ),
     ],
 )
 def test_above_a_limit_a_video_is_refused(
-    with_videos: Serve, film: Path, folder: Path, limit: dict[str, float], expected: str
+    with_videos: Serve,
+    film: Path,
+    folder: Path,
+    limit: dict[str, float],
+    expected: tuple[str, dict[str, str | float] | None],
 ) -> None:
     address = with_videos(**limit)
     content = film.read_bytes()
     for body in (content, iter([content[:600], content[600:]])):  # its length declared, and not
         answer = post(f"{address}/v1/video", content=body, headers=MP4)
-        assert kind(answer) == expected
+        exceeded = answer.json().get("exceeded")
+        assert (kind(answer), exceeded) == (expected[0], expected[1] and pytest.approx(expected[1], abs=0.11))
         assert "expected at most" in answer.json()["detail"]
     assert files(folder) == []
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"),
+    ("limit", "expected", "name"),
     [
-        ({"video_frames": 3}, "more than 3 frames to read. Read fewer with the option fps."),
-        ({"video_body": 15_000}, "more than 15000 bytes of results"),
+        ({"video_frames": 3}, "more than 3 frames to read. Read fewer with the option fps.", "read_frames"),
+        ({"video_body": 15_000}, "more than 15000 bytes of results", "result_bytes"),
     ],
 )
-def test_above_a_limit_reading_ends(
-    with_videos: Serve, film: Path, folder: Path, limit: dict[str, int], expected: str
+def test_above_a_limit_reading_ends(  # noqa: PLR0917
+    with_videos: Serve, film: Path, folder: Path, limit: dict[str, int], expected: str, name: str
 ) -> None:
     assert film.stat().st_size < 15_000
     job = send(with_videos(**limit), film)
     told = ended(job)
     assert told["state"] == "failed"
     assert expected in told["error"]
+    (most,) = limit.values()
+    assert (told["exceeded"]["limit"], told["exceeded"]["most"]) == (name, most)
+    assert told["exceeded"]["given"] > most
     answer = get(f"{job}/results")
     assert (answer.status_code, kind(answer)) == (422, "unreadable-video")
     assert files(folder) == []

@@ -203,7 +203,7 @@ def _no_verb(verb: str, allowed: list[str]) -> str:
         return f"no verb {verb!r}. For photos: mien predict {verb}"
     if verb in OTHERS and OTHERS[verb] in allowed:
         return f"no verb {verb!r}. Did you mean {OTHERS[verb]!r}? See mien --help"
-    return f"no verb {verb!r}; there are {', '.join(allowed)}.{nearest(verb, allowed)}"
+    return f"no verb {verb!r}; there are {', '.join(allowed)}.{nearest(verb, [*allowed, 'help'])}"
 
 
 def _fail(message: str, code: int = FAILED) -> int:

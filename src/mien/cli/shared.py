@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Sequence
@@ -121,6 +122,28 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     for name, values in scored(metrics).items():
         table.add_row(name.replace("_", " "), *figures(values))
     Console().print(table)
+
+
+def show_folds(folder: Path) -> None:
+    """Write the files of the folds in ``folder`` and print their metrics, mean ± deviation and intervals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mien.evaluation.reports import folds_table
+
+    result = folds_table.write(folder)
+    table = Table(*folds_table.HEAD)
+    for row in folds_table.format_rows(result):
+        table.add_row(*row)
+    Console().print(table)
+    sys.stdout.write(f"Intervals: over {result.groups:,} {_GROUPS[result.grouped_by]}.\n")
+
+
+_GROUPS = {
+    "subject": "people, each with all faces",
+    "session": "sessions, each with all frames",
+    "face": "faces, as the data names no people: faces of one person may be in several folds",
+}
 
 
 def show_seeds(folder: Path) -> None:

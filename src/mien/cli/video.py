@@ -302,6 +302,10 @@ def _until(seconds: float | None, start: float, steps: Iterable[Step]) -> Iterat
         yield step
 
 
+def _count_people(number: int) -> str:
+    return f"{number:,} {'person' if number == 1 else 'people'}"
+
+
 def _show_people(digest: Digest) -> None:
     from mien.video.digest import format_time
 
@@ -316,5 +320,5 @@ def _show_people(digest: Digest) -> None:
     for row in table:
         cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
-    faces = f"{digest.with_face:,} of {digest.frames:,} frames show a face; {len(digest.lives):,} people"
+    faces = f"{digest.with_face:,} of {digest.frames:,} frames show a face; {_count_people(len(digest.lives))}"
     sys.stdout.write(f"{faces}{', the 20 longest shown' if len(digest.lives) > 20 else ''}\n")

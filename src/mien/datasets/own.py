@@ -127,6 +127,8 @@ def assign_parts(whole: Manifest, shares: tuple[float, float, float] = (70, 15, 
     subjects = whole.array("subject")
     groups, copies = _group_rows(whole, subjects)
     people = bool((subjects != "").all())
+    if not kept:
+        _check_groups(groups, subjects, copies)
     recipe = {"method": "groups", "by": "people and copies" if people else "copies", "shares": list(shares),
               "seed": seed, "kept": list(kept)}  # fmt: skip
     drawn = _draw_missing(whole.array("label"), groups, given if kept else None, shares, seed)
@@ -155,6 +157,22 @@ def _find_given_parts(given: Sequence[str], whole: Manifest) -> tuple[str, ...]:
     if "train" not in kept:
         raise DataError(f"There are the splits {' and '.join(kept)}, but none for training. Add a folder train.")
     return kept
+
+
+def _check_groups(groups: NDArray[Any], subjects: NDArray[Any], copies: int) -> None:
+    """Raise ``DataError`` if there are fewer groups than splits, saying what joined the images."""
+    count = len(set(groups.tolist()))
+    if count >= len(PARTS):
+        return
+    people = len(set(subjects.tolist()) - {""})
+    of_people = f" of {people} {'person' if people == 1 else 'people'}" if people else ""
+    joined = [f"{copies} images are duplicates or near duplicates of another"] if copies else []
+    joined += ["photos of one person stay in one split"] if people else []
+    raise DataError(
+        f"The {len(groups)} images{of_people} form {count} independent group{'' if count == 1 else 's'}"
+        f"{': ' if joined else ''}{', and '.join(joined)}. Expected at least {len(PARTS)} groups, one for each split. "
+        "Add photos of more people, or leave out copies of one photo."
+    )
 
 
 def _draw_missing(

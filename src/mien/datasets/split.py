@@ -96,14 +96,10 @@ def folds(manifest: Manifest, count: int, *, by: str = "image", seed: int = 0) -
     Each labelled row is in ``test`` exactly once. Raises as ``ratios`` does.
     """
     _check_by(by)
-    if count < 2:
-        raise OptionError(f"{count} folds: expected at least 2.")
     labels = manifest.array("label")
     used = np.flatnonzero(labels != "")
-    if by == "subject":
-        fold_of_row = _split_subjects(labels[used], _read_subjects(manifest)[used], np.full(count, 1 / count), seed)
-    else:
-        fold_of_row = _assign_folds(labels[used], count, seed)
+    subjects = _read_subjects(manifest)[used] if by == "subject" else None
+    fold_of_row = assign_folds(labels[used], count, subjects=subjects, seed=seed)
     recipe = {"method": "folds", "by": by, "folds": count, "seed": seed}
     return [
         _with_split(
@@ -111,6 +107,29 @@ def folds(manifest: Manifest, count: int, *, by: str = "image", seed: int = 0) -
         )
         for fold in range(count)
     ]
+
+
+def assign_folds(
+    labels: NDArray[Any], count: int, *, subjects: NDArray[Any] | None = None, seed: int = 0
+) -> NDArray[np.intp]:
+    """Return intp (N,): the fold of each of N labelled faces, from 0, with the classes spread evenly.
+
+    Args:
+        labels: (N,).
+        count: number of folds.
+        subjects: (N,) strings, to keep each person in one fold.
+        seed: of the random draw.
+
+    Raises:
+        OptionError: fewer than two folds.
+        DataError: too few images of a class or too few people, or a face without a subject.
+    """
+    if count < 2:
+        raise OptionError(f"{count} folds: expected at least 2.")
+    if subjects is None:
+        return _assign_folds(labels, count, seed)
+    _check_known(subjects)
+    return _split_subjects(labels, subjects, np.full(count, 1 / count), seed)
 
 
 def _with_split(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mien.drawing import fonts, languages
@@ -38,6 +39,14 @@ COLOURS: dict[str, Colour] = {
     "neutral": (86, 180, 233),
     "contempt": (127, 79, 196),
 }
+OWN: tuple[Colour, ...] = (
+    (170, 0, 255), (238, 0, 85), (0, 255, 238), (187, 238, 153), (34, 51, 85), (85, 34, 0), (85, 0, 136),
+    (255, 136, 68), (153, 136, 255), (221, 170, 170), (153, 68, 0), (85, 102, 136),
+)  # fmt: skip
+"""Colours of other classes, in the order in which they are assigned: under normal vision and without red, green or blue
+cones, any two of the first six are 30 CIELAB units or more apart, any two of all 21, and none is nearer than 14 to one
+of ``COLOURS``. The page has the same table."""
+
 _OTHER: Colour = (200, 200, 200)
 _MARGIN, _BLOCKS = 0.35, 6  # a hidden face: the box and a third more on each side, in six times six blocks
 
@@ -146,8 +155,21 @@ def _hide(pixels: NDArray[np.uint8], box: Box) -> None:
         part[:] = cv2.resize(blocks, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_NEAREST)
 
 
+@lru_cache(maxsize=64)
+def assign_colours(labels: tuple[str, ...]) -> dict[str, Colour]:
+    """Assign a colour to each class of a model, whatever the order of ``labels``.
+
+    Mien's emotions, in any language, have the colours of ``COLOURS``. Other classes have those of ``OWN``, in
+    alphabetical order; after twelve they repeat.
+    """
+    english = languages.english()
+    own = sorted({label for label in labels if english.get(label, label) not in COLOURS})
+    others = {label: OWN[index % len(OWN)] for index, label in enumerate(own)}
+    return {label: others.get(label) or COLOURS[english.get(label, label)] for label in labels}
+
+
 def _colour(face: Drawn) -> Colour:
-    return COLOURS.get(_english(face), _OTHER)
+    return assign_colours(tuple(face.labels)).get(face.emotion, _OTHER)
 
 
 def _english(face: Drawn) -> str:

@@ -99,7 +99,7 @@ def read(folder: str | Path) -> Evaluated:
         )
     missing = [line for name, line in _REMEDIES.items() if not (path / name).exists()]
     if missing:
-        raise FileMissingError(f"{path} is incomplete: {' '.join(missing)}")
+        raise FileMissingError(f"{path} is incomplete. It has {' and '.join(missing)}.")
     run = Evaluated(path, predictions.read(path / run_files.PREDICTIONS), read_json(path / run_files.METRICS))
     for part in run.parts:
         _check(run, part)
@@ -107,10 +107,9 @@ def read(folder: str | Path) -> Evaluated:
 
 
 _REMEDIES = {
-    run_files.PREDICTIONS: "it holds no predictions.parquet (run `mien evaluate MODEL --data DATA --out FOLDER` "
-    "and name FOLDER instead).",
-    run_files.METRICS: "it holds no metrics.json (finish the run with `mien train … --resume`, or evaluate again "
-    "with --out).",
+    run_files.PREDICTIONS: "no predictions.parquet (run `mien evaluate MODEL --data DATA --out FOLDER` "
+    "and name FOLDER instead)",
+    run_files.METRICS: "no metrics.json (finish the run with `mien train … --resume`, or evaluate again with --out)",
 }
 
 

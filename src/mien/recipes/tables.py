@@ -82,6 +82,10 @@ class DataTable(Table):
         hold_out: share of the training faces used as validation set; all faces of the corpus's other splits are then
             test faces (system D tests on FER2013's PublicTest and PrivateTest together).
         seed: of the split; independent of ``train.seed``, so that several seeds share one split.
+        folds: number of folds of a cross-validation; 0 for none. All labelled faces are dealt out to the folds by image
+            or, where ``split`` is ``subject``, by person.
+        fold: the fold that is the test set, from 1. Of the others a share is drawn in the same way as validation set:
+            ``hold_out``, or the validation set's part of ``shares``.
         votes: use the FER+ votes as soft targets; faces without votes keep their label.
         oversample: 0 samples each face once per epoch; 1 samples all classes equally often (system E); in between, the
             probability of a face is its class's size to the power of minus this.
@@ -98,6 +102,8 @@ class DataTable(Table):
     shares: Annotated[tuple[Positive, ...], Field(min_length=3, max_length=3)] = (70.0, 15.0, 15.0)
     hold_out: Fraction = 0.0
     seed: Number = 0
+    folds: Number = 0
+    fold: Number = 0
     votes: bool = False
     oversample: Probability = 0.0
     corpora: CorporaTable = CorporaTable()
@@ -121,6 +127,19 @@ class DataTable(Table):
         if self.corpora.shares and (self.votes or self.oversample):
             raise ValueError("data.corpora has its own heads and balance; leave data.votes and data.oversample out")
         return self
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> DataTable:
+        if self.folds == 1 or not (1 <= self.fold <= self.folds or self.fold == self.folds == 0):
+            raise ValueError(f"fold {self.fold} of {self.folds}: expected two folds or more, and fold from 1 to folds")
+        if self.folds and self.split == "own":
+            raise ValueError("data.folds replaces the corpus's split; set data.split to subject or image")
+        return self
+
+    @property
+    def validation_share(self) -> float:
+        """Share of the training faces that a cross-validation draws as validation set."""
+        return self.hold_out or self.shares[1] / (self.shares[0] + self.shares[1])
 
     @property
     def reading_limit(self) -> int:

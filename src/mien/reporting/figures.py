@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.drawing import fonts
+from mien.drawing.draw import assign_colours
 from mien.errors import MissingExtraError
 from mien.files import appearing
 
@@ -36,6 +37,7 @@ KINDS = ("png", "svg", "pdf")
 """The formats that every plot is written in."""
 
 _CELL = 96
+_EDGE: Any = {"edgecolor": "#555555", "linewidth": 0.4}  # of bars, as some classes have pale colours
 
 _STYLE: Any = {
     "font.size": 10,
@@ -50,8 +52,9 @@ _STYLE: Any = {
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """Assign a colour to each class; after nine classes the colours repeat."""
-    return {name: OKABE_ITO[index % len(OKABE_ITO)] for index, name in enumerate(names)}
+    """Assign a colour to each class, the one that it has in annotated pictures and on the page; grey for no label."""
+    assigned = assign_colours(tuple(name for name in names if name))
+    return {name: "#{:02x}{:02x}{:02x}".format(*assigned[name]) if name else GREY for name in names}
 
 
 def new(width: float, height: float, feature: str = "mien data explore") -> Figure:
@@ -179,7 +182,7 @@ def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Fi
     palette = colours(names)
     for axes, (split, row) in zip(panels, counts.items(), strict=True):
         values = [row.get(name, 0) for name in names]
-        bars = axes.barh(names, values, color=[palette[name] for name in names])
+        bars = axes.barh(names, values, color=[palette[name] for name in names], **_EDGE)
         axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=9)
         axes.set(title=f"{split or 'no split'} ({sum(row.values()):,})", xlabel="images")
         axes.margins(x=0.28)
@@ -193,7 +196,7 @@ def weights(values: Mapping[str, float], ratio: float, split: str) -> Figure:
     """Plot class weights N / (classes × count), which balance the classes."""
     figure = new(6.4, 0.36 * len(values) + 1.2)
     axes = figure.subplots()
-    bars = axes.barh(list(values), list(values.values()), color=list(colours(list(values)).values()))
+    bars = axes.barh(list(values), list(values.values()), color=list(colours(list(values)).values()), **_EDGE)
     axes.bar_label(bars, [f"{value:.2f}" for value in values.values()], padding=3, fontsize=9)
     axes.set(xlabel="class weight (1 = balanced)", title=f"{split or 'all images'}: imbalance ratio {ratio:.1f}")
     axes.margins(x=0.15)
@@ -319,6 +322,7 @@ def _draw_drop(axes: Any, mean: NDArray[np.float64], floor: float, colour: str) 
 
 def _draw_half(axes: Any, points: NDArray[np.float64], colour: str) -> None:
     """Draw a line around the denser half of a class's points; none for fewer than ten, or for points on a line."""
+    from matplotlib.patheffects import withStroke
     from scipy.stats import gaussian_kde
 
     if len(points) < 10 or np.linalg.matrix_rank(points - points.mean(0)) < 2:
@@ -327,7 +331,8 @@ def _draw_half(axes: Any, points: NDArray[np.float64], colour: str) -> None:
     (left, bottom), (right, top) = points.min(0), points.max(0)
     across, up = np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60))
     heights = density(np.vstack([across.ravel(), up.ravel()])).reshape(across.shape)
-    axes.contour(across, up, heights, levels=[float(np.median(density(points.T)))], colors=[colour], linewidths=1.6)
+    line = axes.contour(across, up, heights, levels=[float(np.median(density(points.T)))], colors=[colour])
+    line.set(linewidth=1.6, path_effects=[withStroke(linewidth=2.4, foreground="#555555")])  # for pale colours
 
 
 def _label_components(axes: Any, share: Sequence[float], deep: bool) -> None:

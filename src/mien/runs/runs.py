@@ -13,6 +13,7 @@ from mien import run_files
 from mien.classical import classical
 from mien.classical.trunk import check_preprocess, read_trunk
 from mien.datasets.faces import FaceSet, Watch
+from mien.errors import OptionError
 from mien.export import export as networks
 from mien.export.export import graph_recipe_of, record, score, summarise
 from mien.files import appearing
@@ -103,6 +104,21 @@ def vary_seed(recipe: Recipe, count: int) -> Iterator[Recipe]:
     """Yield the recipe with ``count`` consecutive seeds, from its own on; the split of the data does not change."""
     for seed in range(recipe.train.seed, recipe.train.seed + count):
         yield recipe.with_values({"train.seed": seed})
+
+
+def vary_fold(recipe: AnyRecipe, faces: FaceSet, count: int) -> Iterator[AnyRecipe]:
+    """Yield the recipe for each fold of a cross-validation, by person where every face names one, else by image.
+
+    Raises:
+        OptionError: fewer than two folds.
+    """
+    if count < 2:
+        raise OptionError(f"{count} folds: expected at least 2.")
+    by_person = faces.subjects is not None and bool((faces.subjects != "").all())
+    for fold in range(1, count + 1):
+        yield recipe.with_values(
+            {"data.split": "subject" if by_person else "image", "data.folds": count, "data.fold": fold}
+        )
 
 
 def advise(run: Path) -> str | None:

@@ -29,7 +29,9 @@ def arrange(faces: FaceSet, table: DataTable) -> FaceSet:
     """
     faces = corpora.relabel(faces, table.corpora)
     faces = _keep_apex(faces, table.apex) if table.apex else faces
-    if table.split != "own":
+    if table.folds:
+        arranged = _take_fold(faces, table)
+    elif table.split != "own":
         subjects = _subjects(faces) if table.split == "subject" else None
         parts = split.parts(faces.labels, table.shares, subjects=subjects, seed=table.seed)
         arranged = faces.resplit(parts)
@@ -81,6 +83,19 @@ def _subjects(faces: FaceSet) -> NDArray[np.str_]:
     if faces.subjects is None:
         raise DataError("This data has no subjects, so it cannot be split by subject; set data.split = 'image'.")
     return faces.subjects
+
+
+def _take_fold(faces: FaceSet, table: DataTable) -> FaceSet:
+    """Make fold ``table.fold`` the test set, and draw the validation set from the others."""
+    subjects = _subjects(faces) if table.split == "subject" else None
+    folds = split.assign_folds(faces.labels, table.folds, subjects=subjects, seed=table.seed)
+    training = np.flatnonzero(folds != table.fold - 1)
+    known = None if subjects is None else subjects[training]
+    shares = (1 - table.validation_share, table.validation_share)
+    drawn = split.parts(faces.labels[training], shares, subjects=known, seed=table.seed)
+    parts = np.full(len(faces), "test", "U10")
+    parts[training] = ["validation" if part == "test" else part for part in drawn]
+    return faces.resplit(parts)
 
 
 def _hold_out(faces: FaceSet, table: DataTable) -> FaceSet:

@@ -12,7 +12,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from mien.addresses import hide_passwords
-from mien.errors import OptionError, OutOfMemoryError, VideoError
+from mien.errors import OptionError, OutOfMemoryError, VideoError, VideoLimitError
 from mien.images import MAX_PIXELS
 from mien.video.clock import FilmTimes, LiveTimes, read_packets
 from mien.video.extent import Extent
@@ -183,9 +183,12 @@ class Film:
             raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Give a source with video.")
         if self._stranger is not None and track.width * track.height > self._stranger.pixels:
             self.close()
-            raise VideoError(
+            raise VideoLimitError(
                 f"The frames have {track.width}×{track.height} pixels: expected at most {self._stranger.pixels}. "
-                "Scale the video down."
+                "Scale the video down.",
+                "pixels",
+                self._stranger.pixels,
+                track.width * track.height,
             )
         return self._container, track
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.drawing.draw import COLOURS
 from mien.reporting.document import Sheet, Written
-from mien.reporting.figures import GREY, OKABE_ITO, new, styled
+from mien.reporting.figures import colours, new, styled
 from mien.video.digest import Digest, format_time
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def draw_timeline(digest: Digest) -> Figure:
     people = digest.longest(_PEOPLE)
     figure = new(9.0, 0.95 * len(people) + 1.3)
     grid = figure.subplots(len(people), 2, width_ratios=(1, 11), squeeze=False)
-    palette = {name: _choose_colour(name, index) for index, name in enumerate(digest.labels)}
+    palette = colours(digest.labels)
     for (face, strip), (who, life) in zip(grid, people, strict=True):
         _draw_face(face, who, life)
         _draw_strip(strip, digest, who, life, list(palette.values()))
@@ -130,10 +129,3 @@ def _draw_face(axes: Axes, who: int, life: Life) -> None:
     axes.set(xticks=(), yticks=(), ylabel=str(who))
     axes.yaxis.label.set(rotation=0, ha="right", va="center", fontweight="bold")
     axes.set_frame_on(False)
-
-
-def _choose_colour(name: str, index: int) -> str:
-    known = COLOURS.get(name)
-    if known is not None:
-        return "#{:02x}{:02x}{:02x}".format(*known)
-    return (GREY, *OKABE_ITO)[index % (len(OKABE_ITO) + 1)]

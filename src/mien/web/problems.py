@@ -43,11 +43,13 @@ class ProblemError(Exception):
         kind: a key of ``KINDS``.
         detail: what was given, what was expected, what to do.
         headers: further headers of the response.
+        exceeded: the limit of the server that a video exceeds, as ``VideoLimitError.to_dict``.
     """
 
     kind: str
     detail: str
     headers: Mapping[str, str] | None = None
+    exceeded: Mapping[str, str | float] | None = None
 
     def __post_init__(self) -> None:
         super().__init__(self.detail)
@@ -62,6 +64,7 @@ class ProblemError(Exception):
             "detail": self.detail,
             "instance": f"urn:mien:request:{request_id}",
             "request_id": request_id,
+            **({"exceeded": dict(self.exceeded)} if self.exceeded else {}),
         }
 
     def response(self, request_id: str) -> Response:

@@ -174,6 +174,14 @@ class Offer(_Shape):
     limits: Limits
 
 
+class Exceeded(BaseModel):
+    """A limit of the server, and what a video has of it."""
+
+    limit: Literal["seconds", "frames", "read_frames", "pixels", "result_bytes"]
+    most: float = Field(description="what the server allows")
+    given: float = Field(description="what the video has; at least this where reading stopped at the limit")
+
+
 class VideoJob(_Shape):
     """A video that was sent: how far it is read, and where its results are."""
 
@@ -185,6 +193,7 @@ class VideoJob(_Shape):
     seconds: float = Field(ge=0, description="seconds of the video that are read")
     frames: int = Field(ge=0, description="frames in the results so far")
     error: str | None = Field(description="why it failed")
+    exceeded: Exceeded | None = Field(description="the limit that it exceeds, if it failed for that")
     faults: list[str] = Field(description="what was wrong with the video, which was read as far as possible")
     expires_in: float | None = Field(description="seconds until the results are deleted; null before the end")
 
@@ -198,3 +207,4 @@ class Problem(BaseModel):
     detail: str
     instance: str
     request_id: str
+    exceeded: Exceeded | None = Field(default=None, description="of a video that is refused for a limit")

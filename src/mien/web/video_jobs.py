@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import MienError, OptionError, VideoError
+from mien.errors import MienError, OptionError, VideoError, VideoLimitError
 from mien.tracking.stream import Follower, Following
 from mien.tracking.track import Tracker
 from mien.video.film import Film, Sampler
@@ -65,6 +65,7 @@ class Job:
         seconds, frames: read so far.
         size: bytes of the results.
         error: why it failed.
+        exceeded: the limit of the server that the video exceeds, as ``VideoLimitError.to_dict``; None otherwise.
         faults: what was wrong with the video.
         ended: ``time.monotonic`` of the end; None before.
         dropped: set when it is deleted; the reader then stops.
@@ -79,6 +80,7 @@ class Job:
     frames: int = 0
     size: int = 0
     error: str = ""
+    exceeded: dict[str, str | float] | None = None
     faults: tuple[str, ...] = ()
     ended: float | None = None
     dropped: threading.Event = field(default_factory=threading.Event)
@@ -106,6 +108,7 @@ class Job:
             "seconds": self.seconds,
             "frames": self.frames,
             "error": self.error or None,
+            "exceeded": self.exceeded,
             "faults": list(self.faults),
             "expires_in": None if left is None else round(left, 1),
         }
@@ -203,13 +206,15 @@ def probe(job: Job, settings: Settings) -> None:
     try:
         job.duration = film.about.duration
     except VideoError as error:
-        raise ProblemError("unreadable-video", _without_path(str(error), job)) from None
+        exceeded = error.to_dict() if isinstance(error, VideoLimitError) else None
+        raise ProblemError("unreadable-video", _without_path(str(error), job), exceeded=exceeded) from None
     finally:
         film.close()
     if job.duration is not None and job.duration > settings.video_seconds:
         raise ProblemError(
             "video-too-long",
             f"The video has {job.duration:.0f} s: expected at most {settings.video_seconds:g}. Cut it into parts.",
+            exceeded={"limit": "seconds", "most": settings.video_seconds, "given": job.duration},
         )
 
 
@@ -223,6 +228,7 @@ def read(job: Job, models: Models, settings: Settings) -> None:
         job.state, job.faults = "done", tuple(film.faults)
     except (MienError, OSError, get_av_errors().FFmpegError) as error:
         text = str(error) if isinstance(error, MienError) else describe_error(error)
+        job.exceeded = error.to_dict() if isinstance(error, VideoLimitError) else None
         job.state, job.error = "failed", _without_path(text, job)
         job.results.unlink(missing_ok=True)
     finally:
@@ -248,18 +254,18 @@ def _read_frames(job: Job, film: Film, out: BinaryIO, models: Models, settings: 
 
 
 def _check(job: Job, settings: Settings, frame: FilmFrame) -> None:
-    """Raise ``VideoError`` where a video has more than its metadata said or than the server reads."""
+    """Raise ``VideoLimitError`` where a video has more than its metadata said or than the server reads."""
     width, height = frame.size
     most = math.ceil(settings.video_seconds * _FASTEST)
-    for given, limit, unit, advice in (
-        (job.seconds, settings.video_seconds, "seconds", "Cut it into parts."),
-        (frame.number + 1, most, "frames", "Cut it into parts."),
-        (job.frames, settings.video_frames, "frames to read", "Read fewer with the option fps."),
-        (width * height, settings.max_pixels, "pixels in a frame", "Scale the video down."),
-        (job.size, settings.video_body, "bytes of results", "Read fewer frames with the option fps."),
+    for given, limit, name, unit, advice in (
+        (job.seconds, settings.video_seconds, "seconds", "seconds", "Cut it into parts."),
+        (frame.number + 1, most, "frames", "frames", "Cut it into parts."),
+        (job.frames, settings.video_frames, "read_frames", "frames to read", "Read fewer with the option fps."),
+        (width * height, settings.max_pixels, "pixels", "pixels in a frame", "Scale the video down."),
+        (job.size, settings.video_body, "result_bytes", "bytes of results", "Read fewer with the option fps."),
     ):
         if given > limit:
-            raise VideoError(f"The video has more than {limit:g} {unit}. {advice}")
+            raise VideoLimitError(f"The video has more than {limit:g} {unit}. {advice}", name, limit, given)
 
 
 def _open(job: Job, settings: Settings) -> Film:

@@ -135,7 +135,7 @@ def test_export_forms(trained: Path, corpus: Path, capsys: pytest.CaptureFixture
         (["export", "runs/nowhere"], "needs --data DATA"),
         (["export", "nowhere"], "Unknown model 'nowhere'"),
         (["export", "nanno", "--whole", "--out", "{out}"], "Did you mean 'nano'?"),
-        (["export", "nano"], "'nano' is a finished model, not a training run: expected --whole"),
+        (["export", "nano"], "'nano' is a finished model, not a training run: expected --whole --out FOLDER, --hub"),
         (["export", "nano", "--int8"], "'nano' is a finished model, not a training run: expected --whole"),
         (["export", "nano", "--whole"], "needs --out FOLDER"),
         (["export", "runs/nowhere", "--whole", "--out", "{out}"], "--out is for --whole of a finished model"),

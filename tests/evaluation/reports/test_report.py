@@ -275,7 +275,7 @@ def test_broken_folders_say_what_to_do(tmp_path: Path) -> None:
         evaluated.read(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        FileMissingError, match=r"no predictions.parquet .*mien evaluate.* no metrics.json .*mien train"
+        FileMissingError, match=r"no predictions.parquet .*mien evaluate.*\) and no metrics.json .*mien train"
     ):
         evaluated.read(tmp_path / "empty")
     run = folder_of(tmp_path / "run", answers(35))

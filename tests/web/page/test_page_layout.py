@@ -9,6 +9,7 @@ from browsing import audit, dark, drop, every, media, module, one, overflow, res
 from serving import Quarters, encoded
 from support import noise, write_model
 
+from mien.drawing.draw import assign_colours
 from mien.labels import LabelSet
 from mien.recognition.recognizer import load
 
@@ -77,6 +78,14 @@ def test_bars_contrast_with_their_tracks_and_classes_differ(visit: Visit, serve:
             page.execute_script("return getComputedStyle(document.documentElement).getPropertyValue('--track')")
         )
     assert tracks == ["#dfe3e8", "#363b44"], "the colours that the shades are made for"
+
+
+def test_own_classes_have_the_colours_of_annotated_pictures(visit: Visit, serve: Serve) -> None:
+    page = visit(serve())
+    labels = ["tired", "joie", "bored", "anger", "Zen"]
+    shown = module(page, "colours.js", f"(m.useClasses({labels}), {labels}.map(m.colour))")
+    assigned = assign_colours(tuple(labels))
+    assert shown == ["#{:02x}{:02x}{:02x}".format(*assigned[label]) for label in labels]
 
 
 def test_bars_are_there_in_forced_colours(visit: Visit, serve: Serve) -> None:

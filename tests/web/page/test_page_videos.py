@@ -160,9 +160,18 @@ def test_a_cancelled_video_is_deleted_on_the_server(
     ("limits", "content", "words"),
     [
         ({"videos": 0}, None, "mien serve --videos 1"),
-        ({"video_body": 5000}, None, "reads videos up to 5 minutes and 0.005 MB"),
-        ({"video_seconds": 1.5}, None, "reads videos up to 1.5 s and 200 MB; cut it into parts."),
-        ({"video_frames": 2}, None, "fewer frames per second under Model and options"),
+        ({"video_body": 5000}, None, " MB; this server takes up to 0.005 MB. Make it shorter or smaller."),
+        ({"video_seconds": 1.5}, None, "The video lasts 2.9 s; this server reads up to 1.5 s. Cut it into parts."),
+        (
+            {"video_frames": 2},
+            None,
+            "This server reads up to 2 frames of a video, and stopped at 0:00.2 of 0:02.9. Choose fewer",
+        ),
+        (
+            {"max_pixels": 60_000},
+            None,
+            "The video's frames have 0.0768 megapixels; this server reads up to 0.06. Scale the video down.",
+        ),
         ({}, b"\0\0\0\x18ftypisom" + bytes(60), "This video could not be read. It may be damaged"),
         ({}, b"", "The file is empty."),
     ],

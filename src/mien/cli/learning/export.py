@@ -83,8 +83,8 @@ def _find_model_file(given: str) -> Path | None:
 def _write_whole(options: Namespace) -> int:
     if not options.whole:
         raise OptionError(
-            f"{options.run!r} is a finished model, not a training run: expected --whole --out FOLDER or --c FOLDER. "
-            "Give the run's folder for other forms."
+            f"{options.run!r} is a finished model, not a training run: expected --whole --out FOLDER, --hub FOLDER "
+            "or --c FOLDER. Give the run's folder for other forms."
         )
     if options.out is None or options.data:
         raise OptionError(f"mien export {options.run} --whole needs --out FOLDER, and takes no --data.")

@@ -3,7 +3,10 @@ and scores the test set once.
 
 RECIPE is the name of a recipe in the package or a file. --data is repeatable. --budget selects a smaller variant of the
 recipe, --set train.rate=0.01 changes a key, --seeds 3 trains three times into RUN/seed-N and prints mean, standard
-deviation and interval over faces and seeds, also in RUN/seeds.json, .csv and .tex. --processes 2 splits each batch
+deviation and interval over faces and seeds, also in RUN/seeds.json, .csv and .tex. --folds 5 cross-validates: all faces
+are dealt out to five folds, by person where the data names people, and each fold is the test set of a run in
+RUN/fold-N; metrics, their mean and deviation, and intervals over people are in RUN/folds.json, .csv and .tex.
+--processes 2 splits each batch
 between two processes (or start it with torchrun).
 --resume continues an interrupted run, even after kill -9, to the same weights. Curves: tensorboard --logdir RUN.
 --track wandb or mlflow sends them there, too (mien[track]; without MLFLOW_TRACKING_URI, into mlflow.db beside RUN).
@@ -26,6 +29,7 @@ from mien.cli.shared import (
     data_argument,
     read_recipe_faces,
     recipe_arguments,
+    show_folds,
     show_metrics,
     show_seeds,
     watched,
@@ -50,6 +54,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
     add("--resume", action="store_true", help="resume the run folder of the same recipe")
     add("--seeds", type=count, default=1, metavar="N", help="train N times with different seeds (default: 1)")
+    add("--folds", type=count, default=1, metavar="K", help="cross-validate in K folds, by person (default: 1, none)")
     add("--track", action="append", default=[], metavar="T", help="also log to wandb or mlflow; repeatable")
     add("--processes", type=count, default=1, metavar="N", help="split each batch among N processes (default: 1)")
 
@@ -65,14 +70,16 @@ def run(options: Namespace) -> int:
     folder = options.out or Path("runs") / recipe.name
     faces = read_recipe_faces(options.data, recipe)
     scores = []
-    for variant, run_folder in _runs(recipe, folder, options.seeds):
+    if options.folds > 1 and options.seeds > 1:
+        raise OptionError("--folds and --seeds exclude each other; leave one out.")
+    for variant, run_folder in _runs(recipe, faces, folder, options):
         metrics = _train(variant, faces, run_folder, options)
         if metrics is None:  # a further one of several processes, which all take part in every seed
             continue
         scores.append(metrics)
         _report(metrics, run_folder, variant.about if variant.is_smoke else runs.advise(run_folder))
     if len(scores) > 1:
-        show_seeds(folder)
+        show_folds(folder) if options.folds > 1 else show_seeds(folder)
     return DONE
 
 
@@ -86,11 +93,15 @@ def _check_trackers(recipe: AnyRecipe, track: list[str]) -> None:
         raise OptionError(f"{recipe.name} has no epochs, so there is nothing for --track to log; leave it out.")
 
 
-def _runs(recipe: AnyRecipe, folder: Path, seeds: int) -> Iterator[tuple[AnyRecipe, Path]]:
+def _runs(recipe: AnyRecipe, faces: FaceSet, folder: Path, options: Namespace) -> Iterator[tuple[AnyRecipe, Path]]:
     from mien.recipes.recipe import Recipe
     from mien.runs import runs
 
-    if seeds == 1:
+    seeds: int = options.seeds
+    if options.folds > 1:
+        for variant_of_fold in runs.vary_fold(recipe, faces, options.folds):
+            yield variant_of_fold, folder / f"fold-{variant_of_fold.data.fold}"
+    elif seeds == 1:
         yield recipe, folder
     elif not isinstance(recipe, Recipe):
         raise OptionError(f"{recipe.name} has no randomness, so --seeds would repeat one run; leave it out.")

@@ -32,6 +32,15 @@ def accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return right
 
 
+def kappa(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return Cohen's kappa (…,) of confusion matrices (…, C, C); NaN where chance alone would always be right."""
+    total = confusion.sum((-2, -1)).astype(np.float64)
+    chance = (confusion.sum(-1) * confusion.sum(-2)).sum(-1) / total**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values: NDArray[np.float64] = np.where(chance < 1, (accuracy(confusion) - chance) / (1 - chance), np.nan)
+    return values
+
+
 def number_groups(groups: NDArray[np.str_]) -> NDArray[np.int64]:
     """Return int64 (N,): the number of each face's group, from 0; a face of the unknown group '' is its own group."""
     names = np.where(groups == "", [f"\0{row}" for row in range(len(groups))], groups)

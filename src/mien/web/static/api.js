@@ -10,9 +10,9 @@ export const setOption = (name, value) => { options[name] = value; };
 
 export class Problem extends Error {
   // kind: the last word of the problem document's type; "gone" without a server, "cancelled" after an abort.
-  constructor(kind, message, { wait = 0, request = "" } = {}) {
+  constructor(kind, message, { wait = 0, request = "", exceeded = null } = {}) {
     super(message);
-    Object.assign(this, { kind, wait, request });
+    Object.assign(this, { kind, wait, request, exceeded });
   }
 }
 
@@ -73,7 +73,7 @@ function problem(request) {
   }
   const kind = document.type?.replace(/^.*:/, "") ?? KIND_OF[request.status] ?? "other";
   const wait = Number(request.getResponseHeader("Retry-After")) || 1;
-  return new Problem(kind, document.detail ?? `status ${request.status}`, { wait, request: document.request_id ?? "" });
+  return new Problem(kind, document.detail ?? `status ${request.status}`, { wait, request: document.request_id ?? "", exceeded: document.exceeded });
 }
 
 // What a proxy in front of the server answers without a problem document.

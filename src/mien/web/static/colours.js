@@ -1,20 +1,27 @@
 // One colour for each class: on photos as it is, beside the page's background dark or light enough to be seen.
 
 import { make } from "./dom.js";
-import { count } from "./words.js";
+import { count, english } from "./words.js";
 
 // The table of mien.drawing.draw: Okabe and Ito's palette and a violet, which people with any colour vision can tell apart.
 export const COLOURS = {
   anger: "#d55e00", disgust: "#009e73", fear: "#cc79a7", happiness: "#f0e442", sadness: "#0072b2",
   surprise: "#e69f00", neutral: "#56b4e9", contempt: "#7f4fc4",
 };
-const own = new Map();
+// The table of the other classes, of the same module.
+export const OWN = [
+  "#aa00ff", "#ee0055", "#00ffee", "#bbee99", "#223355", "#552200", "#550088", "#ff8844", "#9988ff", "#ddaaaa", "#994400", "#556688",
+];
+let own = [];
 
-// Classes of one's own get hues that lie apart by the golden angle, in the order in which they are first seen.
+// The classes of the model at hand: those of one's own get their colours in alphabetical order.
+export function useClasses(labels) { own = labels.filter((label) => !(english(label) in COLOURS)).sort(); }
+
 export function colour(label) {
-  if (label in COLOURS) return COLOURS[label];
-  if (!own.has(label)) own.set(label, hex(own.size * 137.508 + 15, 0.6, [0.42, 0.62, 0.3][own.size % 3]));
-  return own.get(label);
+  const known = COLOURS[english(label)];
+  if (known) return known;
+  if (!own.includes(label)) own.push(label);
+  return OWN[own.indexOf(label) % OWN.length];
 }
 
 // Give an element the colour of a class as custom properties; style.css takes the one that fits light or dark.
@@ -49,15 +56,6 @@ function luminance(text) {
 
 const split = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
 const join = (values) => `#${values.map((value) => Math.round(value).toString(16).padStart(2, "0")).join("")}`;
-
-function hex(hue, saturation, lightness) {
-  const part = saturation * Math.min(lightness, 1 - lightness);
-  const channel = (n) => {
-    const k = (n + hue / 30) % 12;
-    return 255 * (lightness - part * Math.max(-1, Math.min(k - 3, 9 - k, 1)));
-  };
-  return join([channel(0), channel(8), channel(4)]);
-}
 
 export function mark(label) {
   const square = make("i", null, "mark");

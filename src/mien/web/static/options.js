@@ -1,6 +1,7 @@
 // Model with its card, detector, threshold and the language of the classes' names.
 
 import * as api from "./api.js";
+import { useClasses } from "./colours.js";
 import { $, make } from "./dom.js";
 import { languageNow, languages, percent, useLanguage, word } from "./words.js";
 
@@ -67,6 +68,7 @@ function readThreshold() {
 
 function showModel() {
   const model = modelNow();
+  useClasses(model.labels);
   $("threshold").value = Math.round((threshold ?? model.uncertain_below) * 100);
   $("threshold-problem").hidden = true;
   $("about").textContent = `Model ${model.name}, detector ${$("detector").value}.`;

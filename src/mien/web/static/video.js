@@ -27,7 +27,7 @@ export class Video extends Photo {
 
   async send(limits) {
     if (limits?.videos === 0) throw new api.Problem("no-videos", "This server reads no videos: mien video reads them");
-    if (this.file.size > limits?.video_body) throw new api.Problem("body-too-large", `${this.file.size} bytes: expected at most ${limits.video_body}`);
+    if (this.file.size > limits?.video_body) throw new api.Problem("body-too-large", `${this.file.size} bytes: expected at most ${limits.video_body}`, { exceeded: { limit: "bytes", most: limits.video_body, given: this.file.size } });
     this.job ??= await this.upload();
     const { faults } = await this.follow();
     const frames = await this.ask(api.videoResults);
@@ -56,7 +56,8 @@ export class Video extends Photo {
       if (job.state === "done") return job;
       if (job.state === "failed") {
         this.forget();
-        throw new api.Problem("unreadable-video", job.error);
+        const { exceeded, seconds, progress } = job;
+        throw new api.Problem("unreadable-video", job.error, { exceeded: exceeded && { ...exceeded, at: seconds, of: progress ? seconds / progress : null } });
       }
       this.queued = job.state === "waiting";
       this.set("reading", job.progress);

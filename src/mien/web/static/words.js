@@ -11,6 +11,9 @@ export function useLanguage(code) { language = code in names ? code : "en"; }
 // Names of Mien's classes in the chosen language; names of other classes stay as they are.
 export const word = (label) => names[language]?.[label] ?? label;
 
+// The English name of one of Mien's classes in any language; other names stay as they are.
+export const english = (name) => Object.values(names).flatMap(Object.entries).find((pair) => pair[1] === name)?.[0] ?? name;
+
 // A probability is never exactly 0 or 1, and must not look like it.
 export function percent(value) {
   const whole = Math.round(value * 100);
@@ -30,6 +33,8 @@ export function clock(seconds, digits = 0) {
 // A length of time, "5 minutes" or "90 s"
 const lasting = (seconds) => (seconds >= 60 && seconds % 60 === 0 ? plural(seconds / 60, "minute") : `${Number(seconds.toFixed(1))} s`);
 const megabytes = (bytes) => Number((bytes / 1e6).toPrecision(3));
+const megapixels = megabytes;
+const whole = (number) => number.toLocaleString("en");
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
@@ -86,8 +91,7 @@ export const videoLimits = ({ video_seconds: seconds, video_body: bytes }) => `u
 
 const VIDEO_PROBLEMS = {
   "no-videos": () => `This is a video. ${OFF}. On a command line, mien video FILE reads it.`,
-  "unreadable-video": () => "This video could not be read. It may be damaged, of a format that this server does not read, or have too many frames; "
-    + "then choose fewer frames per second under Model and options.",
+  "unreadable-video": () => "This video could not be read. It may be damaged, or of a format that this server does not read.",
   "video-too-long": (limits) => `The video is too long. This server reads videos${limits ? ` ${videoLimits(limits)}` : " of limited length"}; cut it into parts.`,
   "body-too-large": (limits) => `The video is too large. This server${limits ? ` reads videos ${videoLimits(limits)}` : ""}, and a proxy in front of it may take less; make it shorter or smaller.`,
   "body-too-slow": () => "Sending took too long. Try again, or send a shorter video.",
@@ -95,9 +99,25 @@ const VIDEO_PROBLEMS = {
   "too-many-requests": () => "Too many requests in a short time for this server.",
 };
 
+const FEWER = "Choose fewer frames per second under Model and options.";
+
+// How far a video was read: ", and stopped at 0:12 of 1:30"
+const stopped = ({ at, of }) => `, and stopped at ${clock(at, 1)}${of ? ` of ${clock(of, 1)}` : ""}`;
+
+// Which limit a video exceeds, its value, what the video has, and what to do.
+const EXCEEDED = {
+  seconds: ({ most, given }) => `The video lasts ${lasting(given)}; this server reads up to ${lasting(most)}. Cut it into parts.`,
+  bytes: ({ most, given }) => `The video has ${megabytes(given)} MB; this server takes up to ${megabytes(most)} MB. Make it shorter or smaller.`,
+  frames: (over) => `The video has more than ${whole(over.most)} frames; this server takes no more${stopped(over)}. Cut it into parts.`,
+  read_frames: (over) => `This server reads up to ${whole(over.most)} frames of a video${stopped(over)}. ${FEWER}`,
+  result_bytes: (over) => `This server keeps results of up to ${megabytes(over.most)} MB${stopped(over)}. ${FEWER}`,
+  pixels: ({ most, given }) => `The video's frames have ${megapixels(given)} megapixels; this server reads up to ${megapixels(most)}. Scale the video down.`,
+};
+
 // The problem in words for people who look at the page; the server's own words are for programs.
 export function explain(error, kind = "", limits = null) {
   if (error.kind === "gone") return "The server cannot be reached.";
+  if (error.exceeded?.limit in EXCEEDED) return EXCEEDED[error.exceeded.limit](error.exceeded);
   if (kind === "video" && error.kind in VIDEO_PROBLEMS) return VIDEO_PROBLEMS[error.kind](limits);
   if (error.kind === "unreadable-image") return kind === "heic" ? HEIC : `This photo could not be read. It may be damaged, or be none of ${FORMATS}.`;
   const text = PROBLEMS[error.kind] ?? `The server refused the ${kind === "video" ? "video" : "photo"}.`;
