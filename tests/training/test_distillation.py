@@ -55,9 +55,7 @@ def test_without_teachers_targets_stay(faces: FaceSet) -> None:
     np.testing.assert_array_equal(distillation.targets(own(faces), faces, DistilTable()), own(faces))
 
 
-def test_heads_keep_their_targets_and_the_teachers_follow_as_a_row_of_their_own(
-    tmp_path: Path, faces: FaceSet
-) -> None:
+def test_heads_keep_their_targets_and_the_teachers_follow_as_a_row_of_their_own(tmp_path: Path, faces: FaceSet) -> None:
     training = faces.part("Training")
     shares = answered(tmp_path / "a.parquet", training, 1)
     heads = np.stack([own(training), np.zeros_like(own(training))], axis=1)

@@ -142,7 +142,9 @@ class Recipe(Plan):
         if not table.shares and self.harmonise != HarmoniseTable():
             raise ValueError("[harmonise] needs data.corpora.shares, the sampling shares of the corpora")
         if table.heads and self.distil.models:
-            raise ValueError("data.corpora.heads excludes distil.models; give the teachers' predictions, distil.answers")
+            raise ValueError(
+                "data.corpora.heads excludes distil.models; give the teachers' predictions, distil.answers"
+            )
         if table.heads and (self.augment.mixup or self.augment.cutmix):
             raise ValueError("augment.mixup and augment.cutmix exclude data.corpora.heads; set them to 0")
         return self
