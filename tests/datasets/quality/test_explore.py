@@ -155,15 +155,15 @@ def test_names_of_rows_are_not_cut_off() -> None:
 
 
 def test_classes_have_the_colours_of_annotated_pictures() -> None:
-    from matplotlib.colors import to_rgb
-
     from mien.drawing.draw import assign_colours
     from mien.reporting import figures
 
     labels = ("bored", "happiness", "tired")
     bars = figures.classes({"train": {"bored": 1, "happiness": 2, "tired": 3}}, labels).axes[0].patches
     assigned = assign_colours(labels)
-    assert [bar.get_facecolor()[:3] for bar in bars] == [to_rgb([part / 255 for part in assigned[n]]) for n in labels]
+    assert [bar.get_facecolor()[:3] for bar in bars] == [
+        pytest.approx([part / 255 for part in assigned[label]]) for label in labels
+    ]
     assert figures.colours(["", "bored"]) == {"": figures.GREY, "bored": "#aa00ff"}
 
 

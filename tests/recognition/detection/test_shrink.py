@@ -14,7 +14,8 @@ def photo() -> np.ndarray:
     """Soft colours with grain."""
     draw = np.random.default_rng(0)
     soft = cv2.resize(draw.integers(0, 256, (9, 12, 3), np.uint8), (1200, 900), interpolation=cv2.INTER_CUBIC)
-    return np.clip(soft + draw.normal(0, 5, soft.shape), 0, 255).astype(np.uint8)
+    grained: np.ndarray = np.clip(soft + draw.normal(0, 5, soft.shape), 0, 255).astype(np.uint8)
+    return grained
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,8 @@ def photo() -> np.ndarray:
 )
 def test_the_values_are_means(photo: np.ndarray, size: tuple[int, int]) -> None:
     small = shrink(photo, size)
-    assert (small.shape, small.dtype) == ((size[1], size[0], 3), np.uint8)
+    assert small.shape == (size[1], size[0], 3)
+    assert small.dtype == np.dtype(np.uint8)
     direct = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     difference = np.abs(small.astype(int) - direct)
     assert difference.mean() < 1
