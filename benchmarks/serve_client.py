@@ -65,10 +65,10 @@ _STALE = 50.0
 class Line:
     """One connection that asks the same again and again; made anew where it was idle for long, as clients do it."""
 
-    def __init__(self, address: str, content: bytes) -> None:
+    def __init__(self, address: str, content: bytes, path: str = "/v1/predict") -> None:
         parts = urlsplit(address)
         self._host, self._port = parts.hostname, parts.port
-        self._head = f"POST /v1/predict HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: image/jpeg\r\n"
+        self._head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: image/jpeg\r\n"
         self.carry(content)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._used = 0.0
@@ -133,13 +133,15 @@ async def closed_loop(
     return answers
 
 
-async def open_loop(address: str, content: bytes | Sequence[bytes], rate: float, seconds: float) -> Answers:
+async def open_loop(
+    address: str, content: bytes | Sequence[bytes], rate: float, seconds: float, path: str = "/v1/predict"
+) -> Answers:
     """Ask ``rate`` times a second whether or not answers come, on as many connections as that takes."""
     photos = cycle([content] if isinstance(content, bytes) else content)
     answers, idle, begun = Answers(), [], time.perf_counter()
 
     async def one(when: float) -> None:
-        line = idle.pop() if idle else Line(address, b"")
+        line = idle.pop() if idle else Line(address, b"", path)
         line.carry(next(photos))
         await line.ask(answers, when)
         idle.append(line)

@@ -24,6 +24,12 @@ MAX_PARTS = 10_000
 MAX_CHUNKS = 50_000
 """Chunks of a PNG; 100 megapixels in chunks of 8 kB, as encoders write them, are 40,000 at most."""
 
+MAX_FILL = 65_536
+"""Bytes between the segments of a JPEG that belong to none; encoders write a handful."""
+
+MAX_OTHERS = 20_000
+"""Chunks of a PNG that hold no pixels; encoders write fewer than 100."""
+
 MAX_SCANS = 100
 """Scans of a progressive JPEG; encoders make about 10, and each costs a pass over all pixels."""
 
@@ -69,7 +75,7 @@ def slim_jpeg(content: bytes) -> bytes:
     """
     view, pieces, profiles = memoryview(content), [memoryview(b"\xff\xd8")], list[memoryview]()
     needed = orientation = 0
-    for marker, start, end in _jpeg_segments(content):
+    for marker, start, end in jpeg_segments(content):
         piece, body = view[start:end], content[start + 4 : min(end, start + 4 + MAX_EXTRA)]
         if marker == 0xDA:
             _check_scans(content, start)
@@ -78,7 +84,7 @@ def slim_jpeg(content: bytes) -> bytes:
             orientation = orientation or _jpeg_orientation(body)
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
             profiles.append(piece)
-        elif _needed(marker, body):
+        elif is_needed(marker, body):
             pieces.append(piece)
             needed += len(piece)
             _check(needed, MAX_TABLES, "bytes of tables before the picture")
@@ -90,7 +96,7 @@ def slim_jpeg(content: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def _needed(marker: int, body: bytes) -> bool:
+def is_needed(marker: int, body: bytes) -> bool:
     """Tell whether the decoder needs this segment: tables and frames, and what says how colours are stored."""
     if marker == 0xE0:
         return body.startswith(b"JFIF")
@@ -105,7 +111,7 @@ def slim_png(content: bytes) -> bytes:
     """
     view, profile, orientation = memoryview(content), False, 0
     pieces = [view[:8]]
-    for kind, start, end in _png_chunks(content):
+    for kind, start, end in png_chunks(content):
         wanted = kind in _PNG_NEEDED or (kind == b"iCCP" and not profile and end - start <= MAX_EXTRA)
         profile = profile or kind == b"iCCP"
         if wanted:
@@ -178,22 +184,38 @@ def _check(count: int, most: int, what: str) -> None:
         raise ImageError(f"The picture has {count} {what}: expected at most {most}. Save it anew in an image editor.")
 
 
-def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of each segment up to the first scan, whose end is the file's."""
-    position, count = 2, 0
-    while (start := content.find(b"\xff", position)) >= 0:
-        code = _JPEG_FILL.search(content, start)
+def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of each segment up to the first scan, whose end is the file's.
+
+    Raises:
+        ImageError: more segments, or bytes between them, than any camera or editor writes.
+    """
+    position, count, fill = 2, 0, 0
+    # Both searches end at the bound: through 20 MB of fill bytes they would keep all other threads waiting for 0.1 s.
+    while (start := content.find(b"\xff", position, position + MAX_FILL + 1)) >= 0:
+        code = _JPEG_FILL.search(content, start, start + MAX_FILL + 2)
         if code is None:
+            _check_fill(len(content) - position)
             return
         start, marker = code.start() - 1, content[code.start()]
+        fill += start - position
+        _check_fill(fill)
         position = start + 2
         count += 1
         _check(count, MAX_PARTS, "segments before the picture")
         if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD9:
             continue
+        if marker == 0xDA:  # what follows is the picture, where 0xFF is no marker
+            yield marker, start, len(content)
+            return
         length = int.from_bytes(content[position : position + 2], "big")
         position += max(2, length)
-        yield marker, start, len(content) if marker == 0xDA else position
+        yield marker, start, position
+    _check_fill(len(content) - position)
+
+
+def _check_fill(count: int) -> None:
+    _check(count, MAX_FILL, "bytes that belong to no segment")
 
 
 def _check_scans(content: bytes, start: int) -> None:
@@ -263,8 +285,13 @@ def _exif(orientation: int) -> bytes:
     return struct.pack(">2sHLHHHLHxxL", b"MM", 42, 8, 1, 0x0112, 3, 1, orientation, 0)
 
 
-def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    position, count = 8, 0
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of each chunk; of one whose head is cut off, no kind.
+
+    Raises:
+        ImageError: more chunks than any encoder writes.
+    """
+    position, count, others = 8, 0, 0
     while position < len(content):
         if position + 8 > len(content):
             yield b"", position, len(content)
@@ -273,6 +300,8 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         end = position + 12 + length
         count += 1
         _check(count, MAX_CHUNKS, "chunks")
+        others += kind != b"IDAT"
+        _check(others, MAX_OTHERS, "chunks without pixels")
         yield kind, position, end
         if kind == b"IEND":
             return

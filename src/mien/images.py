@@ -201,7 +201,7 @@ def _open(file: IO[bytes], name: str) -> PILImage.Image:
     file.seek(0)
     prefix = file.read(PREFIX)
     file.seek(0)
-    reader = _reader(recognise(prefix), name, empty=not prefix)
+    reader = reader_of(recognise(prefix), name, empty=not prefix)
     try:
         return _opened(file, prefix, name, reader)
     except ImageError as error:
@@ -227,7 +227,7 @@ def _opened(file: IO[bytes], prefix: bytes, name: str, reader: Callable[[IO[byte
     return picture
 
 
-def _reader(kind: Format | None, name: str, *, empty: bool) -> Callable[[IO[bytes]], PILImage.Image]:
+def reader_of(kind: Format | None, name: str, *, empty: bool) -> Callable[[IO[bytes]], PILImage.Image]:
     """Return what opens a picture of this kind.
 
     Raises:
@@ -262,7 +262,7 @@ def _read_tags(picture: PILImage.Image) -> None:
 
 
 def _from_pil(picture: PILImage.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
-    _check_size(picture.width, picture.height, name, max_pixels)
+    check_size(picture.width, picture.height, name, max_pixels)
     if picture.format == "TIFF":
         check_tiff_pixels(picture, name)
     try:
@@ -308,7 +308,8 @@ def _pixels(picture: PILImage.Image, name: str) -> NDArray[np.uint8]:
     return pixels
 
 
-def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    """Raise ``ImageError`` for a picture without pixels or with more than ``max_pixels``."""
     if width < 1 or height < 1:
         raise ImageError(f"{name} is {width}×{height} pixels: expected at least 1×1.")
     if width * height > max_pixels:
@@ -364,7 +365,7 @@ def _from_array(array: NDArray[np.uint8], max_pixels: int) -> NDArray[np.uint8]:
             f"Array of dtype {array.dtype} and shape {shape}: expected uint8 (H, W, 3) RGB or (H, W) grey, not empty. "
             + _advice(array)
         )
-    _check_size(shape[1], shape[0], "Array", max_pixels)
+    check_size(shape[1], shape[0], "Array", max_pixels)
     grey = array.reshape(shape[:2]) if array.ndim == 2 or shape[2] == 1 else None
     # A copy, so that a result keeps its pixels when the caller reuses the array for the next video frame.
     if grey is not None:

@@ -286,6 +286,21 @@ def test_a_damaged_model_is_refused(
         load(tmp_path / "model")
 
 
+@pytest.mark.parametrize(("offset", "value"), [(10, 99), (8, 1)], ids=["compression", "encrypted"])
+def test_an_archive_that_cannot_be_unpacked_is_refused(
+    models: dict[str, ClassicalModel], tmp_path: Path, offset: int, value: int
+) -> None:
+    """The zip's reader raises ``NotImplementedError`` and ``RuntimeError`` for these."""
+    save(models["pca-svm"], tmp_path / "model")
+    content = bytearray((tmp_path / "model").read_bytes())
+    entry = -1
+    while (entry := content.find(b"PK\x01\x02", entry + 1)) >= 0:
+        content[entry + offset] = value
+    (tmp_path / "model").write_bytes(content)
+    with pytest.raises(ModelError, match=classical.FORMAT):
+        load(tmp_path / "model")
+
+
 def test_the_shipped_recipes_fit_the_crops_they_ask_for() -> None:
     found = {}
     for path in SHIPPED.glob("*.toml"):

@@ -53,6 +53,22 @@ def test_every_frame_has_its_true_time(tmp_path: Path, ending: str) -> None:
     assert film.faults == []
 
 
+@pytest.mark.parametrize("damaged", [b"p", b"e", b":", b"_"])
+def test_a_damaged_duration_counts_as_none(tmp_path: Path, damaged: bytes) -> None:
+    content = films.write(tmp_path / "film.mkv", plain(TIMES), TIMES, sound=False).read_bytes()
+    begin = content.index(b"00:00:", content.index(b"DURATION"))
+    (tmp_path / "damaged.mkv").write_bytes(content[: begin + 9] + damaged + content[begin + 10 :])
+    assert len(list(Film(tmp_path / "damaged.mkv"))) == len(TIMES)
+
+
+def test_a_track_of_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    content = films.write(tmp_path / "film.mkv", plain(TIMES), TIMES, sound=False).read_bytes()
+    assert content.count(b"V_MPEG4/ISO/AVC") == 1
+    (tmp_path / "unknown.mkv").write_bytes(content.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/XYZ"))
+    with pytest.raises(VideoError):
+        list(Film(tmp_path / "unknown.mkv"))
+
+
 def test_a_film_without_time_stamps_goes_by_its_frame_rate(tmp_path: Path) -> None:
     times = [at / 25 for at in range(20)]
     film = Film(films.write(tmp_path / "film.h264", plain(times), times, sound=False, tick=Fraction(1, 25)))

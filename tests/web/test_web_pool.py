@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import select
 import socket
+import struct
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +22,7 @@ from serving import Held, get, post, wait_until
 
 from mien.recognition.recognizer import load
 from mien.web import bodies
+from mien.web.decode import Upload, inspect
 from mien.web.pool import Pool
 from mien.web.problems import ProblemError
 
@@ -53,7 +57,7 @@ def test_what_does_not_fit_is_refused_whole_and_at_once() -> None:
             await pool.run([go.wait, go.wait], 10)
         assert (refused.value.kind, pool.held) == ("overloaded", 2)
         assert int((refused.value.headers or {})["Retry-After"]) >= 1
-        last = asyncio.create_task(pool.run([go.wait], 10))
+        last = asyncio.create_task(pool.run([partial(go.wait, 20)], 10))
         await asyncio.sleep(0)
         assert not pool.has_room()
         go.set()
@@ -68,7 +72,7 @@ def test_what_does_not_fit_is_refused_whole_and_at_once() -> None:
 def test_waiting_has_an_end_and_what_waits_is_never_begun() -> None:
     async def scene() -> None:
         pool, go, begun = Pool(1, 5), threading.Event(), []
-        blocking = asyncio.create_task(pool.run([go.wait], 10))
+        blocking = asyncio.create_task(pool.run([partial(go.wait, 20)], 10))
         await asyncio.sleep(0.05)
         with pytest.raises(ProblemError, match=r"longer than 0\.1 s"):
             await pool.run([lambda: begun.append(1)], 0.1)
@@ -191,3 +195,115 @@ def test_memory_that_is_lacking_is_503_and_a_line_in_the_log(
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:mien:problem:overloaded")
     assert "memory" in answer.json()["detail"]
     assert "out of memory for a photo" in [record.message for record in caplog.records]
+
+
+def test_clients_take_turns_however_much_one_of_them_sends() -> None:
+    assert finished([("greedy", False)] * 8 + [("other", False)] * 2) == [0, 8, 1, 9, 2, 3, 4, 5, 6, 7]
+
+
+def test_costly_jobs_wait_for_all_others() -> None:
+    order = finished([("a", True), ("a", True), ("a", False), ("b", False)])
+    assert (set(order[:2]), order[2:]) == ({2, 3}, [0, 1])
+
+
+def finished(jobs: list[tuple[str, bool]]) -> list[int]:
+    """Submit jobs of clients, some of them costly, while the only thread is busy; return the order they were run in."""
+    ran: list[int] = []
+
+    async def scene() -> None:
+        pool, go = Pool(1, 20), threading.Event()
+        tasks = [asyncio.create_task(pool.run([partial(go.wait, 20)], 10))]
+        await asyncio.sleep(0.05)
+        for number, (client, costly) in enumerate(jobs):
+            job = partial(ran.append, number)
+            tasks.append(asyncio.create_task(pool.run([job], 10, client, [0] if costly else [])))
+            await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(*tasks)
+        pool.close()
+
+    asyncio.run(scene())
+    return ran
+
+
+def test_one_costly_job_at_a_time_leaves_threads_to_others() -> None:
+    async def scene() -> None:
+        pool, go, begun = Pool(3, 20), threading.Event(), []
+        costly = [
+            asyncio.create_task(pool.run([lambda: (begun.append("costly"), go.wait(20))], 10, "a", [0]))
+            for _ in range(6)
+        ]
+        await asyncio.sleep(0.05)
+        for _ in range(4):
+            assert await pool.run([lambda: 1, lambda: 2], 10, "b") == [1, 2]
+        assert begun == ["costly"]
+        go.set()
+        await asyncio.gather(*costly)
+        assert (len(begun), pool.held) == (6, 0)
+        pool.close()
+
+    asyncio.run(scene())
+
+
+def test_nobody_fills_the_queue_alone() -> None:
+    async def scene() -> None:
+        pool, go = Pool(1, 8), threading.Event()
+        greedy = [asyncio.create_task(pool.run([partial(go.wait, 20)], 10, "greedy")) for _ in range(7)]
+        await asyncio.sleep(0.05)
+        assert not pool.has_room("greedy")
+        with pytest.raises(ProblemError):
+            await pool.run([partial(int, 1)], 10, "greedy")
+        other = asyncio.create_task(pool.run([partial(int, 1), partial(int, 2)], 10, "other"))
+        await asyncio.sleep(0)
+        assert not pool.has_room()
+        go.set()
+        assert await other == [1, 2]
+        await asyncio.gather(*greedy)
+        assert pool.has_room("greedy")
+        pool.close()
+
+    asyncio.run(scene())
+
+
+def test_nobody_fills_the_memory_of_bodies_alone() -> None:
+    held = bodies.Bodies(9, 100)
+    with held.hold("greedy", 2) as first, held.hold("greedy", 2) as second, held.hold("other", 2) as third:
+        held.count(first, 30)
+        with pytest.raises(ProblemError):
+            held.count(second, 10)
+        held.count(third, 20)
+
+
+def test_a_job_that_waited_too_long_keeps_nothing_in_memory() -> None:
+    class Content:
+        pass
+
+    async def scene() -> None:
+        pool, go = Pool(1, 5), threading.Event()
+        blocking = asyncio.create_task(pool.run([partial(go.wait, 20)], 10))
+        await asyncio.sleep(0.05)
+        content = Content()
+        kept = weakref.ref(content)
+        with pytest.raises(ProblemError):
+            await pool.run([partial(str, content)], 0.1, "a", [0])
+        del content
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert kept() is None
+        go.set()
+        await blocking
+        pool.close()
+
+    asyncio.run(scene())
+
+
+def test_photos_whose_pixels_cost_far_more_than_their_bytes_are_costly(smooth: bytes) -> None:
+    def upload(side: int, size: int) -> Upload:
+        header = struct.pack(">8sL4sLL9s", b"\x89PNG\r\n\x1a\n", 13, b"IHDR", side, side, bytes(9))
+        return inspect(Upload(None, header + struct.pack(">L4s", size, b"IDAT") + bytes(size)), 25_000_000)
+
+    assert upload(4000, 10_000).costly
+    assert not upload(1000, 1000).costly
+    assert not upload(4000, 200_000).costly
+    assert upload(5001, 200_000).refused
+    assert not inspect(Upload(None, smooth), 25_000_000).refused

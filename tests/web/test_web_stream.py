@@ -69,6 +69,20 @@ def test_frames_come_back_as_the_librarys_values(address: str, recognizer: Recog
             assert told["ms"] > 0
 
 
+def test_junk_takes_no_place_among_photos(serve: Serve, model: Path, photo: bytes) -> None:
+    """A thread used to look for a picture in it, for up to 0.1 s; here the only thread never comes to it."""
+    held = Held()
+    address = serve(load(model, detector=held, threads=1), threads=1)
+    with opened(address) as busy, opened(address) as socket:
+        busy.send(photo)
+        wait_until(lambda: held.entered == 1)
+        for junk in (b"\xff\xd8" + b"\xff" * 1_000_000, b"\xff\xd8" + b"\xff\xfe\x00\x02" * 100_000):
+            socket.send(junk)
+            assert "error" in answer(socket)
+        held.go.set()
+        assert "result" in answer(busy)
+
+
 def test_the_newest_frame_wins_when_the_server_is_busy(serve: Serve, model: Path, photo: bytes) -> None:
     held = Held()
     address = serve(load(model, detector=held, threads=1))
@@ -151,11 +165,11 @@ def test_frames_and_bodies_have_one_budget(serve: Serve, model: Path, photo: byt
 
 def test_a_frame_that_waits_counts_until_it_is_replaced(serve: Serve, model: Path, photo: bytes) -> None:
     held = Held()
-    address = serve(load(model, detector=held, threads=1), max_held=7 * len(photo))
+    address = serve(load(model, detector=held, threads=1), max_held=8 * len(photo))
     with opened(address) as first, opened(address) as second:
         first.send(photo)
         wait_until(lambda: held.entered == 1)
-        for _ in range(5):  # one is read and one waits: 4 of 7, and never more
+        for _ in range(5):  # one is read and one waits: 4 of the 6 that one address may hold
             first.send(photo)
         first.ping().wait(10)
         second.send(photo)

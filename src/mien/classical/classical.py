@@ -8,7 +8,6 @@ arrays without pickled objects: it works with every version of scikit-learn and 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien.classical.descriptors import CHUNK, check, descriptors
 from mien.datasets.faces import Watch
+from mien.datasets.sources.streams import BROKEN
 from mien.errors import DataError, FileMissingError, MissingExtraError, ModelError, RecipeError
 from mien.files import appearing
 from mien.recipes.classical_table import ClassicalTable
@@ -301,7 +301,7 @@ def load(path: str | Path) -> ClassicalModel:
             return _restore({name: file[name] for name in file.files})
     except FileNotFoundError as error:
         raise FileMissingError(f"No model at {source}; train one from a recipe with a [classical] table.") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+    except (*BROKEN, KeyError, TypeError) as error:
         raise ModelError(f"{source} is not a classical model of Mien ({FORMAT}): {error}. Train it again.") from error
 
 

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mien import run_files
+from mien.datasets.sources.streams import BROKEN
 from mien.errors import TrainingError
 from mien.files import appearing
 
@@ -70,5 +71,5 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError, EOFError):
+    except BROKEN:
         return False

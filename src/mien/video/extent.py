@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
+
+_WRITTEN = re.compile(r"([0-9]{1,9}):([0-9]{1,9}):([0-9]{1,9}(?:\.[0-9]{1,20})?)")
+"""A duration in Matroska: 00:01:02.500000000, counted from 0. A damaged one counts as none."""
 
 _SLACK = 0.5  # seconds by which a track may end before the time in its header; encoders round durations
 
@@ -63,9 +67,9 @@ def _find_end(container: InputContainer, track: VideoStream, start: float) -> fl
         # AVI's header counts ticks; for a truncated file FFmpeg returns the duration of what is there.
         ticks = track.frames if container.format.name == "avi" else 0
         return start + float(max(track.duration, ticks) * track.time_base)
-    written = track.metadata.get("DURATION", "")  # Matroska: 00:01:02.500000000, counted from 0
-    if written.count(":") == 2:
-        hours, minutes, seconds = written.split(":")
+    written = _WRITTEN.fullmatch(track.metadata.get("DURATION", ""))
+    if written is not None:
+        hours, minutes, seconds = written.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if container.duration is None or container.streams.audio:
         return None

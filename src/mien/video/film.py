@@ -181,6 +181,11 @@ class Film:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "none"
             self.close()
             raise VideoError(f"{self.name!r} has no video track; its tracks: {kinds}. Give a source with video.")
+        if track.codec_context is None:
+            self.close()
+            raise VideoError(
+                f"{self.name!r} has a video track of a codec that FFmpeg does not know. Convert it to H.264."
+            )
         if self._stranger is not None and track.width * track.height > self._stranger.pixels:
             self.close()
             raise VideoLimitError(

@@ -29,7 +29,8 @@ class Body:
         address: the client.
         weight: bytes of memory that each byte of the body takes until the response.
         begun, latest: ``time.monotonic`` of the head and of the latest data.
-        size: bytes received.
+        received: bytes received.
+        size: bytes held, fewer where bytes of a refused photo were dropped.
         sending: whether more is expected.
         deadline: the timeout of receiving it.
     """
@@ -38,6 +39,7 @@ class Body:
     weight: int
     begun: float = field(default_factory=time.monotonic)
     latest: float = field(default_factory=time.monotonic)
+    received: int = 0
     size: int = 0
     sending: bool = True
     deadline: asyncio.Timeout | None = None
@@ -46,7 +48,7 @@ class Body:
         """Check whether its sender occupies a slot without sending fast enough."""
         now = time.monotonic()
         late, age = now - self.latest > PATIENCE, now - self.begun
-        return self.sending and (late or (age > PATIENCE and self.size < PACE * age))
+        return self.sending and (late or (age > PATIENCE and self.received < PACE * age))
 
     def give_up(self) -> None:
         """Respond to its sender with 408 at once."""
@@ -61,7 +63,8 @@ class Bodies:
     Attributes:
         senders: maximum number of bodies in transit. When it is reached, a new one replaces a slow sender, of the
             address with the most bodies, so that nobody can block others by sending slowly.
-        memory: maximum bytes of memory of all bodies until their responses; a single body is always accepted.
+        memory: maximum bytes of memory of all bodies until their responses; a single body is always accepted, and an
+            address that has one here cannot use the last quarter.
         watch: called with the number of bodies held whenever it changes.
     """
 
@@ -99,19 +102,28 @@ class Bodies:
             self._all.discard(body)
             self._watch(len(self._all))
 
-    def count(self, body: Body, size: int) -> None:
+    def count(self, body: Body, size: int, held: int | None = None) -> None:
         """Count received bytes.
+
+        Args:
+            body: that they are of.
+            size: bytes received.
+            held: bytes of the body in memory now; None for all that were received.
 
         Raises:
             ProblemError: 503 if they do not fit in memory beside other bodies.
         """
-        self.replace(body, body.size + size)
+        body.received += size
+        self.replace(body, body.received if held is None else held)
 
     def replace(self, body: Body, size: int) -> None:
         """Set the bytes that a body holds now, of which it may let go. Raises as ``count``, leaving it as it was."""
-        others = sum(other.size * other.weight for other in self._all | self._frames if other is not body)
-        if size > body.size and others and others + size * body.weight > self.memory:
-            raise overloaded(f"Other requests use {others} of {self.memory} bytes already.", 1)
+        rest = [other for other in self._all | self._frames if other is not body]
+        others = sum(other.size * other.weight for other in rest)
+        # The last quarter is kept for those who hold nothing yet, so that nobody can fill the memory alone.
+        kept = self.memory // 4 if any(other.size and other.address == body.address for other in rest) else 0
+        if size > body.size and others and others + size * body.weight > self.memory - kept:
+            raise overloaded(f"Other requests use {others} of {self.memory - kept} bytes already.", 1)
         body.size, body.latest = size, time.monotonic()
 
     def finish(self, body: Body) -> None:
@@ -123,4 +135,4 @@ class Bodies:
         slow = [body for body in self._all if body.is_slow()]
         if not slow:
             raise overloaded(f"{self.senders} requests are being received already.", 1)
-        max(slow, key=lambda body: (senders[body.address], -body.size)).give_up()
+        max(slow, key=lambda body: (senders[body.address], -body.received)).give_up()

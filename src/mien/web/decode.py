@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from mien.errors import ImageError
+from mien.headers import read_header
+from mien.web.arriving import LOOK, MAX_TEXT, NAMELESS, STRUCTURE, watch
 from mien.web.problems import ProblemError, close_with
 
 if TYPE_CHECKING:
@@ -19,20 +22,33 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from mien.web.arriving import Watch
     from mien.web.bodies import Bodies, Body
     from mien.web.settings import Settings
 
     Parse = Callable[[Request, bytes, Settings], Awaitable[list["Upload"]]]
+
+COSTLY_PIXELS, COSTLY_RATIO = 4_000_000, 100
+"""Pixels, and pixels per byte, above which a photo is costly: photos have at most some 40, blank pages hundreds."""
 
 _TYPES = "multipart/form-data, application/json, image/… or application/octet-stream"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One uploaded photo: its encoded bytes, and its file name, which is only repeated in the response."""
+    """One uploaded photo.
+
+    Attributes:
+        name: its file name, which is only repeated in the response.
+        content: its encoded bytes; only the first ones if it is refused.
+        refused: why it cannot be read, as its first bytes show.
+        costly: whether decoding it costs far more than sending it.
+    """
 
     name: str | None
     content: bytes
+    refused: str = ""
+    costly: bool = False
 
 
 async def read_uploads(request: Request, settings: Settings, bodies: Bodies, body: Body) -> list[Upload]:
@@ -42,13 +58,33 @@ async def read_uploads(request: Request, settings: Settings, bodies: Bodies, bod
         ProblemError: a body that is not accepted.
     """
     kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-    content = await read_body(request, settings, bodies, body)
-    photos = await _select_parser(kind)(request, content, settings)
+    parse = _select_parser(kind)
+    _check_encoding(request)
+    watching = watch(kind, request.headers.get("content-type", ""), settings.max_pixels, settings.max_images)
+    content = await read_body(request, settings, bodies, body, watching)
+    photos = await parse(request, content, settings)
+    refusals = watching.refusals()
+    photos = [replace(upload, refused=refusals.get(index, "")) for index, upload in enumerate(photos)]
+    photos = [inspect(upload, settings.max_pixels) for upload in photos]
     if not photos or not all(upload.content for upload in photos):
         raise ProblemError("bad-request", f"{_describe_empty(photos)}: expected the bytes of at least one photo.")
     if len(photos) > settings.max_images:
         raise ProblemError("too-many-images", f"Got {len(photos)} photos: expected at most {settings.max_images}.")
     return photos
+
+
+def inspect(upload: Upload, max_pixels: int) -> Upload:
+    """Return the photo with what its header tells: that it cannot be read, or that it is costly."""
+    if upload.refused or not upload.content:
+        return upload
+    size, looked = len(upload.content), LOOK
+    try:
+        while (header := read_header(upload.content[:looked], f"{size} bytes", max_pixels)) is None and looked < size:
+            looked *= 2
+    except ImageError as error:
+        return replace(upload, refused=str(error))
+    pixels = header.pixels if header is not None else 0
+    return replace(upload, costly=pixels > max(COSTLY_PIXELS, COSTLY_RATIO * size))
 
 
 def memory_weight(request: Request) -> int:
@@ -60,18 +96,18 @@ def memory_weight(request: Request) -> int:
     return 4 if "json" in request.headers.get("content-type", "").lower() else 2
 
 
-async def read_body(request: Request, settings: Settings, bodies: Bodies, body: Body) -> bytes:
-    """Read the body.
+async def read_body(request: Request, settings: Settings, bodies: Bodies, body: Body, watching: Watch) -> bytes:
+    """Read the body, without the bytes of photos that ``watching`` refuses.
 
     Raises:
-        ProblemError: it is too large, by its declared length or as received.
+        ProblemError: it is too large, by its declared length or as received, or ``watching`` refuses it.
     """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > settings.max_body:
         raise _too_large(f"{declared[:20]} bytes were declared", settings)
     try:
         async with asyncio.timeout(settings.body_timeout) as body.deadline:
-            content = await _collect(request, settings, bodies, body)
+            content = await _collect(request, settings, bodies, body, watching)
     except TimeoutError:
         raise close_with(
             "body-too-slow",
@@ -79,21 +115,26 @@ async def read_body(request: Request, settings: Settings, bodies: Bodies, body: 
         ) from None
     except ClientDisconnect:
         raise close_with("bad-request", "The connection was closed before the body was complete.") from None
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        # A few kilobytes of gzip can unpack to gigabytes, and photos are already compressed.
-        raise ProblemError("wrong-type", f"Content-Encoding {encoding[:40]!r}: send the body without compression.")
     bodies.finish(body)
     return content
 
 
-async def _collect(request: Request, settings: Settings, bodies: Bodies, body: Body) -> bytes:
+def _check_encoding(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        # A few kilobytes of gzip can unpack to gigabytes, and photos are already compressed.
+        raise ProblemError("wrong-type", f"Content-Encoding {encoding[:40]!r}: send the body without compression.")
+
+
+async def _collect(request: Request, settings: Settings, bodies: Bodies, body: Body, watching: Watch) -> bytes:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
-        if len(content) > settings.max_body:
+        if body.received + len(chunk) > settings.max_body:
             raise _too_large("More bytes arrived", settings)
-        bodies.count(body, len(chunk))
+        if body.received + len(chunk) >= LOOK:
+            watching.look(content)
+        bodies.count(body, len(chunk), len(content))
     return bytes(content)
 
 
@@ -119,7 +160,7 @@ async def _from_raw(_request: Request, body: bytes, _settings: Settings) -> list
 
 async def _from_multipart(request: Request, body: bytes, settings: Settings) -> list[Upload]:
     parser = MultiPartParser(
-        request.headers, _stream(body), max_files=settings.max_images, max_fields=1, max_part_size=1024
+        request.headers, _stream(body), max_files=settings.max_images, max_fields=1, max_part_size=MAX_TEXT
     )
     parser.spool_max_size = settings.max_body + 1  # larger parts would be written to disk
     try:
@@ -128,11 +169,7 @@ async def _from_multipart(request: Request, body: bytes, settings: Settings) -> 
         if error.message.startswith("Too many files"):
             raise ProblemError("too-many-images", f"Expected at most {settings.max_images} photos.") from None
         if error.message.startswith("Part exceeded"):  # the parser treats parts without a file name as short texts
-            raise ProblemError(
-                "bad-request",
-                "A part larger than 1 KB has no file name, so it is not recognised as a file. Add one; "
-                "curl does so with -F 'image=@photo.jpg'.",
-            ) from None
+            raise ProblemError("bad-request", NAMELESS) from None
         raise ProblemError(
             "bad-request", f"{error.message} Expected multipart/form-data with photos as files."
         ) from None
@@ -164,9 +201,7 @@ def _parse_json(body: bytes, settings: Settings) -> list[Upload]:
         raise ProblemError("bad-request", f"The body is not JSON ({str(error)[:120]}): {expected}.") from None
     listed = given.get("images") if isinstance(given, dict) and len(given) == 1 else None
     if not isinstance(listed, list) or not all(isinstance(photo, str) for photo in listed):
-        raise ProblemError(
-            "bad-request", f"The JSON has the wrong structure: {expected}. Put options into the query string."
-        )
+        raise ProblemError("bad-request", STRUCTURE)
     if len(listed) > settings.max_images:
         raise ProblemError("too-many-images", f"Got {len(listed)} photos: expected at most {settings.max_images}.")
     return [Upload(None, _from_base64(text, index)) for index, text in enumerate(listed)]

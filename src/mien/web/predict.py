@@ -67,12 +67,19 @@ def _process(models: Models, upload: Upload, options: Options, max_pixels: int, 
     class_indices(
         recognizer, options.classes, np.zeros(len(recognizer.labels))
     )  # checks the classes even if there is no face
+    if upload.refused:
+        return refuse(upload, upload.refused)
     try:
         result = compute(recognizer, upload, options, max_pixels)
     except ImageError as error:
-        return Item(_encode({"source": upload.name, "error": str(error)}), error=str(error))
+        return refuse(upload, str(error))
     result |= {"faces_found": best.count, "truncated": best.count > len(result["faces"])}
     return Item(_encode(result), len(result["faces"]))
+
+
+def refuse(upload: Upload, error: str) -> Item:
+    """Return the item of a photo that cannot be read."""
+    return Item(_encode({"source": upload.name, "error": error}), error=error)
 
 
 def _predict(recognizer: Recognizer, upload: Upload, _options: Options, max_pixels: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mien.web.shapes import Explanations, Offer, Predictions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mien.web.bodies import Body
     from mien.web.decode import Upload
     from mien.web.models import Models
     from mien.web.service import Service
@@ -186,22 +187,33 @@ def _limit_face(face: int, max_faces: int | None, limit: int) -> int:
 async def _respond(request: Request, read: Read, options: Options) -> Response:
     service = services.of(request)
     # Bodies take memory; do not read one whose photo would be refused.
-    if not service.pool.has_room():
+    address = client_address(request.scope)
+    if not service.pool.has_room(address):
         raise overloaded("All slots are taken.", service.pool.estimate_wait())
-    with service.bodies.hold(client_address(request.scope), memory_weight(request)) as body:
-        photos = await read_uploads(request, service.settings, service.bodies, body)
+    with service.bodies.hold(address, memory_weight(request)) as body:
+        photos = await _receive(request, service, body)
         most = service.settings.max_pixels
         jobs = [partial(read, service.models, upload, options, most) for upload in photos]
-        items = await service.pool.run(jobs, service.settings.timeout)
+        costly = [index for index, upload in enumerate(photos) if upload.costly]
+        items = await service.pool.run(jobs, service.settings.timeout, body.address, costly)
     _count(request, service, photos, items)
     if len(items) == 1 and items[0].error:
         raise ProblemError("unreadable-image", items[0].error)
     return Response(join(items), media_type="application/json")
 
 
+async def _receive(request: Request, service: Service, body: Body) -> list[Upload]:
+    try:
+        return await read_uploads(request, service.settings, service.bodies, body)
+    except ProblemError as problem:
+        service.metrics.refused.labels(problem.kind).inc()
+        raise
+
+
 def _count(request: Request, service: Service, uploads: list[Upload], items: list[Item]) -> None:
     for item in items:
         service.metrics.count_photo(item.faces, not item.error)
+    service.metrics.costly.inc(sum(upload.costly for upload in uploads))
     request.state.log_fields.update(
         bytes=sum(len(upload.content) for upload in uploads),
         photos=len(items),

@@ -13,10 +13,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mien.errors import MienError
 from mien.web import service as services
-from mien.web.decode import Upload
+from mien.web.decode import Upload, inspect
 from mien.web.middleware.limits import PROTOCOL, client_address
 from mien.web.middleware.logs import log
-from mien.web.predict import Options, predict_photo
+from mien.web.predict import Options, predict_photo, refuse
 from mien.web.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def _serve(socket: WebSocket, service: Service, options: Options) -> None:
                 while (taken := await newest.get()) is not None:
                     memory.take(len(taken.content))
                     passed_over = newest.passed_over
-                    message = await _process_frame(service, options, passed_over, taken, socket.state.request_id)
+                    message = await _process_frame(socket, service, options, passed_over, taken)
                     memory.take(0)
                     await _send(socket, message)
             finally:
@@ -174,27 +174,36 @@ async def _receive(socket: WebSocket, memory: _Memory, most: int) -> None:
 
 
 async def _process_frame(
-    service: Service, options: Options, passed_over: int, taken: Frame, request_id: str
+    socket: WebSocket, service: Service, options: Options, passed_over: int, taken: Frame
 ) -> dict[str, Any]:
-    job = partial(predict_photo, service.models, Upload(None, taken.content), options, service.settings.max_pixels)
     message: dict[str, Any] = {"frame": taken.number, "passed_over": passed_over}
     if taken.refused:
         service.metrics.frames.labels("refused").inc()
         await asyncio.sleep(0.1)
         return {**message, "error": taken.refused}
     try:
-        item: Item = (await service.pool.run([job], service.settings.timeout))[0]
+        item = await _process_photo(service, options, taken.content, client_address(socket.scope))
     except ProblemError as problem:  # no room: skip this frame, keep the stream
         service.metrics.frames.labels("refused").inc()
         await asyncio.sleep(0.1)
         return {**message, "error": problem.detail}
     except MemoryError as error:
-        log.error("out of memory for a frame", extra={"request_id": request_id}, exc_info=error)
+        log.error("out of memory for a frame", extra={"request_id": socket.state.request_id}, exc_info=error)
         service.metrics.frames.labels("refused").inc()
         return {**message, "error": str(error) or "There is not enough memory for the frame."}
     service.metrics.frames.labels("unreadable" if item.error else "read").inc()
     message["ms"] = round((time.perf_counter() - taken.arrived) * 1000, 1)
     return {**message, "error": item.error} if item.error else {**message, "result": json.loads(item.content)}
+
+
+async def _process_photo(service: Service, options: Options, content: bytes, client: str) -> Item:
+    upload = inspect(Upload(None, content), service.settings.max_pixels)
+    if upload.refused:
+        return refuse(upload, upload.refused)
+    job = partial(predict_photo, service.models, upload, options, service.settings.max_pixels)
+    costly = (0,) if upload.costly else ()
+    items: list[Item] = await service.pool.run([job], service.settings.timeout, client, costly)
+    return items[0]
 
 
 async def _send(socket: WebSocket, message: dict[str, Any]) -> None:

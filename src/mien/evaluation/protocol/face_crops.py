@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from mien import images
 from mien.datasets.protocol import Frame, Material, Sample
+from mien.datasets.sources.streams import BROKEN
 from mien.errors import DataError
 from mien.files import appearing
 from mien.recognition.crop import cut
@@ -123,7 +123,7 @@ def _read(path: Path, count: int) -> Crops:
         with np.load(path, allow_pickle=False) as stored:
             content, ends, detected = stored["content"], stored["ends"], stored["detected"]
         pixels = tuple(_decode(content[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (*BROKEN, KeyError) as error:
         raise DataError(f"{path} is not a cache of crops: {error}. Delete it; it will be created again.") from error
     if len(pixels) != count or len(detected) != count:
         raise DataError(f"{path} holds {len(pixels)} crops; expected {count}. Delete it; it will be created again.")

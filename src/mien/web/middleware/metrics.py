@@ -28,6 +28,10 @@ class Metrics:
             buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self.photos = Counter("mien_photos", "Photos read", ("outcome",), registry=registry)
+        self.costly = Counter("mien_photos_costly", "Photos that waited for all others", registry=registry)
+        self.refused = Counter(
+            "mien_bodies_refused", "Bodies refused, most before their end", ("kind",), registry=registry
+        )
         self.faces = Counter("mien_faces", "Faces read", registry=registry)
         self.frames = Counter("mien_stream_frames", "Frames of live streams", ("outcome",), registry=registry)
         self.held = Gauge(
