@@ -326,7 +326,7 @@ def _rgb(picture: PILImage.Image, name: str) -> PILImage.Image:
     if picture.mode == "La":
         picture = picture.convert("LA")
     if not picture.has_transparency_data:
-        # Pillow copies what is RGB already, into fresh memory, which took longer than all the rest of _pixels.
+        # Pillow would copy what is RGB already.
         return picture if picture.mode == "RGB" else picture.convert("RGB")
     from PIL import Image
 
