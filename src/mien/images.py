@@ -327,7 +327,8 @@ def _rgb(picture: PILImage.Image, name: str) -> PILImage.Image:
     if picture.mode == "La":
         picture = picture.convert("LA")
     if not picture.has_transparency_data:
-        return picture.convert("RGB")
+        # Pillow would copy what is RGB already.
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
     from PIL import Image
 
     layer = picture.convert("RGBA")
