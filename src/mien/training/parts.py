@@ -93,6 +93,12 @@ def _take_fold(faces: FaceSet, table: DataTable) -> FaceSet:
     known = None if subjects is None else subjects[training]
     shares = (1 - table.validation_share, table.validation_share)
     drawn = split.parts(faces.labels[training], shares, subjects=known, seed=table.seed)
+    if "test" not in drawn:  # with few people each is a larger share than the one asked for
+        people = 0 if known is None else len(set(known.tolist()))
+        raise DataError(
+            f"Fold {table.fold} of {table.folds} leaves {people} people, too few for a validation set of "
+            f"{table.validation_share:.0%}. Set data.hold_out to a larger share, such as {2 / max(people, 4):.2f}."
+        )
     return _split_training(faces, training, drawn)
 
 
