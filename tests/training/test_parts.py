@@ -76,6 +76,12 @@ def test_each_face_and_person_is_tested_in_one_fold(faces: FaceSet) -> None:
     assert sorted(tested) == sorted(faces.ids)
 
 
+def test_too_few_people_for_a_validation_set_are_an_error(faces: FaceSet) -> None:
+    known = replace(faces, subjects=np.array([f"p{row % 4}" for row in range(len(faces))]))
+    with pytest.raises(DataError, match=r"leaves 3 people, too few for a validation set of 5%. Set data.hold_out"):
+        parts.arrange(known, DataTable(split="subject", folds=4, fold=1, hold_out=0.05))
+
+
 def test_folds_by_image_draw_validation_faces_from_the_other_folds(faces: FaceSet) -> None:
     arranged = parts.arrange(faces, DataTable(split="image", folds=4, fold=2, hold_out=1 / 9))
     assert sizes(arranged) == {"train": 112, "validation": 14, "test": 42}

@@ -98,8 +98,9 @@ def folds(manifest: Manifest, count: int, *, by: str = "image", seed: int = 0) -
     _check_by(by)
     labels = manifest.array("label")
     used = np.flatnonzero(labels != "")
-    subjects = _read_subjects(manifest)[used] if by == "subject" else None
-    fold_of_row = assign_folds(labels[used], count, subjects=subjects, seed=seed)
+    fold_of_row = assign_folds(
+        labels[used], count, subjects=_read_subjects(manifest)[used] if by == "subject" else None, seed=seed
+    )
     recipe = {"method": "folds", "by": by, "folds": count, "seed": seed}
     return [
         _with_split(

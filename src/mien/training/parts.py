@@ -93,14 +93,23 @@ def _take_fold(faces: FaceSet, table: DataTable) -> FaceSet:
     known = None if subjects is None else subjects[training]
     shares = (1 - table.validation_share, table.validation_share)
     drawn = split.parts(faces.labels[training], shares, subjects=known, seed=table.seed)
-    parts = np.full(len(faces), "test", "U10")
-    parts[training] = ["validation" if part == "test" else part for part in drawn]
-    return faces.resplit(parts)
+    if "test" not in drawn:  # with few people each is a larger share than the one asked for
+        people = 0 if known is None else len(set(known.tolist()))
+        raise DataError(
+            f"Fold {table.fold} of {table.folds} leaves {people} people, too few for a validation set of "
+            f"{table.validation_share:.0%}. Set data.hold_out to a larger share, such as {2 / max(people, 4):.2f}."
+        )
+    return _split_training(faces, training, drawn)
 
 
 def _hold_out(faces: FaceSet, table: DataTable) -> FaceSet:
     training = np.flatnonzero(faces.splits == faces.split_named(TRAIN))
     drawn = split.parts(faces.labels[training], (1 - table.hold_out, table.hold_out), seed=table.seed)
+    return _split_training(faces, training, drawn)
+
+
+def _split_training(faces: FaceSet, training: NDArray[np.intp], drawn: list[str]) -> FaceSet:
+    """Split the rows ``training`` as ``drawn`` (train, test) into training and validation set; test on all others."""
     parts = np.full(len(faces), "test", "U10")
     parts[training] = ["validation" if part == "test" else part for part in drawn]
     return faces.resplit(parts)
