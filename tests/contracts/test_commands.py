@@ -28,10 +28,15 @@ MADE = ("runs/", "curl", "film.mp4", "MIEN_", "mien explain")
 
 OTHERS = {
     "bash", "cd", "curl", "docker", "duckdb", "export", "gcloud", "git", "gunicorn", "kubectl", "lint-imports",
-    "mkdocs", "mypy", "nginx", "pip", "pip-audit", "printf", "python", "ray", "ruff", "sed", "tensorboard", "torchrun",
-    "uv",
+    "mkdocs", "mypy", "nginx", "nox", "pip", "pip-audit", "printf", "python", "ray", "ruff", "sed", "tensorboard",
+    "torchrun", "uv",
 }  # fmt: skip
 """Programs other than ``mien`` that pages call."""
+
+SESSIONS = set(
+    re.findall(r'@nox\.session(?:\(name="(\w+)"\))?\ndef (\w+)', (pages.ROOT / "noxfile.py").read_text("utf-8"))
+)
+"""Given name, if any, and function of each session."""
 
 EXTRAS = tomllib.loads((pages.ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 
@@ -91,6 +96,9 @@ def another_program(words: list[str]) -> None:
         extras = re.search(r"\[([\w,]+)\]$", word)
         if extras and "install" in words:
             assert set(extras[1].split(",")) <= set(EXTRAS), word
+    if words[:2] == ["nox", "-s"]:
+        own = words[2 : words.index("--")] if "--" in words else words[2:]
+        assert set(own) <= {given or function for given, function in SESSIONS}
     if words[0] == "python" and words[1].endswith(".py"):
         source = (pages.ROOT / words[1]).read_text("utf-8")
         own = words[: words.index("--")] if "--" in words else words
