@@ -210,13 +210,16 @@ def finished(jobs: list[tuple[str, bool]]) -> list[int]:
     """Submit jobs of clients, some of them costly, while the only thread is busy; return the order they were run in."""
     ran: list[int] = []
 
+    def run(number: int) -> bool:
+        ran.append(number)
+        return True
+
     async def scene() -> None:
         pool, go = Pool(1, 20), threading.Event()
         tasks = [asyncio.create_task(pool.run([partial(go.wait, 20)], 10))]
         await asyncio.sleep(0.05)
         for number, (client, costly) in enumerate(jobs):
-            job = partial(ran.append, number)
-            tasks.append(asyncio.create_task(pool.run([job], 10, client, [0] if costly else [])))
+            tasks.append(asyncio.create_task(pool.run([partial(run, number)], 10, client, [0] if costly else [])))
             await asyncio.sleep(0)
         go.set()
         await asyncio.gather(*tasks)
@@ -227,12 +230,15 @@ def finished(jobs: list[tuple[str, bool]]) -> list[int]:
 
 
 def test_one_costly_job_at_a_time_leaves_threads_to_others() -> None:
+    begun: list[str] = []
+
+    def wait(go: threading.Event) -> bool:
+        begun.append("costly")
+        return go.wait(20)
+
     async def scene() -> None:
-        pool, go, begun = Pool(3, 20), threading.Event(), []
-        costly = [
-            asyncio.create_task(pool.run([lambda: (begun.append("costly"), go.wait(20))], 10, "a", [0]))
-            for _ in range(6)
-        ]
+        pool, go = Pool(3, 20), threading.Event()
+        costly = [asyncio.create_task(pool.run([partial(wait, go)], 10, "a", [0])) for _ in range(6)]
         await asyncio.sleep(0.05)
         for _ in range(4):
             assert await pool.run([lambda: 1, lambda: 2], 10, "b") == [1, 2]

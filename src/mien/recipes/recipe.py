@@ -53,7 +53,7 @@ class Plan(Table):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.data.hold_out and self.data.split != "own":
+        if self.data.hold_out and self.data.split != "own" and not self.data.folds:
             raise ValueError(
                 f"data.hold_out goes with data.split = 'own'; split {self.data.split!r} takes data.shares instead"
             )
