@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import socket
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from serving import encoded, get, post
 from starlette.requests import Request
 
@@ -155,6 +157,24 @@ def test_photos_pass_unchanged_in_whatever_pieces_they_come(seed: int) -> None:
             uploads = Sender(JSON, text, sizes).receive()
             assert [upload.content for upload in uploads] == photos[:-2]
         assert [upload.content for upload in Sender("image/png", photos[0], sizes).receive()] == photos[:1]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_base64_with_escaped_characters_is_no_junk(seed: int) -> None:
+    """A header of 200 kB, so that it is looked at several times; a shift of one character would make it junk."""
+    draw, buffer = np.random.default_rng(seed), io.BytesIO()
+    picture = Image.fromarray(draw.integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    picture.save(buffer, "JPEG", quality=95, icc_profile=draw.bytes(200_000))
+    text = in_json([buffer.getvalue()]).replace(b"+", b"\\u002B").replace(b"Q", b"\\u0051").replace(b"/", b"\\/")
+    (upload,) = Sender(JSON, text, lambda: 5_003).receive()
+    assert (upload.refused, upload.content) == ("", buffer.getvalue())
+
+
+def test_escaped_characters_that_are_no_base64_are_left_to_the_decoder() -> None:
+    text = b'{"images": ["' + b"\\ud800\\u00e9" * 20_000 + b'"]}'
+    with pytest.raises(ProblemError) as refused:
+        Sender(JSON, text).receive()
+    assert refused.value.kind == "bad-request"
 
 
 def test_others_are_answered_while_junk_is_sent(serve: Serve, photo: bytes) -> None:

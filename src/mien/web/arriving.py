@@ -39,7 +39,9 @@ STRUCTURE = 'The JSON has the wrong structure: expected {"images": ["BASE64", â€
 _JSON_HEAD = re.compile(rb'\s*\{\s*"images"\s*:\s*\[\s*("|\])')
 _JSON_NEXT = re.compile(rb'\s*(,\s*"|\])')
 _JSON_END = re.compile(rb"\s*\}\s*")
-_ESCAPED_SPACE = re.compile(rb"\\[nrt]|[\s\\]")  # what is left of an escaped slash is the slash
+_NO_DIGIT = re.compile(rb"\\u([0-9a-fA-F]{4})|\\(?:u[0-9a-fA-F]{0,3}\Z|[bfnrt])|[\s\\]")
+"""Escapes and space among base64: an escaped slash leaves the slash, and an escape cut off at the end nothing."""
+
 _DROPPED = b"AAAA"
 """Base64 that stands for a photo whose bytes were dropped."""
 
@@ -72,7 +74,7 @@ class Photo:
 
     def look_encoded(self, text: bytes) -> None:
         """Look at the beginning of the photo's base64, in JSON."""
-        digits = _ESCAPED_SPACE.sub(b"", text)
+        digits = _NO_DIGIT.sub(_unescape, text)
         try:
             start = binascii.a2b_base64(digits[: len(digits) // 4 * 4])
         except ValueError:  # of which the whole text's decoder will tell
@@ -82,6 +84,11 @@ class Photo:
             due = self._due
             self.look(start)
             self._due = max(self._due, due)
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    """Return the character of ``\\u002B`` and its like, as .NET writes every plus; nothing for space."""
+    return chr(int(match[1], 16)).strip().encode("ascii", "ignore") if match[1] else b""
 
 
 class Watch(ABC):
