@@ -102,8 +102,9 @@ class Side:
     model: str
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of its processes: its source comes before what is installed."""
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        """Return the variables of its processes: its own source first, and no settings, which an old server may refuse."""
+        left_out = ("PYTHONDONTWRITEBYTECODE", "MIEN_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         return {**kept, "PYTHONPATH": str(self.tree / "src")}
 
 
@@ -213,6 +214,8 @@ def served(content: bytes, seconds: float) -> Measure:
         address, observed = f"http://127.0.0.1:{port}", psutil.Process(server.pid)
         try:
             wait_for(lambda: server.poll() is not None or answers(address))
+            if server.poll() is not None:
+                raise SystemExit(f"{side.tree}, {side.model}: mien serve ended with exit code {server.returncode}.")
             asyncio.run(closed_loop(address, content, 4, seconds / 4))
             before = _used(observed)
             load = asyncio.run(closed_loop(address, content, 4, seconds))

@@ -58,7 +58,7 @@ def test_full_searches_come_by_the_clock() -> None:
 
 
 def test_without_a_face_and_with_0_every_search_is_full() -> None:
-    empty, always = Searches(0.4), Searches()
+    empty, always = Searches(0.4), Searches(0)
     for at in range(5):
         assert empty.side(at / 25, LARGE) is None
         assert always.side(at / 25, LARGE) is None
@@ -142,7 +142,16 @@ def test_a_replayed_run_decides_alike(recognizer: mien.Recognizer) -> None:
         assert detector.log == searched[-len(detector.log) :]
 
 
-def test_by_default_every_search_is_full(recognizer: mien.Recognizer) -> None:
+def test_with_0_every_frame_is_searched_in_full(recognizer: mien.Recognizer) -> None:
     detector: Any = recognizer.detector
-    assert len(list(recognizer.stream(frames()))) == 40
+    assert len(list(recognizer.stream(frames(), full_every=0))) == 40
     assert detector.log == [None] * 40
+
+
+def test_by_default_searches_are_full_every_two_fifths_of_a_second(recognizer: mien.Recognizer) -> None:
+    detector: Any = recognizer.detector
+    by_default, searches = list(recognizer.stream(frames())), list(detector.log)
+    detector.log.clear()
+    assert by_default == list(recognizer.stream(frames(), full_every=0.4))
+    assert searches == detector.log
+    assert set(searches) > {None}

@@ -83,7 +83,7 @@ def following_arguments(parser: ArgumentParser) -> None:
         "--full-every",
         type=not_negative,
         metavar="S",
-        help="full searches every S seconds, smaller ones between (default: 0: all full)",
+        help="full searches every S seconds, smaller ones between (default: 0.4); 0: all full",
     )
     add("--bridge", type=not_negative, metavar="S", help="keep a lost face for S seconds (default: 1)")
     add("--smooth", type=not_negative, metavar="S", help="smooth with a time constant of S seconds, 0 for none")

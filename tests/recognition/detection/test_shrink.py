@@ -1,4 +1,4 @@
-"""Pixels averaged down: the right size, and the means of what they cover."""
+"""Pixels reduced: the right size, and close to the means of what they cover."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels averaged down to the size of a search, halved first: a halving costs a tenth of any other reduction."""
+"""Pixels reduced to the size of a search: halved as often as they can be, the rest interpolated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return ``pixels`` at a smaller size, each the mean of those that it covers; ``pixels`` itself at its own size.
+_NEAR = 1.5
+"""Times the wanted size."""
 
-    Where both sides are even and at least twice as long as asked for, they are halved first. OpenCV has a fast
-    loop for that: from 4000×3000 to 1600×1200 takes 22 ms so and 44 without. Single values differ by 15 of 255 at
-    most, and by 0.4 on average (a photo with grain).
+
+def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return ``pixels`` at a smaller size; ``pixels`` itself at its own size.
+
+    Where both sides are even and at least twice as long as asked for, they are halved first: OpenCV has a fast loop
+    for the mean of four. What is then left is averaged, or interpolated from the nearest four pixels where it is less
+    than ``_NEAR``: 2 instead of 10.5 ms from 2000×1400 to 1600×1120, and no pixel is left out.
 
     Args:
         pixels: uint8 (H, W, 3) RGB or (H, W).
@@ -26,7 +30,8 @@ def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
         pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if pixels.shape[1::-1] == size:
         return pixels
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    near = pixels.shape[1] < _NEAR * size[0] and pixels.shape[0] < _NEAR * size[1]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _half(pixels: NDArray[np.uint8]) -> tuple[int, int] | None:
