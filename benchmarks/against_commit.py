@@ -51,8 +51,13 @@ FOLDER_PHOTOS = 64
 _PHOTO = """
 import json, sys, time
 import mien
-path, model, budget = sys.argv[1], sys.argv[2], float(sys.argv[3])
+path, model, budget, decoded = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] == "decoded"
 recognizer = mien.load(model)
+if decoded:
+    import numpy as np
+    from PIL import Image
+    with Image.open(path) as picture:
+        path = np.array(picture.convert("RGB"))
 read = recognizer.predict if hasattr(type(recognizer), "predict") else recognizer.read
 faces = len(read(path, keep_pixels=False).faces)
 read(path, keep_pixels=False)
@@ -102,7 +107,7 @@ class Side:
     model: str
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of its processes: its own source first, and no settings, which an old server may refuse."""
+        """Return the variables of its processes: its own source, no settings, which an old server may refuse."""
         left_out = ("PYTHONDONTWRITEBYTECODE", "MIEN_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         return {**kept, "PYTHONPATH": str(self.tree / "src")}
@@ -240,18 +245,20 @@ def rows(folder: Path, only: str, budget: float) -> dict[str, Measure]:
     """Write the inputs of the rows whose name contains ``only``; return row → measurement."""
 
     def large(count: int) -> Measure:
-        return in_process(_PHOTO, str(write_photo(folder / f"large{count}.jpg", (2000, 1400), count, 300)), f"{budget}")
+        file = write_photo(folder / f"large{count}.jpg", (2000, 1400), count, 300)
+        return in_process(_PHOTO, str(file), f"{budget}", "decoded")
 
     def camera(count: int) -> Measure:
-        return in_process(_PHOTO, str(write_photo(folder / f"12mp{count}.jpg", (4000, 3000), count, 500)), f"{budget}")
+        file = write_photo(folder / f"12mp{count}.jpg", (4000, 3000), count, 500)
+        return in_process(_PHOTO, str(file), f"{budget}", "file")
 
     def film(count: int) -> Measure:
         return in_process(_FILM, str(write_film(folder / f"film{count}.mp4", count)), str(RATE))
 
     makers: dict[str, Callable[[], Measure]] = {
-        "photo 512×512, one face": lambda: in_process(_PHOTO, str(EXAMPLE), f"{budget}"),
-        "photo 2000×1400, one face": lambda: large(1),
-        "photo 2000×1400, three faces": lambda: large(3),
+        "photo 512×512, decoded, one face": lambda: in_process(_PHOTO, str(EXAMPLE), f"{budget}", "decoded"),
+        "photo 2000×1400, decoded, one face": lambda: large(1),
+        "photo 2000×1400, decoded, three faces": lambda: large(3),
         "photo 12 MP from disk, one face": lambda: camera(1),
         "photo 12 MP from disk, three faces": lambda: camera(3),
         "film 1080p, a second, one person": lambda: film(1),
