@@ -24,6 +24,20 @@ MODULE = {
 }
 """Name that is looked for in ``mien`` → what to write."""
 
+_NO_WEIGHTS = "Mien has no weights of other packages; its own are listed by mien models"
+
+MODELS = {
+    "deepface": _NO_WEIGHTS,
+    "fer": _NO_WEIGHTS,
+    "haar": "that is a detector: detector='haar', --detector haar",
+    "hsemotion": _NO_WEIGHTS,
+    "mtcnn": "that is a detector: detector='mtcnn', --detector mtcnn",
+    "retinaface": "that is a detector; Mien's are yunet, haar and mtcnn",
+    "yolo": _NO_WEIGHTS,
+    "yunet": "that is a detector: detector='yunet', --detector yunet",
+}
+"""Name that is given as a model, in small letters → what to write."""
+
 RECOGNIZER = {
     "analyze": "recognizer.predict(photo)",
     "analyse": "recognizer.predict(photo)",

@@ -409,7 +409,7 @@ class FrameResult:
 
 
 def _shown(face: Face) -> str:
-    return f"{face.emotion}{'?' if face.uncertain else ''} {face.confidence:.0%}"
+    return f"{face.emotion}{'?' if face.uncertain else ''} {tables.percent(face.confidence)}"
 
 
 def _size(face: Face) -> float:

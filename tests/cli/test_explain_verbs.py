@@ -18,6 +18,7 @@ from support import write_run
 import mien
 from mien.cli import main
 from mien.interpret.explain import explain_image
+from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ def test_each_photo_has_a_picture_and_its_numbers(
     told = json.loads((tmp_path / "out" / "1.json").read_text())
     assert told == json.loads(json.dumps(found.to_dict()))
     for line, one in zip(output.splitlines(), found.maps[0], strict=False):
-        assert line.startswith(f"{folder / '1.png'}  face 1  {one.label} {one.probability:.0%}")
+        assert line.startswith(f"{folder / '1.png'}  face 1  {one.label} {percent(one.probability)}")
         assert f"{one.faithfulness.score:+.2f}" in line
         assert ("explains nothing" in line) is not one.faithfulness.explains
     with Image.open(tmp_path / "out" / "1.png") as picture, Image.open(tmp_path / "out" / "sub" / "3.png") as other:

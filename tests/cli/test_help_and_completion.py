@@ -60,6 +60,8 @@ def test_bash_completes(line: str, completed: str, capsys: pytest.CaptureFixture
     [
         (["predict", "a.jpg", "--output", "b"], "Did you mean '--out'?"),
         (["predict", "a.jpg", "--colour", "b"], "unrecognized arguments: --colour b. See mien predict --help"),
+        (["predict", "--hlep"], "unrecognized arguments: --hlep. Did you mean '--help'? See mien predict --help"),
+        (["predict", "--colour=b"], "unrecognized arguments: --colour. See mien predict --help"),
         (["webcam"], "Did you mean 'watch'?"),
     ],
 )

@@ -20,6 +20,7 @@ from mien.cli import main
 from mien.cli.writing.output import Table
 from mien.recognition.columns import csv_columns
 from mien.recognition.folder import CHUNK, Unreadable
+from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_the_formats_agree_with_each_other_and_with_python(
         assert (row["emotion"], row["uncertain"]) == (face["emotion"], str(face["uncertain"]).lower())
         assert (row["face"], row["error"]) == ("0", "")
         assert f"{face['emotion']}" in shown["table"]
-        assert f"{face['confidence']:.0%}" in shown["table"]
+        assert percent(face["confidence"]) in shown["table"]
     assert "unreadable" in shown["table"]
 
 

@@ -24,6 +24,7 @@ from mien.cli.writing.targets import mirrored
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
 from mien.files import LONGEST_NAME, appearing
 from mien.recognition.listing import list_photos
+from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -159,4 +160,4 @@ def _lines(explanation: Explanation) -> Iterator[str]:
             measured = one.faithfulness
             verdict = "" if measured.explains else "  explains nothing"
             score = f"score {measured.score:+.2f} (deletion {measured.deletion:.2f}, random {measured.chance:.2f})"
-            yield f"{name}  face {position}  {one.label} {one.probability:.0%}  {score}{verdict}\n"
+            yield f"{name}  face {position}  {one.label} {percent(one.probability)}  {score}{verdict}\n"

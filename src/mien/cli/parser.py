@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +31,7 @@ class Parser(ArgumentParser):
             allow_abbrev=False,  # a shortened option would change its meaning when a longer one is added
             formatter_class=RawDescriptionHelpFormatter,
         )
+        self._typed: Sequence[str] = ()
 
     def add_argument(self, *names: Any, **settings: Any) -> Action:
         """Declare an argument; ``--out`` and ``--quiet`` can be shortened in every verb that has them."""
@@ -38,6 +40,7 @@ class Parser(ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> Namespace:
         """Parse; what comes after ``--`` is no option, also where it begins with a dash."""
+        self._typed = list(arguments)
         if "--" not in arguments:
             return self.parse_intermixed_args(arguments)
         at = list(arguments).index("--")
@@ -48,9 +51,18 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ``OptionError``: what argparse found, the right option, where the options are listed."""
+        if message.startswith("the following arguments are required"):
+            message = self._misspelt() or message
         unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
         hint = self._hint(unknown[1]) if unknown else ""
         raise OptionError(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'}{hint} See {self.prog} --help")
+
+    def _misspelt(self) -> str:
+        """Return argparse's message on the first option that is not there; it names what is missing before those."""
+        options = takewhile(lambda word: word != "--", self._typed)
+        names = (word.partition("=")[0] for word in options if word.startswith("--"))
+        unknown = next((name for name in names if name not in self._option_string_actions), None)
+        return "" if unknown is None else f"unrecognized arguments: {unknown}"
 
     def _hint(self, option: str) -> str:
         """Return what to write for an option that is not there: what other programs mean by it, or a near name."""

@@ -307,12 +307,13 @@ def _count_people(number: int) -> str:
 
 
 def _show_people(digest: Digest) -> None:
+    from mien.tables import percent
     from mien.video.digest import format_time
 
     table = [("person", "from", "to", "frames", "mostly", "share")]
     for who, life in digest.longest(20):
         best = int(life.total.argmax())
-        share = f"{life.total[best] / life.frames:.0%}"
+        share = percent(life.total[best] / life.frames)
         table.append(
             (str(who), format_time(life.first), format_time(life.last), str(life.frames), digest.labels[best], share)
         )

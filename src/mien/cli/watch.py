@@ -18,6 +18,7 @@ from mien.cli.ending import ended_well
 from mien.cli.parser import not_negative, one_of
 from mien.cli.video import following_arguments, following_of, recognizer_of
 from mien.errors import MissingExtraError
+from mien.tables import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -189,8 +190,8 @@ def _table(result: FrameResult, rate: float) -> Table:
 def _cells(person: Person) -> tuple[str, ...]:
     best, *others = sorted(person.probabilities.items(), key=lambda pair: -pair[1])
     bar = "█" * round(_BAR * best[1])
-    second = f"{others[0][0]} {others[0][1]:.0%}" if others else ""
-    return str(person.id), best[0] + " ?" * person.uncertain, f"{bar:<{_BAR}} {best[1]:.0%}", second
+    second = f"{others[0][0]} {percent(others[0][1])}" if others else ""
+    return str(person.id), best[0] + " ?" * person.uncertain, f"{bar:<{_BAR}} {percent(best[1])}", second
 
 
 def _no_window(reason: str) -> MissingExtraError:

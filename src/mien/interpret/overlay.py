@@ -14,6 +14,7 @@ from mien.drawing import fonts
 from mien.errors import OptionError
 from mien.preprocess import grey
 from mien.recognition.crop import corners, cut
+from mien.tables import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -219,7 +220,7 @@ def _caption(one: Map) -> tuple[str, str, str]:
     score = one.faithfulness
     verdict = "" if score.explains else ": explains nothing"
     return (
-        f"{one.label} {one.probability:.0%}",
+        f"{one.label} {percent(one.probability)}",
         f"deletion area {score.deletion:.2f}, random {score.chance:.2f}",
         f"score {score.score:+.2f}{verdict}",
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mien import tables
 from mien.reporting.document import Sheet, Written
 from mien.reporting.figures import colours, new, styled
 from mien.video.digest import Digest, format_time
@@ -66,7 +67,7 @@ def _add_people(sheet: Sheet, digest: Digest) -> None:
 
 def _format_row(who: int, life: Life, digest: Digest) -> tuple[object, ...]:
     best = int(life.total.argmax())
-    share = f"{life.total[best] / life.frames:.0%}"
+    share = tables.percent(life.total[best] / life.frames)
     return who, format_time(life.first), format_time(life.last), life.frames, digest.labels[best], share
 
 
@@ -78,7 +79,7 @@ def _add_events(sheet: Sheet, digest: Digest) -> None:
         return
     head = ("person", "emotion", "onset", "apex", "offset", "peak")
     rows = [
-        (e.person, e.emotion, format_time(e.onset), format_time(e.apex), format_time(e.offset), f"{e.peak:.0%}")
+        (e.person, e.emotion, format_time(e.onset), format_time(e.apex), format_time(e.offset), tables.percent(e.peak))
         for e in strongest
     ]
     sheet.table(head, rows)

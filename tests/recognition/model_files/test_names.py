@@ -85,3 +85,19 @@ def test_folders_without_a_model_file(tmp_path: Path, file: str, kind: type[Exce
     (tmp_path / file).write_text(json.dumps({}))
     with pytest.raises(kind, match=message):
         names.locate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("deepface", "no weights of other packages"),
+        ("FER", "no weights"),
+        ("mtcnn", "--detector mtcnn"),
+        ("fer9", "fer7"),
+    ],
+)
+def test_names_of_other_packages_are_explained(name: str, meant: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        names.locate(name)
+    assert meant in str(caught.value)
+    assert ("Did you mean" in str(caught.value)) == (name == "fer9")

@@ -23,6 +23,7 @@ from mien.files import naming
 from mien.parquet import Parts
 from mien.recognition.columns import csv_columns, faults, kinds, numbers, rows
 from mien.recognition.folder import Unreadable
+from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -304,8 +305,8 @@ def _dump(entry: Entry, stream: TextIO) -> str:
 
 def _format_face(face: Face) -> tuple[str, ...]:
     best, *others = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
-    runner_up = f"{others[0][0]} {others[0][1]:.0%}" if others else ""
-    return (_format_box(face.box), best[0] + " ?" * face.uncertain, f"{best[1]:.0%}", runner_up, faults(face, ", "))
+    runner_up = f"{others[0][0]} {percent(others[0][1])}" if others else ""
+    return (_format_box(face.box), best[0] + " ?" * face.uncertain, percent(best[1]), runner_up, faults(face, ", "))
 
 
 def _format_box(box: Box) -> str:

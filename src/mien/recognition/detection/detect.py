@@ -22,7 +22,7 @@ from mien.errors import MissingExtraError, OptionError, nearest
 from mien.recognition import devices
 from mien.recognition.crop import CropSpec
 from mien.recognition.detection import yunet
-from mien.recognition.detection.shrink import shrink
+from mien.recognition.detection.shrink import halve, shrink
 from mien.results import Box
 
 if TYPE_CHECKING:
@@ -128,8 +128,14 @@ class _Searcher:
 
     def detect(self, pixels: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Find the faces in uint8 (H, W, 3) RGB, best first."""
-        detections = [one for side in _long_sides(pixels, self.sides) for one in self._found(_view(pixels, side, 0))]
-        return self._limits.keep(_distinct(detections or self._found(_view(pixels, _SMALL, _BORDER))))
+        height, width = pixels.shape[:2]
+        sides = _long_sides(pixels, self.sides)
+        pixels = halve(pixels, _size(width, height, sides[-1]))  # once for all sizes
+        views = (_view(pixels, side, 0, (width, height)) for side in sides)
+        detections = [one for view in views for one in self._found(view)]
+        return self._limits.keep(
+            _distinct(detections or self._found(_view(pixels, _SMALL, _BORDER, (width, height))))
+        )
 
     def _found(self, view: _View) -> list[Detection]:
         with self._lock:
@@ -182,7 +188,7 @@ class YuNet(_Searcher):
     def detect_at(self, pixels: NDArray[np.uint8], side: int) -> tuple[Detection, ...]:
         """Detect faces in uint8 (H, W, 3) RGB by one search with its long side at ``side`` pixels at most."""
         long_side = min(max(*pixels.shape[:2], _SMALL), side)
-        return self._limits.keep(self._found(_view(pixels, long_side, 0)))
+        return self._limits.keep(self._found(_view(pixels, long_side, 0, pixels.shape[1::-1])))
 
     def _search(self, pixels: NDArray[np.uint8]) -> Iterator[Detection]:
         for row in yunet.search(self._engine, pixels, self._limits.threshold).astype(float).tolist():
@@ -359,16 +365,21 @@ def _distinct(detections: Sequence[Detection]) -> Iterable[Detection]:
     return [detections[index] for index in cv2.dnn.NMSBoxes(boxes, [one.score for one in detections], 0.0, _SAME_FACE)]
 
 
-def _view(pixels: NDArray[np.uint8], long_side: int, border: int) -> _View:
+def _size(width: int, height: int, long_side: int) -> tuple[int, int]:
+    factor = long_side / max(height, width)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _view(pixels: NDArray[np.uint8], long_side: int, border: int, source: tuple[int, int]) -> _View:
+    """Return a view of a picture of size ``source`` (width, height), of which ``pixels`` may be halved."""
     import cv2
 
-    height, width = pixels.shape[:2]
-    factor = long_side / max(height, width)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
+    width, height = source
+    size = _size(width, height, long_side)
     view = pixels
-    if factor < 1:
+    if long_side < max(source):
         view = shrink(pixels, size)
-    elif size != (width, height):
+    elif size != source:
         view = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
     if border:
         view = cv2.copyMakeBorder(view, border, border, border, border, cv2.BORDER_REPLICATE)  # type: ignore[assignment]

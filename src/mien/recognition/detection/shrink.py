@@ -26,12 +26,20 @@ def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     """
     import cv2
 
-    while (half := _half(pixels)) is not None and half[0] >= size[0] and half[1] >= size[1]:
-        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    pixels = halve(pixels, size)
     if pixels.shape[1::-1] == size:
         return pixels
     near = pixels.shape[1] < _NEAR * size[0] and pixels.shape[0] < _NEAR * size[1]
     return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def halve(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return ``pixels`` halved as often as both sides are even and not below ``size``, width and height."""
+    import cv2
+
+    while (half := _half(pixels)) is not None and half[0] >= size[0] and half[1] >= size[1]:
+        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return pixels
 
 
 def _half(pixels: NDArray[np.uint8]) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mien import run_files
 from mien.errors import FileMissingError, ModelError, nearest
+from mien.foreign import MODELS
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 
@@ -115,7 +116,9 @@ def known() -> tuple[str, ...]:
 
 
 def _unknown(word: str) -> str:
+    meant = MODELS.get(word.lower())
+    hint = nearest(word, known()) if meant is None else f" {meant[0].upper()}{meant[1:]}."
     return (
         f"Unknown model {word!r}: expected one of {', '.join(known())}, the path of an .onnx file written by Mien, or "
-        f"a run folder. See mien models.{nearest(word, known())}"
+        f"a run folder. See mien models.{hint}"
     )
