@@ -1,4 +1,4 @@
-"""Probabilities as people read them: what is almost certain is not written as certain, nor what is rare as impossible."""
+"""Probabilities as people read them: the almost certain is not written as certain, nor the rare as impossible."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 
 from mien.datasets.faces import FaceSet  # noqa: E402
 from mien.errors import RecipeError  # noqa: E402
-from mien.evaluation.metrics.calibration import fit_temperature  # noqa: E402
+from mien.evaluation.metrics.calibration import fit_temperature, log_loss  # noqa: E402
 from mien.labels import LabelSet  # noqa: E402
 from mien.networks import networks  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
@@ -156,3 +156,32 @@ def test_a_network_that_cannot_be_smoothed_is_refused_before_it_is_trained(monke
 def test_smoothing_beyond_the_mean_of_three_is_refused(value: float) -> None:
     with pytest.raises(RecipeError, match="smooth"):
         plan(smooth=value)
+
+
+def test_a_class_that_a_corpus_lacks_is_learned_to_be_rare_in_it() -> None:
+    """Faces of ``web`` look like class c, which its labels do not have; of 40 faces of ``lab`` ten are c."""
+    draw = np.random.default_rng(0)
+    datasets = np.repeat(["web", "lab"], [160, 40])
+    labels = np.concatenate([np.tile([0, 1], 80), np.repeat([0, 1, 2], [15, 15, 10])])
+    logits = (
+        2.0 * np.eye(3)[labels]
+        + draw.normal(0, 0.7, (200, 3))
+        + np.where(datasets == "web", 2.5, 0.5)[:, None] * [0, 0, 1]
+    )
+    pixels, ids = np.zeros((200, 48, 48), np.uint8), tuple(map(str, range(200)))
+    splits = np.full(200, "validation")
+    faces = FaceSet(LabelSet("own", ("a", "b", "c")), pixels, labels, splits, ids, datasets=datasets)
+    table = {
+        "corpora": {"shares": {"web": 1.0, "lab": 1.0}, "draws": 64, "heads": [{"name": "lab", "datasets": ["lab"]}]}
+    }
+    shares, losses = {}, {}
+    for absent in ("masked", "counted"):
+        values: dict[str, object] = {"name": "absent", "data": table, "train": {"epochs": 1}}
+        values["calibrate"] = {"method": "vector", "absent": absent}
+        scaling = calibrate.fit_scaling(logits.astype(np.float32), recipe.parse(values), faces)
+        scaled = logits * scaling.scale + scaling.bias
+        shares[absent] = float((scaled[datasets == "web"].argmax(1) == 2).mean())
+        losses[absent] = log_loss(scaled, labels)
+    assert shares["masked"] > 0.4
+    assert shares["counted"] < 0.05
+    assert losses["counted"] < losses["masked"]

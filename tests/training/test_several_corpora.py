@@ -12,7 +12,9 @@ pytestmark = pytest.mark.train
 pytest.importorskip("lightning")
 
 from mien.datasets.faces import FaceSet  # noqa: E402
+from mien.errors import OptionError  # noqa: E402
 from mien.export import export, quantise  # noqa: E402
+from mien.export.recalibrate import recalibrate  # noqa: E402
 from mien.labels import FERPLUS  # noqa: E402
 from mien.preprocess import apply  # noqa: E402
 from mien.recipes import recipe  # noqa: E402
@@ -122,3 +124,33 @@ def test_float16_weights_answer_the_same(run: Path, faces: FaceSet) -> None:
     halved = quantise.halve(run, _narrowed(faces))
     assert (run / "model-float16.onnx").stat().st_size < 0.55 * (run / "model.onnx").stat().st_size
     assert halved.metrics["agreement"] >= 0.95
+
+
+def test_a_finished_file_is_calibrated_anew(run: Path, faces: FaceSet) -> None:
+    model, few = bundle.read(run / "model.onnx"), _narrowed(faces)
+    written = recipe.of_run(run)
+    counted = written.calibrate.model_copy(update={"absent": "counted"})
+    graph, scores = recalibrate(model, written.model_copy(update={"calibrate": counted}), few)
+    crops = apply(few.where(few.splits == "test").pixels, model.preprocess)
+    before, after = OnnxSession(model.graph).logits(crops), OnnxSession(graph).logits(crops)
+    for column in range(before.shape[1]):  # a scale and an offset for each class, and nothing else
+        scale, _ = line = np.polyfit(before[:, column], after[:, column], 1)
+        assert scale > 0
+        np.testing.assert_allclose(np.polyval(line, before[:, column]), after[:, column], atol=1e-3)
+    assert scores.metrics["validation"]["log_loss"] <= model_loss(run) + 1e-6
+    assert 0 <= scores.threshold.confidence <= 1
+
+
+def model_loss(run: Path) -> float:
+    loss: float = json.loads((run / "metrics.json").read_text())["validation"]["log_loss"]
+    return loss
+
+
+def test_recalibration_refuses_what_is_in_the_file_already(run: Path, faces: FaceSet) -> None:
+    model, few = bundle.read(run / "model.onnx"), _narrowed(faces)
+    written = recipe.of_run(run)
+    smooth = written.calibrate.model_copy(update={"smooth": 0.1})
+    with pytest.raises(OptionError, match=r"smooth are in the file already"):
+        recalibrate(model, written.model_copy(update={"calibrate": smooth}), few)
+    with pytest.raises(OptionError, match=r"The model has the classes"):
+        recalibrate(model, written, faces)

@@ -318,6 +318,9 @@ class CalibrateTable(Table):
         balance: logit adjustment within the exported graph (τ of Menon et al. 2021), from the class prior of the
             training set (0) to a uniform prior (1), for use where the rare classes are less rare. The temperature is
             then fitted for the adjusted prior.
+        absent: what a class means to the faces of a corpus that lacks it: ``masked`` leaves it out of their softmax
+            while scales are fitted, so that nothing tells how rare it is there; ``counted`` takes it as wrong for them,
+            as it is for most. Temperature and threshold always count it.
         degraded: fit on the validation faces and a degraded copy of each (``[degrade]``), for use on worse photos.
         certain: target accuracy of certain predictions; those below the confidence that reaches it are ``uncertain``.
     """
@@ -325,6 +328,7 @@ class CalibrateTable(Table):
     method: Literal["temperature", "vector"] = "temperature"
     smooth: Annotated[float, Field(ge=0, le=0.25)] = 0.0
     balance: Probability = 0.0
+    absent: Literal["masked", "counted"] = "masked"
     degraded: bool = False
     certain: Annotated[float, Field(gt=0, lt=1)] = 0.8
 

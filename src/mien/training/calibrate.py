@@ -13,7 +13,13 @@ from torch.nn import functional
 
 from mien.datasets.faces import FaceSet
 from mien.errors import RecipeError
-from mien.evaluation.metrics.calibration import Threshold, fit_temperature, fit_threshold, fit_vector
+from mien.evaluation.metrics.calibration import (
+    Threshold,
+    VectorScaling,
+    fit_temperature,
+    fit_threshold,
+    fit_vector,
+)
 from mien.evaluation.metrics.checks import Floats
 from mien.evaluation.protocol.leave_one_out import ANSWERED, choose_threshold
 from mien.recipes.recipe import Plan, Recipe
@@ -115,10 +121,17 @@ def scale_logits(network: nn.Module, logits: NDArray[np.float32], recipe: Recipe
     """
     scale, bias = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
     if recipe.calibrate.method == "vector":
-        fitted = fitting_faces(recipe, faces)
-        scaling = fit_vector(logits, fitted.labels, _weights(recipe, fitted), _known_classes(recipe, fitted))
-        scale, bias = scaling.scale, scaling.bias + _mask_unknown(recipe, fitted)
+        scaling = fit_scaling(logits, recipe, faces)
+        scale, bias = scaling.scale, scaling.bias
     return Scaled(network, scale, bias + shift(recipe, faces))
+
+
+def fit_scaling(logits: NDArray[np.float32], recipe: Recipe, faces: FaceSet) -> VectorScaling:
+    """Fit the recipe's vector scaling to logits (N, C) of ``fitting_faces``, weighted as ``corpora.group_weights``."""
+    fitted = fitting_faces(recipe, faces)
+    known = _known_classes(recipe, fitted) if recipe.calibrate.absent == "masked" else None
+    scaling = fit_vector(logits, fitted.labels, _weights(recipe, fitted), known)
+    return VectorScaling(scaling.scale, scaling.bias + _mask_unknown(recipe, fitted))
 
 
 def temperature(plan: Plan, logits: NDArray[np.float32], faces: FaceSet) -> float:

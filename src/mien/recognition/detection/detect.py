@@ -133,9 +133,7 @@ class _Searcher:
         pixels = halve(pixels, _size(width, height, sides[-1]))  # once for all sizes
         views = (_view(pixels, side, 0, (width, height)) for side in sides)
         detections = [one for view in views for one in self._found(view)]
-        return self._limits.keep(
-            _distinct(detections or self._found(_view(pixels, _SMALL, _BORDER, (width, height))))
-        )
+        return self._limits.keep(_distinct(detections or self._found(_view(pixels, _SMALL, _BORDER, (width, height)))))
 
     def _found(self, view: _View) -> list[Detection]:
         with self._lock:
