@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +146,31 @@ def test_gaps_between_groups(network: bundle.Bundle) -> None:
     assert {value: scores.faces for value, scores in gap.groups.items()} == {"female": 1, "male": 2}
     balanced = [scores.balanced_accuracy.value for scores in gap.groups.values()]
     assert gap.gap == abs(balanced[0] - balanced[1])
+
+
+def test_what_is_predicted_among_all_classes_stands_beside(network: bundle.Bundle) -> None:
+    """The corpus lacks contempt, which a model of eight classes may predict all the same."""
+    truth = ("anger", "fear", "happiness", "neutral")
+    probabilities = np.full((4, len(FERPLUS)), 0.01)
+    for row, label in enumerate(("anger", "contempt", "contempt", "sadness")):
+        probabilities[row, FERPLUS.labels.index(label)] = 1
+        probabilities[row, FERPLUS.labels.index(truth[row])] += 0.5
+
+    class Fixed:
+        label_set = FERPLUS
+
+        def classify(self, pixels: Any, watch: Any = None) -> Any:
+            return probabilities / probabilities.sum(1, keepdims=True)
+
+    given = material("kdef", truth)
+    shown = face_crops.Crops(tuple(np.zeros((48, 48), np.uint8) for _ in truth), np.ones(4, bool))
+    row = suite.score_corpus(Fixed(), suite.describe(network), given, "detector", shown)  # type: ignore[arg-type]
+    assert row.scores.accuracy.value == 0.75
+    assert row.among_all == suite.AllClasses(0.25, {"contempt": 0.5})
+    text = suite_tables.render_markdown(suite_tables.Result(suite.describe(network), "yunet", (row,), {}))
+    assert (
+        "KDEF: 25.0 % with all classes of the model; predicted though no face has the label: contempt 50.0 %." in text
+    )
 
 
 def test_which_corpora_a_model_file_names(network: bundle.Bundle) -> None:

@@ -1,13 +1,15 @@
 """Evaluate a model end to end on every corpus of the protocol, with the same metrics for each corpus and frame.
 
 A face that the detector misses is scored in the corpus's own frame, and counted. Classes that a corpus does not have
-are excluded as in ``mien predict --classes``: probabilities are renormalised over the others.
+are excluded as in ``mien predict --classes``: probabilities are renormalised over the others. What the model predicts
+with all its classes, as users have it, stands beside that.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,6 @@ from mien.evaluation.metrics import significance
 from mien.evaluation.metrics.calibration import BINS, calibration_error
 from mien.evaluation.metrics.checks import Doubles, Labels
 from mien.evaluation.protocol.face_crops import Crops, Watch
-from mien.labels import LabelSet
 
 if TYPE_CHECKING:
     from mien.recognition.classifier import Classifier
@@ -90,6 +91,19 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class AllClasses:
+    """Predictions among all classes of a model, on a corpus that lacks some of them.
+
+    Attributes:
+        accuracy: share of correct predictions.
+        absent: class that the corpus lacks → share of faces for which it is predicted, of those that are.
+    """
+
+    accuracy: float
+    absent: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Row:
     """Results on one corpus in one frame.
 
@@ -105,6 +119,7 @@ class Row:
         classes: the classes that are distinguished.
         scores: the metrics.
         gaps: property of people → gap, where the corpus has one.
+        among_all: predictions among all classes of the model; None where the corpus has them all, and for a peer.
     """
 
     corpus: str
@@ -118,6 +133,7 @@ class Row:
     classes: tuple[str, ...]
     scores: Scores
     gaps: Mapping[str, Gap]
+    among_all: AllClasses | None = None
 
     @property
     def is_test(self) -> bool:
@@ -171,9 +187,23 @@ def score_corpus(
     kept, classes = select_samples(material, own), select_classes(material.entry, own)
     known = np.array([sample.label in classes for sample in material.samples], bool)
     pixels = [crops.pixels[row] for row in np.flatnonzero(known)]
-    probabilities = model.narrow(LabelSet(material.entry.name, classes)).classify(pixels, watch=watch)
+    everything = model.classify(pixels, watch=watch)
+    probabilities = everything[:, [own.index(label) for label in classes]]
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
     detected = crops.detected[known]
-    return make_row(kept, frame, subject, classes=classes, probabilities=probabilities, detected=detected)
+    row = make_row(kept, frame, subject, classes=classes, probabilities=probabilities, detected=detected)
+    if len(classes) == len(own):
+        return row
+    return replace(row, among_all=_compare_all(everything, own, [sample.label for sample in kept.samples], classes))
+
+
+def _compare_all(
+    probabilities: Doubles, labels: Sequence[str], truth: Sequence[str], classes: Sequence[str]
+) -> AllClasses:
+    predicted = [labels[index] for index in probabilities.argmax(1)]
+    counts = Counter(label for label in predicted if label not in classes)
+    right = sum(label == true for label, true in zip(predicted, truth, strict=True))
+    return AllClasses(right / len(truth), {label: count / len(truth) for label, count in sorted(counts.items())})
 
 
 def make_row(

@@ -62,7 +62,7 @@ def render_markdown(result: Result) -> str:
     """Render title, table, gaps and notes as Markdown."""
     lines = [f"**{markdown.escape(result.subject.name)}**, faces found by {result.detector}, 95 % intervals", ""]
     lines += markdown.format_table(_HEAD, [_format_row(row, result.limit) for row in result.rows])
-    notes = [*_note_gaps(result), *_write_notes(result)]
+    notes = [*_note_gaps(result), *_note_all_classes(result), *_write_notes(result)]
     return "\n".join([*lines, *([""] if notes else []), *(f"- {note}" for note in notes)]) + "\n"
 
 
@@ -101,10 +101,23 @@ def _note_gaps(result: Result) -> list[str]:
     return notes
 
 
+def _note_all_classes(result: Result) -> list[str]:
+    notes = []
+    for row in result.rows:
+        if row.among_all is not None:
+            absent = ", ".join(f"{label} {100 * share:.1f} %" for label, share in row.among_all.absent.items())
+            accuracy = f"{100 * row.among_all.accuracy:.1f} % with all classes of the model"
+            notes.append(f"{_name(row)}: {accuracy}; predicted though no face has the label: {absent or 'none'}.")
+    return notes
+
+
+def _name(row: Row) -> str:
+    return f"{row.title}{', own frame' if row.frame == 'own' else ''}"
+
+
 def _write_notes(result: Result) -> list[str]:
     notes = [
-        f"{row.title}{', own frame' if row.frame == 'own' else ''}: left out "
-        f"{', '.join(f'{reason} {count:,}' for reason, count in row.left_out.items())}."
+        f"{_name(row)}: left out {', '.join(f'{reason} {count:,}' for reason, count in row.left_out.items())}."
         for row in result.rows
         if row.left_out
     ]
