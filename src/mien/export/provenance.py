@@ -49,9 +49,9 @@ def training_corpora(faces: FaceSet) -> tuple[Corpus, ...]:
 def pretraining_corpora(recipe: Plan) -> tuple[Corpus, ...]:
     """Return the corpora of the recipe's pretrained weights."""
     if isinstance(recipe, HeadRecipe):
-        return _of_model(bundle.read(recipe.head.trunk), "pretraining")
+        return corpora_of(bundle.read(recipe.head.trunk), "pretraining")
     if isinstance(recipe, Recipe) and recipe.network.start is not None:
-        return _of_model(bundle.read(recipe.network.start), "pretraining")
+        return corpora_of(bundle.read(recipe.network.start), "pretraining")
     if isinstance(recipe, Recipe) and recipe.network.name.startswith("torchvision:"):
         # None is the backbone's own default: ImageNet weights.
         return () if recipe.network.pretrained is False else (terms.corpus("imagenet", "pretraining"),)
@@ -75,11 +75,12 @@ def _of_teacher(name: str, digest: str, models: Sequence[str]) -> tuple[Corpus, 
         except FileMissingError:  # the teacher's file may be gone when a run is exported again
             continue
         if about.digest == digest:
-            return _of_model(about, "distillation")
+            return corpora_of(about, "distillation")
     return (Corpus(name, f"predictions of this model; its corpora are {UNKNOWN}", "distillation"),)
 
 
-def _of_model(about: bundle.Bundle, use: str) -> tuple[Corpus, ...]:
+def corpora_of(about: bundle.Bundle, use: str) -> tuple[Corpus, ...]:
+    """Return the corpora that a model file states, with another use; its own name if it states none."""
     if not about.trained_on:
         return (Corpus(about.name, f"weights of this model; its corpora are {UNKNOWN}", use),)
     return tuple(replace(corpus, use=use) for corpus in about.trained_on)
