@@ -481,7 +481,9 @@ def outcome(system: str, model: str, better: int = 0) -> Outcome:
     return Outcome(model, recipes.load_any(name), (metrics(confusion),), Path())
 
 
-def with_history(monkeypatch: pytest.MonkeyPatch, epochs: int, best: int) -> None:
+def prepare(monkeypatch: pytest.MonkeyPatch, epochs: int, best: int) -> None:
+    """Let runs have a history, and intervals few draws."""
+    monkeypatch.setattr(measured, "DRAWS", 100)
     history = [SimpleNamespace(validation_loss=abs(epoch - best) + 1.0) for epoch in range(1, epochs + 1)]
     monkeypatch.setattr(measured, "read_history", lambda _: history)
 
@@ -521,7 +523,7 @@ def verdict_on(system: str, claim: Claim, value: float, result: Outcome) -> tupl
 def test_a_claim_is_inside_or_outside_of_what_was_measured(
     system: str, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_history(monkeypatch, 20, 9)
+    prepare(monkeypatch, 20, 9)
     monkeypatch.setattr(measured, "fitting_means", lambda *_: ["weighted"])  # whatever value C would state
     result = outcome(system, claim.model)
     quantity = measured._measure(claim, result, measured._mean_of(system, claim))
@@ -544,9 +546,9 @@ def test_a_claim_is_inside_or_outside_of_what_was_measured(
 
 @pytest.mark.parametrize(("system", "claim"), MEASURED)
 def test_what_was_measured_follows_the_run(system: str, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_history(monkeypatch, 20, 9)
+    prepare(monkeypatch, 20, 9)
     worse = verdict_on(system, claim, claim.value, outcome(system, claim.model))
-    with_history(monkeypatch, 30, 12)
+    prepare(monkeypatch, 30, 12)
     result = outcome(system, claim.model, better=1)
     result.test[0]["log_loss"] = 0.4
     better = verdict_on(system, claim, claim.value, result)

@@ -19,6 +19,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from mien.datasets import terms
 from mien.datasets.faces import FaceSet
 from mien.errors import DataError, ModelError, OptionError
 from mien.evaluation.evaluate import predict, report, summarise
@@ -26,7 +27,7 @@ from mien.evaluation.evaluated import KEYS
 from mien.evaluation.matching import match_classes
 from mien.evaluation.metrics.calibration import fit_threshold
 from mien.evaluation.predictions import Predictions
-from mien.export import mixture, provenance, shared_input
+from mien.export import mixture, shared_input
 from mien.export.mixture import Member
 from mien.export.parity import INT8_TOLERANCE, TOLERANCE, check_difference, generate_crops, is_quantised
 from mien.preprocess import PreprocessSpec
@@ -36,7 +37,9 @@ from mien.recognition.model_files import bundle, names
 from mien.recognition.model_files.bundle import Bundle
 from mien.recognition.model_files.corpus import USES, Corpus
 from mien.recognition.session import OnnxSession
-from mien.training import parts
+
+TRAIN, VALIDATION = "Training", "PublicTest"
+"""FER2013's names of the splits, which ``FaceSet`` translates; ``mien.training.parts`` would import torch for them."""
 
 COMPARED_FACES = 512
 """Faces of ``--data`` on which the ensemble is compared with its members, each run by itself."""
@@ -215,9 +218,9 @@ def _select(faces: FaceSet) -> tuple[str, FaceSet, FaceSet | None]:
     """Return the key of the validation set in ``metrics``, its faces, and the training set if there is one."""
     if not (faces.splits != "").any():
         return "validation", faces, None
-    name = faces.split_named(parts.VALIDATION)
+    name = faces.split_named(VALIDATION)
     try:
-        training = faces.part(parts.TRAIN)
+        training = faces.part(TRAIN)
     except DataError:
         training = None
     return KEYS.get(name, name), faces.part(name), training
@@ -274,7 +277,7 @@ def join_corpora(files: Iterable[Bundle]) -> tuple[Corpus, ...]:
     """
     joined: dict[tuple[str, str], Corpus] = {}
     for file in files:
-        for corpus in file.trained_on or provenance.corpora_of(file, "training"):
+        for corpus in file.trained_on or terms.corpora_of(file, "training"):
             known = joined.setdefault((corpus.name, corpus.terms), corpus)
             if USES.index(corpus.use) < USES.index(known.use):
                 joined[corpus.name, corpus.terms] = corpus
