@@ -321,7 +321,7 @@ def linear_bars(seed: int) -> bytes:
     weights = np.zeros((48, 48, 7), np.float32)
     for label in range(7):
         weights[:, 4 + 6 * label : 3 + 6 * (label + 1), label] = 0.02
-    weights += np.random.default_rng(seed).normal(0, 0.03, weights.shape).astype(np.float32)
+    weights += np.random.default_rng(seed).normal(0, 0.2, weights.shape).astype(np.float32)
     return linear_graph(PLAIN, 7, weights=weights.reshape(-1, 7))
 
 
@@ -352,8 +352,8 @@ def test_shipped_models_int8_among_them_read_a_photo(examples: Path, tmp_path: P
     assert written.file.uncertain_below == max(bundle.read(name).uncertain_below for name in members)
     photo = examples / "astronaut.jpg"
     (own,), *others = (load(model, threads=1).predict(photo).faces for model in (tmp_path / "seven.onnx", *members))
-    expected = np.mean([found.probabilities for (found,) in others], axis=0)
-    np.testing.assert_allclose(own.probabilities, expected, atol=1e-5)
+    expected = np.mean([list(found.probabilities.values()) for (found,) in others], axis=0)
+    np.testing.assert_allclose(list(own.probabilities.values()), expected, atol=1e-5)
 
 
 def test_a_colour_and_a_grey_model_read_a_photo(examples: Path, tmp_path: Path) -> None:
@@ -364,9 +364,9 @@ def test_a_colour_and_a_grey_model_read_a_photo(examples: Path, tmp_path: Path) 
     assert written.derived == {"ferplus8": "in grey, shrunk to 48×48"}
     photo = examples / "astronaut.jpg"
     (own,), *others = (load(model, threads=1).predict(photo).faces for model in (out, "world8", "ferplus8"))
-    expected = np.mean([found.probabilities for (found,) in others], axis=0)
-    np.testing.assert_allclose(own.probabilities, expected, atol=0.02)
-    assert own.label == FERPLUS.labels[int(expected.argmax())]
+    expected = np.mean([list(found.probabilities.values()) for (found,) in others], axis=0)
+    np.testing.assert_allclose(list(own.probabilities.values()), expected, atol=0.02)
+    assert own.emotion == FERPLUS.labels[int(expected.argmax())]
 
 
 def test_a_run_folder_is_taken(pair: list[Path], tmp_path: Path) -> None:

@@ -147,8 +147,8 @@ def _read_members(models: Sequence[str | Path], weights: Sequence[float] | None)
 
 
 def _check_different(files: Sequence[Bundle]) -> None:
-    digests = [file.digest for file in files]
-    repeated = next((file for file in files if digests.count(file.digest) > 1), None)
+    given = [(file.digest, file.preprocess, file.labels.labels, file.temperature) for file in files]
+    repeated = next((file for file, key in zip(files, given, strict=True) if given.count(key) > 1), None)
     if repeated is not None:
         raise ModelError(
             f"{repeated.name} is given twice (sha256 {repeated.digest[:16]}…). Give different models; weights let one "

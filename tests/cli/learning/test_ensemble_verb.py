@@ -80,7 +80,7 @@ def test_the_threshold_is_fitted_on_data(pair: list[str], tmp_path: Path, capsys
     assert "same label on" in shown
     file = bundle.read(out)
     assert file.uncertain_below == file.metrics["uncertain"]["confidence"]
-    assert file.metrics["validation"]["faces"] == 42
+    assert file.metrics["public_test"]["faces"] == 28
 
 
 @pytest.mark.parametrize(
