@@ -351,7 +351,9 @@ def test_shipped_models_int8_among_them_read_a_photo(examples: Path, tmp_path: P
     assert written.file.labels == FER2013
     assert written.file.uncertain_below == max(bundle.read(name).uncertain_below for name in members)
     photo = examples / "astronaut.jpg"
-    (own,), *others = (load(model, threads=1).predict(photo).faces for model in (tmp_path / "seven.onnx", *members))
+    (own,), *others = (
+        load(model, threads=1).predict(photo).faces for model in (str(tmp_path / "seven.onnx"), *members)
+    )
     expected = np.mean([list(found.probabilities.values()) for (found,) in others], axis=0)
     np.testing.assert_allclose(list(own.probabilities.values()), expected, atol=1e-5)
 

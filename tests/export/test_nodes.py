@@ -38,7 +38,7 @@ def planes(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_grey_has_opencvs_bits() -> None:
-    levels = np.arange(0, 256, 5, np.uint8)
+    levels = np.arange(0, 256, 5, dtype=np.uint8)
     every = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(52, -1, 3)
     nodes = Nodes("test.")
     given = compute(nodes, module.to_grey(nodes, "given"), planes(every))
@@ -56,7 +56,8 @@ def test_shrinking_has_opencvs_bits(before: int, after: int) -> None:
 
 def test_generated_crops_are_of_the_networks_form() -> None:
     crops = generate_crops(PreprocessSpec(size=16), 4)
-    assert (crops.shape, crops.dtype) == ((4, 16, 16), np.uint8)
+    assert crops.shape == (4, 16, 16)
+    assert crops.dtype == np.uint8
     assert np.ptp(crops[0]) == 0 < np.ptp(crops[3])
     assert generate_crops(PreprocessSpec(size=16, grey=False, channels=3), 4).shape == (4, 16, 16, 3)
 

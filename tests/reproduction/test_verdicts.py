@@ -27,6 +27,7 @@ from mien.reproduction import (  # noqa: E402
     measured,
     system_a_contradictions,
     system_a_network,
+    system_b_curves,
 )
 from mien.reproduction.analysis import Analysis, Field, entropy  # noqa: E402
 from mien.reproduction.claims import CLAIMS, Claim, published  # noqa: E402
@@ -268,7 +269,7 @@ CASES: Mapping[str, Mapping[str, tuple[Case, ...]]] = {
     },
     "B": {
         "read twice": tuple(
-            Case(since > 20, put(contradictions.system_b_curves, "SINCE", since)) for since in (8, 20, 21)
+            Case(since > 20, put(system_b_curves, "SINCE", since)) for since in (8, 20, 21)
         ),
         "always above training": (
             Case(True, evidence=curves(*[0.01] * 20)),
@@ -451,11 +452,13 @@ def test_every_statement_is_turned(system: str) -> None:
 
 def test_the_loss_of_d_decides_what_alpha_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
     """One α weighs no class; one for each class would, as the recipe's own loss shows."""
-    assert contradictions._weigh_classes() == (0.25, pytest.approx(1.0))
+    alpha, ratio = contradictions._weigh_classes()
+    assert alpha == 0.25
+    assert ratio == pytest.approx(1.0)
     alphas = [0.25] * len(claims.D_TRAIN)
     alphas[list(claims.D_TRAIN).index("disgust")] = 2.5
     plan = recipes.load("system-d-cnn").with_values({"loss.alpha": alphas})
-    monkeypatch.setattr(contradictions.recipe, "load", lambda _: plan)
+    monkeypatch.setattr(recipes, "load", lambda _: plan)
     assert contradictions._weigh_classes()[1] == pytest.approx(10.0)
 
 

@@ -91,8 +91,6 @@ def write(
     members = _read_members(models, weights)
     shared = shared_input.share({member.name: member.about.preprocess for member in members})
     graph = mixture.mix(members, shared)
-    if len(graph) > bundle.MAX_BYTES:
-        raise ModelError(f"The ensemble has {len(graph)} bytes: a model file has at most {bundle.MAX_BYTES}.")
     about = members[0].about
     classifier = Classifier(out.stem, hashlib.sha256(graph).hexdigest(), about.labels, shared, 1.0, OnnxSession(graph))
     metrics: dict[str, Any] = {"parity": _check_parity(classifier, members)}

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import EncodeError
 from onnx import compose, version_converter
 
 from mien.errors import ModelError
 from mien.export import shared_input
 from mien.export.nodes import OPSET, Nodes
 from mien.preprocess import PreprocessSpec
+from mien.recognition.model_files import bundle
 from mien.recognition.model_files.bundle import Bundle
 
 
@@ -130,11 +130,14 @@ def _serialise(graph: Any, models: Sequence[Any], opset: int) -> bytes:
         functions=[function for model in models for function in model.functions],
         ir_version=max(model.ir_version for model in models),
     )
-    try:
-        serialised: bytes = model.SerializeToString()
-        onnx.checker.check_model(model)
-    except (EncodeError, ValueError, onnx.checker.ValidationError) as error:
+    if model.ByteSize() > bundle.MAX_BYTES:
         raise ModelError(
-            f"The networks do not fit into one ONNX graph: {error}. Give fewer or smaller ones."
-        ) from error
+            f"The ensemble has {model.ByteSize()} bytes: expected at most {bundle.MAX_BYTES}, as of every model file. "
+            "Give fewer or smaller models."
+        )
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"The networks do not fit into one ONNX graph: {error}. Export them again.") from error
+    serialised: bytes = model.SerializeToString()
     return serialised

@@ -43,13 +43,13 @@ AUGMENTED = 10448
 
 def findings(evidence: Evidence) -> list[Finding]:
     """Compare system A's statements with their recomputed values."""
-    network, *backbone = system_a_network.analyse_both()
+    network, mobilenet, averages = system_a_network.analyse_both()
     return [
         *system_a_network.judge_cost(network),
         *system_a_network.judge_sight(network),
         *_accuracy(),
         *_reports(),
-        *system_a_network.judge_sizes(network, *backbone),
+        *system_a_network.judge_sizes(network, mobilenet, averages),
         compare_speed(evidence.speed),
         *system_a_network.judge_theory(network.parameters),
         *_corpus(evidence),
