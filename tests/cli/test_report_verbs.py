@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -40,6 +41,21 @@ def test_compare_takes_runs_and_evaluations(run: Path, tmp_path: Path, capsys: p
     text = (tmp_path / "out" / "compare.md").read_text("utf-8")
     assert "| drawn (run) | drawn (other) |" in text
     assert "VGGNet | 73.28%" in text
+
+
+def test_compare_takes_cross_validations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, name in enumerate(("ours", "theirs")):
+        whole = answers(28, "test", seed=seed, model=name)
+        for number, mask in enumerate((np.arange(28) < 14, np.arange(28) >= 14), 1):
+            trained(tmp_path / name / f"fold-{number}", whole.where(mask))
+    folders = [str(tmp_path / name) for name in ("ours", "theirs")]
+    assert main(["compare", *folders, "--out", str(tmp_path / "out")]) == DONE
+    text = (tmp_path / "out" / "compare.md").read_text("utf-8")
+    assert "| ours, 2 folds | test | 28 |" in text
+    assert "| ours, 2 folds | theirs, 2 folds |" in text  # tested against each other
+    capsys.readouterr()
+    assert main(["compare", *folders, "--split", "test", "--out", str(tmp_path / "out")]) == FAILED
+    assert "compared on the faces of all its test sets: omit --split" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ ALLOWED = {
     ("training/losses.py", LOGARITHM): "a loss in PyTorch, which needs its gradient",
     ("networks/consensus.py", LOGARITHM): "a loss in PyTorch, which needs its gradient",
     ("export/whole.py", SOFTMAX): "an ONNX node in a graph for use without Mien, compared with the classifier",
+    ("export/mixture.py", LOGARITHM): "an ONNX node for each member of an ensemble, compared with the classifier",
     ("export/c/c_code.py", DIVISION): "a table for C code, which cannot call Python",
 }
 

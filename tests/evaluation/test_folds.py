@@ -101,3 +101,19 @@ def test_ten_folds_are_read_in_order_and_one_is_too_few(tmp_path: Path) -> None:
     assert [run.folder.name for run in folds.read(tmp_path)] == ["fold-1", "fold-2", "fold-10"]
     result = folds.summarise(folds.read(tmp_path))
     assert (result.grouped_by, result.groups) == ("subject", 6)
+
+
+def test_a_cross_validation_is_one_model_on_sorted_faces(folder: Path, tmp_path: Path) -> None:
+    assert folds.is_cross_validation(folder)
+    assert not folds.is_cross_validation(folder / "fold-1")
+    runs = folds.read(folder)
+    whole = folds.as_one(folder, runs)
+    assert (whole.name, whole.folder, whole.trained, whole.scorings) == ("drawn, 2 folds", folder, False, None)
+    assert whole.predictions.source.tolist() == sorted(whole.predictions.source.tolist())
+    assert whole.predictions.right.mean() == pytest.approx(8 / 12)
+    swapped = folds.as_one(folder, runs[::-1])
+    np.testing.assert_array_equal(whole.predictions.source, swapped.predictions.source)
+    np.testing.assert_array_equal(whole.predictions.probabilities, swapped.predictions.probabilities)
+    evaluated(tmp_path / "other" / "fold-1", fold(1, [True] * 2, ["a", "b"]), test_scorings=1)
+    evaluated(tmp_path / "other" / "fold-2", fold(2, [True] * 2, ["c", "d"]), test_scorings=3)
+    assert folds.as_one(tmp_path / "other", folds.read(tmp_path / "other")).scorings == 3

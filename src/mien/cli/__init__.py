@@ -56,6 +56,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compare": ("mien.cli.learning.compare", "Write one page on several runs: intervals, classes, cost, significance."),
     "models": ("mien.cli.models", "List the models inside the package, or show what a model file says of itself."),
     "export": ("mien.cli.learning.export", "Write the model file of a training run."),
+    "ensemble": ("mien.cli.learning.ensemble", "Write one model file that averages several models."),
     "data index": ("mien.cli.data.index", "Read corpora and write the manifest that later stages work on."),
     "data split": ("mien.cli.data.split", "Split a manifest: official, by image or by person, or in folds."),
     "data check": ("mien.cli.data.check", "Look for copies and people on both sides of a split."),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mien.datasets.formats.readers import READERS
 from mien.datasets.rows import Terms
+from mien.recognition.model_files.bundle import Bundle
 from mien.recognition.model_files.corpus import Corpus
 
 _WEIGHTS = (
@@ -29,7 +31,7 @@ TERMS: dict[str, Terms] = {
 }
 """Name, as manifests and model files have it → terms."""
 
-OWN = "own data (terms not stated)"
+OWN, UNKNOWN = "own data (terms not stated)", "not known here"
 
 _LABELS_ONLY = {"ferplus": "fer2013"}
 """Corpora of labels → the corpus whose images they label."""
@@ -48,3 +50,10 @@ def corpora(names: Iterable[str]) -> tuple[Corpus, ...]:
         corpus_name for name in names for corpus_name in (_LABELS_ONLY.get(name), name) if corpus_name is not None
     ]
     return tuple(corpus(name) for name in dict.fromkeys(names_used))
+
+
+def corpora_of(about: Bundle, use: str) -> tuple[Corpus, ...]:
+    """Return the corpora that a model file states, with another use; an entry of its own name if it states none."""
+    if not about.trained_on:
+        return (Corpus(about.name, f"weights of this model; its corpora are {UNKNOWN}", use),)
+    return tuple(replace(one, use=use) for one in about.trained_on)

@@ -83,6 +83,21 @@ def report(predictions: Predictions, *, copies: bool = False) -> dict[str, Any]:
     return metrics
 
 
+def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the subset of a run's metrics that its model file carries."""
+    keep = ("faces", "accuracy", "interval", "macro_f1", "ece")
+    summary: dict[str, Any] = {}
+    for name, values in metrics.items():
+        if not isinstance(values, dict) or "macro_f1" not in values:
+            summary[name] = values
+            continue
+        summary[name] = {key: values[key] for key in keep}
+        if "without_training_copies" in values:
+            clean = values["without_training_copies"]
+            summary[f"{name}_without_training_copies"] = {key: clean[key] for key in keep}
+    return summary
+
+
 def _score_groups(predictions: Predictions, name: str) -> dict[str, Any]:
     """Return the intervals of accuracy and macro F1 under resampling of people or sessions, and how many there are."""
     _, groups = predictions.grouping(name)

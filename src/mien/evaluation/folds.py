@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mien import run_files
 from mien.errors import DataError, FileMissingError
 from mien.evaluation import evaluate, evaluated, predictions, seeds
 from mien.evaluation.evaluated import Evaluated
@@ -62,6 +63,27 @@ def pool(runs: Sequence[Evaluated]) -> Predictions:
         temperature=1.0,
     )
     return predictions.join([replace(test, about=replace(about, data_digest=test.about.data_digest)) for test in tests])
+
+
+def is_cross_validation(folder: str | Path) -> bool:
+    """Check whether a folder holds folds and is no run itself."""
+    path = Path(folder)
+    return not (path / run_files.PREDICTIONS).exists() and any(path.glob(FOLDERS))
+
+
+def as_one(folder: str | Path, runs: Sequence[Evaluated]) -> Evaluated:
+    """Return the runs of a cross-validation as one model on all faces, sorted by source.
+
+    So that cross-validations of two recipes have the same faces in the same order, whichever folds they were dealt to.
+
+    Raises:
+        DataError: as ``pool``.
+    """
+    whole = pool(runs)
+    ordered = whole.take(np.argsort(whole.source, kind="stable"))
+    counted = [run.scorings for run in runs if run.scorings is not None]
+    named = replace(ordered, about=replace(ordered.about, model=f"{runs[0].name}, {len(runs)} folds"))
+    return Evaluated(Path(folder), named, {"parts": {}, **({"test_scorings": max(counted)} if counted else {})})
 
 
 def _is_by_person(test: Predictions) -> bool:

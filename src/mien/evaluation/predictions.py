@@ -123,10 +123,18 @@ class Predictions:
         Raises:
             DataError: there are none.
         """
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, rows: NDArray[np.intp]) -> Predictions:
+        """Select faces by their indices, in that order.
+
+        Raises:
+            DataError: there are none.
+        """
         names = ("probabilities", "labels", "split", "source", "copy")
-        kept = {name: getattr(self, name)[mask] for name in names}
-        groups = {name: values[mask] for name, values in self.groups.items()}
-        return replace(self, **kept, crops=None if self.crops is None else self.crops[mask], groups=groups)
+        kept = {name: getattr(self, name)[rows] for name in names}
+        groups = {name: values[rows] for name, values in self.groups.items()}
+        return replace(self, **kept, crops=None if self.crops is None else self.crops[rows], groups=groups)
 
     def part(self, split: str) -> Predictions:
         """Select the faces of one split.

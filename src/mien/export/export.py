@@ -22,11 +22,12 @@ from torch.nn.utils import fuse_conv_bn_eval
 from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import FileMissingError, ModelError, OptionError, TrainingError
-from mien.evaluation.evaluate import report, to_predictions
+from mien.evaluation.evaluate import report, summarise, to_predictions
 from mien.evaluation.evaluated import KEYS
 from mien.evaluation.metrics.calibration import Threshold, probability_gaps
 from mien.evaluation.predictions import Predictions, join
 from mien.export import provenance
+from mien.export.parity import TOLERANCE
 from mien.files import appearing
 from mien.networks.consensus import Consensus
 from mien.networks.torch_session import TorchSession
@@ -39,7 +40,6 @@ from mien.training import calibrate, checkpoints, corpora, parts
 from mien.training.fit import check_data
 from mien.training.module import network_of
 
-TOLERANCE = 1e-4
 PARITY_FACES = 512
 # Written into model files, which is why its wording stays.
 LICENCE = (
@@ -301,21 +301,6 @@ def record(path: Path, metrics: dict[str, Any]) -> None:
     earlier = json.loads(path.read_text(encoding="utf-8"))["test_scorings"] if path.exists() else 0
     with appearing(path) as draft:  # its presence marks the run as finished
         draft.write_text(json.dumps({**metrics, "test_scorings": earlier + 1}, indent=1), encoding="utf-8")
-
-
-def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the subset of a run's metrics that its model file carries."""
-    keep = ("faces", "accuracy", "interval", "macro_f1", "ece")
-    summary: dict[str, Any] = {}
-    for name, values in metrics.items():
-        if not isinstance(values, dict) or "macro_f1" not in values:
-            summary[name] = values
-            continue
-        summary[name] = {key: values[key] for key in keep}
-        if "without_training_copies" in values:
-            clean = values["without_training_copies"]
-            summary[f"{name}_without_training_copies"] = {key: clean[key] for key in keep}
-    return summary
 
 
 def _provenance(run: Path, recipe: Plan, faces: FaceSet) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from mien.recipes.recipe import HeadRecipe, Plan, Recipe
 from mien.recognition.model_files import bundle, names
 from mien.recognition.model_files.corpus import Corpus
 from mien.training import parts
-
-UNKNOWN = "not known here"
 
 
 def collect_corpora(run: Path, recipe: Plan, faces: FaceSet) -> tuple[Corpus, ...]:
@@ -49,9 +46,9 @@ def training_corpora(faces: FaceSet) -> tuple[Corpus, ...]:
 def pretraining_corpora(recipe: Plan) -> tuple[Corpus, ...]:
     """Return the corpora of the recipe's pretrained weights."""
     if isinstance(recipe, HeadRecipe):
-        return _of_model(bundle.read(recipe.head.trunk), "pretraining")
+        return terms.corpora_of(bundle.read(recipe.head.trunk), "pretraining")
     if isinstance(recipe, Recipe) and recipe.network.start is not None:
-        return _of_model(bundle.read(recipe.network.start), "pretraining")
+        return terms.corpora_of(bundle.read(recipe.network.start), "pretraining")
     if isinstance(recipe, Recipe) and recipe.network.name.startswith("torchvision:"):
         # None is the backbone's own default: ImageNet weights.
         return () if recipe.network.pretrained is False else (terms.corpus("imagenet", "pretraining"),)
@@ -75,11 +72,5 @@ def _of_teacher(name: str, digest: str, models: Sequence[str]) -> tuple[Corpus, 
         except FileMissingError:  # the teacher's file may be gone when a run is exported again
             continue
         if about.digest == digest:
-            return _of_model(about, "distillation")
-    return (Corpus(name, f"predictions of this model; its corpora are {UNKNOWN}", "distillation"),)
-
-
-def _of_model(about: bundle.Bundle, use: str) -> tuple[Corpus, ...]:
-    if not about.trained_on:
-        return (Corpus(about.name, f"weights of this model; its corpora are {UNKNOWN}", use),)
-    return tuple(replace(corpus, use=use) for corpus in about.trained_on)
+            return terms.corpora_of(about, "distillation")
+    return (Corpus(name, f"predictions of this model; its corpora are {terms.UNKNOWN}", "distillation"),)

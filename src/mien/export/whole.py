@@ -18,9 +18,12 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from mien import run_files
 from mien.datasets.faces import FaceSet
 from mien.errors import ModelError
-from mien.export.export import PARITY_FACES, TOLERANCE, finish, mute, recipe_of
+from mien.export.export import PARITY_FACES, finish, mute, recipe_of
+from mien.export.nodes import Nodes, normalise
+from mien.export.parity import INT8_TOLERANCE, TOLERANCE, check_difference, generate_crops, is_quantised
 from mien.export.quantise import open_run
 from mien.files import appearing
 from mien.preprocess import PreprocessSpec, apply
@@ -32,9 +35,6 @@ from mien.training import parts
 WHOLE, PROGRAM = "model-whole.onnx", "model.pt2"
 KEY = "mien-whole"
 WHOLE_TOLERANCE = 1e-5
-INT8_TOLERANCE = 0.05
-"""For int8 models: a value between two steps may round the other way, and one step changes a probability by more than
-float32's precision. The largest difference on 64 generated crops was 0.0065, with ``fer7-nano``."""
 
 
 def whole(run: Path, faces: FaceSet) -> float:
@@ -60,22 +60,8 @@ def whole_of_model(model: str | Path, folder: Path) -> float:
     """
     source = bundle.read(model)
     folder.mkdir(parents=True, exist_ok=True)
-    quantised = any(node.op_type == "QuantizeLinear" for node in onnx.load_model_from_string(source.graph).graph.node)
-    allowed = INT8_TOLERANCE if quantised else TOLERANCE
-    return _write_whole(source, _generate(source.preprocess), folder / WHOLE, allowed)
-
-
-def _generate(spec: PreprocessSpec, count: int = 64) -> NDArray[np.uint8]:
-    """Generate crops uint8 (count, size, size[, 3]): ramps from dark to bright, the first flat, with growing noise."""
-    draw = np.random.default_rng(0)
-    shape = (spec.size, spec.size) if spec.grey else (spec.size, spec.size, 3)
-    ramp = np.linspace(0, 1, spec.size)
-    ramp = ramp if spec.grey else ramp[:, None]
-    crops = [
-        128 + share * (255 * (ramp - 0.5) + draw.normal(0, 60 * share, shape)) for share in np.linspace(0, 1, count)
-    ]
-    generated: NDArray[np.uint8] = np.clip(crops, 0, 255).astype(np.uint8)
-    return generated
+    allowed = INT8_TOLERANCE if is_quantised(source.graph) else TOLERANCE
+    return _write_whole(source, generate_crops(source.preprocess), folder / WHOLE, allowed)
 
 
 def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed: float) -> float:
@@ -87,7 +73,7 @@ def _write_whole(source: Bundle, pixels: NDArray[np.uint8], path: Path, allowed:
     model = with_preprocessing(source)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (own,) = session.run(None, {"crops": pixels})
-    difference = _difference(own, Classifier.open(source).classify(pixels), allowed, WHOLE)
+    difference = check_difference(own, Classifier.open(source).classify(pixels), allowed, (WHOLE, source.name))
     shape = "(N, size, size), grey" if source.preprocess.grey else "(N, size, size, 3), RGB"
     about = _describe(source, difference, input=f"crops uint8 {shape}", output="probabilities float32 (N, classes)")
     model.metadata_props.add(key=KEY, value=about)
@@ -115,7 +101,8 @@ def program(run: Path, faces: FaceSet) -> float:
     with torch.inference_mode():
         own = exported.module()(torch.from_numpy(crops)).numpy()
     classifier = Classifier.open(source)
-    difference = _difference(classifier.to_probabilities(own), classifier.classify_inputs(crops), TOLERANCE, PROGRAM)
+    given = classifier.classify_inputs(crops)
+    difference = check_difference(classifier.to_probabilities(own), given, TOLERANCE, (PROGRAM, run_files.MODEL))
     about = _describe(
         source, difference, input="crops float32 (N, channels, size, size)", output="logits float32 (N, classes)"
     )
@@ -139,16 +126,15 @@ def with_preprocessing(source: Bundle) -> Any:
     (given,) = [tensor.name for tensor in graph.input]
     for node in graph.node:
         node.input[:] = ["whole_crops" if name == given else name for name in node.input]
-    nodes, constants = _entry(spec, given)
-    constants["whole_temperature"] = np.float32(source.temperature)
-    leave = [
-        onnx.helper.make_node("Div", [logits, "whole_temperature"], ["whole_divided"]),
-        onnx.helper.make_node("Softmax", ["whole_divided"], ["probabilities"], axis=1),
-    ]
-    every = [*nodes, *graph.node, *leave]
+    nodes = Nodes("whole_")
+    nodes.add("Identity", _entry(nodes, spec, given), output="whole_crops")
+    leave = Nodes("whole_exit_")
+    divided = leave.add("Div", logits, leave.constant(np.float32(source.temperature)))
+    leave.add("Softmax", divided, output="probabilities", axis=1)
+    every = [*nodes.nodes, *graph.node, *leave.nodes]
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(every)
-    graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
+    graph.initializer.extend([*nodes.constants, *leave.constants])
     values, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
     graph.input.append(values(given, kinds.UINT8, ["N", spec.size, spec.size, *([] if spec.grey else [3])]))
     graph.output.append(values("probabilities", kinds.FLOAT, ["N", len(source.labels)]))
@@ -156,42 +142,14 @@ def with_preprocessing(source: Bundle) -> Any:
     return model
 
 
-def _entry(spec: PreprocessSpec, given: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return the nodes from uint8 (N, S, S[, 3]) to ``whole_crops`` float32 (N, channels, S, S), and constants."""
-    constants: dict[str, Any] = {
-        "whole_scale": np.float32(spec.scale), "whole_axis": np.array([1], np.int64),
-        "whole_axes": np.array([1, 2, 3], np.int64), "whole_zero": np.float32(0),
-        "whole_mean": np.float32(spec.mean if spec.standardise == "fixed" else 0),
-        "whole_deviation": np.float32(spec.std if spec.standardise == "fixed" else 1),
-        "whole_repeats": np.array([1, spec.channels if spec.grey else 1, 1, 1], np.int64),
-    }  # fmt: skip
-    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
-        ("Cast", [given], "float", {"to": onnx.TensorProto.FLOAT}),
-        ("Unsqueeze", ["whole_float", "whole_axis"], "planes", {})
-        if spec.grey
-        else ("Transpose", ["whole_float"], "planes", {"perm": [0, 3, 1, 2]}),
-        ("Mul", ["whole_planes", "whole_scale"], "scaled", {}),
-    ]
-    if spec.standardise == "image":
-        steps += [
-            ("ReduceMean", ["whole_scaled", "whole_axes"], "means", {}),
-            ("Sub", ["whole_scaled", "whole_means"], "centred", {}),
-            ("Mul", ["whole_centred", "whole_centred"], "squares", {}),
-            ("ReduceMean", ["whole_squares", "whole_axes"], "variances", {}),
-            ("Sqrt", ["whole_variances"], "deviations", {}),
-            ("Greater", ["whole_deviations", "whole_scale"], "seen", {}),
-            ("Div", ["whole_centred", "whole_deviations"], "divided_by", {}),
-            ("Where", ["whole_seen", "whole_divided_by", "whole_zero"], "standard", {}),
-        ]
+def _entry(nodes: Nodes, spec: PreprocessSpec, given: str) -> str:
+    """Add the nodes from uint8 (N, S, S[, 3]) to float32 (N, channels, S, S); return the name of that tensor."""
+    values = nodes.add("Cast", given, to=onnx.TensorProto.FLOAT)
+    if spec.grey:
+        planes = nodes.add("Unsqueeze", values, nodes.constant(np.array([1], np.int64)))
     else:
-        steps += [
-            ("Sub", ["whole_scaled", "whole_mean"], "centred", {}),
-            ("Div", ["whole_centred", "whole_deviation"], "standard", {}),
-        ]
-    steps += [("Tile", ["whole_standard", "whole_repeats"], "crops", {})]
-    nodes = [onnx.helper.make_node(kind, inputs, [f"whole_{out}"], **more) for kind, inputs, out, more in steps]
-    used = {name for node in nodes for name in node.input}
-    return nodes, {name: value for name, value in constants.items() if name in used}
+        planes = nodes.add("Transpose", values, perm=[0, 3, 1, 2])
+    return normalise(nodes, spec, planes)
 
 
 def _resize(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
@@ -199,13 +157,6 @@ def _resize(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8
     plain = replace(spec, channels=1 if spec.grey else 3, scale=1.0, standardise="none")
     planes = apply(pixels, plain).astype(np.uint8)
     return planes[:, 0] if spec.grey else planes.transpose(0, 2, 3, 1)
-
-
-def _difference(own: NDArray[Any], given: NDArray[Any], allowed: float, name: str) -> float:
-    difference = float(np.abs(own - given).max())
-    if not difference <= allowed:
-        raise ModelError(f"{name} and model.onnx differ by {difference:.2e} in probability; expected ≤ {allowed:.0e}.")
-    return difference
 
 
 def _describe(source: Bundle, difference: float, **shapes: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mien.reproduction.claims import published
-from mien.reproduction.finding import Finding, Measured
+from mien.reproduction.finding import Finding, Measured, conclude
 
 BETTER: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "A": (("The CNN reads more faces right than MobileNetV2 (abstract, Table V)", "CNN", "MobileNetV2"),),
@@ -43,14 +43,14 @@ def _judge(system: str, statement: str, better: Measured, worse: Measured) -> Fi
     gap = better.accuracy - worse.accuracy
     low, high = difference_interval(better, worse)
     same = better.faces == worse.faces
-    return Finding(
+    return conclude(
         system,
         statement,
         f"{_claimed(system, better.model)} against {_claimed(system, worse.model)}",
         f"{_percent(better.accuracy)} against {_percent(worse.accuracy)}: {_points(gap)} points "
         f"({_points(low)} to {_points(high)})",
         decide(low, high) if same else None,
-        _explain(better, worse) if same else f"Test sets of {better.faces:,} and {worse.faces:,} faces.",
+        why=_explain(better, worse) if same else f"Test sets of {better.faces:,} and {worse.faces:,} faces.",
     )
 
 

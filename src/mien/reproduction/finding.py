@@ -31,6 +31,29 @@ class Finding:
     why: str
 
 
+def conclude(
+    system: str,
+    claim: str,
+    published: str,
+    recomputed: str,
+    holds: bool | None,
+    *,
+    why: str = "",
+    agreed: str = "",
+    differs: str = "",
+) -> Finding:
+    """Return a finding whose reason fits its verdict.
+
+    Args:
+        why: what is true whatever the verdict, such as how the value was recomputed.
+        agreed: follows if the statement holds.
+        differs: follows if it does not; why, and what was done instead.
+    """
+    reason = {True: agreed, False: differs, None: ""}[holds]
+    default = "The values agree." if holds else "The values differ."
+    return Finding(system, claim, published, recomputed, holds, " ".join(filter(None, (why, reason))) or default)
+
+
 @dataclass(frozen=True)
 class Speed:
     """Milliseconds that system A's two networks take for one face in ONNX Runtime; see ``speed.measure``.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mien.reproduction.claims import published
-from mien.reproduction.finding import Finding, Speed
+from mien.reproduction.finding import Finding, Speed, conclude
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,14 +68,14 @@ def compare_speed(speed: Speed | None) -> Finding:
     claims = {(claim.model, claim.what): claim.value for claim in published("A").claims}
     claimed = claims["MobileNetV2", "speed-up of the CNN"]
     cnn, mobilenet = claims["CNN", "time"], claims["MobileNetV2", "time"]
-    return Finding(
+    return conclude(
         "A",
         f"The CNN is {claimed:g} times as fast as MobileNetV2 (Table V, section VI.C)",
         f"{claimed:g} ×: {cnn:g} against {mobilenet:g} ms/step",
         "not timed" if speed is None else _describe(speed),
         None if speed is None else speed.mobilenet / speed.cnn >= claimed,
-        f"A's times are those of batches in Keras on a GPU, {mobilenet / cnn:.1f} ×; ours of one face of {SIDE}×{SIDE} "
-        "in ONNX Runtime on a CPU, where a camera's faces come one by one.",
+        why=f"A's times are those of batches in Keras on a GPU, {mobilenet / cnn:.1f} ×; ours of one face of "
+        f"{SIDE}×{SIDE} in ONNX Runtime on a CPU, where a camera's faces come one by one.",
     )
 
 

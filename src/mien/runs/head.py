@@ -22,7 +22,8 @@ from mien.datasets.faces import FaceSet, Watch
 from mien.datasets.pixels import checksum
 from mien.errors import FileMissingError, ModelError
 from mien.evaluation.metrics.calibration import log_loss, probability_gaps
-from mien.export.export import LICENCE, PARITY_FACES, TOLERANCE, record, score, write
+from mien.export.export import LICENCE, PARITY_FACES, record, score, write
+from mien.export.parity import TOLERANCE
 from mien.files import appearing
 from mien.preprocess import apply
 from mien.recipes.recipe import HeadRecipe

@@ -14,8 +14,9 @@ from mien.classical import classical
 from mien.classical.trunk import check_preprocess, read_trunk
 from mien.datasets.faces import FaceSet, Watch
 from mien.errors import OptionError
+from mien.evaluation.evaluate import summarise
 from mien.export import export as networks
-from mien.export.export import graph_recipe_of, record, score, summarise
+from mien.export.export import graph_recipe_of, record, score
 from mien.files import appearing
 from mien.preprocess import apply
 from mien.recipes.recipe import AnyRecipe, ClassicalRecipe, HeadRecipe, Recipe

@@ -17,6 +17,7 @@ pytest.importorskip("pyarrow")
 from answers import answers, evaluated
 
 from mien.errors import OptionError
+from mien.evaluation import folds
 from mien.evaluation.evaluated import Evaluated, read
 from mien.evaluation.metrics.clusters import Paired
 from mien.evaluation.metrics.significance import holm, mcnemar
@@ -158,6 +159,36 @@ def test_single_runs_of_known_people_are_tested_by_person(tmp_path: Path) -> Non
     assert isinstance(pair.test, Paired)
     grouped = entries[0].metrics["grouped"]["subject"]
     assert (grouped["groups"], entries[0].accuracy.interval) == (10, tuple(grouped["interval"]))
+
+
+def cross_validated(place: Path, model: str, sure: bool, turned: bool = False) -> compare.Entry:
+    """Two folds of 70 faces of ten people; ``sure`` is always right, ``turned`` has the folds the other way round."""
+    whole = replace(
+        answers(70, "test", model=model), groups={"subject": np.array([f"p{row // 7}" for row in range(70)])}
+    )
+    if sure:
+        whole = replace(whole, probabilities=np.eye(7)[whole.labels])
+    first = np.arange(70) < 35
+    for number, mask in enumerate((~first, first) if turned else (first, ~first), 1):
+        evaluated(place / f"fold-{number}", whole.where(mask))
+    runs = folds.read(place)
+    return compare.make_entry((folds.as_one(place, runs),), model, folds=len(runs))
+
+
+def test_cross_validations_are_compared_on_all_faces(tmp_path: Path) -> None:
+    entries = [
+        cross_validated(tmp_path / "a", "ours", sure=True),
+        cross_validated(tmp_path / "b", "theirs", False, True),
+    ]
+    assert [entry.name for entry in entries] == ["ours, 2 folds", "theirs, 2 folds"]
+    (pair,) = compare.compare_pairs(entries)
+    assert isinstance(pair.test, Paired)
+    assert pair.test.groups == 10
+    assert pair.test.difference == pytest.approx(1 - entries[1].accuracy.value)
+    single = compare.make_entry((with_people(tmp_path / "c", 0, "single"),), "single")
+    text = compare.write([*entries, single], tmp_path / "out").markdown.read_text("utf-8")
+    assert "ours, 2 folds is better" in text
+    assert "ours, 2 folds, theirs, 2 folds: each face predicted by the run that was not trained on it" in text
 
 
 def test_holm_by_hand() -> None:

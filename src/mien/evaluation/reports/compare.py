@@ -42,6 +42,7 @@ class Entry:
         curves: learning curves, None if the folder has none.
         parameters: number of weights and biases.
         flops: for one face. None where the network is unknown.
+        folds: of a cross-validation, where each face is predicted by the run that was not trained on it; 0 for runs.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Entry:
     curves: Curves | None = None
     parameters: int | None = None
     flops: int | None = None
+    folds: int = 0
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -81,10 +83,11 @@ class Entry:
         return low, high
 
 
-def make_entry(runs: Sequence[Evaluated], name: str, split: str = "", **known: Any) -> Entry:
-    """Return an entry of one run, or of one recipe's runs with several seeds.
+def make_entry(runs: Sequence[Evaluated], name: str, split: str = "", *, folds: int = 0, **known: Any) -> Entry:
+    """Return an entry of one run, of one recipe's runs with several seeds, or of a cross-validation.
 
     Args:
+        folds: of a cross-validation, whose one run is from ``folds.as_one``.
         known: curves, parameters and flops.
 
     Raises:
@@ -92,8 +95,8 @@ def make_entry(runs: Sequence[Evaluated], name: str, split: str = "", **known: A
     """
     part = runs[0].part_named(split)
     predictions = tuple(run.predictions.part(part) for run in runs)
-    full = f"{name}, {len(runs)} seeds" if len(runs) > 1 else name
-    return Entry(full, runs[0], part, predictions, seeds.summarise(predictions, part), **known)
+    several = f", {len(runs)} seeds" if len(runs) > 1 else f", {folds} folds" if folds else ""
+    return Entry(name + several, runs[0], part, predictions, seeds.summarise(predictions, part), folds=folds, **known)
 
 
 def name_runs(runs: Sequence[Evaluated]) -> list[str]:
@@ -236,6 +239,13 @@ def _explain_intervals(sheet: Sheet, entries: Sequence[Entry]) -> None:
     if several:
         sheet.text(
             f"{', '.join(several)}: mean ± standard deviation over seeds; intervals over faces and seeds.", "soft"
+        )
+    folded = [entry.name for entry in entries if entry.folds]
+    if folded:
+        sheet.text(
+            f"{', '.join(folded)}: each face predicted by the run that was not trained on it, metrics of all faces "
+            "together.",
+            "soft",
         )
     groups = {entry.predictions[0].grouping()[0] for entry in entries} - {"face"}
     for name in sorted(groups):

@@ -201,6 +201,7 @@ def _lines(card: ModelCard) -> Iterator[str]:
         "temperature": f"{bundle.temperature:.3f}",
         "uncertain": _uncertain(bundle),
         "recipe": f"{made['recipe']}, sha256 {bundle.recipe_digest[:12]}" if "recipe" in made else "",
+        "members": _members(made.get("members")),
         "trained": str(made.get("trained_on", "")),
         "selected": str(made.get("selected_on", "")),
         "licence": bundle.licence,
@@ -214,6 +215,13 @@ def _lines(card: ModelCard) -> Iterator[str]:
     yield ""
     yield "trained on" if card.trained_on else "The corpora are not stated in the file."
     yield from items([(corpus.name, f"{corpus.use}: {corpus.terms}") for corpus in card.trained_on])
+
+
+def _members(members: object) -> str:
+    """Return the members of an ensemble with their weights; "" for other models."""
+    if not isinstance(members, list) or not all(isinstance(one, dict) for one in members):
+        return ""
+    return ", ".join(f"{one.get('model')} {one.get('weight', 0):.3g}" for one in members)
 
 
 def _split(name: str) -> str:
