@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, overload
 from mien import foreign, tables
 from mien.box import Box, Edges, Extent
 from mien.drawing import saving
+from mien.drawing.percents import percent
 from mien.errors import OptionError, nearest
 from mien.pose import Pose, estimate
 
@@ -409,7 +410,7 @@ class FrameResult:
 
 
 def _shown(face: Face) -> str:
-    return f"{face.emotion}{'?' if face.uncertain else ''} {tables.percent(face.confidence)}"
+    return f"{face.emotion}{'?' if face.uncertain else ''} {percent(face.confidence)}"
 
 
 def _size(face: Face) -> float:

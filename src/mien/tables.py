@@ -32,15 +32,6 @@ def cells(face: Face) -> list[Any]:
     return [*box, face.score, face.emotion, face.confidence, face.uncertain, faults, *angles(face.pose), *face.values]
 
 
-def percent(probability: float) -> str:
-    """Format a probability for people: whole percents; ``>99%`` and ``<1%`` for what would round to all or nothing."""
-    if 0.995 <= probability < 1:
-        return ">99%"
-    if 0 < probability < 0.005:
-        return "<1%"
-    return f"{probability:.0%}"
-
-
 def angles(pose: Pose | None) -> tuple[float | None, float | None, float | None]:
     """Return the values of ``ANGLES``."""
     return (None, None, None) if pose is None else (pose.yaw, pose.pitch, pose.roll)

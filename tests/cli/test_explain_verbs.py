@@ -17,8 +17,8 @@ from support import write_run
 
 import mien
 from mien.cli import main
+from mien.drawing.percents import percent
 from mien.interpret.explain import explain_image
-from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,9 @@ from PIL import Image, ImageChops, ImageStat
 import mien
 from mien.cli import main
 from mien.cli.writing.output import Table
+from mien.drawing.percents import percent
 from mien.recognition.columns import csv_columns
 from mien.recognition.folder import CHUNK, Unreadable
-from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

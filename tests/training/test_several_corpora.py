@@ -129,6 +129,7 @@ def test_float16_weights_answer_the_same(run: Path, faces: FaceSet) -> None:
 def test_a_finished_file_is_calibrated_anew(run: Path, faces: FaceSet) -> None:
     model, few = bundle.read(run / "model.onnx"), _narrowed(faces)
     written = recipe.of_run(run)
+    assert isinstance(written, recipe.Recipe)
     counted = written.calibrate.model_copy(update={"absent": "counted"})
     graph, scores = recalibrate(model, written.model_copy(update={"calibrate": counted}), few)
     crops = apply(few.where(few.splits == "test").pixels, model.preprocess)
@@ -149,6 +150,7 @@ def model_loss(run: Path) -> float:
 def test_recalibration_refuses_what_is_in_the_file_already(run: Path, faces: FaceSet) -> None:
     model, few = bundle.read(run / "model.onnx"), _narrowed(faces)
     written = recipe.of_run(run)
+    assert isinstance(written, recipe.Recipe)
     smooth = written.calibrate.model_copy(update={"smooth": 0.1})
     with pytest.raises(OptionError, match=r"smooth are in the file already"):
         recalibrate(model, written.model_copy(update={"calibrate": smooth}), few)

@@ -21,10 +21,10 @@ from mien.cli import DONE, PARTLY, one_line
 from mien.cli.parser import count, detection_arguments, device_argument, one_of
 from mien.cli.writing.output import described
 from mien.cli.writing.targets import mirrored
+from mien.drawing.percents import percent
 from mien.errors import FileMissingError, ImageError, MissingExtraError, OptionError
 from mien.files import LONGEST_NAME, appearing
 from mien.recognition.listing import list_photos
-from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

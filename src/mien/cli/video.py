@@ -307,7 +307,7 @@ def _count_people(number: int) -> str:
 
 
 def _show_people(digest: Digest) -> None:
-    from mien.tables import percent
+    from mien.drawing.percents import percent
     from mien.video.digest import format_time
 
     table = [("person", "from", "to", "frames", "mostly", "share")]

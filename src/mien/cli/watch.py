@@ -17,8 +17,8 @@ from mien.cli import DONE, PARTLY, one_line
 from mien.cli.ending import ended_well
 from mien.cli.parser import not_negative, one_of
 from mien.cli.video import following_arguments, following_of, recognizer_of
+from mien.drawing.percents import percent
 from mien.errors import MissingExtraError
-from mien.tables import percent
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mien import tables
 from mien.drawing import fonts, languages
+from mien.drawing.percents import percent
 from mien.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _text(face: Drawn, labels: str) -> str:
     number = getattr(face, "id", None)
     name = "" if number is None else f"{number}: "
     (word,) = [face.emotion] if labels in LABELS else languages.translate([_english(face)], labels)
-    return f"{name}{word}{'?' if face.uncertain else ''} {tables.percent(face.confidence)}"
+    return f"{name}{word}{'?' if face.uncertain else ''} {percent(face.confidence)}"
 
 
 def shrunk(pixels: NDArray[np.uint8], faces: Sequence[Face], limit: int) -> tuple[NDArray[np.uint8], tuple[Face, ...]]:

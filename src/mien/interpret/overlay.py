@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.drawing import fonts
+from mien.drawing.percents import percent
 from mien.errors import OptionError
 from mien.preprocess import grey
 from mien.recognition.crop import corners, cut
-from mien.tables import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

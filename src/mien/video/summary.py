@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien import tables
+from mien.drawing.percents import percent
 from mien.reporting.document import Sheet, Written
 from mien.reporting.figures import colours, new, styled
 from mien.video.digest import Digest, format_time
@@ -67,7 +67,7 @@ def _add_people(sheet: Sheet, digest: Digest) -> None:
 
 def _format_row(who: int, life: Life, digest: Digest) -> tuple[object, ...]:
     best = int(life.total.argmax())
-    share = tables.percent(life.total[best] / life.frames)
+    share = percent(life.total[best] / life.frames)
     return who, format_time(life.first), format_time(life.last), life.frames, digest.labels[best], share
 
 
@@ -79,7 +79,7 @@ def _add_events(sheet: Sheet, digest: Digest) -> None:
         return
     head = ("person", "emotion", "onset", "apex", "offset", "peak")
     rows = [
-        (e.person, e.emotion, format_time(e.onset), format_time(e.apex), format_time(e.offset), tables.percent(e.peak))
+        (e.person, e.emotion, format_time(e.onset), format_time(e.apex), format_time(e.offset), percent(e.peak))
         for e in strongest
     ]
     sheet.table(head, rows)

@@ -152,9 +152,9 @@ def test_what_is_predicted_among_all_classes_stands_beside(network: bundle.Bundl
     """The corpus lacks contempt, which a model of eight classes may predict all the same."""
     truth = ("anger", "fear", "happiness", "neutral")
     probabilities = np.full((4, len(FERPLUS)), 0.01)
-    for row, label in enumerate(("anger", "contempt", "contempt", "sadness")):
-        probabilities[row, FERPLUS.labels.index(label)] = 1
-        probabilities[row, FERPLUS.labels.index(truth[row])] += 0.5
+    for index, label in enumerate(("anger", "contempt", "contempt", "sadness")):
+        probabilities[index, FERPLUS.labels.index(label)] = 1
+        probabilities[index, FERPLUS.labels.index(truth[index])] += 0.5
 
     class Fixed:
         label_set = FERPLUS

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from mien.cli import one_line
 from mien.cli.words import counted
 from mien.cli.writing.table import show
+from mien.drawing.percents import percent
 from mien.errors import FileMissingError
 from mien.files import naming
 from mien.parquet import Parts
 from mien.recognition.columns import csv_columns, faults, kinds, numbers, rows
 from mien.recognition.folder import Unreadable
-from mien.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

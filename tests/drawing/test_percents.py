@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.tables import percent
+from mien.drawing.percents import percent
 
 
 @pytest.mark.parametrize(
