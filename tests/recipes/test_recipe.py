@@ -86,7 +86,10 @@ def test_budgets_of_a_shipped_recipe() -> None:
         ({"self_cure": {"relable_from": 3}}, "unknown key 'self_cure.relable_from'. Did you mean 'relabel_from'?"),
         ({**CURED, "augment": {"mixup": 0.2}}, "self_cure.weight relabels whole faces, so it excludes augment.mixup"),
         ({**CURED, "distil": {"models": ["fer7"]}}, "and [distil]; leave them out"),
-        ({**CURED, "train": {"epochs": 3, "compile": True}}, "self_cure.weight excludes data.corpora.heads and train.c"),
+        (
+            {**CURED, "train": {"epochs": 3, "compile": True}},
+            "self_cure.weight excludes data.corpora.heads and train.c",
+        ),
     ],
 )
 def test_mistakes_name_key_and_remedy(change: dict[str, Any], says: str) -> None:
