@@ -10,8 +10,10 @@ import pytest
 from corpora import bars
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
+
+import torch  # noqa: E402
+
 torch.set_num_threads(1)
 
 from mien.datasets.faces import FaceSet  # noqa: E402
@@ -54,8 +56,8 @@ def test_no_group_is_empty(high: float) -> None:
 
 def test_the_rank_loss_raises_the_high_group_and_lowers_the_low_one() -> None:
     importances = column(0.5, 0.52, 0.54).requires_grad_()
-    cure().rank_loss(importances).backward()  # 0.7 of three faces are two
-    assert importances.grad.flatten().tolist() == pytest.approx([1.0, -0.5, -0.5])
+    (gradient,) = torch.autograd.grad(cure().rank_loss(importances), importances)
+    assert gradient.flatten().tolist() == pytest.approx([1.0, -0.5, -0.5])  # 0.7 of three faces are two
 
 
 def test_importances_are_a_sigmoid_of_the_features() -> None:
@@ -66,12 +68,12 @@ def test_importances_are_a_sigmoid_of_the_features() -> None:
     assert method(features).flatten().tolist() == pytest.approx([0.5, 1 / (1 + np.exp(-2))])
 
 
-def relabel(method: SelfCure, rows: tuple[int, ...], **changes: Any) -> None:
-    """Relabel four faces of class 0: the network is sure of class 1 in three of them, two of those in the low group."""
+def relabel(method: SelfCure, rows: tuple[int, ...], changed: torch.Tensor | None = None) -> None:
+    """Relabel four faces, of which the network takes three for class 1; two of those are in the low group."""
     probabilities = torch.tensor([[0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.2, 0.7, 0.1], [0.35, 0.5, 0.15]])
-    importances = changes.get("importances", column(0.9, 0.8, 0.2, 0.1))
     targets = torch.eye(3)[method.labels[torch.tensor(rows)]]
-    method.relabel(changes.get("probabilities", probabilities).log(), importances, targets, torch.tensor(rows))
+    given = probabilities if changed is None else changed
+    method.relabel(given.log(), column(0.9, 0.8, 0.2, 0.1), targets, torch.tensor(rows))
 
 
 def test_sure_faces_of_the_low_group_are_relabelled() -> None:
@@ -92,7 +94,7 @@ def test_a_face_that_gets_its_label_back_is_not_counted() -> None:
     method = cure((0,) * 6)
     relabel(method, (5, 0, 3, 1))
     back = torch.tensor([[0.8, 0.1, 0.1]] * 4)
-    relabel(method, (5, 0, 3, 1), probabilities=back)
+    relabel(method, (5, 0, 3, 1), back)
     assert method.labels.tolist() == [0] * 6
     assert method.relabelled == 0
 
@@ -131,9 +133,8 @@ def test_logits_are_weighted_and_the_rank_loss_is_added() -> None:
     ranked = module.cure.rank_loss(importances)
     torch.testing.assert_close(loss, Loss(recipe().loss, [4, 4, 4])(logits, targets) + ranked)
     assert module.cure.relabelled == 0  # not before the tenth epoch
-    loss.backward()
-    assert module.cure.importance.weight.grad.abs().sum() > 0
-    assert module.network.output.weight.grad.abs().sum() > 0  # type: ignore[union-attr, operator]
+    weights = (module.cure.importance.weight, next(module.network.parameters()))
+    assert all(bool(gradient.abs().sum() > 0) for gradient in torch.autograd.grad(loss, weights))
 
 
 @pytest.fixture(scope="module")

@@ -350,10 +350,9 @@ def read_history(run: Path) -> list[Epoch]:
 
 
 def _read_epoch(row: dict[str, str]) -> Epoch:
-    relabelled = row.pop("relabelled", None)
-    whole = (int(row.pop("epoch")), int(row.pop("size")))
-    count = None if relabelled is None else int(relabelled)
-    return Epoch(*whole, **{name: float(value) for name, value in row.items()}, relabelled=count)
+    whole = ("epoch", "size", "relabelled")
+    values: dict[str, Any] = {name: int(value) if name in whole else float(value) for name, value in row.items()}
+    return Epoch(**values)
 
 
 def find_overfitting(history: Sequence[Epoch], tolerance: float = 0.02) -> int | None:

@@ -38,7 +38,7 @@ class NumberedFaces(Dataset[tuple[torch.Tensor, ...]]):
         self.faces = faces
 
     def __getitem__(self, rows: list[int]) -> tuple[torch.Tensor, ...]:
-        return (*self.faces[rows], torch.tensor(rows))  # type: ignore[index]
+        return (*self.faces[rows], torch.tensor(rows))
 
 
 def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
