@@ -59,11 +59,6 @@ def _on_device(recipe: Recipe) -> AugmentTable:
     return recipe.augment.model_copy(update=done) if recipe.data.corpora.shares else recipe.augment
 
 
-def _layout(crops: torch.Tensor) -> torch.memory_format:
-    last = crops.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
-
-
 class LightningClassifier(LightningModule):
     """A recipe's network with its loss, augmentation and optimiser.
 
@@ -193,7 +188,7 @@ class LightningClassifier(LightningModule):
         maps = self.network.maps(crops)
         logits, loss = self.network.classify(maps).float(), crops.new_zeros(())
         if self.recipe.consistency.weight:
-            mirrored = self.network.maps(crops.flip(3).contiguous(memory_format=_layout(crops)))
+            mirrored = self.network.maps(crops.flip(3))
             weights = self.network.output.weight
             loss = loss + self.recipe.consistency.weight * consistency_loss(maps, mirrored, weights)
         if self.cure is not None:
