@@ -22,9 +22,11 @@ from mien.export.export import to_onnx  # noqa: E402
 from mien.networks.attention import CBAM, SqueezeExcitation  # noqa: E402
 from mien.networks.backbones import Backbone  # noqa: E402
 from mien.networks.networks import NETWORKS, FourBlock, build, flexible, parameter_count  # noqa: E402
+from mien.networks.pooled import Pooled  # noqa: E402
 from mien.networks.residual import Block  # noqa: E402
 from mien.preprocess import PreprocessSpec  # noqa: E402
 from mien.recipes.recipe import parse  # noqa: E402
+from mien.recipes.tables import POOLED  # noqa: E402
 from mien.recognition.session import OnnxSession  # noqa: E402
 from mien.training.module import LightningClassifier, network_of  # noqa: E402
 
@@ -329,3 +331,8 @@ def test_a_recipe_that_freezes_starts_frozen() -> None:
     network = {"name": "torchvision:mobilenet_v2", "pretrained": False}
     module = LightningClassifier(parse({"name": "x", "network": network, "train": train}), [1, 1])
     assert parameter_count(module.network) == dense(1280, 2)
+
+
+def test_recipes_know_the_networks_with_attention_maps() -> None:
+    pooled = {name for name, maker in NETWORKS.items() if isinstance(maker, type) and issubclass(maker, Pooled)}
+    assert pooled == set(POOLED)

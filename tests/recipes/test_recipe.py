@@ -15,6 +15,7 @@ from mien.recipes.recipe import load, load_any, of_run, parse, shipped, smoke  #
 
 GOOD: dict[str, Any] = {"name": "x", "train": {"epochs": 3}}
 MOBILE = {"name": "torchvision:mobilenet_v2"}
+CURED = {"network": {"name": "residual"}, "self_cure": {"weight": 1.0}}
 GROWING = [{"epoch": 0, "size": 32}, {"epoch": 2, "size": 48}]
 TEXT = """
 name = "mine"
@@ -77,6 +78,18 @@ def test_budgets_of_a_shipped_recipe() -> None:
         ({"train": {"epochs": 3, "sizes": [{"epoch": 0, "size": 32}]}}, "must be preprocess.size = 48"),
         ({"train": {"epochs": 3, "sizes": GROWING, "patience": 2}}, "train.patience excludes growing train.sizes"),
         ({"preprocess": {"size": 4}}, "expected 8 to 1024 pixels"),
+        ({"train": {"epochs": 3, "choose": "last", "patience": 2}}, "train.patience needs an epoch to be selected"),
+        ({"consistency": {"weight": -1.0}}, "consistency.weight = -1.0"),
+        ({"consistency": {"weight": 5.0}}, "consistency.weight needs a network whose mean feature maps go into one"),
+        ({"self_cure": {"weight": 1.0}}, "(residual, face_residual); four_block has none"),
+        ({"self_cure": {"high": 1.0}}, "self_cure.high = 1.0"),
+        ({"self_cure": {"relable_from": 3}}, "unknown key 'self_cure.relable_from'. Did you mean 'relabel_from'?"),
+        ({**CURED, "augment": {"mixup": 0.2}}, "self_cure.weight relabels whole faces, so it excludes augment.mixup"),
+        ({**CURED, "distil": {"models": ["fer7"]}}, "and [distil]; leave them out"),
+        (
+            {**CURED, "train": {"epochs": 3, "compile": True}},
+            "self_cure.weight excludes data.corpora.heads and train.c",
+        ),
     ],
 )
 def test_mistakes_name_key_and_remedy(change: dict[str, Any], says: str) -> None:
@@ -171,6 +184,11 @@ def test_a_smoke_variant_says_what_it_is_and_nothing_of_the_published_run(name: 
     assert "say nothing about" in small.about
     assert not any(word in small.about for word in ("published", "ImageNet"))
     assert not whole.is_smoke
+
+
+def test_the_smoke_budget_relabels_in_its_second_epoch() -> None:
+    assert smoke(parse({**GOOD, **CURED})).self_cure.relabel_from == 1
+    assert smoke(parse(GOOD)).self_cure.relabel_from == parse(GOOD).self_cure.relabel_from
 
 
 @pytest.mark.parametrize(("epochs", "frozen", "left"), [(10, 3, 1), (10, 10, 2), (10, 0, 0), (1, 1, 2)])

@@ -55,6 +55,14 @@ def test_curves_count_from_one_and_tell_what_went_wrong(tmp_path: Path) -> None:
     assert "diverge since epoch 4" in told.notes[0]
 
 
+def test_a_last_epoch_that_nothing_selected_is_not_called_the_best(tmp_path: Path) -> None:
+    plan = {**RECIPE, "train": {**RECIPE["train"], "choose": "last"}}
+    told = story.background(run(tmp_path / "run", plan))
+    assert told.curves is not None
+    assert told.curves.chosen == 6
+    assert not any("was the best" in note for note in told.notes)
+
+
 def test_the_kept_epoch_has_full_size(tmp_path: Path) -> None:
     found = run(tmp_path / "run")
     path = found.folder / "history.csv"

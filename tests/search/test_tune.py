@@ -485,6 +485,7 @@ def test_the_outcome_is_that_of_the_epoch_that_ships() -> None:
     assert best_accuracy(grown, rows[:1]) is None
     assert best_accuracy(grown, rows) == 0.6
     assert best_accuracy(grown.with_values({"train.choose": "loss"}), rows) == 0.4
+    assert best_accuracy(grown.with_values({"train.choose": "last"}), [*rows, rows[2], rows[1]]) == 0.5
 
 
 def test_the_earliest_of_equals_is_best() -> None:

@@ -69,6 +69,12 @@ def test_erasing_blanks_a_part_of_some_faces() -> None:
     assert blank.max() <= 0.16
 
 
+def test_erased_rectangles_are_as_large_as_asked() -> None:
+    torch.manual_seed(0)
+    blank = (Augment(AugmentTable(flip=0, erase=1, erase_area=0.25))(torch.ones(256, 1, 48, 48)) == 0).float()
+    assert 0.2 < blank.mean((1, 2, 3)).max() <= 0.26
+
+
 def test_vertical_flip_mirrors_up_and_down_only(dot: torch.Tensor) -> None:
     assert torch.equal(Augment(AugmentTable(flip=0, vertical_flip=1))(dot), dot.flip(2))
 

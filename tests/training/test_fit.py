@@ -304,6 +304,11 @@ def test_the_lowest_loss_may_choose(faces: FaceSet, tmp_path: Path) -> None:
     assert most < least  # the accuracy is 1 before the loss stops falling
 
 
+def test_the_last_epoch_may_be_kept_unseen(faces: FaceSet, tmp_path: Path) -> None:
+    fit(standstill(choose="last", epochs=3), faces, tmp_path / "run")  # of equal epochs the first would be selected
+    assert torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == 2
+
+
 @pytest.mark.parametrize(("power", "share"), [(0.0, 0.1), (0.5, 0.25), (1.0, 0.5)])
 def test_oversampling_draws_rare_classes_as_often_as_asked(power: float, share: float) -> None:
     """90 and 10 faces: the chances of the classes are as 90 : 10, √90 : √10 = 3 : 1, and 1 : 1."""

@@ -51,6 +51,13 @@ def test_constant() -> None:
     assert heights(10, schedule="constant") == [1.0] * 10
 
 
+def test_exponential_shrinks_after_each_epoch() -> None:
+    own = heights(20, schedule="exponential", gamma=0.5)
+    assert own == [1.0] * 5 + [0.5] * 5 + [0.25] * 5 + [0.125] * 5
+    thawed = heights(20, schedule="exponential", gamma=0.5, rate=0.01, frozen=1, thaw_rate=0.001)
+    assert thawed == pytest.approx([1.0] * 5 + [0.1] * 5 + [0.05] * 5 + [0.025] * 5)
+
+
 def test_a_thawed_backbone_starts_a_cycle_of_its_own() -> None:
     own = heights(100, rate=0.01, frozen=1, thaw_rate=0.001)
     assert (own[0], own[4], own[24]) == pytest.approx((START, 1.0, END))
@@ -62,7 +69,7 @@ def test_training_the_head_only_is_one_phase() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant", "exponential"])
 def test_very_short_runs_have_a_rate(schedule: str, steps: int) -> None:
     assert all(0 < height <= 1 for height in heights(steps, schedule=schedule, warmup=0.5))
 

@@ -210,7 +210,9 @@ def load_network(run: Path, recipe: Recipe, classes: int) -> nn.Module:
         raise TrainingError(f"{path} is truncated or damaged. Train again, into another folder.")
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     network = network_of(recipe, classes, trained=True)
-    weights = {key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()}
+    prefix = "network."  # self_cure has weights of its own, which the finished network does without
+    state = checkpoint["state_dict"]
+    weights = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     network.load_state_dict(weights)
     return calibrate.smooth_input(network.float().eval(), recipe.calibrate.smooth)
 

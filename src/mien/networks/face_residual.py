@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from mien.errors import FileMissingError, RecipeError
+from mien.networks.pooled import Pooled
 
 WEIGHTS = "dlib_face_resnet29.npz"
 """The file of pretrained weights, in the folder ``MIEN_WEIGHTS``."""
@@ -26,7 +27,7 @@ _STAGES = ((32, 3, False), (64, 3, True), (128, 2, True), (256, 2, True))
 _SMALLEST = 32
 
 
-class FaceResidual(nn.Module):
+class FaceResidual(Pooled):
     """dlib's network for face recognition (King 2017; 29 layers of dense 3×3 convolutions) without its last block.
 
     Stem conv 7×7 and max-pool 3×3, each of stride 2, then stages of 32-64-128-256 maps; where a block halves the size
@@ -64,13 +65,12 @@ class FaceResidual(nn.Module):
         self.blocks = nn.ModuleDict(blocks)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(before, classes))
 
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Map float (N, channels, S, S) to logits (N, classes)."""
-        maps = self.pool(self.stem(crops))
+    def maps(self, crops: torch.Tensor) -> torch.Tensor:
+        """Map float (N, channels, S, S) to the last feature maps, float (N, 256, S/32, S/32), sides rounded up."""
+        maps: torch.Tensor = self.pool(self.stem(crops))
         for block in self.blocks.values():
             maps = block(maps)
-        logits: torch.Tensor = self.head(maps.mean((2, 3)))
-        return logits
+        return maps
 
     @torch.no_grad()
     def start(self, weights: dict[str, NDArray[np.float32]], faces: torch.Tensor, crops: torch.Tensor) -> None:

@@ -9,9 +9,10 @@ from torch import nn
 
 from mien.errors import RecipeError
 from mien.networks.attention import attend
+from mien.networks.pooled import Pooled
 
 
-class Residual(nn.Module):
+class Residual(Pooled):
     """Residual network (He et al. 2016) that is cheap on a CPU: its blocks work on at most a quarter of the pixels.
 
     Stem conv 3×3 of half the first width, batch norm, ReLU, max-pool; then a stage for each of ``widths`` with
@@ -56,10 +57,10 @@ class Residual(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], classes))
 
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Map float (N, channels, S, S) to logits (N, classes)."""
-        logits: torch.Tensor = self.head(self.stages(self.stem(crops)).mean((2, 3)))
-        return logits
+    def maps(self, crops: torch.Tensor) -> torch.Tensor:
+        """Map float (N, channels, S, S) to the last stage's maps, float (N, width, S/2^stages, S/2^stages)."""
+        maps: torch.Tensor = self.stages(self.stem(crops))
+        return maps
 
 
 class Block(nn.Module):

@@ -20,8 +20,10 @@ from mien.errors import FileMissingError, RecipeError, nearest
 from mien.preprocess import PreprocessSpec
 from mien.recipes.classical_table import ClassicalTable
 from mien.recipes.tables import (
+    POOLED,
     AugmentTable,
     CalibrateTable,
+    ConsistencyTable,
     DataTable,
     DegradeTable,
     DistilTable,
@@ -29,6 +31,7 @@ from mien.recipes.tables import (
     HeadTable,
     LossTable,
     NetworkTable,
+    SelfCureTable,
     Table,
     TrainTable,
 )
@@ -108,6 +111,8 @@ class Recipe(Plan):
     degrade: DegradeTable = DegradeTable()
     augment: AugmentTable = AugmentTable()
     loss: LossTable = LossTable()
+    consistency: ConsistencyTable = ConsistencyTable()
+    self_cure: SelfCureTable = SelfCureTable()
     distil: DistilTable = DistilTable()
     train: TrainTable
     calibrate: CalibrateTable = CalibrateTable()
@@ -121,6 +126,8 @@ class Recipe(Plan):
             raise ValueError(f"the last of train.sizes must be preprocess.size = {self.preprocess.size}")
         if len(epochs) > 1 and self.train.patience:
             raise ValueError("train.patience excludes growing train.sizes: early epochs cannot be compared")
+        if self.train.choose == "last" and self.train.patience:
+            raise ValueError("train.patience needs an epoch to be selected; leave it out, or set train.choose")
         return self
 
     @model_validator(mode="after")
@@ -147,6 +154,25 @@ class Recipe(Plan):
             )
         if table.heads and (self.augment.mixup or self.augment.cutmix):
             raise ValueError("augment.mixup and augment.cutmix exclude data.corpora.heads; set them to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _noise_methods_fit(self) -> Recipe:
+        weights = {"consistency.weight": self.consistency.weight, "self_cure.weight": self.self_cure.weight}
+        for key in (name for name, weight in weights.items() if weight):
+            if self.network.name not in POOLED:
+                raise ValueError(
+                    f"{key} needs a network whose mean feature maps go into one linear layer ({', '.join(POOLED)}); "
+                    f"{self.network.name} has none. Set network.name, or leave {key} out"
+                )
+            if self.data.corpora.heads or self.train.compile:
+                raise ValueError(f"{key} excludes data.corpora.heads and train.compile; leave them out")
+        mixed = self.augment.mixup or self.augment.cutmix or self.distil.answers or self.distil.models
+        if self.self_cure.weight and mixed:
+            raise ValueError(
+                "self_cure.weight relabels whole faces, so it excludes augment.mixup, augment.cutmix and [distil]; "
+                "leave them out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -272,6 +298,8 @@ def smoke(recipe: AnyRecipe) -> AnyRecipe:
         values["network.start"] = None
     if recipe.data.corpora.draws:
         values["data.corpora.draws"] = 64
+    if recipe.self_cure.weight:
+        values["self_cure.relabel_from"] = min(recipe.self_cure.relabel_from, 1)
     return recipe.with_values(values)
 
 

@@ -16,6 +16,9 @@ Count = Annotated[int, Field(ge=1)]
 Number = Annotated[int, Field(ge=0)]
 Width = Annotated[int, Field(ge=2)]
 
+POOLED = ("residual", "face_residual")
+"""Networks that end in global average pooling and one linear layer (``networks.pooled``)."""
+
 
 class Table(BaseModel):
     """Base of all tables: frozen, with finite numbers; unknown keys are errors."""
@@ -226,7 +229,8 @@ class AugmentTable(Table):
         shift: ± fraction of the side.
         zoom: ± fraction of the size.
         brightness: ± fraction, a factor on the network's input.
-        erase: probability of blanking one rectangle of 2–15 % of the area (Zhong et al. 2020).
+        erase: probability of blanking one rectangle (Zhong et al. 2020).
+        erase_area: its largest share of the area; the smallest is 2 %.
         mixup, cutmix: α of the Beta distribution for mixing two faces and their targets (Zhang et al. 2018, Yun et al.
             2019); with both set, one of them is drawn for each batch.
     """
@@ -238,6 +242,7 @@ class AugmentTable(Table):
     zoom: Fraction = 0.0
     brightness: Fraction = 0.0
     erase: Probability = 0.0
+    erase_area: Annotated[float, Field(ge=0.02, le=1)] = 0.15
     mixup: NotNegative = 0.0
     cutmix: NotNegative = 0.0
 
@@ -273,6 +278,39 @@ class LossTable(Table):
     alpha: Positive | tuple[Positive, ...] = 1.0
     label_smoothing: Fraction = 0.0
     class_weights: Probability = 0.0
+
+
+class ConsistencyTable(Table):
+    """Erasing attention consistency (Zhang et al. 2022, EAC), against noisy labels; see ``consistency``.
+
+    Random erasing belongs to the method: set ``augment.erase``. The loss of the labels is that of the unflipped face
+    alone, so leave ``augment.flip`` at 0.
+
+    Attributes:
+        weight: of the mean squared difference between the attention maps of a face and of its mirror image; 0 disables
+            it, published is 5. Each step reads every face twice.
+    """
+
+    weight: NotNegative = 0.0
+
+
+class SelfCureTable(Table):
+    """Self-cure network (Wang et al. 2020, SCN), against noisy labels; see ``self_cure``.
+
+    Attributes:
+        weight: of the rank regularisation beside the loss of the importance-weighted logits; 0 disables the method,
+            published is 1.
+        high: share of a batch in the group of high importance.
+        margin: by which the mean importance of that group must exceed the mean of the others.
+        relabel_from: epoch, counted from 0, from which faces of the other group are relabelled; published is the tenth.
+        relabel_margin: by which the highest probability must exceed that of the label.
+    """
+
+    weight: NotNegative = 0.0
+    high: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    margin: NotNegative = 0.15
+    relabel_from: Number = 9
+    relabel_margin: Probability = 0.2
 
 
 class DistilTable(Table):
@@ -351,7 +389,8 @@ class TrainTable(Table):
     Attributes:
         sizes: image side by epoch; empty means the preprocess size throughout. Small images at first save time (Howard
             2018, progressive resizing); the last stage must be the preprocess size.
-        schedule: ``plateau`` multiplies the rate by 0.5 after ``plateau`` epochs without a lower validation loss.
+        schedule: ``plateau`` multiplies the rate by 0.5 after ``plateau`` epochs without a lower validation loss,
+            ``exponential`` by ``gamma`` after each epoch.
         warmup: fraction of a one-cycle run in which the rate rises.
         frozen: epochs in which only a backbone's last layer is trained; ``frozen`` = ``epochs`` trains the head only.
         thaw_rate: learning rate from then on; the schedule starts again.
@@ -360,7 +399,8 @@ class TrainTable(Table):
         decay_on: ``dense`` decays the fully connected layers only (system A).
         clip: maximum norm of the gradient; 0 does not clip.
         ema: decay per step of the exponential moving average of the weights; 0 disables it.
-        choose: select the epoch with the highest validation accuracy, or with the lowest validation loss.
+        choose: select the epoch with the highest validation accuracy, or with the lowest validation loss, or the last
+            epoch, which selects nothing.
         patience: epochs without improvement after which training stops; 0 never stops early.
         bfloat16: autocast, where the hardware has instructions for it (``arithmetic.has_bfloat16``), float32 elsewhere.
         channels_last: memory layout. With ``bfloat16``, 2.3 × faster than with neither on a CPU with AVX-512 BF16.
@@ -374,14 +414,15 @@ class TrainTable(Table):
     rate: Positive = 1e-3
     decay: NotNegative = 0.0
     decay_on: Literal["weights", "dense"] = "weights"
-    schedule: Literal["constant", "one_cycle", "cosine", "plateau"] = "one_cycle"
+    schedule: Literal["constant", "one_cycle", "cosine", "plateau", "exponential"] = "one_cycle"
     warmup: Annotated[float, Field(gt=0, lt=1)] = 0.2
     plateau: Count = 5
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.9
     frozen: Number = 0
     thaw_rate: NotNegative = 0.0
     clip: NotNegative = 0.0
     ema: Fraction = 0.0
-    choose: Literal["accuracy", "loss"] = "accuracy"
+    choose: Literal["accuracy", "loss", "last"] = "accuracy"
     patience: Number = 0
     bfloat16: bool = True
     channels_last: bool = True

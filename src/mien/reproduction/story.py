@@ -55,7 +55,7 @@ def _background(evaluated: Evaluated, plan: AnyRecipe) -> Background:
         claimed=claimed,
         claims=system,
         blocks=_blocks(analysis),
-        notes=tuple(_training_notes(curves)) if curves else (_no_history(evaluated.folder),),
+        notes=tuple(_training_notes(plan, curves)) if curves else (_no_history(evaluated.folder),),
     )
 
 
@@ -106,19 +106,21 @@ def curves_of(evaluated: Evaluated) -> Curves | None:
 
 def _best_epoch(plan: Recipe, rows: list[Any]) -> int:
     """Return the index of the epoch that ``fit`` kept: the best with full-size images, the first among equals."""
+    if plan.train.choose == "last":
+        return len(rows) - 1
     by_loss = plan.train.choose == "loss"
     scores = [-row.validation_loss if by_loss else row.validation_accuracy for row in rows]
     full = [index for index, row in enumerate(rows) if row.size == plan.preprocess.size]
     return max(full or range(len(rows)), key=lambda index: scores[index])
 
 
-def _training_notes(curves: Curves) -> Iterator[str]:
+def _training_notes(plan: Recipe, curves: Curves) -> Iterator[str]:
     if curves.diverged:
         yield (
             f"Training and validation loss diverge since epoch {curves.diverged}: the network is overfitting. "
             "Stop earlier (train.patience), augment more, or raise dropout or decay."
         )
-    if curves.chosen == len(curves.loss) > 1:
+    if curves.chosen == len(curves.loss) > 1 and plan.train.choose != "last":
         yield f"The last of {len(curves.loss)} epochs was the best: more epochs may help."
 
 

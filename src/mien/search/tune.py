@@ -150,6 +150,8 @@ def best_accuracy(recipe: Recipe, epochs: Sequence[Epoch]) -> float | None:
         return None
     if recipe.train.choose == "loss":
         return min(rows, key=lambda row: row.validation_loss).validation_accuracy
+    if recipe.train.choose == "last":
+        return rows[-1].validation_accuracy
     return max(row.validation_accuracy for row in rows)
 
 

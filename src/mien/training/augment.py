@@ -37,7 +37,8 @@ class Augment(nn.Module):
         if table.brightness:
             steps.append(Brightness(table.brightness))
         if table.erase:
-            steps.append(kornia.RandomErasing(scale=(0.02, 0.15), ratio=(0.4, 2.5), p=table.erase))
+            area = (0.02, table.erase_area)
+            steps.append(kornia.RandomErasing(scale=area, ratio=(0.4, 2.5), p=table.erase))
         self.steps = nn.Sequential(*steps)
 
     @torch.no_grad()

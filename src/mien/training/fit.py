@@ -49,7 +49,10 @@ from mien.training.module import LightningClassifier
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of ``history.csv``: means over the epoch; accuracies in [0, 1], losses in nats, ``minutes`` wall time."""
+    """One row of ``history.csv``: means over the epoch; accuracies in [0, 1], losses in nats, ``minutes`` wall time.
+
+    ``relabelled``: training faces that ``self_cure`` has given another label by the end of the epoch; None without it.
+    """
 
     epoch: int
     size: int
@@ -59,6 +62,7 @@ class Epoch:
     validation_loss: float
     validation_accuracy: float
     minutes: float
+    relabelled: int | None = None
 
 
 Watcher = Callable[[Epoch], None]
@@ -115,7 +119,7 @@ def build_classifier(recipe: Recipe, faces: FaceSet) -> LightningClassifier:
     torch.manual_seed(recipe.train.seed)
     part, table = faces.part(parts.TRAIN), recipe.data.corpora
     known = corpora.vocabulary(corpora.head_targets(part, table)) if table.heads else None
-    module = LightningClassifier(recipe, list(part.counts().values()), known)
+    module = LightningClassifier(recipe, list(part.counts().values()), known, part.labels)
     trunk = module.network.network if isinstance(module.network, Consensus) else module.network
     warm_start.begin(trunk, recipe, part)
     if recipe.train.channels_last:
@@ -209,6 +213,8 @@ def _trainer(
     processes, here = _world(processes)
     if processes > 1 and 0 < recipe.train.frozen < recipe.train.epochs:
         raise OptionError("train.frozen ends in mid-run, which DDP does not support. Train with one process.")
+    if processes > 1 and recipe.self_cure.weight:
+        raise OptionError("self_cure relabels faces, which processes do not tell each other. Train with one process.")
     if recipe.train.batch_size % processes:
         raise OptionError(f"train.batch_size = {recipe.train.batch_size} is not a multiple of {processes} processes.")
     return lightning.Trainer(
@@ -274,8 +280,9 @@ class History(Callback):
             rate=trainer.optimizers[0].param_groups[0]["lr"],
             minutes=(time.perf_counter() - self.begun) / 60,
             **{name: numbers[name] for name in names},
+            relabelled=_relabelled(pl_module),
         )
-        self._append(asdict(row))
+        self._append({name: value for name, value in asdict(row).items() if value is not None})
         if self.watch:
             self.watch(row)
 
@@ -286,6 +293,10 @@ class History(Callback):
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def _relabelled(module: lightning.LightningModule) -> int | None:
+    return module.cure.relabelled if isinstance(module, LightningClassifier) and module.cure is not None else None
 
 
 @contextmanager
@@ -335,10 +346,13 @@ def _explain(error: RuntimeError, recipe: Recipe) -> str | None:
 def read_history(run: Path) -> list[Epoch]:
     """Read the rows of ``run/history.csv``."""
     with (run / run_files.HISTORY).open(newline="", encoding="utf-8") as file:
-        return [
-            Epoch(int(row.pop("epoch")), int(row.pop("size")), **{name: float(value) for name, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+        return [_read_epoch(row) for row in csv.DictReader(file)]
+
+
+def _read_epoch(row: dict[str, str]) -> Epoch:
+    whole = ("epoch", "size", "relabelled")
+    values: dict[str, Any] = {name: int(value) if name in whole else float(value) for name, value in row.items()}
+    return Epoch(**values)
 
 
 def find_overfitting(history: Sequence[Epoch], tolerance: float = 0.02) -> int | None:

@@ -31,8 +31,21 @@ class PreparedFaces(Dataset[tuple[torch.Tensor, ...]]):
         return torch.from_numpy(apply(self.pixels[rows], self.spec)), self.targets[rows]
 
 
+class NumberedFaces(Dataset[tuple[torch.Tensor, ...]]):
+    """The batches of other faces with the indices of their rows, int64 (B,), behind them."""
+
+    def __init__(self, faces: Dataset[tuple[torch.Tensor, ...]]) -> None:
+        self.faces = faces
+
+    def __getitem__(self, rows: list[int]) -> tuple[torch.Tensor, ...]:
+        return (*self.faces[rows], torch.tensor(rows))
+
+
 def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """Return the loader of the training set: float32 crops (N, C, S, S) and targets (N, K), sampled anew each epoch."""
+    """Return the loader of the training set: float32 crops (N, C, S, S) and targets (N, K), sampled anew each epoch.
+
+    With ``self_cure`` also the indices of the faces in the training set, int64 (N,).
+    """
     part = faces.part(parts.TRAIN)
     targets = torch.from_numpy(distillation.targets(parts.targets(part, recipe.data), part, recipe.distil))
     if recipe.data.corpora.shares:
@@ -46,8 +59,10 @@ def training_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Te
         rounds=recipe.distil.rounds,
     )
     if recipe.degrade != DegradeTable():
-        return _loader(DegradedFaces(part.pixels, targets, recipe), batches)
-    return _loader(_prepare_faces(recipe, part, targets), batches)
+        prepared: Dataset[tuple[torch.Tensor, ...]] = DegradedFaces(part.pixels, targets, recipe)
+    else:
+        prepared = _prepare_faces(recipe, part, targets)
+    return _loader(NumberedFaces(prepared) if recipe.self_cure.weight else prepared, batches)
 
 
 def _corpora_loader(recipe: Recipe, part: FaceSet, targets: torch.Tensor) -> DataLoader[tuple[torch.Tensor, ...]]:
@@ -59,7 +74,8 @@ def _corpora_loader(recipe: Recipe, part: FaceSet, targets: torch.Tensor) -> Dat
         corpora.sampling_probabilities(part, table),
         draws=table.draws,
     )
-    return _loader(CorpusFaces(part, targets, recipe, lambda: batches.epoch), batches)
+    drawn = CorpusFaces(part, targets, recipe, lambda: batches.epoch)
+    return _loader(NumberedFaces(drawn) if recipe.self_cure.weight else drawn, batches)
 
 
 def validation_loader(recipe: Recipe, faces: FaceSet) -> DataLoader[tuple[torch.Tensor, ...]]:

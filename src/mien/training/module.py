@@ -17,16 +17,22 @@ from mien.errors import RecipeError, TrainingError
 from mien.networks import networks
 from mien.networks.backbones import PREFIX, Backbone
 from mien.networks.consensus import Consensus, CorporaLoss
+from mien.networks.pooled import Pooled
 from mien.recipes.recipe import Recipe
 from mien.recipes.tables import AugmentTable
 from mien.training import calibrate, distillation, schedule
 from mien.training.augment import Augment, Mix
+from mien.training.consistency import consistency_loss
 from mien.training.losses import Loss
+from mien.training.self_cure import SelfCure
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, ...]
 
 NOT_YET = -1e9
 """``choice`` in epochs that cannot be selected."""
+
+_LABELS = "self_cure_labels"
+"""Key of the present labels in a checkpoint."""
 
 
 def network_of(recipe: Recipe, classes: int, *, trained: bool = False) -> nn.Module:
@@ -59,12 +65,25 @@ class LightningClassifier(LightningModule):
     Training batches are (crops float32 (N, C, S, S), targets float32 (N, K)), validation batches have labels int64
     (N,). Logs ``loss`` and ``accuracy`` on the augmented training faces, ``validation_loss`` and
     ``validation_accuracy`` (losses in nats, accuracies in [0, 1]), and ``choice``, the criterion of the best epoch:
-    the validation accuracy, or minus the loss, in epochs with full-size images.
+    the validation accuracy, minus the loss, or the epoch's number, in epochs with full-size images.
     With ``data.corpora.heads`` the targets are (N, heads, K), and the logged values are those of the consensus.
+    With ``self_cure`` training batches also have the indices of their faces in the training set, int64 (N,).
     """
 
-    def __init__(self, recipe: Recipe, counts: Sequence[int], known: NDArray[np.bool_] | None = None) -> None:
-        """Counts: training faces of each class, in label order. known: bool (heads, K), classes of a head's corpora."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        counts: Sequence[int],
+        known: NDArray[np.bool_] | None = None,
+        labels: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Build the untrained network.
+
+        Args:
+            counts: training faces of each class, in label order.
+            known: bool (heads, K), classes of a head's corpora.
+            labels: of the training faces, int64 (faces,), for ``self_cure``.
+        """
         super().__init__()
         self.recipe = recipe
         self.network = network_of(recipe, len(counts))
@@ -75,6 +94,9 @@ class LightningClassifier(LightningModule):
         if recipe.data.corpora.heads and known is not None:
             teachers = recipe.distil.share if recipe.distil.answers else 0.0
             self.loss = CorporaLoss(known, recipe.data.corpora.agreement, recipe.loss.label_smoothing, teachers)
+        self.cure: SelfCure | None = None
+        if recipe.self_cure.weight and labels is not None and isinstance(self.network, Pooled):
+            self.cure = SelfCure(recipe.self_cure, self.network.output.in_features, labels)
         self.teachers: dict[int, torch.Tensor] = {}  # the teachers' probabilities, by step of the round
         if recipe.train.compile:
             self.network.compile()
@@ -95,8 +117,10 @@ class LightningClassifier(LightningModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches and resize all batches to the epoch's size: on the device, in float32."""
-        crops, targets = batch
+        crops, targets, *rows = batch
         if self.trainer.training:
+            if self.cure is not None:
+                targets = self.cure.current_targets(targets, rows[0])
             step = self._step_of_round()
             self._seed(step)
             crops, targets = self.mix(self.augment(crops), targets)
@@ -109,7 +133,7 @@ class LightningClassifier(LightningModule):
             crops = functional.interpolate(crops, size=(size, size), mode="bilinear", antialias=True)
         if self.recipe.train.channels_last:
             crops = crops.contiguous(memory_format=torch.channels_last)
-        return crops, targets
+        return crops, targets, *rows
 
     def _step_of_round(self) -> int:
         rounds = self.recipe.distil.rounds
@@ -136,9 +160,8 @@ class LightningClassifier(LightningModule):
         Raises:
             TrainingError: naming step, batch and rate if it is not finite.
         """
-        crops, targets = batch
-        logits = (self.network(crops, heads=True) if self.recipe.data.corpora.heads else self(crops)).float()
-        loss: torch.Tensor = self.loss(logits, targets)
+        crops, targets, *rows = batch
+        logits, loss = self.compute_loss(crops, targets, rows)
         if not math.isfinite(loss.item()):
             rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
             raise TrainingError(
@@ -151,13 +174,49 @@ class LightningClassifier(LightningModule):
         self._log("", loss, logits, targets.argmax(1))
         return loss
 
+    def compute_loss(
+        self, crops: torch.Tensor, targets: torch.Tensor, rows: Sequence[torch.Tensor] = ()
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits, weighted by importance if there is one, and loss of a training batch, as the class has them.
+
+        Args:
+            rows: with ``self_cure`` one tensor, the indices of the faces, which may be relabelled.
+        """
+        if not isinstance(self.network, Pooled) or not (self.recipe.consistency.weight or self.cure is not None):
+            logits = (self.network(crops, heads=True) if self.recipe.data.corpora.heads else self(crops)).float()
+            return logits, self.loss(logits, targets)
+        maps = self.network.maps(crops)
+        logits, loss = self.network.classify(maps).float(), crops.new_zeros(())
+        if self.recipe.consistency.weight:
+            mirrored = self.network.maps(crops.flip(3))
+            weights = self.network.output.weight
+            loss = loss + self.recipe.consistency.weight * consistency_loss(maps, mirrored, weights)
+        if self.cure is not None:
+            importances = self.cure(maps.mean((2, 3)))
+            logits = importances * logits
+            loss = loss + self.recipe.self_cure.weight * self.cure.rank_loss(importances)
+            if self.current_epoch >= self.recipe.self_cure.relabel_from:
+                self.cure.relabel(logits, importances, targets, rows[0])
+        return logits, loss + self.loss(logits, targets)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the present labels, which a resumed run needs."""
+        if self.cure is not None:
+            checkpoint[_LABELS] = self.cure.labels
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the labels of the checkpoint."""
+        if self.cure is not None:
+            self.cure.labels.copy_(checkpoint[_LABELS])
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss, accuracy and ``choice`` on the validation set."""
         crops, labels = batch
         logits = self(crops).float()
         loss = functional.cross_entropy(logits, labels)
         accuracy = self._log("validation_", loss, logits, labels)
-        value = accuracy if self.recipe.train.choose == "accuracy" else -loss
+        choices = {"accuracy": accuracy, "loss": -loss, "last": torch.full_like(loss, self.current_epoch)}
+        value = choices[self.recipe.train.choose]
         # A network trained on small faces only must not be selected: it fails on full-size ones.
         full_size = self.recipe.size_at(self.current_epoch) == self.recipe.preprocess.size
         value = value if full_size else torch.full_like(value, NOT_YET)
@@ -171,6 +230,7 @@ class LightningClassifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the recipe's optimiser and schedule."""
-        optimizer = schedule.optimizer(self.network, self.recipe.train)
+        trained = self.network if self.cure is None else nn.ModuleList([self.network, self.cure])
+        optimizer = schedule.optimizer(trained, self.recipe.train)
         steps = int(self.trainer.estimated_stepping_batches)
         return [optimizer], [schedule.scheduler(optimizer, self.recipe.train, steps)]

@@ -51,6 +51,9 @@ def factors(table: TrainTable, steps: int) -> Callable[[int], float]:
     later = table.thaw_rate / table.rate
 
     def factor(step: int) -> float:
+        if table.schedule == "exponential":
+            start = thaw if 0 < thaw <= step else 0
+            return (later if start else 1.0) * float(table.gamma ** ((step - start) * table.epochs // steps))
         if not 0 < thaw < steps:
             return _shape(table, step, steps)
         return _shape(table, step, thaw) if step < thaw else later * _shape(table, step - thaw, steps - thaw)
