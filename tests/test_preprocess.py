@@ -120,3 +120,16 @@ def test_spec_travels() -> None:
 def test_spec_refuses_impossible_values(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         PreprocessSpec(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale", ""), ("scale", {}), ("scale", float("nan")), ("scale", 0.0), ("scale", True), ("mean", "../../etc"),
+        ("mean", None), ("std", [1]), ("std", float("inf")), ("size", 48.5), ("channels", "1"), ("clahe_tiles", 8.0),
+        ("clahe_clip", "2"),
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_refused_by_its_name(name: str, value: object) -> None:
+    with pytest.raises(OptionError, match=name):
+        PreprocessSpec.from_dict({**PreprocessSpec().to_dict(), name: value})

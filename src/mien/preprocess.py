@@ -5,8 +5,10 @@ The spec that a network was trained with travels in its model file, so that no c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -53,6 +55,7 @@ class PreprocessSpec:
     channels: int = 1
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         if self.channels not in (1, 3) or (self.channels == 1 and not self.grey):
             raise OptionError(
                 f"channels = {self.channels} with grey = {self.grey}: expected channels 1 with grey = true, "
@@ -68,6 +71,16 @@ class PreprocessSpec:
         ):
             if getattr(self, name) not in allowed:
                 raise OptionError(f"{name} = {getattr(self, name)!r}: expected one of {', '.join(allowed)}.")
+
+    def _check_numbers(self) -> None:
+        """Check types, which a description in a file may have wrong. Raises ``OptionError``."""
+        for name in ("clahe_clip", "scale", "mean", "std", "clahe_tiles", "size", "channels"):
+            value, whole = getattr(self, name), name in ("clahe_tiles", "size", "channels")
+            kind = Integral if whole else Real
+            if not isinstance(value, kind) or isinstance(value, bool) or not math.isfinite(value):
+                raise OptionError(f"{name} = {value!r}: expected a {'whole' if whole else 'finite'} number.")
+        if self.scale <= 0:
+            raise OptionError(f"scale = {self.scale}: expected a factor above 0, such as 1/255.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as JSON-ready values."""

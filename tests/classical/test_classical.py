@@ -310,3 +310,12 @@ def test_the_shipped_recipes_fit_the_crops_they_ask_for() -> None:
             spec = PreprocessSpec(**values["preprocess"])
             assert len(descriptors(np.zeros((1, 1, spec.size, spec.size), np.float32), found[path.stem])) == 1
     assert set(found) == {"hog-svm", "lbp-svm", "gabor-svm", "pca-svm", "pca-knn"}
+
+
+def test_a_member_whose_header_is_no_dictionary_is_refused(tmp_path: Path) -> None:
+    text = b"{'descr': '<f4', 'fortran_order': (False, 'shape': (1,), }".ljust(117) + b"\n"
+    member = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    with zipfile.ZipFile(tmp_path / "model.npz", "w") as file:
+        file.writestr("header.npy", member)
+    with pytest.raises(ModelError, match="not a classical model of Mien"):
+        load(tmp_path / "model.npz")

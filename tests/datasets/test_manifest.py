@@ -380,3 +380,9 @@ def test_metadata_that_is_no_object_is_refused(indexed: Manifest, tmp_path: Path
     parquet.write_table(indexed.table.replace_schema_metadata({manifest.KEY: b"7"}), tmp_path / "m.parquet")
     with pytest.raises(DataError, match="schema None"):
         manifest.read(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a\0b"])
+def test_a_source_whose_name_no_file_can_have_is_missing(indexed: Manifest, name: str) -> None:
+    with pytest.raises(FileMissingError, match="is not at"):
+        indexed.source_path(name)

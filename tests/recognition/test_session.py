@@ -64,3 +64,22 @@ def test_batch_of_another_shape() -> None:
         OnnxSession(GRAPH).logits(np.zeros((1, 3, 16, 16), np.float32))
     with pytest.raises(ModelError):
         OnnxSession(GRAPH).logits(np.zeros((1, 1, 16, 16)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("where", ["graph", "node", "output", "dimension"])
+def test_names_that_are_no_text_are_an_error_of_the_model(where: str) -> None:
+    """ONNX Runtime accepts any bytes and fails to turn them into text, in its own messages too."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(GRAPH)
+    mark = "NAMEMARK"
+    if where == "graph":
+        model.graph.node[0].op_type = mark  # its message on the unknown operator names it
+    elif where == "node":
+        model.graph.node[0].input[0] = mark  # its message on the unknown value names it
+    elif where == "output":
+        model.graph.node[-1].output[0] = model.graph.output[0].name = mark
+    else:
+        model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = mark
+    broken = model.SerializeToString().replace(mark.encode(), b"\xff" * len(mark))
+    with pytest.raises(ModelError):
+        OnnxSession(broken, 1)

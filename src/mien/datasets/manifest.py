@@ -204,7 +204,7 @@ class Manifest:
             FileMissingError: it does not exist.
         """
         path = self.base / name
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 - pathlib raises for names too long to exist
             raise FileMissingError(
                 f"The manifest's source {name} is not at {path}. Put it there, or index it again at its new path."
             )

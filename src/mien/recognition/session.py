@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,7 @@ from mien.recognition import devices, memory
 from mien.recognition.model_files import graph as graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -59,11 +60,12 @@ class OnnxSession:
         graphs.check(graph)
         self._made_of = partial(OnnxSession, graph, threads, inputs=inputs, classes=classes, device=device)
         self._session = open_graph(graph, threads, device)
-        _check_names(self._session)
-        expected = None if inputs is None else (None, *inputs)
-        _check_shape("crops", self._session.get_inputs()[0], expected, 4)
-        output = self._session.get_outputs()[0]
-        _check_shape("logits", output, None if classes is None else (None, classes), 2)
+        with _reading_names():
+            _check_names(self._session)
+            expected = None if inputs is None else (None, *inputs)
+            _check_shape("crops", self._session.get_inputs()[0], expected, 4)
+            output = self._session.get_outputs()[0]
+            _check_shape("logits", output, None if classes is None else (None, classes), 2)
         self._classes = output.shape[1] if isinstance(output.shape[1], int) else classes
 
     def __reduce__(self) -> tuple[Callable[[], OnnxSession], tuple[()]]:
@@ -109,6 +111,11 @@ class ForeignSession:
         settings = {"inputs": inputs, "classes": classes, "output": output, "probabilities": probabilities}
         self._made_of = partial(ForeignSession, graph, threads, device=device, **settings)  # type: ignore[arg-type]
         self._session, self._classes, self._probabilities = open_graph(graph, threads, device), classes, probabilities
+        with _reading_names():
+            self._find(inputs, classes, output)
+
+    def _find(self, inputs: tuple[int, int, int], classes: int, output: str) -> None:
+        """Find the input and the output by their names and shapes."""
         nodes, outputs = self._session.get_inputs(), [node.name for node in self._session.get_outputs()]
         if len(nodes) != 1 or (output not in outputs if output else len(outputs) != 1):
             raise ModelError(
@@ -143,9 +150,10 @@ def _answers(
 ) -> NDArray[np.float32]:
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+    failures = (state.InvalidArgument, state.RuntimeException, state.Fail, state.EPFail, state.NotImplemented)
     try:
         logits = np.asarray(_run(session, output, {given: batch}))
-    except (state.InvalidArgument, state.RuntimeException, state.Fail, state.EPFail, state.NotImplemented) as error:
+    except (*failures, UnicodeDecodeError) as error:
         if memory.is_lack(error):
             raise OutOfMemoryError(f"No memory left for a batch of shape {batch.shape}. Give it fewer faces.") from None
         raise ModelError(f"The model cannot run on a batch of shape {batch.shape}: {error}.") from None
@@ -217,9 +225,18 @@ def open_graph(graph: bytes, threads: int | None, device: str = devices.AUTO) ->
     unusable = (state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.InvalidArgument)
     try:
         return devices.open_session(graph, options, device)
-    except (*unusable, state.Fail, state.EPFail, state.RuntimeException) as error:
+    except (*unusable, state.Fail, state.EPFail, state.RuntimeException, UnicodeDecodeError) as error:
         advice = "Export the model again" if device in (devices.AUTO, devices.CPU) else "Choose the device cpu"
         raise ModelError(f"ONNX Runtime cannot load the model: {error}. {advice}.") from None
+
+
+@contextmanager
+def _reading_names() -> Iterator[None]:
+    """Raise ``ModelError`` for names that ONNX Runtime cannot turn into text; it accepts any bytes."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ModelError(f"The graph has names that are not UTF-8 ({error}). Export the model again.") from None
 
 
 def _check_names(session: Any) -> None:

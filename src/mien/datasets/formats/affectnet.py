@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -74,7 +75,7 @@ def _read_annotation(source: Source, name: str) -> str | DataError:
     """Return the single value of an annotation file, or the error that prevents reading it."""
     try:
         return str(np.load(io.BytesIO(source.read(name)), allow_pickle=False).reshape(-1)[0])
-    except (DataError, ValueError, EOFError, IndexError) as error:
+    except (DataError, ValueError, EOFError, IndexError, tokenize.TokenError) as error:
         return DataError(f"its annotation cannot be read from {name}: {error}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import lzma
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # What the readers of the standard library raise for damage: NotImplementedError for an unknown compression,
-# RuntimeError for an encrypted member, ValueError and OverflowError for offsets that no file has.
+# RuntimeError for an encrypted member, TokenError for the header of a NumPy file, ValueError and OverflowError for
+# offsets that no file has.
 BROKEN = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, OverflowError,
-    NotImplementedError, RuntimeError,
+    NotImplementedError, RuntimeError, tokenize.TokenError,
 )  # fmt: skip
 
 
