@@ -24,6 +24,7 @@ ALLOWED = {
     ("datasets/quality/suspects.py", SOFTMAX): "calibrates a regression on HOG features, which has no network",
     ("training/distillation.py", DIVISION): "softens probabilities of teachers, also those read from a file",
     ("training/losses.py", LOGARITHM): "a loss in PyTorch, which needs its gradient",
+    ("training/self_cure.py", SOFTMAX): "how sure the network is of a label during training, on PyTorch's device",
     ("networks/consensus.py", LOGARITHM): "a loss in PyTorch, which needs its gradient",
     ("export/whole.py", SOFTMAX): "an ONNX node in a graph for use without Mien, compared with the classifier",
     ("export/mixture.py", LOGARITHM): "an ONNX node for each member of an ensemble, compared with the classifier",

@@ -19,10 +19,11 @@ pytest.importorskip("av")
 import av
 import films
 
-from mien.errors import FileMissingError, OptionError, VideoError
+from mien.errors import FileMissingError, MienError, OptionError, OutOfMemoryError, VideoError
 from mien.video import source as source_module
 from mien.video.film import Film
 from mien.video.follow import Newest
+from mien.video.upright import Upright
 
 TIMES = films.vary(1.2)
 
@@ -494,3 +495,25 @@ def test_without_pyav_the_command_is_named(short: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'mien[video]'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (av.error.BlockingIOError(11, "Resource temporarily unavailable"), OutOfMemoryError),
+        (av.error.MemoryError(12, "Cannot allocate memory"), OutOfMemoryError),
+        (av.error.InvalidDataError(1, "Invalid data"), VideoError),
+    ],
+)
+def test_a_frame_that_cannot_be_converted_is_named(
+    short: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[MienError]
+) -> None:
+    """FFmpeg's converter starts threads of its own, and says EAGAIN where it gets none."""
+    frame = next(iter(Film(short)))
+
+    def failing(self: Upright, picture: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(Upright, "pixels", failing)
+    with pytest.raises(expected, match="rame 0"):
+        assert frame.pixels is None

@@ -79,8 +79,21 @@ class FilmFrame:
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """uint8 (H, W, 3) RGB as displayed; converted on first access."""
-        return self._upright.pixels(self._picture)
+        """uint8 (H, W, 3) RGB as displayed; converted on first access.
+
+        Raises ``OutOfMemoryError`` where FFmpeg gets no memory or no thread, and ``VideoError`` for pixels that it
+        cannot convert.
+        """
+        errors = get_av_errors()
+        try:
+            return self._upright.pixels(self._picture)
+        except (errors.MemoryError, errors.BlockingIOError) as error:
+            width, height = self.size
+            raise OutOfMemoryError(
+                f"No memory left to convert frame {self.number}, {width}×{height} pixels."
+            ) from error
+        except errors.FFmpegError as error:
+            raise VideoError(f"Frame {self.number} cannot be converted to RGB: {describe_error(error)}.") from error
 
 
 class Film:
