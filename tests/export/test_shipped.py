@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +28,13 @@ COUNTS = {"Training": 12, "PublicTest": 3, "PrivateTest": 3}
 
 
 def faces_for(recipe: Recipe | ClassicalRecipe) -> FaceSet:
-    """Faces of all classes of the recipe's scheme, with votes, of 18 people who show each emotion once."""
+    """Faces of all classes of the recipe's scheme, with votes, of 18 people or more who show each emotion once."""
     classes = labels.scheme(recipe.data.scheme or "fer2013").classes
-    faces = bars(COUNTS, classes=classes)
-    people = [f"{split}/{place}" for split, count in COUNTS.items() for _ in classes.labels for place in range(count)]
+    share = recipe.data.hold_out or 1.0
+    times = math.ceil(2 / (COUNTS["Training"] * share))  # of every class at least two are held out
+    counts = {split: count * times for split, count in COUNTS.items()}
+    faces = bars(counts, classes=classes)
+    people = [f"{split}/{place}" for split, count in counts.items() for _ in classes.labels for place in range(count)]
     return replace(faces, subjects=np.array(people), votes=np.eye(len(classes), dtype=np.float32)[faces.labels])
 
 

@@ -196,8 +196,11 @@ def test_the_rate_rises_evenly_over_more_than_an_epoch(schedule: str, faces: Fac
 
 
 def test_three_seeds_suggest_the_same_rate(faces: FaceSet) -> None:
-    """Of 60 steps, a twentieth to smooth over left one of the three without a suggestion."""
-    curves = [find(small(seed=seed), faces, steps=60) for seed in range(3)]
+    """Of 60 steps, a twentieth to smooth over left one of the three without a suggestion.
+
+    In float32: what bfloat16 rounds differs by processor, and with AMX one of the three had no valley.
+    """
+    curves = [find(small(seed=seed, bfloat16=False), faces, steps=60) for seed in range(3)]
     suggested = [curve.suggestion for curve in curves]
     assert max(suggested) / min(suggested) < 2
     assert {curve.stopped for curve in curves} == {"rose"}

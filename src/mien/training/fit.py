@@ -351,7 +351,8 @@ def read_history(run: Path) -> list[Epoch]:
 
 def _read_epoch(row: dict[str, str]) -> Epoch:
     whole = ("epoch", "size", "relabelled")
-    values: dict[str, Any] = {name: int(value) if name in whole else float(value) for name, value in row.items()}
+    written = {name: value for name, value in row.items() if value}  # an empty cell is a column's default
+    values: dict[str, Any] = {name: int(value) if name in whole else float(value) for name, value in written.items()}
     return Epoch(**values)
 
 
