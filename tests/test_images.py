@@ -461,3 +461,15 @@ def test_memory_that_libavif_lacks_is_not_damage(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(AvifImagePlugin.AvifImageFile, "_open", lack)
     with pytest.raises(OutOfMemoryError):
         images.load(encoded(Image.fromarray(gradient(40, 60)), "AVIF"))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_a_png_without_its_palette_is_refused(depth: int) -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, depth, 3, 0, 0, 0))
+    rows = zlib.compress(bytes(16 * (1 + 16 * depth // 8)))
+    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    with pytest.raises(ImageError, match="palette"):
+        images.load(content)

@@ -324,6 +324,8 @@ def _rgb(picture: PILImage.Image, name: str) -> PILImage.Image:
         return _from_16_bit(picture, name)
     if picture.mode == "F":
         raise ImageError(f"{name} holds floating-point values, whose range is unknown. Scale it to 8 bits first.")
+    if picture.mode in ("P", "PA") and picture.palette is None:  # Pillow asserts that there is one
+        raise ImageError(f"{name} has no palette for its pixels. Expected a whole picture; get the file again.")
     if picture.mode == "La":
         picture = picture.convert("LA")
     if not picture.has_transparency_data:
