@@ -18,6 +18,9 @@ from mien.recognition.model_files.bundle import Bundle
 from mien.recognition.session import OnnxSession
 from mien.training import calibrate, parts
 
+_SCALE, _BIAS = "recalibration_scale", "recalibration_bias"
+"""Names of the constants behind the network's own logits."""
+
 
 def recalibrate(model: Bundle, recipe: Recipe, faces: FaceSet) -> tuple[bytes, Scored]:
     """Fit ``recipe.calibrate`` on a model file's logits.
@@ -31,7 +34,7 @@ def recalibrate(model: Bundle, recipe: Recipe, faces: FaceSet) -> tuple[bytes, S
         The graph, which scales and shifts the former logits, and its scores, temperature and threshold.
 
     Raises:
-        OptionError: other classes than the model's, or a calibration within the graph that is not vector scaling.
+        OptionError: other classes than the model's, or a balance or smoothing, which the file has already.
     """
     if faces.label_set.labels != model.labels.labels:
         has, asks = (", ".join(labels.labels) for labels in (model.labels, faces.label_set))
@@ -57,19 +60,27 @@ def described(model: Bundle, scores: Scored) -> dict[str, Any]:
 
 
 def scale_output(graph: bytes, scaling: VectorScaling) -> bytes:
-    """Return a serialised ``ModelProto`` whose output ``logits`` (N, C) is scaled and shifted."""
+    """Return a serialised ``ModelProto`` whose output ``logits`` (N, C) is scaled and shifted.
+
+    A graph that was scaled so before keeps its nodes and gets other constants.
+    """
     import onnx
 
     model = onnx.load_from_string(graph)
+    former = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name in (_SCALE, _BIAS)}
+    if former:
+        scale, bias = (onnx.numpy_helper.to_array(former[name]) for name in (_SCALE, _BIAS))
+        former[_SCALE].CopyFrom(_tensor(_SCALE, scale * scaling.scale))
+        former[_BIAS].CopyFrom(_tensor(_BIAS, bias * scaling.scale + scaling.bias))
+        again: bytes = model.SerializeToString()
+        return again
     nodes = model.graph.node
     for node in nodes:
         node.output[:] = ["logits_before" if name == "logits" else name for name in node.output]
         node.input[:] = ["logits_before" if name == "logits" else name for name in node.input]
-    constants = {"recalibration_scale": scaling.scale, "recalibration_bias": scaling.bias}
-    model.graph.initializer.extend(_tensor(name, values) for name, values in constants.items())
-    scaled, shifted = zip(constants, ("logits_scaled", "logits"), strict=True)
-    nodes.append(onnx.helper.make_node("Mul", ["logits_before", scaled[0]], [scaled[1]]))
-    nodes.append(onnx.helper.make_node("Add", [scaled[1], shifted[0]], [shifted[1]]))
+    model.graph.initializer.extend((_tensor(_SCALE, scaling.scale), _tensor(_BIAS, scaling.bias)))
+    nodes.append(onnx.helper.make_node("Mul", ["logits_before", _SCALE], ["logits_scaled"]))
+    nodes.append(onnx.helper.make_node("Add", ["logits_scaled", _BIAS], ["logits"]))
     written: bytes = model.SerializeToString()
     return written
 

@@ -157,14 +157,13 @@ def test_what_is_predicted_among_all_classes_stands_beside(network: bundle.Bundl
         probabilities[index, FERPLUS.labels.index(truth[index])] += 0.5
 
     class Fixed:
-        label_set = FERPLUS
+        def logits(self, batch: Any) -> Any:
+            return np.log(probabilities).astype(np.float32)
 
-        def classify(self, pixels: Any, watch: Any = None) -> Any:
-            return probabilities / probabilities.sum(1, keepdims=True)
-
+    model = replace(Classifier.open(network, 1), session=Fixed())
     given = material("kdef", truth)
     shown = face_crops.Crops(tuple(np.zeros((48, 48), np.uint8) for _ in truth), np.ones(4, bool))
-    row = suite.score_corpus(Fixed(), suite.describe(network), given, "detector", shown)  # type: ignore[arg-type]
+    row = suite.score_corpus(model, suite.describe(network), given, "detector", shown)
     assert row.scores.accuracy.value == 0.75
     assert row.among_all == suite.AllClasses(0.25, {"contempt": 0.5})
     text = suite_tables.render_markdown(suite_tables.Result(suite.describe(network), "yunet", (row,), {}))

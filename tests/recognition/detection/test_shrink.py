@@ -31,6 +31,14 @@ def test_the_values_are_means(photo: np.ndarray, size: tuple[int, int]) -> None:
     assert difference.max() <= 16
 
 
+@pytest.mark.parametrize(("size", "how"), [((1000, 750), cv2.INTER_LINEAR), ((700, 525), cv2.INTER_AREA)])
+def test_what_is_left_is_interpolated_only_where_it_is_little(
+    photo: np.ndarray, size: tuple[int, int], how: int
+) -> None:
+    """Of 1200×900: 1.2 times the size is interpolated, 1.7 times it is averaged."""
+    np.testing.assert_array_equal(shrink(photo, size), cv2.resize(photo, size, interpolation=how))
+
+
 def test_odd_sides_are_not_halved() -> None:
     """A halved odd side would move everything by up to half a pixel."""
     ramp = np.repeat(np.arange(0, 201, dtype=np.uint8)[None], 101, axis=0)

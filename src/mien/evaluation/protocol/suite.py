@@ -187,13 +187,13 @@ def score_corpus(
     kept, classes = select_samples(material, own), select_classes(material.entry, own)
     known = np.array([sample.label in classes for sample in material.samples], bool)
     pixels = [crops.pixels[row] for row in np.flatnonzero(known)]
-    everything = model.classify(pixels, watch=watch)
-    probabilities = everything[:, [own.index(label) for label in classes]]
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    logits = model.logits(pixels, watch=watch)
+    probabilities = model.to_probabilities(logits[:, [own.index(label) for label in classes]])
     detected = crops.detected[known]
     row = make_row(kept, frame, subject, classes=classes, probabilities=probabilities, detected=detected)
     if len(classes) == len(own):
         return row
+    everything = model.to_probabilities(logits)
     return replace(row, among_all=_compare_all(everything, own, [sample.label for sample in kept.samples], classes))
 
 
